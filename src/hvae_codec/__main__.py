@@ -1,0 +1,5 @@
+"""Run the command line as `python -m hvae_codec`."""
+
+from .cli import main
+
+main(prog_name="hvae-codec")
