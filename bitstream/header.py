@@ -1,0 +1,209 @@
+"""The first bytes of a file: what the image is, and what it takes to decode it.
+
+    offset  bytes  field
+    0       4      magic 8f 48 56 43 (not text: the first byte is not ASCII, nor begins UTF-8)
+    4       1      version
+    5       1      flags: colour (bits 0-1), 16 bits deep (2), metadata (3), prior (4-5), 0 (6-7)
+    6       1...4  width in px, varint: two bytes up to 16383
+            1...4  height in px, varint
+            1      quality, 0...100
+            1      side of a tile in patches of 32 px, 1...255
+            4      first bytes of the weights' hash
+            4      CRC32 of all before, little-endian
+
+16 bytes and the checksum for a photograph.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .errors import (
+    HeaderDamaged,
+    ImageTooLarge,
+    InvalidField,
+    NotOurFile,
+    Truncated,
+    UnsupportedVersion,
+    WrongWeights,
+)
+from .varint import pack_varints, unpack_varints
+
+MAGIC = b"\x8fHVC"
+VERSION = 1
+PATCH_PX = 32
+MAX_SIDE_PX = 1 << 24
+MAX_PIXELS = 2 * 89_478_485  # where Pillow stops believing that an image is not a bomb
+MAX_HEADER_BYTES = 26  # with varints of five bytes, which a file may hold to be refused
+WEIGHTS_BYTES = 4
+
+_DEEP, _METADATA, _RESERVED = 1 << 2, 1 << 3, 0b1100_0000
+_PRIOR_SHIFT = 4
+
+
+class Color(IntEnum):
+    """Channels of the image."""
+
+    GREY = 0
+    RGB = 1
+    GREY_ALPHA = 2
+    RGB_ALPHA = 3
+
+
+class Prior(IntEnum):
+    """Prior under which the context is coded; 3 is reserved."""
+
+    MASKED_DIFFUSION = 0
+    GAUSSIAN_DIFFUSION = 1
+    FACTORISED = 2
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a decoder must know before the first symbol.
+
+    Args:
+        width: in px, 1...2**24.
+        height: in px, 1...2**24.
+        quality: 0...100.
+        tile: side of a tile in patches of 32 px, 1...255.
+        weights: first 4 bytes of the weights' hash.
+        color: channels.
+        bit_depth: of a channel, 8 or 16.
+        prior: prior of the context.
+        metadata: whether a metadata section follows.
+
+    Raises:
+        InvalidField: a value is outside its range.
+    """
+
+    width: int
+    height: int
+    quality: int
+    tile: int
+    weights: bytes
+    color: Color = Color.RGB
+    bit_depth: int = 8
+    prior: Prior = Prior.MASKED_DIFFUSION
+    metadata: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("width", self.width, 1, MAX_SIDE_PX),
+            ("height", self.height, 1, MAX_SIDE_PX),
+            ("quality", self.quality, 0, 100),
+            ("tile", self.tile, 1, 255),
+        ):
+            if not low <= value <= high:
+                raise InvalidField(f"{name} {value} is outside {low}...{high}")
+        if self.bit_depth not in (8, 16):
+            raise InvalidField(f"bit depth {self.bit_depth} is neither 8 nor 16")
+        if len(self.weights) != WEIGHTS_BYTES:
+            raise InvalidField(f"hash of the weights has {len(self.weights)} bytes, not 4")
+        for name, kind in (("color", Color), ("prior", Prior)):
+            try:
+                object.__setattr__(self, name, kind(getattr(self, name)))
+            except ValueError:
+                raise InvalidField(
+                    f"{name} {getattr(self, name)} is none of {[int(k) for k in kind]}"
+                ) from None
+
+    @property
+    def tile_grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        side = self.tile * PATCH_PX  # ceil of a ceil: whole patches need no separate rounding
+        return -(-self.height // side), -(-self.width // side)
+
+    @property
+    def tile_count(self) -> int:
+        """Number of tiles, which stand row by row."""
+        rows, columns = self.tile_grid
+        return rows * columns
+
+
+def pack_header(header: Header) -> bytes:
+    """Write a header, 18...24 bytes with its checksum."""
+    flags = (
+        header.color
+        | (_DEEP if header.bit_depth == 16 else 0)
+        | (_METADATA if header.metadata else 0)
+        | header.prior << _PRIOR_SHIFT
+    )
+    packed = (
+        MAGIC
+        + bytes([VERSION, flags])
+        + pack_varints([header.width, header.height])
+        + bytes([header.quality, header.tile])
+        + header.weights
+    )
+    return packed + struct.pack("<I", zlib.crc32(packed))
+
+
+def unpack_header(
+    data: bytes | bytearray | memoryview, *, max_pixels: int | None = MAX_PIXELS
+) -> tuple[Header, int]:
+    """Read a header from the beginning of `data`, of which `MAX_HEADER_BYTES` are enough.
+
+    Args:
+        data: a file or its beginning.
+        max_pixels: limit on width x height; None for no limit.
+
+    Returns:
+        The header and the offset behind it.
+
+    Raises:
+        NotOurFile: the magic is another.
+        UnsupportedVersion: so is the version.
+        Truncated: `data` ends within the header.
+        HeaderDamaged: the CRC32 does not match.
+        InvalidField: a value is outside its range, a varint not the shortest, a reserved bit set.
+        ImageTooLarge: the image has more than `max_pixels` pixels.
+    """
+    data = bytes(data[:MAX_HEADER_BYTES])
+    if data[:4] != MAGIC[: len(data)]:
+        raise NotOurFile(f"the file begins with {data[:4].hex(' ')}, not with {MAGIC.hex(' ')}")
+    if len(data) < 6:
+        raise Truncated(f"the file ends after {len(data)} bytes, within its header")
+    version, flags = data[4], data[5]
+    if version != VERSION:
+        raise UnsupportedVersion(f"version {version} is unknown, this program reads {VERSION}")
+    (width, height), taken = unpack_varints(data[6:], 2)
+    at = 6 + taken
+    end = at + 2 + WEIGHTS_BYTES
+    if len(data) < end + 4:
+        raise Truncated(f"the file ends after {len(data)} bytes, its header takes {end + 4}")
+    if zlib.crc32(data[:end]) != struct.unpack_from("<I", data, end)[0]:
+        raise HeaderDamaged("the header does not match its checksum")
+    if flags & _RESERVED:
+        raise InvalidField(f"flags {flags:#04x} have reserved bits set")
+    header = Header(
+        width=int(width),
+        height=int(height),
+        quality=data[at],
+        tile=data[at + 1],
+        weights=data[at + 2 : end],
+        color=Color(flags & 3),
+        bit_depth=16 if flags & _DEEP else 8,
+        prior=flags >> _PRIOR_SHIFT & 3,  # type: ignore[arg-type]  # made a Prior, or refused
+        metadata=bool(flags & _METADATA),
+    )
+    if max_pixels is not None and header.width * header.height > max_pixels:
+        raise ImageTooLarge(header.width, header.height, max_pixels)
+    return header, end + 4
+
+
+def check_weights(header: Header, loaded_hash: bytes) -> None:
+    """Refuse a file of other weights.
+
+    Args:
+        header: of the file.
+        loaded_hash: hash of the weights at hand, 4 bytes or more.
+
+    Raises:
+        WrongWeights: it does not begin as the header says.
+    """
+    if loaded_hash[:WEIGHTS_BYTES] != header.weights:
+        raise WrongWeights(header.weights, loaded_hash[:WEIGHTS_BYTES])

@@ -1,0 +1,82 @@
+"""ICC, EXIF and XMP, verbatim, in a section of their own.
+
+    1      number of items, 1...3
+    then for each item, kinds ascending:
+    1      kind
+    1...5  length in bytes, varint, >= 1
+           the bytes
+    4      CRC32 of the section before it, little-endian
+
+The section is there only if the header says so.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from enum import IntEnum
+
+from .errors import InvalidField, MetadataDamaged
+from .source import Cursor
+from .varint import pack_varints
+
+
+class MetadataKind(IntEnum):
+    """What an item of metadata is."""
+
+    ICC = 0
+    EXIF = 1
+    XMP = 2
+
+
+Metadata = tuple[tuple[MetadataKind, bytes], ...]
+
+
+def pack_metadata(items: Metadata) -> bytes:
+    """Write the section; nothing at all without items.
+
+    Raises:
+        InvalidField: an item is empty, or the kinds do not ascend.
+    """
+    if not items:
+        return b""
+    _check_kinds([kind for kind, _ in items])
+    section = bytearray([len(items)])
+    for kind, payload in items:
+        if not payload:
+            raise InvalidField(f"metadata {kind.name} is empty; leave it out")
+        section += bytes([kind]) + pack_varints([len(payload)]) + payload
+    return bytes(section) + struct.pack("<I", zlib.crc32(section))
+
+
+def unpack_metadata(cursor: Cursor) -> Metadata:
+    """Read the section, and move the cursor behind it.
+
+    Raises:
+        Truncated: the data ends within it.
+        MetadataDamaged: the CRC32 does not match.
+        InvalidField: no items, an empty or unknown one, or the kinds do not ascend.
+    """
+    begin = cursor.at
+    count = cursor.byte()
+    kinds: list[int] = []
+    payloads: list[bytes] = []
+    for _ in range(count):
+        kinds.append(cursor.byte())
+        length = int(cursor.varints(1)[0])
+        payloads.append(cursor.take(length))
+    end = cursor.at
+    cursor.at = begin
+    if zlib.crc32(cursor.take(end - begin)) != cursor.uint32():
+        raise MetadataDamaged("the metadata does not match its checksum")
+    if not count or not all(payloads):
+        raise InvalidField("the metadata section has an empty item, or none at all")
+    _check_kinds(kinds)
+    return tuple((MetadataKind(k), p) for k, p in zip(kinds, payloads, strict=True))
+
+
+def _check_kinds(kinds: list[int] | list[MetadataKind]) -> None:
+    if any(kind not in list(MetadataKind) for kind in kinds):
+        raise InvalidField(f"metadata of kinds {[int(k) for k in kinds]}: only 0...2 are known")
+    if sorted(set(kinds)) != kinds:
+        raise InvalidField(f"metadata of kinds {[int(k) for k in kinds]}: not ascending")

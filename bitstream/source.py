@@ -1,0 +1,78 @@
+"""Read pieces of bytes or of a seekable file, never more than is there."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import Truncated
+from .varint import MAX_VARINT_BYTES, unpack_varints
+
+Source = bytes | bytearray | memoryview | BinaryIO
+
+_CHUNK = 1 << 16  # varints at a time: bounds the memory that a huge index takes
+
+
+class Cursor:
+    """A place in a file, at its beginning first.
+
+    Args:
+        source: bytes, or a seekable binary file (whose own position is moved about).
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Stand at the beginning of `source`."""
+        self._file = (
+            io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
+        )
+        self.size = self._file.seek(0, io.SEEK_END)
+        self.at = 0
+
+    def peek(self, count: int) -> bytes:
+        """Return the next `count` bytes, or as many as there are."""
+        count = max(0, min(count, self.size - self.at))
+        self._file.seek(self.at)
+        return self._file.read(count)
+
+    def take(self, count: int) -> bytes:
+        """Return the next `count` bytes and move behind them.
+
+        Raises:
+            Truncated: there are fewer. Nothing was read then.
+        """
+        if count > self.size - self.at:
+            raise Truncated(
+                f"{count} bytes announced at offset {self.at}, the data ends at {self.size}"
+            )
+        taken = self.peek(count)
+        if len(taken) < count:  # the file shrank meanwhile
+            raise Truncated(f"{count} bytes announced at offset {self.at}, {len(taken)} came")
+        self.at += count
+        return taken
+
+    def byte(self) -> int:
+        """Take one byte."""
+        return self.take(1)[0]
+
+    def uint32(self) -> int:
+        """Take four bytes, little-endian."""
+        return struct.unpack("<I", self.take(4))[0]
+
+    def varints(self, count: int) -> NDArray[np.int64]:
+        """Take `count` >= 1 varints, int64 `(count,)`.
+
+        Raises:
+            Truncated: the data ends before.
+            InvalidField: one is malformed.
+        """
+        chunks: list[NDArray[np.int64]] = []
+        for begin in range(0, count, _CHUNK):
+            wanted = min(_CHUNK, count - begin)
+            values, taken = unpack_varints(self.peek(wanted * MAX_VARINT_BYTES), wanted)
+            self.at += taken
+            chunks.append(values)
+        return np.concatenate(chunks)

@@ -1,0 +1,134 @@
+"""Damaged and made-up files: nothing but `BitstreamError` comes out, and never a wrong picture."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hvae_codec.bitstream import (
+    MAX_SYMBOL,
+    BitstreamError,
+    Container,
+    Header,
+    MetadataKind,
+    Tile,
+    TileDamaged,
+    Truncated,
+    bulk_words,
+    check_empty,
+    coder_of,
+    gaussian_tables,
+    level_words,
+    pack_header,
+    pop,
+    push,
+    read_container,
+    symbol_checksum,
+    words_of,
+    write_container,
+)
+
+TABLES = gaussian_tables(np.geomspace(0.1, 30, 16), np.zeros(1))
+HEADER = Header(width=60, height=30, quality=9, tile=1, weights=b"abcd", metadata=True)  # 1 x 2
+INDICES = [np.arange(n) % 16 for n in (3, 20, 50)]
+
+
+def coded_tile(seed: int) -> Tile:
+    rng = np.random.default_rng(seed)
+    levels = [np.rint(rng.normal(size=i.size) * i).astype(np.int32) for i in INDICES]
+    levels[1][0] = 4000  # far beyond the support of the narrowest table
+    coder, bulk = coder_of(), [0] * len(levels)
+    for k in reversed(range(len(levels))):
+        bulk[k] = bulk_words(coder)
+        push(coder, INDICES[k], levels[k], TABLES)
+    words = words_of(coder)
+    return Tile(symbol_checksum(levels), words, level_words(bulk, words.size))
+
+
+def coded_file() -> bytes:
+    icc = ((MetadataKind.ICC, b"a profile"),)
+    return write_container(Container(HEADER, icc, (coded_tile(0), coded_tile(1))))
+
+
+def decode(data: bytes) -> list[list[np.ndarray]]:
+    """Decode as a codec does, for which INDICES would come from the network."""
+    tiles: list[list[np.ndarray]] = []
+    for number, tile in enumerate(read_container(data).tiles):
+        coder = coder_of(tile.words)
+        tiles.append([pop(coder, index, TABLES) for index in INDICES])
+        check_empty(coder)
+        if symbol_checksum(tiles[-1]) != tile.checksum:
+            raise TileDamaged(number)
+    return tiles
+
+
+def test_the_undamaged_file_decodes() -> None:
+    assert decode(coded_file())[1][1][0] == 4000
+
+
+def test_a_cut_at_every_byte_is_refused_or_gives_a_prefix() -> None:
+    data = coded_file()
+    whole = decode(data)
+    prefixes = 0
+    for size in range(len(data)):
+        with pytest.raises(BitstreamError):
+            decode(data[:size])
+        try:
+            tiles = read_container(data[:size], allow_truncated=True).tiles
+        except BitstreamError:
+            continue
+        for tile, levels in zip(tiles, whole, strict=True):
+            coder = coder_of(tile.words)
+            for index, symbols in zip(INDICES[: tile.whole_levels], levels, strict=False):
+                assert np.array_equal(pop(coder, index, TABLES), symbols)
+                prefixes += 1
+    assert prefixes > 100
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+def test_a_byte_flipped_anywhere_is_noticed(flip: int) -> None:
+    data = bytearray(coded_file())
+    for at in range(len(data)):
+        data[at] ^= flip
+        with pytest.raises(BitstreamError):
+            decode(bytes(data))
+        data[at] ^= flip
+
+
+@given(st.binary(max_size=200), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_random_bytes_behind_a_good_header(tail: bytes, allow_truncated: bool) -> None:
+    with contextlib.suppress(BitstreamError):
+        read_container(pack_header(HEADER) + tail, allow_truncated=allow_truncated)
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_random_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(BitstreamError):
+        read_container(data, allow_truncated=True)
+
+
+@given(st.binary(max_size=400), st.integers(0, 300))
+@settings(max_examples=150, deadline=None)
+def test_random_words_give_bounded_symbols_or_an_error(data: bytes, count: int) -> None:
+    words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32)
+    try:
+        symbols = pop(coder_of(words), np.arange(count) % 16, TABLES)
+    except BitstreamError:
+        return
+    assert symbols.shape == (count,)
+    assert np.all(np.abs(symbols.astype(np.int64)) <= MAX_SYMBOL)
+
+
+def test_a_million_symbols_out_of_one_word_end() -> None:
+    symbols = pop(coder_of(np.array([7], np.uint32)), np.zeros(1_000_000, np.uint8), TABLES)
+    assert np.all(np.abs(symbols) <= MAX_SYMBOL)
+
+
+def test_a_header_that_promises_many_tiles_costs_nothing() -> None:
+    wide = Header(width=1 << 24, height=8, quality=9, tile=1, weights=b"abcd")  # 524,288 tiles
+    with pytest.raises(Truncated, match="integers announced"):
+        read_container(pack_header(wide) + b"\x40" + bytes(1000), allow_truncated=True)
