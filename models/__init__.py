@@ -1,0 +1,1 @@
+"""Tensors: the DCT context, the networks, the priors, training and weights."""

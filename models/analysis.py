@@ -1,0 +1,78 @@
+"""The encoder's side: features of the image, and the posterior of each level. Float, never decoded.
+
+x - context -> 8x8 DCT (linear skeleton) ---------------------------> q_l of every level
+x -> stride 4 -> stride 8 -> features --+
+                   trunk's state h -----+-> posterior head l -> correction of q_l
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .blocks import Block
+from .config import LATENT_STRIDE, ModelConfig
+from .dct import block_dct_weight, full_precision
+from .fixed_point import UNIT
+from .trunk import Level
+
+PIXEL_SCALE = 1 / 64
+"""Pixels and coefficients enter float networks divided by 64, about one standard deviation."""
+
+
+class Analysis(nn.Module):
+    """Bottom-up network: features at stride 8, and the residual's linear coefficients."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        fine, coarse = config.analysis_widths
+        blocks_fine, blocks_coarse = config.analysis_blocks
+        self.skeleton = nn.Parameter(block_dct_weight(config.latent_channels)[..., None, None])
+        self.stem = nn.Conv2d(48, fine, 3, padding=1)
+        self.fine = nn.ModuleList(Block(fine) for _ in range(blocks_fine))
+        self.down = nn.Conv2d(4 * fine, coarse, 1)
+        self.linear = nn.Conv2d(config.latent_channels, coarse, 1)
+        self.coarse = nn.ModuleList(Block(coarse) for _ in range(blocks_coarse))
+
+    def forward(
+        self, ycbcr: Tensor, context_image: Tensor, quality: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Analyse an image.
+
+        Args:
+            ycbcr: (B, 3, H, W) in pixels about zero.
+            context_image: (B, 3, H, W), what the context alone decodes to.
+            quality: (B,).
+
+        Returns:
+            features (B, F, H/8, W/8), and the coefficients (B, C, H/8, W/8) of the residual in
+            pixels, orthonormal, float32.
+        """
+        with full_precision(ycbcr):
+            blocks = F.pixel_unshuffle(ycbcr - context_image, LATENT_STRIDE)
+            coefficients = F.conv2d(blocks, self.skeleton)
+        x = self.stem(F.pixel_unshuffle(ycbcr * PIXEL_SCALE, 4))
+        for block in self.fine:
+            x = block(x, quality)
+        x = self.down(F.pixel_unshuffle(x, 2)) + self.linear(coefficients * PIXEL_SCALE)
+        for block in self.coarse:
+            x = block(x, quality)
+        return x, coefficients
+
+
+class Posterior(nn.Module):
+    """The head of q(z_l | z_<l, x) of one level: a correction to the linear coefficients."""
+
+    def __init__(self, config: ModelConfig, level: Level):
+        super().__init__()
+        width = config.posterior_width
+        self.conv1 = nn.Conv2d(config.analysis_widths[1] + config.trunk_width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, level.stop - level.start, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, features: Tensor, h: Tensor) -> Tensor:
+        """Features (B, F, H, W) and the trunk's state (B, T, H, W) -> (B, C_l, H, W) in steps."""
+        x = torch.cat([features, (h / UNIT).to(features.dtype)], dim=1)
+        return self.conv2(F.leaky_relu(self.conv1(x), 0.1))

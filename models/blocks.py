@@ -1,0 +1,41 @@
+"""Residual blocks: one for float networks, one for networks that run on integers."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .fixed_point import FloatGain, Leaves, saturate
+
+
+class FixedBlock(nn.Module):
+    """Residual block of the trunk and the prior: every value stays an activation in Q4.6."""
+
+    def __init__(self, channels: int, leaves: Leaves):
+        super().__init__()
+        self.conv1 = leaves.conv(channels, channels, 3)
+        self.gain = leaves.gain(channels)
+        self.conv2 = leaves.conv(channels, channels, 3, input_min=0)
+        if isinstance(self.conv2.weight, nn.Parameter):
+            self.conv2.weight.data.mul_(0.3)
+
+    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        inner = saturate(self.gain(self.conv1(x), quality), low=0)
+        return saturate(x + self.conv2(inner))
+
+
+class Block(nn.Module):
+    """Residual block of the analysis and the synthesis, conditioned on quality."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.gain = FloatGain(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x + self.conv2(F.leaky_relu(self.gain(self.conv1(x), quality), 0.1))

@@ -1,0 +1,94 @@
+"""The architecture as data: every size a model has, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import WeightsError
+
+PATCH_PX = 32
+"""Side of a patch: the unit of padding, of tiles and of the context."""
+
+LATENT_STRIDE = 8
+"""Pixels a side that one position of the latents covers."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a `DctVae`. Stored with the weights, so that a file describes itself.
+
+    Attributes:
+        luma_context: kept DCT coefficients a side of a 32x32 luma patch.
+        chroma_context: the same for each chroma plane.
+        level_channels: latent channels of each group, in order of frequency; they sum to the
+            number of 8x8 DCT coefficients kept.
+        checkerboard_groups: how many of the first groups are coded in two half steps, the black
+            squares first, the white ones knowing them.
+        top_width: channels of the trunk at stride 32.
+        trunk_width: channels of the trunk at stride 8.
+        prior_width: channels of each step of the context prior.
+        analysis_widths: channels of the analysis at strides 4 and 8.
+        analysis_blocks: residual blocks of the analysis at strides 4 and 8.
+        posterior_width: hidden channels of each posterior head.
+        synthesis_widths: channels of the synthesis at strides 8 and 4.
+        synthesis_blocks: residual blocks of the synthesis at strides 8 and 4.
+    """
+
+    luma_context: int = 6
+    chroma_context: int = 4
+    level_channels: tuple[int, ...] = (8, 12, 16, 24, 32, 48)
+    checkerboard_groups: int = 2
+    top_width: int = 128
+    trunk_width: int = 80
+    prior_width: int = 96
+    analysis_widths: tuple[int, int] = (64, 96)
+    analysis_blocks: tuple[int, int] = (2, 3)
+    posterior_width: int = 64
+    synthesis_widths: tuple[int, int] = (96, 48)
+    synthesis_blocks: tuple[int, int] = (2, 2)
+
+    @property
+    def context_channels(self) -> int:
+        """Number of context coefficients a patch, luma and both chroma planes."""
+        return self.luma_context**2 + 2 * self.chroma_context**2
+
+    @property
+    def latent_channels(self) -> int:
+        """Number of latent channels at stride 8, all levels together."""
+        return sum(self.level_channels)
+
+    def to_json(self) -> str:
+        """Return the configuration as one JSON object."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            WeightsError: a key is unknown.
+        """
+        values: dict[str, Any] = json.loads(text)
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise WeightsError(f"unknown keys in the model's configuration: {', '.join(unknown)}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+PRESETS = {
+    "base": ModelConfig(),
+    "tiny": ModelConfig(
+        top_width=32,
+        trunk_width=32,
+        prior_width=32,
+        analysis_widths=(32, 32),
+        analysis_blocks=(1, 1),
+        posterior_width=32,
+        synthesis_widths=(32, 32),
+        synthesis_blocks=(1, 1),
+    ),
+}
+"""Named sizes: `base` ships, `tiny` serves tests and dry runs."""

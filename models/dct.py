@@ -1,0 +1,107 @@
+"""The discrete cosine transform as matrices, and the order in which its coefficients are kept."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .config import LATENT_STRIDE, PATCH_PX, ModelConfig
+
+# Full-range BT.601 (JPEG): rows are Y, Cb, Cr. Errors of one unit in each weigh about the same in
+# RGB (1.00, 1.09, 0.82), so a squared error in YCbCr stands for one in RGB.
+RGB_TO_YCBCR = torch.tensor(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+)
+YCBCR_TO_RGB = torch.linalg.inv(RGB_TO_YCBCR.double()).float()
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Return the context in which arithmetic on `x` stays float32 under mixed precision."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def to_ycbcr(rgb: Tensor) -> Tensor:
+    """(B, 3, H, W) RGB in 0...255 -> YCbCr, each about zero (luma - 128)."""
+    with full_precision(rgb):
+        return torch.einsum("ij,bjhw->bihw", RGB_TO_YCBCR.to(rgb), rgb - 128.0)
+
+
+def to_rgb(ycbcr: Tensor) -> Tensor:
+    """The inverse of `to_ycbcr`; not clamped."""
+    with full_precision(ycbcr):
+        return torch.einsum("ij,bjhw->bihw", YCBCR_TO_RGB.to(ycbcr), ycbcr) + 128.0
+
+
+def dct_matrix(size: int) -> Tensor:
+    """Return the orthonormal type-II DCT as a (frequency, sample) matrix."""
+    n = torch.arange(size, dtype=torch.float64)
+    matrix = torch.cos(math.pi / size * (n[None, :] + 0.5) * n[:, None])
+    matrix[0] *= math.sqrt(0.5)
+    return (matrix * math.sqrt(2.0 / size)).float()
+
+
+def context_order(config: ModelConfig) -> list[tuple[int, int, int]]:
+    """Return (plane, row frequency, column frequency) of each context channel, coarse to fine."""
+    sides = (config.luma_context, config.chroma_context, config.chroma_context)
+    kept = [(p, i, j) for p, d in enumerate(sides) for i in range(d) for j in range(d)]
+    return sorted(kept, key=lambda c: (math.hypot(c[1], c[2]), c))
+
+
+def latent_order(channels: int) -> list[tuple[int, int, int]]:
+    """Return (plane, row, column) of the first `channels` 8x8 coefficients by frequency.
+
+    Chroma counts as sqrt(2) times its frequency: with 140 channels all of luma is in.
+    """
+    side = range(LATENT_STRIDE)
+    every = [(p, i, j) for p in range(3) for i in side for j in side]
+    return sorted(every, key=lambda c: (math.hypot(c[1], c[2]) * (1.4142 if c[0] else 1), c))[
+        :channels
+    ]
+
+
+def block_dct_weight(channels: int) -> Tensor:
+    """Return the (channels, 192) matrix from `pixel_unshuffle`d 8x8 blocks to coefficients."""
+    c = dct_matrix(LATENT_STRIDE)
+    rows = []
+    for plane, i, j in latent_order(channels):
+        block = torch.zeros(3, LATENT_STRIDE, LATENT_STRIDE)
+        block[plane] = torch.outer(c[i], c[j])
+        rows.append(block.flatten())
+    return torch.stack(rows)
+
+
+class ContextDct:
+    """The non-trainable map between image and context (DCT-VAE, algorithms 1 and 2).
+
+    Coefficients are orthonormal and in units of pixels 0...255; dividing by the step and rounding,
+    which makes them the discrete context u, is the caller's.
+    """
+
+    def __init__(self, config: ModelConfig):
+        self.order = context_order(config)
+        self.size = max(config.luma_context, config.chroma_context)
+        self.matrix = dct_matrix(PATCH_PX)[: self.size]
+        index = [(p * self.size + i) * self.size + j for p, i, j in self.order]
+        self.index = torch.tensor(index)
+
+    def analyse(self, ycbcr: Tensor) -> Tensor:
+        """(B, 3, H, W) with sides multiples of 32 -> (B, C, H/32, W/32) coefficients."""
+        b, p, h, w = ycbcr.shape
+        matrix = self.matrix.to(ycbcr)
+        with full_precision(ycbcr):
+            rows = ycbcr.reshape(b, p, h // PATCH_PX, PATCH_PX, w // PATCH_PX, PATCH_PX) @ matrix.T
+            both = torch.einsum("ui,bpyixv->bpuvyx", matrix, rows)
+        return both.flatten(1, 3)[:, self.index.to(ycbcr.device)]
+
+    def synthesise(self, coefficients: Tensor) -> Tensor:
+        """The inverse, high frequencies zero: (B, C, h, w) -> (B, 3, 32 h, 32 w) YCbCr."""
+        b, _, h, w = coefficients.shape
+        full = coefficients.new_zeros(b, 3 * self.size**2, h, w)
+        full[:, self.index.to(coefficients.device)] = coefficients
+        full = full.view(b, 3, self.size, self.size, h, w)
+        matrix = self.matrix.to(coefficients)
+        with full_precision(coefficients):
+            rows = torch.einsum("ui,bpuvyx->bpyixv", matrix, full)
+            return (rows @ matrix).reshape(b, 3, h * PATCH_PX, w * PATCH_PX)

@@ -1,0 +1,126 @@
+"""The whole model: a hierarchical VAE with a quantised DCT context on top (DCT-VAE, DVP-VAE).
+
+`EntropyModel` is all that decides a symbol; it trains on `FLOAT` leaves and ships on `INTEGER`
+ones. `DctVae` adds what stays float: analysis, posterior heads, synthesis.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .analysis import Analysis, Posterior
+from .coders import LatentCoder
+from .config import ModelConfig
+from .dct import ContextDct
+from .fixed_point import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers
+from .priors.masked_diffusion import MaskedDiffusion
+from .quality import step_of
+from .synthesis import Synthesis
+from .trunk import Trunk
+
+
+class EntropyModel(nn.Module):
+    """p(u) p(z | u): the context prior and the trunk over one normalisation of the context."""
+
+    def __init__(self, config: ModelConfig, leaves: Leaves):
+        super().__init__()
+        self.norm = leaves.norm(config.context_channels)
+        self.prior = MaskedDiffusion(config, leaves)
+        self.trunk = Trunk(config, leaves)
+
+
+class DctVae(nn.Module):
+    """Analysis, entropy model and synthesis of one configuration, for every quality."""
+
+    def __init__(self, config: ModelConfig, leaves: Leaves = FLOAT):
+        super().__init__()
+        self.config = config
+        self.dct = ContextDct(config)
+        self.entropy = EntropyModel(config, leaves)
+        self.analysis = Analysis(config)
+        self.posteriors = nn.ModuleList(
+            Posterior(config, level) for level in self.entropy.trunk.levels
+        )
+        self.step_gain = FloatGain(config.latent_channels)
+        self.synthesis = Synthesis(config)
+
+    @torch.no_grad()
+    def start_from(self, ycbcr: Tensor, quality: float = 50.0) -> None:
+        """Set scales from training images (B, 3, H, W), before the first step."""
+        assert isinstance(self.entropy.norm, FloatNorm)
+        coefficients = self.dct.analyse(ycbcr)
+        spread = coefficients.transpose(0, 1).flatten(1).std(dim=1)
+        self.entropy.norm.spread.copy_(spread)
+        self.entropy.prior.start_from(spread)
+        at = torch.full((len(ycbcr),), quality, device=ycbcr.device)
+        context_image = self.context_image(self.context(ycbcr, at), at)
+        _, residual = self.analysis(ycbcr, context_image, at)
+        self.entropy.trunk.start_from(residual.transpose(0, 1).flatten(1).std(dim=1))
+
+    def steps(self, quality: Tensor) -> Tensor:
+        """Return the (B, C, 1, 1) quantisation step of each latent channel, in pixels."""
+        gain = self.step_gain.table(quality)[:, 0].clamp_min(0.1)
+        return (step_of(quality)[:, None] * gain)[..., None, None]
+
+    def context(self, ycbcr: Tensor, quality: Tensor) -> Tensor:
+        """Return the integer context u = round(DCT / step): (B, C, H/32, W/32)."""
+        step = step_of(quality)[:, None, None, None]
+        return torch.floor(self.dct.analyse(ycbcr) / step + 0.5)
+
+    def context_image(self, context: Tensor, quality: Tensor) -> Tensor:
+        """Return what the context alone decodes to: (B, 3, H, W) YCbCr about zero."""
+        return self.dct.synthesise(context.float() * step_of(quality)[:, None, None, None])
+
+    def features(
+        self, ycbcr: Tensor, context_image: Tensor, quality: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the analysis' features, and the residual's coefficients in steps."""
+        features, coefficients = self.analysis(ycbcr, context_image, quality)
+        return features, coefficients / self.steps(quality)
+
+    def latents(
+        self,
+        context: Tensor,
+        quality: Tensor,
+        coder: LatentCoder,
+        features: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Walk the trunk: (B, latent_channels, H/8, W/8) latents in steps.
+
+        Args:
+            context: (B, C, h, w) integers.
+            quality: (B,).
+            coder: see `trunk.Trunk.walk`.
+            features: what `features` gave, for coders that ask for the posterior.
+        """
+        trunk = self.entropy.trunk
+
+        def posterior(level: int, h: Tensor) -> Tensor:
+            assert features is not None, "this coder needs an image"
+            channels = slice(trunk.levels[level].start, trunk.levels[level].stop)
+            return features[1][:, channels] + self.posteriors[level](features[0], h).float()
+
+        normalised = self.entropy.norm.inward(context, quality)
+        carrier = next(trunk.parameters(), next(trunk.buffers(), normalised)).dtype
+        return trunk.walk(normalised.to(carrier), quality, coder, posterior)
+
+    def synthesise(self, context_image: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W), YCbCr about zero, from the context's image and latents."""
+        return self.synthesis(context_image, latents * self.steps(quality), quality)
+
+    def frozen(self) -> DctVae:
+        """Return a copy whose entropy model runs on integers.
+
+        Raises:
+            BoundError: a filter's sums could leave the exact range.
+        """
+        model = DctVae(self.config, INTEGER)
+        freeze(self.entropy, model.entropy)
+        for name in ("analysis", "posteriors", "step_gain", "synthesis"):
+            getattr(model, name).load_state_dict(getattr(self, name).state_dict())
+        return model.eval()
+
+    def simulate_integers(self, on: bool = True) -> None:
+        """Switch quantisation-aware training of the entropy model on or off."""
+        simulate_integers(self.entropy, on)

@@ -1,0 +1,1 @@
+"""Priors p(u) of the context."""

@@ -1,0 +1,32 @@
+"""Quality 0...100 as a point on the rate-distortion curve: lambda, and the step size it implies."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+QUALITIES = 101
+"""Number of quality levels; each has its own row in the trunk's integer tables."""
+
+LMBDA_MIN = 4e-4
+LMBDA_MAX = 0.4
+
+
+def lmbda_of(quality: Tensor) -> Tensor:
+    """Return lambda, in bits a pixel against 255^2 MSE (CompressAI's convention), for `quality`.
+
+    Args:
+        quality: (B,) in 0...100, real values allowed.
+    """
+    return LMBDA_MIN * (LMBDA_MAX / LMBDA_MIN) ** (quality.float() / (QUALITIES - 1))
+
+
+def step_of(quality: Tensor) -> Tensor:
+    """Return the step for orthonormal coefficients of pixels in 0...255.
+
+    At high rate D = step^2 / 12 a coefficient and dR/dD = -1 / (2 ln2 D) bits; with the loss
+    R + lambda * D / 3 a pixel (three channels) the optimum is step^2 = 6 * 3 / (3 lambda ln2).
+    """
+    return torch.sqrt(6.0 / (lmbda_of(quality) * math.log(2.0)))

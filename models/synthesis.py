@@ -1,0 +1,54 @@
+"""The decoder's float side: pixels from the context and all latents (DVP-VAE, eq. 18)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .analysis import PIXEL_SCALE
+from .blocks import Block
+from .config import LATENT_STRIDE, ModelConfig
+from .dct import block_dct_weight, full_precision
+
+
+class Synthesis(nn.Module):
+    """Inverse transform of the latents plus a learned correction; it sees no trunk features."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        coarse, fine = config.synthesis_widths
+        blocks_coarse, blocks_fine = config.synthesis_blocks
+        weight = block_dct_weight(config.latent_channels).T
+        self.skeleton = nn.Parameter(weight[..., None, None].contiguous())
+        pixels = 3 * LATENT_STRIDE**2
+        self.stem = nn.Conv2d(config.latent_channels + pixels, coarse, 1)
+        self.coarse = nn.ModuleList(Block(coarse) for _ in range(blocks_coarse))
+        self.up = nn.Conv2d(coarse, 4 * fine, 1)
+        self.fine = nn.ModuleList(Block(fine) for _ in range(blocks_fine))
+        self.head = nn.Conv2d(fine, 48, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, context_image: Tensor, coefficients: Tensor, quality: Tensor) -> Tensor:
+        """Synthesise an image.
+
+        Args:
+            context_image: (B, 3, H, W), what the context alone decodes to, YCbCr about zero.
+            coefficients: (B, C, H/8, W/8) dequantised latents in pixels.
+            quality: (B,).
+
+        Returns:
+            (B, 3, H, W) YCbCr about zero, float32, not clamped.
+        """
+        context_blocks = F.pixel_unshuffle(context_image, LATENT_STRIDE)
+        with full_precision(coefficients):
+            blocks = F.conv2d(coefficients, self.skeleton)
+            linear = context_image + F.pixel_shuffle(blocks, LATENT_STRIDE)
+        x = self.stem(torch.cat([coefficients, context_blocks], dim=1) * PIXEL_SCALE)
+        for block in self.coarse:
+            x = block(x, quality)
+        x = F.pixel_shuffle(self.up(x), 2)
+        for block in self.fine:
+            x = block(x, quality)
+        return linear + F.pixel_shuffle(self.head(x), 4).float() / PIXEL_SCALE

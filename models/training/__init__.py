@@ -1,0 +1,1 @@
+"""Training: photographs in, a checkpoint and its metrics out."""

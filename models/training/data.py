@@ -1,0 +1,151 @@
+"""Photographs as random crops, from a cache that is decoded once and mapped into memory.
+
+A batch is a pure function of (seed, step): training resumes at any step with the same data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import DataError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
+MIN_SCALE = 0.5
+"""Smallest random downscaling; half of the crops are not scaled at all."""
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return all images under `folder`, sorted.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise DataError(f"no images in {folder}")
+    return found
+
+
+class ImageCache:
+    """All images of a folder as uint8 RGB in one file, mapped into memory.
+
+    Built next to the run on first use; `index.json` is written last, so a cache that was cut short
+    is built anew.
+    """
+
+    def __init__(self, images: Path, cache: Path):
+        index = cache / "index.json"
+        names = [str(p.relative_to(images)) for p in find_images(images)]
+        if not index.exists() or json.loads(index.read_text())["names"] != names:
+            self._build(images, cache, names)
+        self.shapes = [tuple(s) for s in json.loads(index.read_text())["shapes"]]
+        self.starts = np.concatenate([[0], np.cumsum([h * w * 3 for h, w in self.shapes])])
+        self.pixels = np.memmap(cache / "pixels.u8", mode="r", dtype=np.uint8)
+
+    @staticmethod
+    def _build(images: Path, cache: Path, names: list[str]) -> None:
+        cache.mkdir(parents=True, exist_ok=True)
+        (cache / "index.json").unlink(missing_ok=True)
+        shapes = []
+        with (cache / "pixels.u8").open("wb") as out:
+            for name in names:
+                with Image.open(images / name) as image:
+                    pixels = np.asarray(image.convert("RGB"))
+                shapes.append(pixels.shape[:2])
+                out.write(pixels.tobytes())
+        (cache / "index.json").write_text(json.dumps({"names": names, "shapes": shapes}))
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def image(self, number: int) -> np.ndarray:
+        """Return image `number` as a (H, W, 3) uint8 view."""
+        h, w = self.shapes[number]
+        return self.pixels[self.starts[number] : self.starts[number + 1]].reshape(h, w, 3)
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """Crops a batch: for the codec, and wider ones for the context prior alone."""
+
+    crops: int = 8
+    crop_px: int = 128
+    wide_crops: int = 4
+    wide_px: int = 384
+
+
+class CropDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Item `step` is the whole batch of that step: uint8 (B, 3, h, w) crops and wide crops."""
+
+    def __init__(self, cache: ImageCache, sizes: BatchSizes, steps: int, seed: int = 0):
+        self.cache, self.sizes, self.steps, self.seed = cache, sizes, steps, seed
+        areas = np.array([h * w for h, w in cache.shapes], dtype=np.float64)
+        # A photograph counts by the square root of its area: large ones hold more, but are few.
+        self.weights = np.sqrt(areas) / np.sqrt(areas).sum()
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((self.seed, step))
+        s = self.sizes
+        crops = [self._crop(rng, s.crop_px) for _ in range(s.crops)]
+        wide = [self._crop(rng, s.wide_px) for _ in range(s.wide_crops)]
+        return _stack(crops), _stack(wide)
+
+    def _crop(self, rng: np.random.Generator, side: int) -> np.ndarray:
+        image = self.cache.image(int(rng.choice(len(self.cache), p=self.weights)))
+        h, w = image.shape[:2]
+        scale = 1.0 if rng.random() < 0.5 else rng.uniform(MIN_SCALE, 1.0)
+        source = min(round(side / scale), h, w)
+        top, left = rng.integers(h - source + 1), rng.integers(w - source + 1)
+        crop = image[top : top + source, left : left + source]
+        if source != side:
+            resized = Image.fromarray(crop).resize((side, side), Image.Resampling.LANCZOS)
+            crop = np.asarray(resized)
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        if rng.random() < 0.2:
+            crop = crop.transpose(1, 0, 2)
+        return crop
+
+
+def _stack(crops: list[np.ndarray]) -> Tensor:
+    if not crops:
+        return torch.empty(0, 3, 0, 0, dtype=torch.uint8)
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
+
+
+def batches(
+    cache: ImageCache, sizes: BatchSizes, start: int, stop: int, seed: int, workers: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Return a loader of the batches start...stop-1, in order."""
+    return DataLoader(
+        CropDataset(cache, sizes, stop, seed),
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def validation_images(folder: Path, limit: int) -> list[Tensor]:
+    """Return `limit` images spread over `folder`, (1, 3, H, W) uint8, cut to whole patches."""
+    paths = find_images(folder)
+    chosen = paths[:: max(1, len(paths) // limit)][:limit]
+    images = []
+    for path in chosen:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        h, w = (side // 32 * 32 for side in pixels.shape[:2])
+        images.append(_stack([pixels[:h, :w]]))
+    return images

@@ -1,0 +1,257 @@
+"""The training loop: resumable at any step, on CPU, on one GPU or, under torchrun, on several."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from ..config import PRESETS, ModelConfig
+from ..dct import to_ycbcr
+from ..dct_vae import DctVae
+from ..errors import WeightsError
+from .data import BatchSizes, CropDataset, ImageCache, batches, validation_images
+from .losses import Terms, objective, validate
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. The model is the preset's, or that of the weights it starts from."""
+
+    data: Path
+    valid: Path
+    out: Path
+    preset: str = "base"
+    resume: bool = False
+    start: Path | None = None
+    """A checkpoint whose averaged weights a new run starts from (warm restart)."""
+    steps: int = 200_000
+    warmup: int = 200
+    cooldown: int = 10_000
+    """Last steps, over which the learning rate falls to 2 % (cosine); constant before them."""
+    simulate: int = 0
+    """Last steps, trained with simulated integer arithmetic."""
+    learning_rate: float = 6e-4
+    linear_rate: float = 0.03
+    """Share of the learning rate that the linear skeleton gets."""
+    ema: float = 0.999
+    clip: float = 1.0
+    sizes: BatchSizes = field(default_factory=BatchSizes)
+    seed: int = 0
+    workers: int = 1
+    compile: bool = False
+    minutes: float = float("inf")
+    """Stop, with a checkpoint, after so long."""
+    valid_every_s: float = 600.0
+    valid_images: int = 10
+    valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
+
+
+class Objective(nn.Module):
+    """The loss as a module, which DistributedDataParallel and torch.compile can wrap."""
+
+    def __init__(self, model: DctVae):
+        super().__init__()
+        self.model = model
+
+    def forward(self, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms]:
+        """See `losses.objective`."""
+        return objective(self.model, crops, wide)
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Return the rate of `step` relative to the peak: warm-up, constant, cosine to 2 %."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    left = (config.steps - step) / max(1, config.cooldown)
+    if left >= 1:
+        return warm
+    cosine = 0.5 * (1 - torch.cos(torch.tensor(torch.pi * max(0.0, left))).item())
+    return warm * (0.02 + 0.98 * cosine)
+
+
+def optimiser_for(model: DctVae, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW in two groups: networks, and the linear skeleton at a small share of the rate."""
+    named = list(model.named_parameters())
+    linear = [p for name, p in named if name in LINEAR_PATHS]
+    networks = [p for name, p in named if name not in LINEAR_PATHS]
+    assert len(linear) == len(LINEAR_PATHS)
+    groups = [{"params": networks, "share": 1.0}, {"params": linear, "share": config.linear_rate}]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
+
+
+class Run:
+    """All state of a run: model, average, optimiser, step. Saved and loaded whole."""
+
+    def __init__(self, config: TrainConfig, device: torch.device):
+        self.config, self.device = config, device
+        self.path = config.out / "checkpoint.pt"
+        saved = self._saved()
+        self.step, self.seconds = saved.get("step", 0), saved.get("seconds", 0.0)
+        name = saved.get("config")
+        self.model_config = ModelConfig.from_json(name) if name else PRESETS[config.preset]
+        torch.manual_seed(config.seed)
+        self.model = DctVae(self.model_config).to(device, memory_format=torch.channels_last)
+        self.average = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
+        )
+        self.optimiser = optimiser_for(self.model, config)
+        if "average" in saved:
+            self.average.load_state_dict(saved["average"])
+            self.model.load_state_dict(saved.get("model", self.average.module.state_dict()))
+        if "optimiser" in saved:
+            self.optimiser.load_state_dict(saved["optimiser"])
+        self.fresh = not saved
+
+    def _saved(self) -> dict[str, Any]:
+        config = self.config
+        if config.resume and self.path.exists():
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        if config.start is not None:
+            saved = torch.load(config.start, map_location="cpu", weights_only=True)
+            return {key: saved[key] for key in ("config", "average", "seconds")}
+        return {}
+
+    def save(self) -> None:
+        """Write the checkpoint whole, or not at all."""
+        temporary = self.path.with_suffix(".tmp")
+        state = {
+            "config": self.model_config.to_json(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        torch.save(state, temporary)
+        os.replace(temporary, self.path)
+
+
+def train(config: TrainConfig) -> None:
+    """Train until `steps` or `minutes`, writing checkpoint.pt and metrics.jsonl under `out`.
+
+    Raises:
+        DataError: a folder holds no images.
+        WeightsError: the preset is unknown.
+    """
+    if config.preset not in PRESETS:
+        raise WeightsError(f"preset {config.preset} is not one of {', '.join(PRESETS)}")
+    with _world() as (rank, world, device):
+        config.out.mkdir(parents=True, exist_ok=True)
+        cache = _cache(config, rank)
+        run = Run(config, device)
+        if run.fresh:
+            sample = CropDataset(cache, BatchSizes(128, 128, 0), steps=1, seed=1)[0][0]
+            run.model.start_from(to_ycbcr(sample.to(device).float()))
+            run.average.module.load_state_dict(run.model.state_dict())
+        images = validation_images(config.valid, config.valid_images)
+        loss_of: nn.Module = Objective(run.model)
+        if config.compile:
+            loss_of.compile()
+        if world > 1:
+            loss_of = DistributedDataParallel(loss_of)
+        seed = config.seed * world + rank
+        loader = batches(cache, config.sizes, run.step, config.steps, seed, config.workers)
+        _loop(run, loss_of, loader, images, main=rank == 0)
+
+
+def _cache(config: TrainConfig, rank: int) -> ImageCache:
+    where = config.out.parent / "cache"
+    if dist.is_initialized():
+        if rank == 0:
+            ImageCache(config.data, where)
+        dist.barrier()
+    return ImageCache(config.data, where)
+
+
+@contextlib.contextmanager
+def _world() -> Iterator[tuple[int, int, torch.device]]:
+    """Yield (rank, number of processes, device), joined if torchrun started this process."""
+    cuda = torch.cuda.is_available()
+    if "RANK" not in os.environ:
+        yield 0, 1, torch.device("cuda" if cuda else "cpu")
+        return
+    dist.init_process_group("nccl" if cuda else "gloo")
+    local = int(os.environ["LOCAL_RANK"])
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    try:
+        yield dist.get_rank(), dist.get_world_size(), device
+    finally:
+        dist.destroy_process_group()
+
+
+def _loop(run: Run, loss_of: nn.Module, loader: Loader, images: list[Tensor], main: bool) -> None:
+    config, device = run.config, run.device
+    began = last = validated = time.monotonic()
+    bar = tqdm(total=config.steps, initial=run.step, disable=not main, mininterval=5)
+    running = torch.zeros(3)
+    simulating = False
+    for crops, wide in loader:
+        if not simulating and run.step >= config.steps - config.simulate:
+            run.model.simulate_integers()
+            run.average.module.simulate_integers()
+            simulating = True
+        rate = config.learning_rate * learning_rate_at(run.step, config)
+        for group in run.optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            loss, terms = loss_of(
+                crops.to(device, non_blocking=True), wide.to(device, non_blocking=True)
+            )
+        run.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+        if torch.isfinite(norm):
+            run.optimiser.step()
+            run.average.update_parameters(run.model)
+        run.step += 1
+        if run.step % 20 == 0:
+            values = torch.stack([loss, terms.bpp.mean(), norm]).detach().cpu()
+            running = values if not running.any() else 0.95 * running + 0.05 * values
+            bar.set_postfix_str(f"loss {running[0]:.3f} bpp {running[1]:.3f} grad {running[2]:.2f}")
+            bar.update(run.step - bar.n)
+        now = time.monotonic()
+        run.seconds, last = run.seconds + now - last, now
+        out_of_time = now - began > 60 * config.minutes
+        if main and (now - validated > config.valid_every_s or out_of_time):
+            _report(run, images, running)
+            last = validated = time.monotonic()
+        if out_of_time:
+            return
+    if main:
+        _report(run, images, running)
+
+
+def _report(run: Run, images: list[Tensor], running: Tensor) -> None:
+    """Save the checkpoint, then append a line of metrics on the averaged weights."""
+    run.save()
+    model = run.average.module
+    with torch.autocast(run.device.type, dtype=torch.bfloat16):
+        rows = validate(model, images, list(run.config.valid_qualities))
+    line = {
+        "step": run.step,
+        "hours": run.seconds / 3600,
+        "train_loss": running[0].item(),
+        "valid_loss": sum(float(str(row["loss"])) for row in rows) / len(rows),
+        "rows": rows,
+    }
+    with (run.config.out / "metrics.jsonl").open("a") as out:
+        out.write(json.dumps(line) + "\n")
+    curve = " ".join(f"{row['bpp']:.3f}/{row['psnr']:.2f}" for row in rows)
+    tqdm.write(f"step {run.step}: valid loss {line['valid_loss']:.4f}, bpp/dB {curve}")

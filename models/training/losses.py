@@ -1,0 +1,102 @@
+"""The objective: rate plus lambda times distortion, at a quality drawn for each sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..coders import Noiser, Rounder
+from ..dct import to_rgb, to_ycbcr
+from ..dct_vae import DctVae
+from ..quality import QUALITIES, lmbda_of
+
+
+@dataclass
+class Terms:
+    """What one pass costs, each (B,): bits a pixel of context and of each level, and MSE."""
+
+    context_bpp: Tensor
+    level_bpp: list[Tensor]
+    mse: Tensor
+    """Mean squared error in RGB, of pixels 0...255."""
+
+    @property
+    def bpp(self) -> Tensor:
+        """All bits a pixel."""
+        return self.context_bpp + torch.stack(self.level_bpp).sum(0)
+
+
+def draw_quality(count: int, device: torch.device) -> Tensor:
+    """Draw (B,) qualities, uniform in quality and so in log lambda, stratified over the batch."""
+    strata = torch.arange(count, device=device) + torch.rand(count, device=device)
+    return strata * ((QUALITIES - 1) / count)
+
+
+def run(
+    model: DctVae, rgb: Tensor, quality: Tensor, coder: Noiser | Rounder
+) -> tuple[Tensor, Terms]:
+    """Code images (B, 3, H, W) in 0...255 with a coder that counts bits.
+
+    Returns:
+        The decoded images (B, 3, H, W), not clamped, and what they cost.
+    """
+    pixels = rgb.shape[2] * rgb.shape[3]
+    ycbcr = to_ycbcr(rgb)
+    context = model.context(ycbcr, quality)
+    prior_bits = model.entropy.prior.bits(context, quality, model.entropy.norm).sum(0)
+    context_image = model.context_image(context, quality)
+    features = model.features(ycbcr, context_image, quality)
+    latents = model.latents(context, quality, coder, features)
+    decoded = to_rgb(model.synthesise(context_image, latents, quality))
+    mse = (decoded - rgb).square().mean(dim=(1, 2, 3))
+    levels = [bits / pixels for bits in coder.level_bits]
+    return decoded, Terms(prior_bits / pixels, levels, mse)
+
+
+def objective(model: DctVae, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms]:
+    """Return the training loss of a batch, uint8 (B, 3, h, w) crops and wide crops.
+
+    A sample's loss (bpp + lambda * MSE) is divided by sqrt(lambda), so that all qualities pull
+    with like strength. The prior has no other weights below it: it learns from the wide crops,
+    which show it more neighbours, as well as from the crops.
+    """
+    quality = draw_quality(len(crops), crops.device)
+    _, terms = run(model, crops.float(), quality, Noiser())
+    lmbda = lmbda_of(quality)
+    loss = ((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
+    if len(wide):
+        quality = draw_quality(len(wide), wide.device)
+        context = model.context(to_ycbcr(wide.float()), quality)
+        bits = model.entropy.prior.bits(context, quality, model.entropy.norm).sum(0)
+        bpp = bits / (wide.shape[2] * wide.shape[3])
+        loss = loss + (bpp / lmbda_of(quality).sqrt()).mean()
+    return loss, terms
+
+
+@torch.no_grad()
+def validate(model: DctVae, images: list[Tensor], qualities: list[int]) -> list[dict[str, object]]:
+    """Return a row a quality: bpp, PSNR and bits of each level, rounded, means over `images`."""
+    rows: list[dict[str, object]] = []
+    for quality in qualities:
+        sums = []
+        for image in images:
+            rgb = image.to(next(model.parameters()).device).float()
+            at = torch.full((1,), float(quality), device=rgb.device)
+            decoded, terms = run(model, rgb, at, Rounder())
+            mse = (decoded.clamp(0, 255).round() - rgb).square().mean()
+            psnr = 10 * torch.log10(255**2 / mse)
+            values = [psnr, terms.mse[0], terms.context_bpp[0], *(b[0] for b in terms.level_bpp)]
+            sums.append(torch.stack(values))
+        psnr, mse, context, *levels = torch.stack(sums).double().mean(0).tolist()
+        bpp = context + sum(levels)
+        lmbda = float(lmbda_of(torch.tensor(float(quality))))
+        row = {
+            "quality": quality,
+            "bpp": bpp,
+            "psnr": psnr,
+            "loss": (bpp + lmbda * mse) / lmbda**0.5,
+        }
+        rows.append({**row, "context_bpp": context, "level_bpp": levels})
+    return rows

@@ -1,0 +1,109 @@
+"""The weight file: one safetensors file with the frozen model and the pmf tables.
+
+    entropy.*            integers: weights int8, biases int32, shifts int8, gains int16, norms int32
+    everything else      float16
+    tables.*             the frozen pmfs, as `bitstream.PmfTables` holds them
+    metadata             format version, configuration
+
+A file is named by the sha256 of its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from safetensors.torch import load
+
+from .config import ModelConfig
+from .dct_vae import DctVae
+from .errors import WeightsError
+from .fixed_point import INTEGER, check
+
+FORMAT = "1"
+TABLES = "tables."
+_INTEGER_TYPES = {
+    "weight": np.int8,
+    "bias": np.int32,
+    "shift": np.int8,
+    "table": np.int16,
+    "inward_table": np.int32,
+    "outward_table": np.int32,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A loaded weight file: the model, the tables' arrays, and the sha256 of the file."""
+
+    model: DctVae
+    tables: dict[str, np.ndarray]
+    digest: bytes
+
+
+def save_weights(path: Path, model: DctVae, tables: dict[str, np.ndarray]) -> None:
+    """Write a frozen model and its tables.
+
+    Raises:
+        BoundError: the entropy model does not run on integers, or could leave the exact range.
+    """
+    check(model.entropy)
+    tensors = {TABLES + name: array for name, array in tables.items()}
+    for name, tensor in model.state_dict().items():
+        array = tensor.detach().cpu().numpy()
+        kind = _INTEGER_TYPES[name.rsplit(".", 1)[-1]] if _is_integer(name) else np.float16
+        tensors[name] = np.ascontiguousarray(array.astype(kind))
+        if _is_integer(name) and not np.array_equal(tensors[name], array):
+            raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
+    metadata = {"format": FORMAT, "config": model.config.to_json()}
+    path.write_bytes(save(tensors, metadata))
+
+
+def load_weights(path: Path) -> Weights:
+    """Read a weight file, and prove the bounds of its integers again.
+
+    Raises:
+        WeightsError: not a weight file, of another format, or its tensors do not fit its own
+            configuration.
+        BoundError: the integers could leave the exact range.
+    """
+    try:
+        data = path.read_bytes()
+        with safe_open(path, "pt") as opened:
+            metadata = opened.metadata() or {}
+        tensors = load(data)
+    except SafetensorError as error:
+        raise WeightsError(f"{path.name} is not a weight file: {error}") from error
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "none")
+        raise WeightsError(f"{path.name} has format {found}, this program reads {FORMAT}")
+    model = DctVae(ModelConfig.from_json(metadata["config"]), INTEGER)
+    tables = {
+        name.removeprefix(TABLES): tensors.pop(name).numpy()
+        for name in list(tensors)
+        if name.startswith(TABLES)
+    }
+    try:
+        model.load_state_dict(tensors)  # copies into float32 and float64 carriers
+    except RuntimeError as error:
+        raise WeightsError(f"{path.name} does not fit its own configuration") from error
+    check(model.entropy)
+    model.eval().requires_grad_(False)
+    model.to(memory_format=torch.channels_last)
+    return Weights(model, tables, hashlib.sha256(data).digest())
+
+
+def carry_in(model: DctVae, dtype: torch.dtype) -> None:
+    """Carry the entropy model's integers in float32 (fast) or float64; results are the same."""
+    for name, buffer in model.entropy.named_buffers():
+        if not name.startswith("norm."):
+            buffer.data = buffer.data.to(dtype)
+
+
+def _is_integer(name: str) -> bool:
+    return name.startswith("entropy.")
