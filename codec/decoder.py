@@ -1,0 +1,123 @@
+"""Bytes to tiles of symbols to pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bitstream import (
+    Color,
+    Container,
+    StreamDamaged,
+    Tile,
+    TileDamaged,
+    check_empty,
+    coder_of,
+    symbol_checksum,
+)
+from ..models.dct import to_rgb
+from ..models.fixed_point import OFFSETS
+from .image import Pixels
+from .symbols import SymbolReader
+from .tiling import PATCH_PX, SYNTHESIS_HALO, Window, patch_grid, tile_rows
+from .weights import Codec
+
+
+@dataclass(frozen=True)
+class DecodedTile:
+    """A tile's context (1, C, h, w), its latents (1, C, 4h, 4w), and how many symbols it had."""
+
+    window: Window
+    context: Tensor
+    latents: Tensor
+    symbols: int
+
+
+def decode_container(codec: Codec, container: Container) -> Pixels:
+    """Decode all tiles of a file, row by row, with no more than three rows at hand.
+
+    Raises:
+        WrongWeights: the file was written with others.
+        TileDamaged: a tile's symbols do not match its checksum.
+        UnsupportedField: an alpha channel or a depth that this version does not know.
+    """
+    header = container.header
+    codec.accept(header)
+    out = np.empty((header.height, header.width, 3), np.uint8)
+    number = 0
+    above: list[DecodedTile] = []
+    current: list[DecodedTile] = []
+    for windows in [*tile_rows(header), []]:
+        below = []
+        for window in windows:
+            below.append(
+                decode_tile(codec, container.tiles[number], number, window, header.quality)
+            )
+            number += 1
+        for tile in current:
+            near = above + current + below
+            synthesise_tile(codec, tile.window, near, header.quality, out)
+        above, current = current, below
+    if header.color == Color.GREY:
+        out[...] = _luma(out)[..., None]
+    return Pixels(out, header.color, container.metadata)
+
+
+@torch.inference_mode()
+def decode_tile(codec: Codec, tile: Tile, number: int, window: Window, quality: int) -> DecodedTile:
+    """Pop a tile's symbols, coarse to fine, and check that they are what was pushed.
+
+    Raises:
+        TileDamaged: they are not.
+    """
+    entropy = codec.model.entropy
+    at = torch.full((1,), quality)
+    try:
+        stacks = [coder_of(tile.words)]
+        prior_reader = SymbolReader(stacks, codec.tables, 1)
+        context = entropy.prior.walk((1, *window.size), at, entropy.norm, prior_reader)
+        trunk_reader = SymbolReader(stacks, codec.tables, OFFSETS)
+        latents = codec.model.latents(context, at, trunk_reader)
+        check_empty(stacks[0])
+    except StreamDamaged as error:
+        raise TileDamaged(number, reason=str(error)) from error
+    levels = [level[0] for level in prior_reader.levels + trunk_reader.levels]
+    if symbol_checksum(levels) != tile.checksum:
+        raise TileDamaged(number)
+    return DecodedTile(window, context, latents, sum(level.size for level in levels))
+
+
+@torch.inference_mode()
+def synthesise_tile(
+    codec: Codec, window: Window, tiles: list[DecodedTile], quality: int, out: np.ndarray
+) -> None:
+    """Write a tile's pixels into `out` (H, W, 3), seeing the tiles around it as far as it must."""
+    model = codec.model
+    seen = window.grown(SYNTHESIS_HALO, patch_grid(*out.shape[:2]))
+    context = _gather([(t.window, t.context) for t in tiles], seen, 1)
+    latents = _gather([(t.window, t.latents) for t in tiles], seen, 4)
+    at = torch.full((1,), quality)
+    ycbcr = model.synthesise(model.context_image(context, at), latents, at)
+    rows, columns = window.slices(seen, PATCH_PX)
+    rgb = to_rgb(ycbcr[..., rows, columns]).clamp_(0, 255).round_().to(torch.uint8)
+    rows, columns = window.slices(Window(0, 0, 0, 0), PATCH_PX)
+    target = out[rows, columns]
+    target[...] = rgb[0].permute(1, 2, 0).numpy()[: target.shape[0], : target.shape[1]]
+
+
+def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int) -> Tensor:
+    """Lay the parts of tiles that a window sees side by side: (1, C, h * scale, w * scale)."""
+    height, width = seen.size
+    whole = parts[0][1].new_zeros(1, parts[0][1].shape[1], height * scale, width * scale)
+    for window, tensor in parts:
+        shared = window.cut(seen)
+        if min(shared.size) > 0:
+            whole[(..., *shared.slices(seen, scale))] = tensor[(..., *shared.slices(window, scale))]
+    return whole
+
+
+def _luma(rgb: np.ndarray) -> np.ndarray:
+    return (rgb @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)

@@ -1,0 +1,11 @@
+"""What can go wrong between an image and its file, beside a damaged file (`bitstream.errors`)."""
+
+from ..bitstream import BitstreamError
+
+
+class ImageError(ValueError):
+    """An image that cannot be encoded; the message says why in one line."""
+
+
+class VerificationFailed(BitstreamError):
+    """A file that was just written does not decode to what was coded."""

@@ -1,0 +1,83 @@
+"""From a training checkpoint to the weight file that ships: integers, tables, one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..bitstream import PmfTables, gaussian_tables
+from ..models.coders import SCALES, scale_of
+from ..models.config import ModelConfig
+from ..models.dct_vae import DctVae
+from ..models.fixed_point import OFFSETS
+from ..models.quality import QUALITIES
+from ..models.training.data import ImageCache
+from ..models.weights import save_weights
+from .encoder import TileSymbols, tile_symbols
+from .tiling import PATCH_PX, Window
+from .weights import Codec
+
+REFINE_SIDE = 16
+"""Patches a side of the crops on which tables are refined."""
+
+REFINE_WEIGHT = 2000.0
+"""Symbols that a Gaussian table is worth against what is counted."""
+
+
+def export(checkpoint: Path, out: Path, cache: ImageCache | None, crops: int = 200) -> None:
+    """Freeze a checkpoint's averaged weights and write them with their tables.
+
+    Args:
+        checkpoint: `checkpoint.pt` of a training run.
+        out: the weight file.
+        cache: training images on which the tables are refined; Gaussian tables without.
+        crops: how many crops to count.
+
+    Raises:
+        BoundError: a filter's sums could leave the exact range.
+    """
+    model = load_checkpoint(checkpoint).frozen()
+    index = torch.arange(SCALES)
+    scales = scale_of(index).double().numpy()
+    tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
+    if cache is not None:
+        tables = refine(Codec(model, tables, b""), cache, crops)
+    arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(out, model, arrays)
+
+
+def load_checkpoint(path: Path) -> DctVae:
+    """Return the averaged model of a checkpoint, in float."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    model = DctVae(ModelConfig.from_json(saved["config"]))
+    prefix = "module."
+    averaged = {k.removeprefix(prefix): v for k, v in saved["average"].items() if prefix in k}
+    model.load_state_dict(averaged)
+    return model.eval()
+
+
+def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:
+    """Count which symbols each table really codes on training images, over all qualities."""
+    rng = np.random.default_rng(0)
+    counts = np.zeros(codec.tables.pmf.size, np.int64)
+    side = REFINE_SIDE * PATCH_PX
+    for number in range(crops):
+        image = cache.image(int(rng.integers(len(cache))))
+        top, left = (int(rng.integers(max(1, extent - side + 1))) for extent in image.shape[:2])
+        crop = image[top : top + side, left : left + side]
+        whole = Window(0, 0, crop.shape[0] // PATCH_PX, crop.shape[1] // PATCH_PX)
+        crop = np.ascontiguousarray(crop[: whole.bottom * PATCH_PX, : whole.right * PATCH_PX])
+        if min(whole.size) == 0:
+            continue
+        symbols = tile_symbols(codec, crop, whole, number % QUALITIES)
+        counts += _counted(codec.tables, symbols)
+    return codec.tables.refined(counts, REFINE_WEIGHT)
+
+
+def _counted(tables: PmfTables, symbols: TileSymbols) -> np.ndarray:
+    pairs = symbols.context + symbols.latents
+    entries = [tables.entries(index, values) for index, values in pairs]
+    return np.bincount(np.concatenate(entries), minlength=tables.pmf.size)

@@ -1,0 +1,54 @@
+"""The weights that encode and decode: the shipped file, loaded once, with its tables checked."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from ..bitstream import Header, PmfTables, check_weights
+from ..models.dct_vae import DctVae
+from ..models.weights import load_weights
+
+WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
+"""Environment variable that names another weight file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """A model and the tables that go with it."""
+
+    model: DctVae
+    tables: PmfTables
+    digest: bytes
+
+    def accept(self, header: Header) -> None:
+        """Refuse a file that other weights wrote.
+
+        Raises:
+            WrongWeights: the header names others.
+        """
+        check_weights(header, self.digest)
+
+
+def shipped_weights() -> Path:
+    """Return the path of the weights in use: the package's own, unless the environment says."""
+    if named := os.environ.get(WEIGHTS_VARIABLE):
+        return Path(named)
+    with resources.as_file(resources.files("hvae_codec.models") / "weights") as folder:
+        return folder / "base.safetensors"
+
+
+@functools.cache
+def load_codec(path: Path | None = None) -> Codec:
+    """Load a weight file, by default the one in use.
+
+    Raises:
+        OSError: the file cannot be read.
+        WeightsError: it is not a weight file.
+        BitstreamError: its tables are not tables.
+    """
+    weights = load_weights(path or shipped_weights())
+    return Codec(weights.model, PmfTables(**weights.tables), weights.digest)
