@@ -1,0 +1,1 @@
+"""Metrics, peers, and the measurement of files on disk."""

@@ -1,0 +1,5 @@
+"""The command line: parses, prints, exits."""
+
+from .main import main
+
+__all__ = ["main"]

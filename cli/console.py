@@ -1,0 +1,106 @@
+"""Everything that the commands print: results on stdout, the rest on stderr, errors as one line."""
+
+import errno
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+STDIO = "-"
+
+
+def result(text: str) -> None:
+    """Print what the command was asked for."""
+    click.echo(text)
+
+
+def result_json(record: dict[str, object]) -> None:
+    """Print what the command was asked for as one line of JSON."""
+    click.echo(json.dumps(record, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """Print a line beside the results, on stderr."""
+    click.echo(text, err=True)
+
+
+def spaced(number: int) -> str:
+    """Group the digits by threes: 31415 -> '31 415'."""
+    return f"{number:,}".replace(",", " ")
+
+
+def shown(path: str) -> str:
+    """Name a file as a person reads it: without its folder, and '-' by what it stands for."""
+    return "(pipe)" if path == STDIO else click.format_filename(Path(path).name)
+
+
+def speed(width: int, height: int, seconds: float) -> str:
+    """Say how long an image took: '1.83 s (0.21 MP/s)'."""
+    return f"{seconds:.2f} s ({width * height / 1e6 / max(seconds, 1e-9):.2f} MP/s)"
+
+
+def explain(error: Exception) -> str | None:
+    """Say in one line what the user or the machine did to cause an error.
+
+    Returns:
+        None for every other error: those are ours, and deserve their traceback.
+    """
+    if isinstance(error, OSError):
+        # A reader that closed its pipe has seen enough; click ends quietly.
+        return None if error.errno == errno.EPIPE else error.strerror or str(error)
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return "not enough memory"
+
+    from ..bitstream import BitstreamError
+    from ..codec.errors import ImageError
+    from ..models.errors import ModelError
+
+    ours = isinstance(error, BitstreamError | ImageError | ModelError)
+    return str(error) if ours else None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Recognise torch's own errors: on a GPU OutOfMemoryError, on a CPU only the text tells."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )
+
+
+@contextmanager
+def blame(path: str) -> Iterator[None]:
+    """Turn an error about a file into one line that names it, and exit code 1."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        culprit = getattr(error, "filename", None) or path
+        raise click.ClickException(f"{click.format_filename(culprit)}: {message}") from error
+
+
+def for_each(paths: Iterable[str], work: Callable[[str], bool]) -> None:
+    """Do the same to every file; one that fails does not keep the others from their turn.
+
+    Args:
+        paths: the files.
+        work: returns whether the file is as it should be.
+
+    Raises:
+        click.exceptions.Exit: with 1, after the last file, where any failed.
+    """
+    good = True
+    for path in paths:
+        try:
+            with blame(path):
+                good &= work(path)
+        except click.ClickException as error:
+            error.show()
+            good = False
+    if not good:
+        raise click.exceptions.Exit(1)

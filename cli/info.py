@@ -1,0 +1,56 @@
+"""`hvae-codec info`: what a file says of itself, without decoding it."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from . import console, files, options
+
+if TYPE_CHECKING:
+    from ..codec.api import FileInfo
+
+
+@click.command()
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True)
+@options.json_option
+def info(sources: tuple[str, ...], as_json: bool) -> None:
+    """Show size, quality, weights and the bytes of levels.
+
+    With --json one line for every file.
+    """
+
+    def show(source: str) -> bool:
+        data = files.read_bytes(source)
+
+        from ..codec import api
+
+        found = api.inspect(data)
+        if as_json:
+            console.result_json({"file": source, **asdict(found)})
+        else:
+            console.result(_describe(source, found))
+        return True
+
+    console.for_each(sources, show)
+
+
+def _describe(source: str, info: "FileInfo") -> str:
+    known = "known" if info.weights_known else "not installed"
+    lines = [
+        f"{console.shown(source)}  {info.width}x{info.height} {info.color} {info.bit_depth} bit"
+        f"  quality {info.quality} (λ {info.lmbda:.5f})",
+        f"  {'file':<12}{console.spaced(info.file_bytes):>12} bytes  {info.bpp:.3f} bpp",
+        f"  {'header':<12}{console.spaced(info.header_bytes):>12} bytes",
+        f"  {'metadata':<12}{console.spaced(info.metadata_bytes):>12} bytes",
+    ]
+    for level in info.levels:
+        share = level.bytes / info.file_bytes
+        lines.append(f"  {level.name:<12}{console.spaced(level.bytes):>12} bytes {share:6.1%}")
+    lines += [
+        f"  {'tiles':<12}{info.tiles:>12} of {info.tile_px} px",
+        f"  {'weights':<12}{info.weights:>12} ({known})",
+        f"  {'prior':<12}{info.prior:>12}",
+        f"  {'version':<12}{info.version:>12}",
+    ]
+    return "\n".join(lines)

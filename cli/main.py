@@ -1,0 +1,20 @@
+"""The command `hvae-codec`: a group of commands, one file each."""
+
+import click
+
+from .benchmark import benchmark
+from .decode import decode
+from .encode import encode
+from .info import info
+from .train import export, train
+from .verify import verify
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hvae-codec")
+def main() -> None:
+    """A learned image codec: images in, small files out, the same images back."""
+
+
+for command in (encode, decode, info, verify, benchmark, train, export):
+    main.add_command(command)

@@ -1,0 +1,93 @@
+"""`hvae-codec train` and `hvae-codec export`: photographs become weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from . import console
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--data", type=_FOLDER, required=True, help="Folder of training photographs.")
+@click.option("--valid", type=_FOLDER, required=True, help="Folder of validation images.")
+@click.option("--out", type=_NEW, required=True, help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on from the run's checkpoint, if there is one.")
+@click.option(
+    "--start", type=_FILE, help="Checkpoint whose averaged weights a new run starts from."
+)
+@click.option("--preset", default="base", show_default=True, help="Size of a new model.")
+@click.option("--steps", type=click.IntRange(1), default=200_000, show_default=True)
+@click.option("--cooldown", type=click.IntRange(0), default=10_000, show_default=True)
+@click.option("--simulate", type=click.IntRange(0), default=2_000, show_default=True)
+@click.option("--rate", type=float, default=8e-4, show_default=True, help="Peak learning rate.")
+@click.option("--crops", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--crop-px", type=click.IntRange(64), default=128, show_default=True)
+@click.option("--minutes", type=float, default=float("inf"), help="Stop after so long.")
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--compile", is_flag=True, help="Compile the model (worth it on a GPU).")
+def train(
+    data: Path,
+    valid: Path,
+    out: Path,
+    resume: bool,
+    start: Path | None,
+    preset: str,
+    steps: int,
+    cooldown: int,
+    simulate: int,
+    rate: float,
+    crops: int,
+    crop_px: int,
+    minutes: float,
+    workers: int,
+    compile: bool,
+) -> None:
+    """Train a model; OUT gets checkpoint.pt and metrics.jsonl.
+
+    The learning rate is constant until the last COOLDOWN steps, so that a run can be extended by
+    resuming it with more STEPS. The last SIMULATE steps train with simulated integer arithmetic.
+    """
+    from ..models.training.data import BatchSizes
+    from ..models.training.loop import TrainConfig
+    from ..models.training.loop import train as run
+
+    if crop_px % 32:
+        raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
+    config = TrainConfig(
+        data=data,
+        valid=valid,
+        out=out,
+        preset=preset,
+        resume=resume,
+        start=start,
+        steps=steps,
+        cooldown=cooldown,
+        simulate=simulate,
+        learning_rate=rate,
+        sizes=replace(BatchSizes(), crops=crops, crop_px=crop_px),
+        minutes=minutes,
+        workers=workers,
+        compile=compile,
+    )
+    with console.blame(str(out)):
+        run(config)
+
+
+@click.command()
+@click.argument("checkpoint", type=_FILE)
+@click.option("-o", "--out", type=_NEW, required=True, help="The weight file.")
+@click.option("--data", type=_FOLDER, help="Training photographs that the tables are refined on.")
+def export(checkpoint: Path, out: Path, data: Path | None) -> None:
+    """Freeze CHECKPOINT into integers and pmf tables: the weight file that encodes and decodes."""
+    from ..codec import export as exporting
+    from ..models.training.data import ImageCache
+
+    with console.blame(str(checkpoint)):
+        cache = ImageCache(data, checkpoint.parent.parent / "cache") if data else None
+        exporting.export(checkpoint, out, cache)
+    console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")

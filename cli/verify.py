@@ -1,0 +1,31 @@
+"""`hvae-codec verify`: does a file decode to the same symbols whatever computes them?"""
+
+import click
+
+from . import console, files
+
+
+@click.command()
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True)
+def verify(sources: tuple[str, ...]) -> None:
+    """Check that files decode alike however computed.
+
+    Every file is decoded under two configurations, and the symbols are compared.
+    """
+
+    def show(source: str) -> bool:
+        data = files.read_bytes(source)
+
+        from ..codec import api
+
+        report = api.verify(data)
+        differing = console.spaced(report.differing)
+        verdict = f"{differing} differ" if report.differing else "identical"
+        console.result(
+            f"{console.shown(source)}  {report.tiles} tiles"
+            f"  {console.spaced(report.symbols)} symbols  {verdict}"
+            f"  (pixels within {report.max_pixel_difference} of 255)"
+        )
+        return report.differing == 0
+
+    console.for_each(sources, show)

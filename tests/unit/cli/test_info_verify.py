@@ -1,0 +1,54 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from hvae_codec.codec import api
+
+Run = Callable[..., Result]
+
+
+def test_info_names_the_levels_and_their_bytes(hvae: Run, coded: Path) -> None:
+    result = hvae("info", coded)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("coded.hvae  24x16 RGB 8 bit  quality 40")
+    assert "context" in result.stdout
+    assert "masked-diffusion" in result.stdout
+
+
+def test_info_json_is_a_line_for_every_file(hvae: Run, coded: Path) -> None:
+    lines = hvae("info", coded, coded, "--json").stdout.splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 2
+    assert records[0]["file"] == str(coded)
+    assert records[0]["levels"][0] == {"name": "context", "bytes": 40}
+    assert records[0]["file_bytes"] == coded.stat().st_size
+
+
+def test_a_bad_file_does_not_hide_the_good_ones(hvae: Run, coded: Path) -> None:
+    for command in ("info", "verify"):
+        result = hvae(command, coded.parent / "missing", coded)
+        assert result.exit_code == 1
+        assert result.stdout.startswith("coded.hvae")
+        assert result.stderr.count("\n") == 1
+
+
+def test_verify_says_identical(hvae: Run, coded: Path) -> None:
+    result = hvae("verify", coded)
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "coded.hvae  1 tiles  12 345 symbols  identical  (pixels within 1 of 255)\n"
+    )
+
+
+def test_verify_fails_where_symbols_differ(
+    hvae: Run, coded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = api.verify(coded.read_bytes())
+    monkeypatch.setattr(api, "verify", lambda data: replace(report, differing=7))
+    result = hvae("verify", coded)
+    assert result.exit_code == 1
+    assert "7 differ" in result.stdout
