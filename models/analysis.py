@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import Block
+from .blocks import Block, zero_conv
 from .config import LATENT_STRIDE, ModelConfig
 from .dct import block_dct_weight, full_precision
 from .fixed_point import UNIT
@@ -68,9 +68,7 @@ class Posterior(nn.Module):
         super().__init__()
         width = config.posterior_width
         self.conv1 = nn.Conv2d(config.analysis_widths[1] + config.trunk_width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, level.stop - level.start, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.conv2 = zero_conv(width, level.stop - level.start)
 
     def forward(self, features: Tensor, h: Tensor) -> Tensor:
         """Features (B, F, H, W) and the trunk's state (B, T, H, W) -> (B, C_l, H, W) in steps."""

@@ -25,6 +25,14 @@ class FixedBlock(nn.Module):
         return saturate(x + self.conv2(inner))
 
 
+def zero_conv(inputs: int, outputs: int) -> nn.Conv2d:
+    """Return a 3x3 convolution that starts at zero: what it corrects starts uncorrected."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    for parameter in conv.parameters():
+        nn.init.zeros_(parameter)
+    return conv
+
+
 class Block(nn.Module):
     """Residual block of the analysis and the synthesis, conditioned on quality."""
 
@@ -32,9 +40,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.gain = FloatGain(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.conv2 = zero_conv(channels, channels)
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

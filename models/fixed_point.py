@@ -48,14 +48,14 @@ def saturate(x: Tensor, low: int = -ACTIVATION_MAX) -> Tensor:
     return x.clamp(low, ACTIVATION_MAX)
 
 
-def two_scales(x: Tensor, shift: int) -> Tensor:
-    """Show a value of wide range twice: 2^shift times finer, saturating early, and 2^shift coarser.
+def two_scales(x: Tensor, left: int, right: int) -> Tensor:
+    """Show a value of wide range twice: shifted left, saturating early, and shifted right.
 
     (B, C, H, W) integers -> (B, 2C, H, W) activations. What matters of a latent to its neighbours
     is the order of its magnitude, from fractions of a step to dozens.
     """
-    coarse = round_through(x * 2.0**-shift)
-    return torch.cat([saturate(x * 2.0**shift), saturate(coarse)], dim=1)
+    coarse = round_through(x * 2.0**-right)
+    return torch.cat([saturate(x * 2.0**left), saturate(coarse)], dim=1)
 
 
 def round_through(x: Tensor) -> Tensor:

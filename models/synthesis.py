@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .analysis import PIXEL_SCALE
-from .blocks import Block
+from .blocks import Block, zero_conv
 from .config import LATENT_STRIDE, ModelConfig
 from .dct import block_dct_weight, full_precision
 
@@ -26,9 +26,7 @@ class Synthesis(nn.Module):
         self.coarse = nn.ModuleList(Block(coarse) for _ in range(blocks_coarse))
         self.up = nn.Conv2d(coarse, 4 * fine, 1)
         self.fine = nn.ModuleList(Block(fine) for _ in range(blocks_fine))
-        self.head = nn.Conv2d(fine, 48, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_conv(fine, 48)
 
     def forward(self, context_image: Tensor, coefficients: Tensor, quality: Tensor) -> Tensor:
         """Synthesise an image.

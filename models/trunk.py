@@ -25,8 +25,8 @@ from .config import LATENT_STRIDE, PATCH_PX, ModelConfig
 from .fixed_point import KNOTS, UNIT, FloatConv, FloatGain, Leaves, saturate, two_scales
 from .quality import QUALITIES, step_of
 
-MEAN_UNIT = 16
-"""Means and latents are multiples of 1/16 step."""
+MEAN_UNIT = 64
+"""Means and latents are multiples of 1/64 step: coarser ones would add to the distortion."""
 
 INDEX_UNIT = 4
 """A scale index is a head's output divided by 4."""
@@ -173,7 +173,7 @@ class Trunk(nn.Module):
         Returns:
             (B, latent_channels, 4h, 4w) latents in steps.
         """
-        h = saturate(self.stem(two_scales(context, 2)))
+        h = saturate(self.stem(two_scales(context, 2, 2)))
         h = self.up(self.top(h, quality))
         h = saturate(F.pixel_shuffle(h, PATCH_PX // LATENT_STRIDE))
         latents = h.new_zeros(h.shape[0], self.latent_channels, *h.shape[2:], dtype=torch.float32)
@@ -187,5 +187,5 @@ class Trunk(nn.Module):
             z = place(symbols * MEAN_UNIT + mean, level.parity)
             latents[:, level.start : level.stop] += z / MEAN_UNIT
             if step.embed is not None:
-                h = saturate(h + step.embed(two_scales(z.to(h.dtype), 2)))
+                h = saturate(h + step.embed(two_scales(z.to(h.dtype), 0, 4)))
         return latents

@@ -55,7 +55,7 @@ class PriorStep(nn.Module):
 
     def forward(self, known: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised known context (B, C, h, w) -> means (activations) and scale indices."""
-        h = self.block(saturate(self.stem(two_scales(known, 2))), quality)
+        h = self.block(saturate(self.stem(two_scales(known, 2, 2))), quality)
         mean, index = split_head(self.head_gain(self.head(h), quality))
         return mean.float(), index.float()
 
@@ -81,7 +81,7 @@ class MaskedDiffusion(nn.Module):
             assert isinstance(step, PriorStep)
             start_scales(step.head_gain, spread[level.start : level.stop])
 
-    def bits(self, u: Tensor, quality: Tensor, norm: FloatNorm) -> Tensor:
+    def bits(self, u: Tensor, quality: Tensor, norm: FloatNorm | IntegerNorm) -> Tensor:
         """Return -log2 p(u), one sum a step: (steps, B), of integer context (B, C, h, w)."""
         known = torch.zeros_like(u)
         sums = []
@@ -100,7 +100,7 @@ class MaskedDiffusion(nn.Module):
         self,
         size: tuple[int, int, int],
         quality: Tensor,
-        norm: IntegerNorm,
+        norm: FloatNorm | IntegerNorm,
         coder: LatentCoder,
         context: Tensor | None = None,
     ) -> Tensor:

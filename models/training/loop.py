@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -105,7 +107,7 @@ class Run:
         name = saved.get("config")
         self.model_config = ModelConfig.from_json(name) if name else PRESETS[config.preset]
         torch.manual_seed(config.seed)
-        self.model = DctVae(self.model_config).to(device, memory_format=torch.channels_last)
+        self.model = DctVae(self.model_config).to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
         )
@@ -126,6 +128,11 @@ class Run:
             return {key: saved[key] for key in ("config", "average", "seconds")}
         return {}
 
+    @property
+    def averaged(self) -> DctVae:
+        """The model of averaged weights: what is validated, and what ships."""
+        return cast(DctVae, self.average.module)
+
     def save(self) -> None:
         """Write the checkpoint whole, or not at all."""
         temporary = self.path.with_suffix(".tmp")
@@ -142,7 +149,7 @@ class Run:
 
 
 def train(config: TrainConfig) -> None:
-    """Train until `steps` or `minutes`, writing checkpoint.pt and metrics.jsonl under `out`.
+    """Train until `steps`, `minutes` or SIGTERM, writing checkpoint.pt and metrics.jsonl.
 
     Raises:
         DataError: a folder holds no images.
@@ -157,7 +164,7 @@ def train(config: TrainConfig) -> None:
         if run.fresh:
             sample = CropDataset(cache, BatchSizes(128, 128, 0), steps=1, seed=1)[0][0]
             run.model.start_from(to_ycbcr(sample.to(device).float()))
-            run.average.module.load_state_dict(run.model.state_dict())
+            run.averaged.load_state_dict(run.model.state_dict())
         images = validation_images(config.valid, config.valid_images)
         loss_of: nn.Module = Objective(run.model)
         if config.compile:
@@ -198,6 +205,8 @@ def _world() -> Iterator[tuple[int, int, torch.device]]:
 
 def _loop(run: Run, loss_of: nn.Module, loader: Loader, images: list[Tensor], main: bool) -> None:
     config, device = run.config, run.device
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     began = last = validated = time.monotonic()
     bar = tqdm(total=config.steps, initial=run.step, disable=not main, mininterval=5)
     running = torch.zeros(3)
@@ -205,7 +214,7 @@ def _loop(run: Run, loss_of: nn.Module, loader: Loader, images: list[Tensor], ma
     for crops, wide in loader:
         if not simulating and run.step >= config.steps - config.simulate:
             run.model.simulate_integers()
-            run.average.module.simulate_integers()
+            run.averaged.simulate_integers()
             simulating = True
         rate = config.learning_rate * learning_rate_at(run.step, config)
         for group in run.optimiser.param_groups:
@@ -228,7 +237,7 @@ def _loop(run: Run, loss_of: nn.Module, loader: Loader, images: list[Tensor], ma
             bar.update(run.step - bar.n)
         now = time.monotonic()
         run.seconds, last = run.seconds + now - last, now
-        out_of_time = now - began > 60 * config.minutes
+        out_of_time = stopped.is_set() or now - began > 60 * config.minutes
         if main and (now - validated > config.valid_every_s or out_of_time):
             _report(run, images, running)
             last = validated = time.monotonic()
@@ -241,9 +250,8 @@ def _loop(run: Run, loss_of: nn.Module, loader: Loader, images: list[Tensor], ma
 def _report(run: Run, images: list[Tensor], running: Tensor) -> None:
     """Save the checkpoint, then append a line of metrics on the averaged weights."""
     run.save()
-    model = run.average.module
     with torch.autocast(run.device.type, dtype=torch.bfloat16):
-        rows = validate(model, images, list(run.config.valid_qualities))
+        rows = validate(run.averaged, images, list(run.config.valid_qualities))
     line = {
         "step": run.step,
         "hours": run.seconds / 3600,
