@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..bitstream import Container, read_container
+from ..bitstream import read_container
 from ..models.quality import lmbda_of
 from .check import VerifyReport, verify_container
 from .decoder import decode_container
@@ -18,7 +18,7 @@ from .encoder import encode_pixels
 from .errors import VerificationFailed
 from .image import from_pixels, to_pixels
 from .tiling import PATCH_PX
-from .weights import load_codec
+from .weights import digest_in_use, load_codec
 
 DEFAULT_QUALITY = 60
 
@@ -150,11 +150,7 @@ def inspect(data: bytes) -> FileInfo:
         tile_px=header.tile * PATCH_PX,
         levels=levels,
         weights=header.weights.hex(),
-        weights_known=_known(container),
+        weights_known=digest_in_use().startswith(header.weights),
         prior=header.prior.name.lower().replace("_", "-"),
         version=data[4],
     )
-
-
-def _known(container: Container) -> bool:
-    return load_codec().digest.startswith(container.header.weights)

@@ -61,9 +61,11 @@ def other_configuration(codec: Codec) -> Iterator[Codec]:
     other = copy.deepcopy(codec.model)
     carry_in(other, torch.float64)
     threads = torch.get_num_threads()
+    onednn = torch.backends.mkldnn.enabled
     torch.set_num_threads(1)
+    torch.backends.mkldnn.set_flags(False)  # its context manager would warn about TF32
     try:
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield replace(codec, model=other)
+        yield replace(codec, model=other)
     finally:
+        torch.backends.mkldnn.set_flags(onednn)
         torch.set_num_threads(threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from dataclasses import dataclass
 from importlib import resources
@@ -39,6 +40,15 @@ def shipped_weights() -> Path:
         return Path(named)
     with resources.as_file(resources.files("hvae_codec.models") / "weights") as folder:
         return folder / "base.safetensors"
+
+
+def digest_in_use() -> bytes:
+    """Return the sha256 of the weight file in use, without loading it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return hashlib.sha256(shipped_weights().read_bytes()).digest()
 
 
 @functools.cache
