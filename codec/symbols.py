@@ -50,6 +50,6 @@ class SymbolReader:
 
 
 def _tables(scale_index: Tensor, tables_per_index: int) -> np.ndarray:
-    """Round indices to whole ones and number their tables: (B, C, H, W) -> uint16 (B, n)."""
+    """Round indices to whole ones and number their tables: (B, C, n) -> uint16 (B, C n)."""
     whole = torch.floor(scale_index.flatten(1) + 0.5) * tables_per_index
     return whole.to(torch.int32).cpu().numpy().astype(np.uint16)

@@ -29,12 +29,12 @@ class LatentCoder(Protocol):
 
         Args:
             level: number of the level, coarse to fine.
-            scale_index: (B, C, H, W) in 0...63; integers when the trunk runs on integers.
-            posterior: gives the residual q - mu in steps, (B, C, H, W). Only coders that have an
+            scale_index: (B, C, n) in 0...63, at the n positions that the level codes.
+            posterior: gives the residual q - mu in steps, (B, C, n). Only coders that have an
                 image call it.
 
         Returns:
-            (B, C, H, W) symbols: integers, or their differentiable stand-ins.
+            (B, C, n) symbols: integers, or their differentiable stand-ins.
         """
         ...
 
@@ -85,7 +85,7 @@ class Noiser(_BitCounter):
         noisy = residual + torch.rand_like(residual) - 0.5
         smooth = gaussian_bits(noisy, scale.detach())
         bits = gaussian_bits(symbols.detach(), scale) + (smooth - smooth.detach())
-        self.level_bits.append(bits.sum(dim=(1, 2, 3)))
+        self.level_bits.append(bits.sum(dim=(1, 2)))
         return symbols
 
 
@@ -96,5 +96,5 @@ class Rounder(_BitCounter):
         """See `LatentCoder`."""
         symbols = torch.round(posterior().float())
         bits = gaussian_bits(symbols, scale_of(torch.round(scale_index)))
-        self.level_bits.append(bits.sum(dim=(1, 2, 3)))
+        self.level_bits.append(bits.sum(dim=(1, 2)))
         return symbols

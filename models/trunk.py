@@ -54,28 +54,26 @@ def levels_of(config: ModelConfig) -> list[Level]:
     return levels
 
 
+def _squares(height: int, width: int, parity: int, device: torch.device) -> Tensor:
+    """Return the (n,) flat positions of one colour of the checkerboard; n may be 0."""
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    return ((rows[:, None] + columns) % 2 == parity).flatten().nonzero()[:, 0]
+
+
 def pick(x: Tensor, parity: int | None) -> Tensor:
-    """Gather one colour of the checkerboard: (B, C, H, W) -> (B, C, H, W/2)."""
+    """Gather one colour of the checkerboard, or all: (B, C, H, W) -> (B, C, n)."""
     if parity is None:
-        return x
-    b, c, h, w = x.shape
-    cells = x.reshape(b, c, h // 2, 2, w // 2, 2)
-    rows = [cells[..., 0, :, parity], cells[..., 1, :, 1 - parity]]
-    return torch.stack(rows, dim=3).reshape(b, c, h, w // 2)
+        return x.flatten(2)
+    return x.flatten(2)[..., _squares(*x.shape[2:], parity, x.device)]
 
 
-def place(x: Tensor, parity: int | None) -> Tensor:
-    """The inverse of `pick`, with zeros on the other colour."""
+def place(x: Tensor, parity: int | None, height: int, width: int) -> Tensor:
+    """The inverse of `pick`, with zeros on the other colour: (B, C, n) -> (B, C, H, W)."""
     if parity is None:
-        return x
-    b, c, h, w = x.shape
-    rows = x.reshape(b, c, h // 2, 2, w)
-    zero = torch.zeros_like(rows[..., 0, :])
-    pairs = [[rows[..., 0, :], zero], [zero, rows[..., 1, :]]]
-    if parity:
-        pairs = [pair[::-1] for pair in pairs]
-    cells = torch.stack([torch.stack(pair, dim=-1) for pair in pairs], dim=3)
-    return cells.reshape(b, c, h, 2 * w)
+        return x.unflatten(2, (height, width))
+    board = x.new_zeros(*x.shape[:2], height * width)
+    board[..., _squares(height, width, parity, x.device)] = x
+    return board.unflatten(2, (height, width))
 
 
 class TrunkLevel(nn.Module):
@@ -184,7 +182,7 @@ class Trunk(nn.Module):
             mean, index = pick(mean.float(), level.parity), pick(index.float(), level.parity)
             residual = partial(_residual, posterior, number, h, level.parity, mean)
             symbols = coder.code(number, index, residual)
-            z = place(symbols * MEAN_UNIT + mean, level.parity)
+            z = place(symbols * MEAN_UNIT + mean, level.parity, *h.shape[2:])
             latents[:, level.start : level.stop] += z / MEAN_UNIT
             if step.embed is not None:
                 h = saturate(h + step.embed(two_scales(z.to(h.dtype), 0, 4)))

@@ -91,9 +91,11 @@ class MaskedDiffusion(nn.Module):
             mean = norm.outward(mean, quality, channels) / OFFSETS
             residual = pick(u[:, channels] - mean, level.parity)
             bits = gaussian_bits(residual, scale_of(pick(index, level.parity)))
-            sums.append(bits.sum(dim=(1, 2, 3)))
+            sums.append(bits.sum(dim=(1, 2)))
             known = known.clone()
-            known[:, channels] += place(pick(u[:, channels], level.parity), level.parity)
+            known[:, channels] += place(
+                pick(u[:, channels], level.parity), level.parity, *u.shape[2:]
+            )
         return torch.stack(sums)
 
     def walk(
@@ -128,5 +130,5 @@ class MaskedDiffusion(nn.Module):
             table = OFFSETS * torch.floor(pick(index, level.parity) + 0.5) + mean - OFFSETS * whole
             residual = partial(_residual, context, channels, level.parity, whole)
             symbols = coder.code(number, table, residual)
-            known[:, channels] += place(symbols + whole, level.parity)
+            known[:, channels] += place(symbols + whole, level.parity, h, w)
         return known
