@@ -103,6 +103,20 @@ def largest_sum(weight: Tensor, bias: Tensor, input_min: int) -> Tensor:
     return torch.maximum(upper, lower) + bias.double().abs()
 
 
+def multiply_and_add(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve, same size, by nothing but products and sums.
+
+    cuDNN may choose Winograd's or an FFT algorithm, which are not exact; a matrix product never
+    does. (On CPUs only NNPACK would, and only without oneDNN for batches of 16 and more: batch
+    fewer tiles.)
+    """
+    size = weight.shape[-1]
+    if not x.is_cuda:
+        return F.conv2d(x, weight, bias, padding=size // 2)
+    columns = F.unfold(x, size, padding=size // 2)  # (B, I size^2, H W)
+    return (weight.flatten(1) @ columns + bias[:, None]).unflatten(2, x.shape[2:])
+
+
 class FloatConv(nn.Module):
     """A convolution in training: real weights, or simulated integers when `simulate` is set."""
 
@@ -147,7 +161,7 @@ class IntegerConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, I, H, W) -> (B, O, H, W): floor((w * x + b) / 2^k)."""
-        y = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        y = multiply_and_add(x, self.weight, self.bias)
         return y.mul_(torch.exp2(-self.shift)[:, None, None]).floor_()
 
     def check(self, name: str) -> None:
