@@ -102,8 +102,7 @@ class DctVae(nn.Module):
             return features[1][:, channels] + self.posteriors[level](features[0], h).float()
 
         normalised = self.entropy.norm.inward(context, quality)
-        carrier = next(trunk.parameters(), next(trunk.buffers(), normalised)).dtype
-        return trunk.walk(normalised.to(carrier), quality, coder, posterior)
+        return trunk.walk(normalised, quality, coder, posterior)
 
     def synthesise(self, context_image: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), YCbCr about zero, from the context's image and latents."""

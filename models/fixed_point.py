@@ -160,9 +160,13 @@ class IntegerConv(nn.Module):
         self.register_buffer("shift", torch.ones(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, I, H, W) -> (B, O, H, W): floor((w * x + b) / 2^k)."""
-        y = multiply_and_add(x, self.weight, self.bias)
-        return y.mul_(torch.exp2(-self.shift)[:, None, None]).floor_()
+        """(B, I, H, W) -> (B, O, H, W): floor((w * x + b) / 2^k).
+
+        The power of two is taken into the weights, which leaves every bit of the sums where it was.
+        """
+        scale = torch.exp2(-self.shift)
+        weight = self.weight * scale[:, None, None, None]
+        return multiply_and_add(x, weight, self.bias * scale).floor_()
 
     def check(self, name: str) -> None:
         """Prove that no input can leave the exact range.
@@ -222,9 +226,8 @@ class IntegerGain(nn.Module):
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """floor((scale * x + 64 * shift + 32) / 64) for integer `quality` (B,)."""
-        scale, shift = self.table[quality][..., None, None].unbind(1)
-        x = x.clamp(-PRE_GAIN_MAX, PRE_GAIN_MAX)
-        return x.mul_(scale).add_(shift).mul_(1 / UNIT).floor_()
+        scale, shift = (self.table[quality] * (1 / UNIT))[..., None, None].unbind(1)
+        return torch.addcmul(shift, x.clamp(-PRE_GAIN_MAX, PRE_GAIN_MAX), scale).floor_()
 
     def check(self, name: str) -> None:
         """Prove that no input can leave the exact range.

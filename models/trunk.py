@@ -171,7 +171,7 @@ class Trunk(nn.Module):
         Returns:
             (B, latent_channels, 4h, 4w) latents in steps.
         """
-        h = saturate(self.stem(two_scales(context, 2, 2)))
+        h = saturate(self.stem(two_scales(context.to(self.stem.weight.dtype), 2, 2)))
         h = self.up(self.top(h, quality))
         h = saturate(F.pixel_shuffle(h, PATCH_PX // LATENT_STRIDE))
         latents = h.new_zeros(h.shape[0], self.latent_channels, *h.shape[2:], dtype=torch.float32)

@@ -55,7 +55,9 @@ class PriorStep(nn.Module):
 
     def forward(self, known: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised known context (B, C, h, w) -> means (activations) and scale indices."""
-        h = self.block(saturate(self.stem(two_scales(known, 2, 2))), quality)
+        h = self.block(
+            saturate(self.stem(two_scales(known.to(self.stem.weight.dtype), 2, 2))), quality
+        )
         mean, index = split_head(self.head_gain(self.head(h), quality))
         return mean.float(), index.float()
 
@@ -121,10 +123,9 @@ class MaskedDiffusion(nn.Module):
         """
         b, h, w = size
         known = torch.zeros(b, self.channels, h, w, dtype=torch.float64, device=quality.device)
-        carrier = next(self.buffers()).dtype
         for number, (level, step) in enumerate(zip(self.schedule, self.steps, strict=True)):
             channels = slice(level.start, level.stop)
-            mean, index = step(norm.inward(known, quality).to(carrier), quality)
+            mean, index = step(norm.inward(known, quality), quality)
             mean = pick(norm.outward(mean, quality, channels), level.parity)
             whole = torch.floor(mean / OFFSETS)
             table = OFFSETS * torch.floor(pick(index, level.parity) + 0.5) + mean - OFFSETS * whole

@@ -83,7 +83,7 @@ def validate(model: DctVae, images: list[Tensor], qualities: list[int]) -> list[
         sums = []
         for image in images:
             rgb = image.to(next(model.parameters()).device).float()
-            at = torch.full((1,), float(quality), device=rgb.device)
+            at = torch.full((1,), quality, device=rgb.device)
             decoded, terms = run(model, rgb, at, Rounder())
             mse = (decoded.clamp(0, 255).round() - rgb).square().mean()
             psnr = 10 * torch.log10(255**2 / mse)

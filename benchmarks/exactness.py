@@ -1,0 +1,159 @@
+"""Measures the promise of exact decoding, and what it costs.
+
+    python -m hvae_codec.benchmarks.exactness matrix FOLDER --out OUT
+    python -m hvae_codec.benchmarks.exactness cost FOLDER --checkpoint runs/a/checkpoint.pt
+
+`matrix` encodes every image at five qualities in this process, and decodes all files in one process
+for each configuration of threads, instruction sets and carriers. `cost` compares a checkpoint's
+float trunk with the integers that it is frozen into: rate and PSNR with the same Gaussian tables,
+and the time of the walk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..bitstream import TileDamaged, read_container
+from ..codec import api
+from ..codec.check import other_configuration
+from ..codec.decoder import decode_container
+from ..codec.export import load_checkpoint
+from ..codec.weights import load_codec
+from ..models.dct import to_ycbcr
+from ..models.dct_vae import DctVae
+from ..models.training.data import find_images, validation_images
+from ..models.training.losses import validate
+from .metrics import Curve, bd_rate
+
+QUALITIES = (10, 30, 50, 70, 90)
+
+CONFIGURATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "one thread": ({"OMP_NUM_THREADS": "1"}, []),
+    "two threads": ({"OMP_NUM_THREADS": "2"}, []),
+    "ATen without vectors": ({"ATEN_CPU_CAPABILITY": "default"}, []),
+    "ATen AVX2": ({"ATEN_CPU_CAPABILITY": "avx2"}, []),
+    "ATen AVX-512": ({"ATEN_CPU_CAPABILITY": "avx512"}, []),
+    "oneDNN SSE4.1": ({"ONEDNN_MAX_CPU_ISA": "SSE41"}, []),
+    "oneDNN AVX2": ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, []),
+    "oneDNN AVX-512": ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, []),
+    "without oneDNN": ({}, ["--no-onednn"]),
+    "float64, one thread, without oneDNN": ({}, ["--float64"]),
+}
+"""Name of each configuration -> its environment and its options."""
+
+
+@click.group()
+def main() -> None:
+    """Measure exact decoding."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def matrix(folder: Path, out: Path) -> None:
+    """Encode FOLDER here, decode it under every configuration, count what differs."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in find_images(folder):
+        for quality in QUALITIES:
+            image = np.asarray(Image.open(path).convert("RGB"))
+            (out / f"{path.stem}-{quality:03}.hvae").write_bytes(api.encode(image, quality))
+    expected = None
+    for name, (environment, options) in CONFIGURATIONS.items():
+        command = [sys.executable, "-m", __spec__.name, "decode", str(out), *options]
+        environment = {**os.environ, **environment}
+        report = json.loads(subprocess.check_output(command, env=environment))
+        pixels = np.load(out / "pixels.npy")
+        expected = pixels if expected is None else expected
+        difference = int(np.abs(pixels.astype(np.int16) - expected).max())
+        click.echo(
+            f"{name:<36} {report['files']} files, {report['damaged']} with differing symbols, "
+            f"pixels within {difference} of 255, {report['seconds']:.1f} s"
+        )
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--float64", is_flag=True)
+@click.option("--no-onednn", is_flag=True)
+def decode(folder: Path, float64: bool, no_onednn: bool) -> None:
+    """Decode every file of FOLDER; a file whose symbols do not match their checksums is damaged."""
+    torch.backends.mkldnn.set_flags(not no_onednn)
+    codec, pixels, damaged = load_codec(), [], 0
+    files = sorted(folder.glob("*.hvae"))
+    start = time.perf_counter()
+    for path in files:
+        container = read_container(path.read_bytes())
+        try:
+            if float64:
+                with other_configuration(codec) as other:
+                    decoded = decode_container(other, container)
+            else:
+                decoded = decode_container(codec, container)
+            pixels.append(decoded.rgb.ravel())
+        except TileDamaged:
+            damaged += 1
+            pixels.append(np.zeros(container.header.width * container.header.height * 3, np.uint8))
+    seconds = time.perf_counter() - start
+    np.save(folder / "pixels.npy", np.concatenate(pixels))
+    click.echo(json.dumps({"files": len(files), "damaged": damaged, "seconds": seconds}))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--checkpoint", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--images", default=41, show_default=True)
+def cost(folder: Path, checkpoint: Path, images: int) -> None:
+    """Compare a checkpoint's float entropy model with its integers on the images of FOLDER."""
+    trained = load_checkpoint(checkpoint)
+    pictures = validation_images(folder, images)
+    frozen = trained.frozen()
+    curves = {}
+    for name, model in (("float", trained), ("integer", frozen)):
+        rows = validate(model, pictures, list(QUALITIES))
+        bpp = tuple(float(str(row["bpp"])) for row in rows)
+        curves[name] = Curve(bpp, tuple(float(str(row["psnr"])) for row in rows))
+        click.echo(f"{name:<8} {curves[name]}")
+    click.echo(
+        f"integer against float: {bd_rate(curves['float'], curves['integer']):+.2f} % BD-rate"
+    )
+    ratio = _seconds(frozen, pictures[0]) / _seconds(trained, pictures[0])
+    click.echo(f"time of walk and synthesis, integer over float: {ratio:.2f}")
+
+
+class _Zeros:
+    """The coder of a decoder without the entropy decoding."""
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        """See `LatentCoder`."""
+        return torch.zeros_like(scale_index)
+
+
+@torch.inference_mode()
+def _seconds(model: DctVae, image: Tensor, repeats: int = 15) -> float:
+    """Return the median time of all that a decoder computes for an image."""
+    quality = torch.full((1,), 50)
+    context = model.context(to_ycbcr(image.float()), quality)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        latents = model.latents(context, quality, _Zeros())
+        model.synthesise(model.context_image(context, quality), latents, quality)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
