@@ -11,6 +11,7 @@ and the time of the walk.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -20,7 +21,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import numpy as np
 import torch
 from PIL import Image
@@ -38,6 +38,7 @@ from ..models.training.data import find_images, validation_images
 from ..models.training.losses import validate
 from .metrics import Curve, bd_rate
 
+_MODULE = "hvae_codec.benchmarks.exactness"
 QUALITIES = (10, 30, 50, 70, 90)
 
 CONFIGURATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
@@ -55,14 +56,6 @@ CONFIGURATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
 """Name of each configuration -> its environment and its options."""
 
 
-@click.group()
-def main() -> None:
-    """Measure exact decoding."""
-
-
-@main.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True)
 def matrix(folder: Path, out: Path) -> None:
     """Encode FOLDER here, decode it under every configuration, count what differs."""
     out.mkdir(parents=True, exist_ok=True)
@@ -72,23 +65,19 @@ def matrix(folder: Path, out: Path) -> None:
             (out / f"{path.stem}-{quality:03}.hvae").write_bytes(api.encode(image, quality))
     expected = None
     for name, (environment, options) in CONFIGURATIONS.items():
-        command = [sys.executable, "-m", __spec__.name, "decode", str(out), *options]
+        command = [sys.executable, "-m", _MODULE, "decode", str(out), *options]
         environment = {**os.environ, **environment}
         report = json.loads(subprocess.check_output(command, env=environment))
         pixels = np.load(out / "pixels.npy")
         expected = pixels if expected is None else expected
         difference = int(np.abs(pixels.astype(np.int16) - expected).max())
-        click.echo(
+        print(
             f"{name:<36} {report['files']} files, {report['damaged']} with differing symbols, "
             f"pixels within {difference} of 255, {report['seconds']:.1f} s"
         )
 
 
-@main.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--float64", is_flag=True)
-@click.option("--no-onednn", is_flag=True)
-def decode(folder: Path, float64: bool, no_onednn: bool) -> None:
+def decode(folder: Path, *, float64: bool, no_onednn: bool) -> None:
     """Decode every file of FOLDER; a file whose symbols do not match their checksums is damaged."""
     torch.backends.mkldnn.set_flags(not no_onednn)
     codec, pixels, damaged = load_codec(), [], 0
@@ -108,13 +97,9 @@ def decode(folder: Path, float64: bool, no_onednn: bool) -> None:
             pixels.append(np.zeros(container.header.width * container.header.height * 3, np.uint8))
     seconds = time.perf_counter() - start
     np.save(folder / "pixels.npy", np.concatenate(pixels))
-    click.echo(json.dumps({"files": len(files), "damaged": damaged, "seconds": seconds}))
+    print(json.dumps({"files": len(files), "damaged": damaged, "seconds": seconds}))
 
 
-@main.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--checkpoint", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--images", default=41, show_default=True)
 def cost(folder: Path, checkpoint: Path, images: int) -> None:
     """Compare a checkpoint's float entropy model with its integers on the images of FOLDER."""
     trained = load_checkpoint(checkpoint)
@@ -125,12 +110,10 @@ def cost(folder: Path, checkpoint: Path, images: int) -> None:
         rows = validate(model, pictures, list(QUALITIES))
         bpp = tuple(float(str(row["bpp"])) for row in rows)
         curves[name] = Curve(bpp, tuple(float(str(row["psnr"])) for row in rows))
-        click.echo(f"{name:<8} {curves[name]}")
-    click.echo(
-        f"integer against float: {bd_rate(curves['float'], curves['integer']):+.2f} % BD-rate"
-    )
+        print(f"{name:<8} {curves[name]}")
+    print(f"integer against float: {bd_rate(curves['float'], curves['integer']):+.2f} % BD-rate")
     ratio = _seconds(frozen, pictures[0]) / _seconds(trained, pictures[0])
-    click.echo(f"time of walk and synthesis, integer over float: {ratio:.2f}")
+    print(f"time of walk and synthesis, integer over float: {ratio:.2f}")
 
 
 class _Zeros:
@@ -153,6 +136,26 @@ def _seconds(model: DctVae, image: Tensor, repeats: int = 15) -> float:
         model.synthesise(model.context_image(context, quality), latents, quality)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one of the measurements."""
+    parser = argparse.ArgumentParser(description="Measure exact decoding.")
+    commands = parser.add_subparsers(required=True)
+    for function in (matrix, decode, cost):
+        command = commands.add_parser(function.__name__, help=function.__doc__)
+        command.set_defaults(function=function)
+        command.add_argument("folder", type=Path)
+        if function is matrix:
+            command.add_argument("--out", type=Path, required=True)
+        elif function is decode:
+            command.add_argument("--float64", action="store_true")
+            command.add_argument("--no-onednn", action="store_true")
+        else:
+            command.add_argument("--checkpoint", type=Path, required=True)
+            command.add_argument("--images", type=int, default=41)
+    options = vars(parser.parse_args(argv))
+    options.pop("function")(**options)
 
 
 if __name__ == "__main__":
