@@ -11,6 +11,9 @@ from torch import Tensor
 from ..bitstream import (
     Color,
     Container,
+    Header,
+    InvalidField,
+    Prior,
     StreamDamaged,
     Tile,
     TileDamaged,
@@ -46,26 +49,29 @@ def decode_container(codec: Codec, container: Container) -> Pixels:
     """
     header = container.header
     codec.accept(header)
+    _check_known(header)
     out = np.empty((header.height, header.width, 3), np.uint8)
     number = 0
-    above: list[DecodedTile] = []
-    current: list[DecodedTile] = []
-    for windows in [*tile_rows(header), []]:
-        below = []
+    reach = -(-SYNTHESIS_HALO // header.tile)  # rows of tiles that a tile sees above and below
+    rows: list[list[DecodedTile]] = []  # the last 2 * reach + 1
+    for windows in [*tile_rows(header), *([[]] * reach)]:
+        rows.append([])
         for window in windows:
-            below.append(
+            rows[-1].append(
                 decode_tile(codec, container.tiles[number], number, window, header.quality)
             )
             number += 1
-        for tile in current:
-            near = above + current + below
-            synthesise_tile(codec, tile.window, near, header.quality, out)
-        above, current = current, below
+        rows = rows[-2 * reach - 1 :]
+        if len(rows) > reach:
+            near = [tile for row in rows for tile in row]
+            for tile in rows[-reach - 1]:
+                synthesise_tile(codec, tile.window, near, header.quality, out)
     if header.color == Color.GREY:
         out[...] = _luma(out)[..., None]
     return Pixels(out, header.color, container.metadata)
 
 
+@torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
 def decode_tile(codec: Codec, tile: Tile, number: int, window: Window, quality: int) -> DecodedTile:
     """Pop a tile's symbols, coarse to fine, and check that they are what was pushed.
@@ -90,6 +96,7 @@ def decode_tile(codec: Codec, tile: Tile, number: int, window: Window, quality: 
     return DecodedTile(window, context, latents, sum(level.size for level in levels))
 
 
+@torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
 def synthesise_tile(
     codec: Codec, window: Window, tiles: list[DecodedTile], quality: int, out: np.ndarray
@@ -117,6 +124,13 @@ def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int) -> Ten
         if min(shared.size) > 0:
             whole[(..., *shared.slices(seen, scale))] = tensor[(..., *shared.slices(window, scale))]
     return whole
+
+
+def _check_known(header: Header) -> None:
+    known = {"color": (Color.GREY, Color.RGB), "bit_depth": (8,), "prior": (Prior.MASKED_DIFFUSION,)}
+    for name, values in known.items():
+        if getattr(header, name) not in values:
+            raise InvalidField(f"{name} {getattr(header, name)} is not decoded by this version")
 
 
 def _luma(rgb: np.ndarray) -> np.ndarray:

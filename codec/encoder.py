@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from ..bitstream import (
     Container,
     Header,
+    InvalidField,
     Tile,
     bulk_words,
     coder_of,
@@ -53,6 +55,7 @@ def encode_pixels(codec: Codec, pixels: Pixels, quality: int) -> bytes:
         InvalidField: the quality or the size is outside what a header holds.
     """
     height, width = pixels.rgb.shape[:2]
+    quality = _whole(quality)
     header = Header(
         width=width,
         height=height,
@@ -70,6 +73,14 @@ def encode_pixels(codec: Codec, pixels: Pixels, quality: int) -> bytes:
     return write_container(Container(header, pixels.metadata, tuple(tiles)))
 
 
+def _whole(quality: int) -> int:
+    try:
+        return operator.index(quality)
+    except TypeError:
+        raise InvalidField(f"quality {quality!r} is not a whole number") from None
+
+
+@torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
 def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> TileSymbols:
     """Analyse a tile in its surroundings and walk down its levels."""

@@ -12,7 +12,7 @@ from .errors import ImageError
 
 _GREY_MODES = {"1", "L"}
 _COLOR_MODES = {"RGB", "RGBX", "P", "YCbCr", "CMYK", "LAB", "HSV"}
-_ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa", "La"}
+_ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa"}
 _INFO_KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
 
 
@@ -38,15 +38,16 @@ def to_pixels(image: Image.Image | np.ndarray) -> Pixels:
         return _from_array(image)
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
+    if image.mode not in _GREY_MODES | _COLOR_MODES | _ALPHA_MODES:
+        raise ImageError(f"images of mode {image.mode} are not supported; convert to 8-bit RGB")
+    inks = image.mode in ("CMYK", "LAB")  # whose profile says nothing of the RGB pixels
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         image = _without_alpha(image.convert("RGBA"), image)
-    if image.mode not in _GREY_MODES | _COLOR_MODES:
-        raise ImageError(f"images of mode {image.mode} are not supported; convert to 8-bit RGB")
     grey = image.mode in _GREY_MODES
     metadata = tuple(
         (kind, bytes(_encoded(image.info[key])))
         for kind, key in _INFO_KEYS.items()
-        if image.info.get(key)
+        if image.info.get(key) and not (inks and kind == MetadataKind.ICC)
     )
     color = Color.GREY if grey else Color.RGB
     return Pixels(np.asarray(image.convert("L" if grey else "RGB").convert("RGB")), color, metadata)

@@ -54,6 +54,8 @@ def gaussian_bits(residual: Tensor, scale: Tensor) -> Tensor:
     mass = 0.5 * (torch.erfc(-inner * math.sqrt(0.5)) - torch.erfc(-outer * math.sqrt(0.5)))
     t = (-inner).clamp_min(4.0)
     tail = (0.5 * t * t + torch.log(t * math.sqrt(2 * math.pi))) / math.log(2)
+    width = 1 / scale  # of the bin; its mass is Q(t) - Q(t + width), not all of the tail
+    tail = tail - torch.log2(-torch.expm1(-width * (t + 0.5 * width)))
     return torch.where(inner < -4.0, tail, -torch.log2(mass.clamp_min(1e-12)))
 
 

@@ -69,9 +69,14 @@ class ModelConfig:
         """Read what `to_json` wrote.
 
         Raises:
-            WeightsError: a key is unknown.
+            WeightsError: not a JSON object, or a key is unknown.
         """
-        values: dict[str, Any] = json.loads(text)
+        try:
+            values: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise WeightsError(f"the model's configuration is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise WeightsError("the model's configuration is not a JSON object")
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise WeightsError(f"unknown keys in the model's configuration: {', '.join(unknown)}")

@@ -82,7 +82,7 @@ def load_weights(path: Path) -> Weights:
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "none")
         raise WeightsError(f"{path.name} has format {found}, this program reads {FORMAT}")
-    model = DctVae(ModelConfig.from_json(metadata["config"]), INTEGER)
+    model = DctVae(ModelConfig.from_json(metadata.get("config", "")), INTEGER)
     tables = {
         name.removeprefix(TABLES): tensors.pop(name).numpy()
         for name in list(tensors)

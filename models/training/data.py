@@ -43,25 +43,28 @@ class ImageCache:
 
     def __init__(self, images: Path, cache: Path):
         index = cache / "index.json"
-        names = [str(p.relative_to(images)) for p in find_images(images)]
-        if not index.exists() or json.loads(index.read_text())["names"] != names:
-            self._build(images, cache, names)
+        paths = find_images(images)
+        names = [str(p.relative_to(images)) for p in paths]
+        stamps = [[p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
+        key = {"names": names, "stamps": stamps}
+        if not index.exists() or json.loads(index.read_text()).get("key") != key:
+            self._build(images, cache, key)
         self.shapes = [tuple(s) for s in json.loads(index.read_text())["shapes"]]
         self.starts = np.concatenate([[0], np.cumsum([h * w * 3 for h, w in self.shapes])])
         self.pixels = np.memmap(cache / "pixels.u8", mode="r", dtype=np.uint8)
 
     @staticmethod
-    def _build(images: Path, cache: Path, names: list[str]) -> None:
+    def _build(images: Path, cache: Path, key: dict[str, list]) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         (cache / "index.json").unlink(missing_ok=True)
         shapes = []
         with (cache / "pixels.u8").open("wb") as out:
-            for name in names:
+            for name in key["names"]:
                 with Image.open(images / name) as image:
                     pixels = np.asarray(image.convert("RGB"))
                 shapes.append(pixels.shape[:2])
                 out.write(pixels.tobytes())
-        (cache / "index.json").write_text(json.dumps({"names": names, "shapes": shapes}))
+        (cache / "index.json").write_text(json.dumps({"key": key, "shapes": shapes}))
 
     def __len__(self) -> int:
         return len(self.shapes)

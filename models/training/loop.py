@@ -173,7 +173,8 @@ def train(config: TrainConfig) -> None:
             loss_of = DistributedDataParallel(loss_of)
         seed = config.seed * world + rank
         loader = batches(cache, config.sizes, run.step, config.steps, seed, config.workers)
-        _loop(run, loss_of, loader, images, main=rank == 0)
+        with _sigterm() as stopped:
+            _loop(run, loss_of, loader, images, stopped, main=rank == 0)
 
 
 def _cache(config: TrainConfig, rank: int) -> ImageCache:
@@ -203,10 +204,30 @@ def _world() -> Iterator[tuple[int, int, torch.device]]:
         dist.destroy_process_group()
 
 
-def _loop(run: Run, loss_of: nn.Module, loader: Loader, images: list[Tensor], main: bool) -> None:
-    config, device = run.config, run.device
+@contextlib.contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM sets; outside the main thread nothing does."""
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _loop(
+    run: Run,
+    loss_of: nn.Module,
+    loader: Loader,
+    images: list[Tensor],
+    stopped: threading.Event,
+    main: bool,
+) -> None:
+    config, device = run.config, run.device
+    rank = dist.get_rank() if dist.is_initialized() else 0
     began = last = validated = time.monotonic()
     bar = tqdm(total=config.steps, initial=run.step, disable=not main, mininterval=5)
     running = torch.zeros(3)
@@ -216,6 +237,7 @@ def _loop(run: Run, loss_of: nn.Module, loader: Loader, images: list[Tensor], ma
             run.model.simulate_integers()
             run.averaged.simulate_integers()
             simulating = True
+        torch.manual_seed(hash((config.seed, rank, run.step)))  # noise and qualities resume as well
         rate = config.learning_rate * learning_rate_at(run.step, config)
         for group in run.optimiser.param_groups:
             group["lr"] = rate * group["share"]

@@ -1,0 +1,116 @@
+"""Weights to test with: an untrained model's, made on the spot, and the shipped ones if there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hvae_codec.bitstream import gaussian_tables
+from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec, shipped_weights
+from hvae_codec.models.coders import SCALES, scale_of
+from hvae_codec.models.config import PRESETS
+from hvae_codec.models.dct import to_ycbcr
+from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.fixed_point import OFFSETS
+from hvae_codec.models.weights import save_weights
+
+ROOT = Path(__file__).parents[1]
+
+
+# Networks this small gain nothing from threads, and lose much where cores are busy.
+torch.set_num_threads(1)
+
+
+def smooth_images(count: int, side: int, generator: torch.Generator) -> Tensor:
+    """(count, 3, side, side) in 0...255, with the spectrum of photographs, 1 / frequency."""
+    image = torch.full((count, 3, side, side), 128.0)
+    for octave in range(side.bit_length()):
+        shape = (count, 3, 2**octave + 1, 2**octave + 1)
+        noise = torch.randn(shape, generator=generator) * 70 * 0.6**octave
+        image += torch.nn.functional.interpolate(noise, (side, side), mode="bilinear")
+    return image.clamp(0, 255)
+
+
+def gaussian_arrays() -> dict[str, np.ndarray]:
+    scales = scale_of(torch.arange(SCALES)).double().numpy()
+    tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
+    return {name: getattr(tables, name) for name in ("pmf", "start", "length")}
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> DctVae:
+    """An untrained model in float, every path of which matters. Not to be changed: copy it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = DctVae(PRESETS["tiny"])
+        generator = torch.Generator().manual_seed(1)
+        model.start_from(to_ycbcr(smooth_images(8, 256, generator)))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if not parameter.any() or name.endswith(("knots", "head.weight")):
+                    parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tables() -> dict[str, np.ndarray]:
+    """The arrays of Gaussian tables for every scale and offset."""
+    return gaussian_arrays()
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(
+    tiny_model: DctVae, tables: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, tiny_model.frozen(), tables)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_codec(tiny_weights: Path) -> Codec:
+    return load_codec(tiny_weights)
+
+
+@pytest.fixture(scope="session")
+def clouds() -> Tensor:
+    """(4, 3, 256, 256) float in 0...255: images like those that the tiny model was made for."""
+    return smooth_images(4, 256, torch.Generator().manual_seed(2)).round()
+
+
+@pytest.fixture
+def tiny_in_use(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let the public functions use the tiny weights."""
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tiny_weights))
+    load_codec.cache_clear()
+    yield tiny_weights
+    load_codec.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Path:
+    """The weight file that ships (or the one that the environment names)."""
+    path = shipped_weights()
+    if not path.exists():
+        pytest.skip(f"no shipped weights at models/weights/{path.name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def kodak() -> Path:
+    folder = ROOT.parent / "shared" / "data" / "kodak"
+    if not folder.is_dir():
+        pytest.skip("the Kodak images are not at hand")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photograph() -> np.ndarray:
+    """(512, 512, 3) uint8; comes with scikit-image, nothing is fetched."""
+    data = pytest.importorskip("skimage.data")
+    pixels = np.ascontiguousarray(data.astronaut())
+    pixels.setflags(write=False)
+    return pixels

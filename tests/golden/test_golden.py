@@ -1,0 +1,228 @@
+"""Files that must decode for ever, and in every configuration of every machine.
+
+HVAE_CODEC_REGENERATE=1 writes the golden files anew, with the weights in use: streams, reference
+pixels, and golden.json with the sha256 of both the file and its symbols.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hvae_codec.bitstream import read_container
+from hvae_codec.codec import encoder
+from hvae_codec.codec.decoder import decode_container
+from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec
+
+HERE = Path(__file__).parent
+INDEX = HERE / "golden.json"
+REGENERATE = os.environ.get("HVAE_CODEC_REGENERATE") == "1"
+
+# name: quality, tile in patches, rows and columns of the photograph. Convolutions of less than
+# 20480 inputs pass oneDNN by: the trunk's must be larger, of 80 channels here, of 32 below.
+STREAMS = {
+    "q10": (10, 32, slice(60, 188), slice(140, 332)),
+    "q50": (50, 32, slice(60, 188), slice(140, 332)),
+    "q90": (90, 32, slice(60, 188), slice(140, 332)),
+    "two_tiles": (40, 2, slice(60, 124), slice(140, 268)),
+}
+
+FRESH = STREAMS | {"large": (60, 32, slice(20, 276), slice(60, 380))}
+
+# name: environment, arguments of decode_once
+CONFIGURATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "one thread": ({}, ["--threads", "1"]),
+    "two threads": ({}, ["--threads", "2"]),
+    "ATen default": ({"ATEN_CPU_CAPABILITY": "default"}, []),
+    "ATen avx2": ({"ATEN_CPU_CAPABILITY": "avx2"}, []),
+    "ATen avx512": ({"ATEN_CPU_CAPABILITY": "avx512"}, []),
+    "oneDNN SSE41": ({"ONEDNN_MAX_CPU_ISA": "SSE41"}, []),
+    "oneDNN AVX2": ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, []),
+    "oneDNN AVX512_CORE": ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, []),
+    "oneDNN in bfloat16": ({"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}, []),
+    "no oneDNN": ({}, ["--without-onednn"]),
+    "float64": ({}, ["--carrier", "float64"]),
+    "tiles backwards": ({}, ["--reverse"]),
+    "several tiles a batch": ({}, ["--together", "--threads", "2"]),
+}
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Files on disk, and what they must decode to."""
+
+    weights: Path
+    files: list[Path]
+    symbols: dict[str, str]
+    pixels: dict[str, np.ndarray]
+
+
+def encode(codec: Codec, photograph: np.ndarray, name: str) -> bytes:
+    quality, tile, rows, columns = FRESH[name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder, "TILE_PATCHES", tile)
+        return encoder.encode_pixels(codec, to_pixels(photograph[rows, columns]), quality)
+
+
+def decode_once(streams: list[list[Path]], out: Path, name: str) -> dict[str, str]:
+    environment, arguments = CONFIGURATIONS[name]
+    sets = [part for one in streams for part in ("--set", *one)]
+    command = [sys.executable, HERE / "decode_once.py", *arguments, "--pixels", out, *sets]
+    done = subprocess.run(
+        [str(part) for part in command],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr.strip().splitlines()[-1:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def fresh(
+    tiny_codec: Codec,
+    tiny_weights: Path,
+    photograph: np.ndarray,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Streams:
+    """Streams of the tiny weights, written and decoded here and now."""
+    folder = tmp_path_factory.mktemp("fresh")
+    files, pixels = [], {}
+    for name in FRESH:
+        files.append(folder / f"tiny_{name}.hvae")
+        files[-1].write_bytes(encode(tiny_codec, photograph, name))
+        container = read_container(files[-1].read_bytes())
+        pixels[files[-1].stem] = decode_container(tiny_codec, container).rgb
+    reference = decode_once([[tiny_weights, *files]], folder / "out.npz", "one thread")
+    return Streams(tiny_weights, files, reference, pixels)
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Streams | None:
+    """The golden files, or None where there are no weights for them yet."""
+    try:
+        weights: Path = request.getfixturevalue("shipped")
+    except pytest.skip.Exception:
+        return None
+    if REGENERATE:
+        regenerate(weights, request.getfixturevalue("photograph"))
+    if not INDEX.exists():
+        return None
+    index = json.loads(INDEX.read_text())
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != index["weights"]:
+        if WEIGHTS_VARIABLE in os.environ:
+            return None  # somebody tries other weights
+        pytest.fail("the shipped weights changed: regenerate the golden files, or keep both")
+    files = [HERE / f"{name}.hvae" for name in index["files"]]
+    symbols = {name: entry["symbols"] for name, entry in index["files"].items()}
+    pixels = {file.stem: np.asarray(Image.open(file.with_suffix(".png"))) for file in files}
+    return Streams(weights, files, symbols, pixels)
+
+
+def regenerate(weights: Path, photograph: np.ndarray) -> None:
+    codec = load_codec(weights)
+    files = []
+    for name in STREAMS:
+        data = encode(codec, photograph, name)
+        files.append(HERE / f"{name}.hvae")
+        files[-1].write_bytes(data)
+        pixels = decode_container(codec, read_container(data)).rgb
+        Image.fromarray(pixels).save(HERE / f"{name}.png", optimize=True)
+    symbols = decode_once([[weights, *files]], Path(os.devnull), "one thread")
+    entries = {
+        file.stem: {
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "symbols": symbols[file.stem],
+        }
+        for file in files
+    }
+    index = {"weights": codec.digest.hex(), "files": entries}
+    INDEX.write_text(json.dumps(index, indent=2) + "\n")
+
+
+@pytest.fixture(scope="session")
+def results(
+    fresh: Streams, golden: Streams | None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError]:
+    """Symbols and pixels of all streams in each configuration, one process each, two at a time."""
+    folder = tmp_path_factory.mktemp("results")
+    sets = [[s.weights, *s.files] for s in (fresh, golden) if s is not None]
+
+    def run(name: str) -> tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError:
+        out = folder / f"{name}.npz"
+        try:
+            symbols = decode_once(sets, out, name)
+        except AssertionError as error:
+            return error
+        with np.load(out) as pixels:
+            return symbols, dict(pixels)
+
+    names = [name for name in CONFIGURATIONS if possible(name)]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(names, pool.map(run, names), strict=True))
+
+
+def possible(name: str) -> bool:
+    """Tell whether this processor has the instructions; ATen would not ask."""
+    wanted = CONFIGURATIONS[name][0].get("ATEN_CPU_CAPABILITY", "default").upper()
+    order = ["DEFAULT", "AVX2", "AVX512"]
+    has = torch.backends.cpu.get_cpu_capability()
+    return wanted == "DEFAULT" or (has in order and order.index(wanted) <= order.index(has))
+
+
+def check(
+    streams: Streams, result: tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError
+) -> None:
+    if isinstance(result, AssertionError):
+        raise result
+    symbols, pixels = result
+    for name, expected in streams.symbols.items():
+        assert symbols[name] == expected, name
+        difference = np.abs(pixels[name].astype(np.int16) - streams.pixels[name])
+        assert difference.max() <= 1, name  # the synthesis is float
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_fresh_files_decode_everywhere(
+    fresh: Streams,
+    results: dict[str, tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError],
+    name: str,
+) -> None:
+    if name not in results:
+        pytest.skip("this processor has no such instructions")
+    check(fresh, results[name])
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_golden_files_decode_everywhere(
+    golden: Streams | None,
+    results: dict[str, tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError],
+    name: str,
+) -> None:
+    if golden is None:
+        pytest.skip("no golden files for the weights in use")
+    if name not in results:
+        pytest.skip("this processor has no such instructions")
+    check(golden, results[name])
+
+
+def test_golden_files_are_what_was_released(golden: Streams | None) -> None:
+    if golden is None:
+        pytest.skip("no golden files for the weights in use")
+    entries = json.loads(INDEX.read_text())["files"]
+    assert entries.keys() == STREAMS.keys()
+    for file in golden.files:
+        data = file.read_bytes()
+        assert hashlib.sha256(data).hexdigest() == entries[file.stem]["sha256"]
+        pixels = decode_container(load_codec(golden.weights), read_container(data)).rgb
+        assert np.abs(pixels.astype(np.int16) - golden.pixels[file.stem]).max() <= 1

@@ -1,0 +1,32 @@
+"""What the shipped weights promise, on photographs that they were not trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvae_codec.bitstream import read_container
+from hvae_codec.codec.decoder import decode_container
+from hvae_codec.codec.encoder import encode_pixels, tile_symbols
+from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.tiling import patch_grid
+from hvae_codec.codec.weights import load_codec
+
+
+@pytest.mark.parametrize("name", ["kodim05", "kodim20", "kodim23"])
+def test_quality_buys_pixels_with_bytes(shipped: Path, kodak: Path, name: str) -> None:
+    codec = load_codec(shipped)
+    with Image.open(kodak / f"{name}.png") as image:
+        pixels = to_pixels(image.crop((200, 100, 456, 356)))
+    sizes, errors = [], []
+    for quality in (5, 40, 70, 95):
+        data = encode_pixels(codec, pixels, quality)
+        decoded = decode_container(codec, read_container(data)).rgb
+        sizes.append(len(data))
+        errors.append(np.square(decoded.astype(np.float64) - pixels.rgb).mean())
+        symbols = tile_symbols(codec, pixels.rgb, patch_grid(256, 256), quality)
+        bits = sum(codec.tables.bits(*pair).sum() for level in symbols.levels for pair in level)
+        assert bits / 8 * 0.99 <= len(data) <= bits / 8 * 1.01 + 64
+    assert sizes == sorted(set(sizes))
+    assert errors == sorted(set(errors), reverse=True)

@@ -1,0 +1,86 @@
+"""The shipped size of model sees no further than the halos around a tile."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hvae_codec.bitstream import Container, Header, Tile
+from hvae_codec.codec import decoder
+from hvae_codec.codec.decoder import DecodedTile, decode_container, synthesise_tile
+from hvae_codec.codec.tiling import ANALYSIS_HALO, Window, patch_grid
+from hvae_codec.codec.weights import Codec
+from hvae_codec.models.config import PRESETS
+from hvae_codec.models.dct_vae import DctVae
+
+
+@pytest.fixture(scope="module")
+def base() -> DctVae:
+    """Random weights in every path, none of them zero."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = DctVae(PRESETS["base"])
+        for name, parameter in model.named_parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02 if name.endswith("weight") else 0.1)
+    return model.eval().requires_grad_(False)
+
+
+def decoded(model: DctVae, window: Window) -> DecodedTile:
+    """Random context and latents, the same ones at the same place; huge ones in a corner."""
+    parts: list[tuple[Tensor, Tensor]] = []
+    for row in range(window.top, window.bottom):
+        for column in range(window.left, window.right):
+            generator = torch.Generator().manual_seed(100 * row + column)
+            context = torch.randint(-3, 4, (68, 1, 1), generator=generator).double()
+            parts.append((context, torch.randn(140, 4, 4, generator=generator)))
+            parts[-1][1][...] *= 1e6 if row == column == 0 else 1.0
+    rows = [parts[k : k + window.size[1]] for k in range(0, len(parts), window.size[1])]
+    context, latents = (
+        torch.cat([torch.cat([part[k] for part in row], dim=2) for row in rows], dim=1)[None]
+        for k in (0, 1)
+    )
+    return DecodedTile(window, context, latents, 1)
+
+
+@pytest.mark.parametrize("tile", [1, 2, 3])
+def test_tiles_of_any_size_leave_no_seams(
+    base: DctVae, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, tile: int
+) -> None:
+    codec = replace(tiny_codec, model=base)
+    height, width, quality = 32 * 5, 32 * 5, 40
+    header = Header(width, height, quality, tile, codec.digest[:4])
+    empty = Tile(0, np.zeros(0, np.uint32), (0,))
+    container = Container(header, (), (empty,) * header.tile_count)
+
+    def fake(codec: Codec, tile: Tile, number: int, window: Window, quality: int) -> DecodedTile:
+        return decoded(base, window)
+
+    monkeypatch.setattr(decoder, "decode_tile", fake)
+    in_tiles = decode_container(codec, container).rgb
+    grid = patch_grid(height, width)
+    whole = np.empty_like(in_tiles)
+    synthesise_tile(codec, grid, [decoded(base, grid)], quality, whole)
+    assert whole.std() > 10
+    # float networks over other windows: a rounding may fall to the other side
+    assert np.abs(whole.astype(np.int16) - in_tiles).max() <= 1
+
+
+def test_the_analysis_sees_no_further_than_its_halo(base: DctVae) -> None:
+    torch.manual_seed(0)
+    patches = 2 * ANALYSIS_HALO + 1
+    image = 50 * torch.randn(1, 3, 32 * patches, 32 * patches)
+    outer = torch.nn.functional.pad(image, (32, 32, 32, 32))
+    noisy = torch.nn.functional.pad(image, (32, 32, 32, 32), value=77.0)
+    at = torch.tensor([50])
+    inner = slice(4 * (ANALYSIS_HALO + 1), 4 * (ANALYSIS_HALO + 2))
+    results = []
+    for pixels in (outer, noisy):
+        context_image = base.context_image(base.context(pixels, at), at)
+        features, coefficients = base.features(pixels, context_image, at)
+        results.append(torch.cat([features, coefficients], dim=1))
+    one, other = (result[..., inner, inner] for result in results)
+    assert torch.equal(one, other)
+    assert not torch.equal(*results)

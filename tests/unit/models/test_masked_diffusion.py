@@ -1,0 +1,104 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hvae_codec.bitstream import check_empty, coder_of, push, words_of
+from hvae_codec.codec.symbols import SymbolReader, SymbolWriter
+from hvae_codec.codec.weights import Codec
+from hvae_codec.models.dct import to_ycbcr
+from hvae_codec.models.dct_vae import DctVae
+
+SIZES = [(1, 1), (1, 4), (2, 3), (5, 5)]
+
+
+def contexts(model: DctVae, photograph: np.ndarray, size: tuple[int, int], at: Tensor) -> Tensor:
+    """Contexts of real pixels, (B, C, *size), one a quality."""
+    height, width = 32 * size[0], 32 * size[1]
+    crops = [photograph[16 * k : 16 * k + height, 200 : 200 + width] for k in range(len(at))]
+    rgb = torch.tensor(np.stack(crops)).permute(0, 3, 1, 2).float()
+    return model.context(to_ycbcr(rgb), at)
+
+
+def walk(codec: Codec, context: Tensor, at: Tensor) -> SymbolWriter:
+    writer = SymbolWriter(1)
+    entropy, (b, _, h, w) = codec.model.entropy, context.shape
+    with torch.no_grad():
+        written = entropy.prior.walk((b, h, w), at, entropy.norm, writer, context)
+    assert torch.equal(written, context.double())
+    return writer
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_coefficient_is_coded_once(
+    tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int]
+) -> None:
+    at = torch.tensor([50])
+    context = contexts(tiny_codec.model, photograph, size, at)
+    writer = walk(tiny_codec, context, at)
+    assert sum(symbols.size for _, symbols in writer.levels) == context.numel()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_written_is_read_back(
+    tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int]
+) -> None:
+    at = torch.tensor([0, 55, 100])
+    context = contexts(tiny_codec.model, photograph, size, at)
+    writer = walk(tiny_codec, context, at)
+    stacks = []
+    for tile in range(len(at)):
+        coder = coder_of()
+        for tables, symbols in reversed(writer.levels):
+            push(coder, tables[tile], symbols[tile], tiny_codec.tables)
+        stacks.append(coder_of(words_of(coder)))
+    reader = SymbolReader(stacks, tiny_codec.tables, 1)
+    entropy = tiny_codec.model.entropy
+    with torch.no_grad():
+        read = entropy.prior.walk((3, *size), at, entropy.norm, reader)
+    assert torch.equal(read, context.double())
+    for coder in stacks:
+        check_empty(coder)
+
+
+@pytest.mark.parametrize("quality", [10, 50, 90])
+def test_training_counts_what_the_integers_cost(
+    tiny_model: DctVae, tiny_codec: Codec, clouds: Tensor, quality: int
+) -> None:
+    at = torch.full((len(clouds),), quality)
+    context = tiny_model.context(to_ycbcr(clouds), at)
+    with torch.no_grad():
+        entropy = tiny_model.entropy
+        expected = float(entropy.prior.bits(context, at.float(), entropy.norm).sum())
+    bits = 0.0
+    for index, symbols in walk(tiny_codec, context, at).levels:
+        bits += tiny_codec.tables.bits(index.ravel(), symbols.ravel()).sum()
+    # scales are rounded to 13 % and means to eighths: a few per cent at the most
+    assert bits == pytest.approx(expected, rel=0.05)
+
+
+class Prober:
+    """Codes given steps with other symbols, and notes the tables of all."""
+
+    def __init__(self, changed: int):
+        self.changed = changed
+        self.tables: list[Tensor] = []
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        self.tables.append(scale_index)
+        return torch.full_like(scale_index, 5.0 if level == self.changed else 0.0)
+
+
+def test_each_step_knows_those_before_it_and_no_other(tiny_codec: Codec) -> None:
+    entropy, at = tiny_codec.model.entropy, torch.tensor([50])
+    plain = Prober(-1)
+    with torch.no_grad():
+        entropy.prior.walk((1, 4, 4), at, entropy.norm, plain)
+        for changed in range(len(entropy.prior.steps)):
+            prober = Prober(changed)
+            entropy.prior.walk((1, 4, 4), at, entropy.norm, prober)
+            same = [torch.equal(a, b) for a, b in zip(plain.tables, prober.tables, strict=True)]
+            assert all(same[: changed + 1])
+            assert not any(same[changed + 1 :])

@@ -1,0 +1,117 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.errors import ModelError, WeightsError
+from hvae_codec.models.weights import carry_in, load_weights, save_weights
+
+
+def test_integers_survive_to_the_bit(tiny_model: DctVae, tiny_weights: Path) -> None:
+    expected, loaded = tiny_model.frozen().state_dict(), load_weights(tiny_weights).model
+    for name, values in loaded.state_dict().items():
+        if name.startswith("entropy."):
+            assert torch.equal(values, expected[name]), name
+            assert values.dtype == expected[name].dtype, name
+        else:  # float16: eleven bits
+            torch.testing.assert_close(values, expected[name], rtol=2**-11, atol=1e-7)
+
+
+def test_saving_what_was_loaded_gives_the_same_tensors(tiny_weights: Path, tmp_path: Path) -> None:
+    weights = load_weights(tiny_weights)
+    again = tmp_path / "again.safetensors"
+    save_weights(again, weights.model, weights.tables)
+    one, other = load_file(tiny_weights), load_file(again)
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        assert values.dtype == other[name].dtype, name
+        assert np.array_equal(values, other[name]), name
+
+
+def test_the_file_is_named_by_its_bytes(tiny_weights: Path) -> None:
+    assert load_weights(tiny_weights).digest == hashlib.sha256(tiny_weights.read_bytes()).digest()
+
+
+def test_what_decides_symbols_is_stored_as_integers(tiny_weights: Path) -> None:
+    with safe_open(tiny_weights, "np") as opened:
+        kinds = {name: opened.get_tensor(name).dtype.kind for name in opened.keys()}  # noqa: SIM118
+    deciding = {kind for name, kind in kinds.items() if name.startswith(("entropy.", "tables."))}
+    assert deciding <= {"i", "u"}
+
+
+def rewritten(source: Path, target: Path, change: dict[str, object]) -> Path:
+    """Copy a weight file with other metadata, or with tensors left out (None) or replaced."""
+    tensors = load_file(source)
+    with safe_open(source, "np") as opened:
+        metadata = dict(opened.metadata())
+    for name, value in change.items():
+        if isinstance(value, str):
+            metadata[name] = value
+        elif value is None and name in metadata:
+            del metadata[name]
+        elif value is None:
+            del tensors[name]
+        else:
+            tensors[name] = np.asarray(value)
+    save_file(tensors, target, metadata)
+    return target
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "2"},
+        {"format": None},
+        {"config": None},
+        {"config": "{"},
+        {"config": json.dumps({"colour": 3})},
+        {"config": json.dumps({"trunk_width": 16})},
+        {"entropy.norm.inward_table": None},
+        {"entropy.trunk.stem.weight": np.zeros((2, 2, 3, 3), np.int8)},
+        {"another": np.zeros(3, np.int8)},
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_fit_is_refused(
+    tiny_weights: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    with pytest.raises(WeightsError):
+        load_weights(rewritten(tiny_weights, tmp_path / "other.safetensors", change))
+
+
+def test_integers_that_could_overflow_are_refused(tiny_weights: Path, tmp_path: Path) -> None:
+    name = "entropy.trunk.stem.bias"
+    bias = np.full_like(load_file(tiny_weights)[name], 2**30)
+    path = rewritten(tiny_weights, tmp_path / "other.safetensors", {name: bias})
+    with pytest.raises(ModelError, match="sums reach"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"\xff" * 100, bytes(200)])
+def test_garbage_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "garbage.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"garbage\.safetensors is not a weight file"):
+        load_weights(path)
+
+
+def test_a_cut_file_is_refused(tiny_weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(tiny_weights.read_bytes()[:-100])
+    with pytest.raises(WeightsError):
+        load_weights(path)
+
+
+def test_carriers_change_and_values_do_not(tiny_weights: Path) -> None:
+    model = load_weights(tiny_weights).model
+    before = {name: values.clone() for name, values in model.entropy.state_dict().items()}
+    carry_in(model, torch.float64)
+    for name, values in model.entropy.state_dict().items():
+        assert values.dtype == torch.float64
+        assert torch.equal(values, before[name].double())

@@ -1,0 +1,115 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hvae_codec.models.errors import DataError
+from hvae_codec.models.training.data import (
+    BatchSizes,
+    CropDataset,
+    ImageCache,
+    batches,
+    find_images,
+    validation_images,
+)
+
+SIZES = BatchSizes(crops=3, crop_px=64, wide_crops=2, wide_px=128)
+
+
+@pytest.fixture
+def cache(folder: Path, tmp_path: Path) -> ImageCache:
+    return ImageCache(folder, tmp_path / "cache")
+
+
+def test_images_are_found_in_folders_below(folder: Path) -> None:
+    assert [path.name for path in find_images(folder)] == ["a.png", "b.png", "c.jpg", "d.png"]
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no images"):
+        find_images(tmp_path)
+
+
+def test_the_cache_holds_the_pixels(cache: ImageCache, folder: Path) -> None:
+    assert len(cache) == 4
+    for number, path in enumerate(find_images(folder)):
+        with Image.open(path) as image:
+            assert np.array_equal(cache.image(number), np.asarray(image.convert("RGB")))
+
+
+def test_the_cache_is_built_once(cache: ImageCache, folder: Path, tmp_path: Path) -> None:
+    before = (tmp_path / "cache" / "pixels.u8").stat().st_mtime_ns
+    ImageCache(folder, tmp_path / "cache")
+    assert (tmp_path / "cache" / "pixels.u8").stat().st_mtime_ns == before
+
+
+def test_the_cache_follows_new_and_lost_images(
+    cache: ImageCache, folder: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (40, 50), (1, 2, 3)).save(folder / "aa.png")
+    (folder / "d.png").unlink()
+    again = ImageCache(folder, tmp_path / "cache")
+    assert len(again) == 4
+    assert (again.image(1) == (1, 2, 3)).all()
+
+
+def test_the_cache_follows_changed_images(cache: ImageCache, folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 50), (1, 2, 3)).save(folder / "b.png")
+    os.utime(folder / "b.png", (2**31, 2**31))
+    again = ImageCache(folder, tmp_path / "cache")
+    assert again.image(1).shape == (50, 40, 3)
+
+
+def test_two_folders_with_the_same_names_are_two_caches(
+    cache: ImageCache, folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    (other / "below").mkdir(parents=True)
+    for path in find_images(folder):
+        Image.new("RGB", (40, 50), (1, 2, 3)).save(other / path.relative_to(folder))
+    again = ImageCache(other, tmp_path / "cache")
+    assert again.image(0).shape == (50, 40, 3)
+
+
+def test_a_cache_that_was_cut_short_is_built_anew(
+    cache: ImageCache, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cache" / "index.json").unlink()
+    (tmp_path / "cache" / "pixels.u8").write_bytes(b"cut")
+    again = ImageCache(folder, tmp_path / "cache")
+    assert np.array_equal(again.image(3), cache.image(3))
+
+
+def test_a_batch_depends_on_seed_and_step_alone(cache: ImageCache) -> None:
+    dataset = CropDataset(cache, SIZES, steps=10, seed=5)
+    crops, wide = dataset[3]
+    assert crops.shape == (3, 3, 64, 64)
+    assert wide.shape == (2, 3, 128, 128)
+    assert crops.dtype == wide.dtype == torch.uint8
+    dataset[7]
+    for a, b in zip((crops, wide), CropDataset(cache, SIZES, steps=99, seed=5)[3], strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(crops, dataset[4][0])
+    assert not torch.equal(crops, CropDataset(cache, SIZES, steps=10, seed=6)[3][0])
+
+
+def test_training_resumes_with_the_data_it_would_have_had(cache: ImageCache) -> None:
+    whole = list(batches(cache, SIZES, 0, 5, seed=1, workers=0))
+    rest = list(batches(cache, SIZES, 2, 5, seed=1, workers=0))
+    assert len(whole) == 5
+    for one, other in zip(whole[2:], rest, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_no_wide_crops_make_an_empty_batch(cache: ImageCache) -> None:
+    _, wide = CropDataset(cache, BatchSizes(1, 64, 0), steps=1)[0]
+    assert len(wide) == 0
+
+
+def test_validation_images_are_whole_patches(folder: Path) -> None:
+    images = validation_images(folder, 2)
+    assert [tuple(image.shape) for image in images] == [(1, 3, 256, 256), (1, 3, 256, 160)]
+    assert images[0].dtype == torch.uint8

@@ -1,0 +1,107 @@
+import dataclasses
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hvae_codec.models.errors import WeightsError
+from hvae_codec.models.training.data import BatchSizes
+from hvae_codec.models.training.loop import TrainConfig, learning_rate_at, train
+
+
+@pytest.fixture
+def config(folder: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        data=folder,
+        valid=folder,
+        out=tmp_path / "runs" / "whole",
+        preset="tiny",
+        steps=4,
+        warmup=2,
+        cooldown=1,
+        sizes=BatchSizes(2, 64, 1, 64),
+        workers=0,
+        valid_images=1,
+        valid_qualities=(50,),
+    )
+
+
+def checkpoint(config: TrainConfig) -> dict[str, Any]:
+    return torch.load(config.out / "checkpoint.pt", weights_only=True)
+
+
+def metrics(config: TrainConfig) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_writes_a_checkpoint_and_metrics(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, simulate=2))
+    saved = checkpoint(config)
+    assert saved["step"] == 4
+    assert all(torch.isfinite(values).all() for values in saved["model"].values())
+    (line,) = metrics(config)
+    assert line["step"] == 4
+    assert line["rows"][0]["quality"] == 50
+    assert 0 < line["rows"][0]["bpp"] < 24
+    assert line["rows"][0]["psnr"] > 15
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config: TrainConfig) -> None:
+    train(config)
+    parts = dataclasses.replace(config, out=config.out.with_name("parts"))
+    train(dataclasses.replace(parts, steps=2))
+    train(dataclasses.replace(parts, resume=True))
+    whole, resumed = checkpoint(config), checkpoint(parts)
+    assert resumed["step"] == 4
+    assert [line["step"] for line in metrics(parts)] == [2, 4]
+    for part in ("model", "average"):
+        for name, values in whole[part].items():
+            assert torch.equal(values, resumed[part][name]), name
+
+
+def test_a_run_stops_when_time_is_up(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, minutes=0.0))
+    assert checkpoint(config)["step"] == 1
+    assert len(metrics(config)) == 1
+
+
+def test_a_new_run_starts_from_an_old_ones_average(config: TrainConfig) -> None:
+    train(config)
+    start = config.out / "checkpoint.pt"
+    new = dataclasses.replace(
+        config, out=config.out.with_name("new"), start=start, learning_rate=0.0, preset="base"
+    )
+    train(new)
+    old, saved = checkpoint(config), checkpoint(new)
+    assert saved["step"] == 4
+    assert saved["config"] == old["config"]
+    for name, values in saved["model"].items():
+        torch.testing.assert_close(values, old["average"][f"module.{name}"])
+
+
+def test_training_leaves_signals_as_they_were(config: TrainConfig) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        train(dataclasses.replace(config, steps=1))
+        assert signal.getsignal(signal.SIGTERM) is before
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_an_unknown_preset_is_named(config: TrainConfig) -> None:
+    with pytest.raises(WeightsError, match="preset huge is not one of base, tiny"):
+        train(dataclasses.replace(config, preset="huge"))
+
+
+def test_the_rate_warms_up_stays_and_cools_down() -> None:
+    config = TrainConfig(Path(), Path(), Path(), steps=1000, warmup=10, cooldown=200)
+    rates = [learning_rate_at(step, config) for step in range(1001)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[:10] == sorted(rates[:10])
+    assert set(rates[10:801]) == {1.0}
+    assert rates[800:] == sorted(rates[800:], reverse=True)
+    assert rates[900] == pytest.approx(0.51)
+    assert rates[1000] == pytest.approx(0.02)

@@ -1,0 +1,88 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from hvae_codec.models.coders import Noiser, Rounder
+from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.quality import lmbda_of
+from hvae_codec.models.training.losses import draw_quality, objective, run, validate
+
+BLIND = "entropy.prior.steps.0.stem.weight"  # the first step knows nothing, its input is zero
+
+
+@pytest.fixture
+def model(tiny_model: DctVae) -> DctVae:
+    return copy.deepcopy(tiny_model).train()
+
+
+def test_the_objective_teaches_every_parameter(model: DctVae, clouds: Tensor) -> None:
+    torch.manual_seed(0)
+    crops = clouds[:, :, :64, :64].byte()
+    loss, terms = objective(model, crops, clouds[:2, :, :64, :64].byte())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert (terms.bpp > 0).all()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.any() != (name == BLIND), name
+
+
+def test_wide_crops_teach_the_prior_alone(model: DctVae, clouds: Tensor) -> None:
+    crops, wide = clouds[:2, :, :64, :64].byte(), clouds[:2, :, :96, :96].byte()
+    gradients = []
+    for wider in (wide[:0], wide):
+        model.zero_grad()
+        torch.manual_seed(0)  # same qualities and noise of the crops
+        objective(model, crops, wider)[0].backward()
+        gradients.append(
+            {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        )
+    for name, gradient in gradients[0].items():
+        taught = name.startswith("entropy.prior") and name != BLIND
+        assert torch.equal(gradient, gradients[1][name]) != taught, name
+
+
+def test_qualities_are_spread_over_the_batch() -> None:
+    quality = draw_quality(10, torch.device("cpu"))
+    assert quality.min() >= 0
+    assert quality.max() <= 100
+    assert (quality / 10).floor().tolist() == list(range(10))
+
+
+def test_higher_quality_costs_more_and_shows_more(tiny_model: DctVae, clouds: Tensor) -> None:
+    rows = validate(tiny_model, [clouds[:1], clouds[1:2, :, :96, :64]], [10, 50, 90])
+    for key in ("bpp", "psnr"):
+        values = [float(str(row[key])) for row in rows]
+        assert values == sorted(values)
+        assert values[0] < values[-1]
+    assert rows[0]["quality"] == 10
+    levels = rows[0]["level_bpp"]
+    assert isinstance(levels, list)
+    assert float(str(rows[0]["bpp"])) == pytest.approx(
+        float(str(rows[0]["context_bpp"])) + sum(levels)
+    )
+
+
+def test_the_loss_is_rate_and_distortion(model: DctVae, clouds: Tensor) -> None:
+    crops = clouds[:3, :, :64, :64].byte()
+    torch.manual_seed(4)
+    loss, terms = objective(model, crops, crops[:0])
+    torch.manual_seed(4)
+    lmbda = lmbda_of(draw_quality(3, torch.device("cpu")))
+    expected = ((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_training_sees_what_validation_sees(tiny_model: DctVae, clouds: Tensor) -> None:
+    quality = torch.tensor([20.0, 80.0])
+    images = clouds[:2, :, :64, :64]
+    with torch.no_grad():
+        noisy, trained = run(tiny_model, images, quality, Noiser())
+        rounded, counted = run(tiny_model, images, quality, Rounder())
+    torch.testing.assert_close(noisy, rounded)
+    torch.testing.assert_close(trained.bpp, counted.bpp, rtol=0.02, atol=0)  # index unrounded
+    mse = (rounded - images).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(counted.mse, mse)
