@@ -96,13 +96,16 @@ class Index:
         return int(self.spans[-1].sum())
 
 
-def symbol_checksum(levels: Sequence[NDArray[np.integer]]) -> int:
+def symbol_checksum(tile: int, levels: Sequence[NDArray[np.integer]]) -> int:
     """Return the CRC32 of all symbols as little-endian int32, level by level, C order.
 
+    It begins from the tile's number, so that no tile passes for another.
+
     Args:
+        tile: number of the tile, row by row.
         levels: integers within int32, of any shape; coarse to fine.
     """
-    crc = 0
+    crc = tile
     for symbols in levels:
         crc = zlib.crc32(np.ascontiguousarray(symbols, dtype="<i4").tobytes(), crc)
     return crc

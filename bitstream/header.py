@@ -7,7 +7,7 @@
     6       1...4  width in px, varint: two bytes up to 16383
             1...4  height in px, varint
             1      quality, 0...100
-            1      side of a tile in patches of 32 px, 1...255
+            1      side of a tile in patches of 32 px, 1...64
             4      first bytes of the weights' hash
             4      CRC32 of all before, little-endian
 
@@ -36,6 +36,7 @@ MAGIC = b"\x8fHVC"
 VERSION = 1
 PATCH_PX = 32
 MAX_SIDE_PX = 1 << 24
+MAX_TILE = 64  # 2048 px; bounds what a decoder must hold at once
 MAX_PIXELS = 2 * 89_478_485  # where Pillow stops believing that an image is not a bomb
 MAX_HEADER_BYTES = 26  # with varints of five bytes, which a file may hold to be refused
 WEIGHTS_BYTES = 4
@@ -69,7 +70,7 @@ class Header:
         width: in px, 1...2**24.
         height: in px, 1...2**24.
         quality: 0...100.
-        tile: side of a tile in patches of 32 px, 1...255.
+        tile: side of a tile in patches of 32 px, 1...64.
         weights: first 4 bytes of the weights' hash.
         color: channels.
         bit_depth: of a channel, 8 or 16.
@@ -95,7 +96,7 @@ class Header:
             ("width", self.width, 1, MAX_SIDE_PX),
             ("height", self.height, 1, MAX_SIDE_PX),
             ("quality", self.quality, 0, 100),
-            ("tile", self.tile, 1, 255),
+            ("tile", self.tile, 1, MAX_TILE),
         ):
             if not low <= value <= high:
                 raise InvalidField(f"{name} {value} is outside {low}...{high}")

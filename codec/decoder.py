@@ -66,8 +66,6 @@ def decode_container(codec: Codec, container: Container) -> Pixels:
             near = [tile for row in rows for tile in row]
             for tile in rows[-reach - 1]:
                 synthesise_tile(codec, tile.window, near, header.quality, out)
-    if header.color == Color.GREY:
-        out[...] = _luma(out)[..., None]
     return Pixels(out, header.color, container.metadata)
 
 
@@ -91,7 +89,7 @@ def decode_tile(codec: Codec, tile: Tile, number: int, window: Window, quality: 
     except StreamDamaged as error:
         raise TileDamaged(number, reason=str(error)) from error
     levels = [level[0] for level in prior_reader.levels + trunk_reader.levels]
-    if symbol_checksum(levels) != tile.checksum:
+    if symbol_checksum(number, levels) != tile.checksum:
         raise TileDamaged(number)
     return DecodedTile(window, context, latents, sum(level.size for level in levels))
 
@@ -127,11 +125,11 @@ def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int) -> Ten
 
 
 def _check_known(header: Header) -> None:
-    known = {"color": (Color.GREY, Color.RGB), "bit_depth": (8,), "prior": (Prior.MASKED_DIFFUSION,)}
+    known = {
+        "color": (Color.GREY, Color.RGB),
+        "bit_depth": (8,),
+        "prior": (Prior.MASKED_DIFFUSION,),
+    }
     for name, values in known.items():
         if getattr(header, name) not in values:
             raise InvalidField(f"{name} {getattr(header, name)} is not decoded by this version")
-
-
-def _luma(rgb: np.ndarray) -> np.ndarray:
-    return (rgb @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)

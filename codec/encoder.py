@@ -65,10 +65,10 @@ def encode_pixels(codec: Codec, pixels: Pixels, quality: int) -> bytes:
         color=pixels.color,
         metadata=bool(pixels.metadata),
     )
+    windows = [window for row in tile_rows(header) for window in row]
     tiles = [
-        write_tile(codec, tile_symbols(codec, pixels.rgb, tile, quality))
-        for row in tile_rows(header)
-        for tile in row
+        write_tile(codec, number, tile_symbols(codec, pixels.rgb, window, quality))
+        for number, window in enumerate(windows)
     ]
     return write_container(Container(header, pixels.metadata, tuple(tiles)))
 
@@ -103,7 +103,7 @@ def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> T
     return TileSymbols(*first)
 
 
-def write_tile(codec: Codec, symbols: TileSymbols) -> Tile:
+def write_tile(codec: Codec, number: int, symbols: TileSymbols) -> Tile:
     """Push a tile's symbols, fine to coarse, so that a decoder pops them coarse to fine."""
     coder = coder_of()
     bulk = []
@@ -112,7 +112,7 @@ def write_tile(codec: Codec, symbols: TileSymbols) -> Tile:
         for tables, values in reversed(level):
             push(coder, tables, values, codec.tables)
     words = words_of(coder)
-    checksum = symbol_checksum([s for level in symbols.levels for _, s in level])
+    checksum = symbol_checksum(number, [s for level in symbols.levels for _, s in level])
     return Tile(checksum, words, level_words(bulk[::-1], words.size))
 
 

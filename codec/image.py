@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from ..bitstream import Color, Metadata, MetadataKind
 from .errors import ImageError
 
 _GREY_MODES = {"1", "L"}
-_COLOR_MODES = {"RGB", "RGBX", "P", "YCbCr", "CMYK", "LAB", "HSV"}
+_COLOR_MODES = {"RGB", "RGBX", "P", "YCbCr", "CMYK"}
 _ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa"}
 _INFO_KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
 
@@ -40,17 +42,31 @@ def to_pixels(image: Image.Image | np.ndarray) -> Pixels:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
     if image.mode not in _GREY_MODES | _COLOR_MODES | _ALPHA_MODES:
         raise ImageError(f"images of mode {image.mode} are not supported; convert to 8-bit RGB")
-    inks = image.mode in ("CMYK", "LAB")  # whose profile says nothing of the RGB pixels
+    if image.mode == "CMYK":
+        image = _from_inks(image)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         image = _without_alpha(image.convert("RGBA"), image)
     grey = image.mode in _GREY_MODES
     metadata = tuple(
         (kind, bytes(_encoded(image.info[key])))
         for kind, key in _INFO_KEYS.items()
-        if image.info.get(key) and not (inks and kind == MetadataKind.ICC)
+        if image.info.get(key)
     )
     color = Color.GREY if grey else Color.RGB
     return Pixels(np.asarray(image.convert("L" if grey else "RGB").convert("RGB")), color, metadata)
+
+
+def _from_inks(cmyk: Image.Image) -> Image.Image:
+    """Convert to sRGB by the image's own profile, which the pixels then no longer have."""
+    rgb = None
+    if profile := cmyk.info.get("icc_profile"):
+        with contextlib.suppress(OSError, ImageCms.PyCMSError):  # not a profile after all
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            rgb = ImageCms.profileToProfile(cmyk, source, srgb, outputMode="RGB")
+    rgb = rgb or cmyk.convert("RGB")
+    rgb.info = {key: value for key, value in cmyk.info.items() if key != "icc_profile"}
+    return rgb
 
 
 def _encoded(value: bytes | str) -> bytes:
@@ -83,7 +99,7 @@ def from_pixels(pixels: Pixels) -> Image.Image:
     """Put an image together again, metadata in `info` where Pillow's writers look for it."""
     image = Image.fromarray(pixels.rgb)
     if pixels.color == Color.GREY:
-        image = Image.fromarray(pixels.rgb[..., 0])
+        image = image.convert("L")
     for kind, value in pixels.metadata:
         image.info[_INFO_KEYS[kind]] = value
     return image

@@ -51,14 +51,18 @@ def digest_in_use() -> bytes:
     return hashlib.sha256(shipped_weights().read_bytes()).digest()
 
 
-@functools.cache
 def load_codec(path: Path | None = None) -> Codec:
-    """Load a weight file, by default the one in use.
+    """Load a weight file, by default the one in use; each file once.
 
     Raises:
         OSError: the file cannot be read.
         WeightsError: it is not a weight file.
         BitstreamError: its tables are not tables.
     """
-    weights = load_weights(path or shipped_weights())
+    return _load(path or shipped_weights())
+
+
+@functools.cache
+def _load(path: Path) -> Codec:
+    weights = load_weights(path)
     return Codec(weights.model, PmfTables(**weights.tables), weights.digest)

@@ -52,7 +52,7 @@ def context_order(config: ModelConfig) -> list[tuple[int, int, int]]:
 def latent_order(channels: int) -> list[tuple[int, int, int]]:
     """Return (plane, row, column) of the first `channels` 8x8 coefficients by frequency.
 
-    Chroma counts as sqrt(2) times its frequency: with 140 channels all of luma is in.
+    Chroma counts as sqrt(2) times its frequency: of 140 channels 61 of 64 are luma's.
     """
     side = range(LATENT_STRIDE)
     every = [(p, i, j) for p in range(3) for i in side for j in side]

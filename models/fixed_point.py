@@ -35,6 +35,7 @@ WEIGHT_MAX = 127
 GAIN_MAX = 255
 SHIFT_MAX = 14
 ACCUMULATOR_LIMIT = 2**24
+_POWERS = [2.0**-k for k in range(SHIFT_MAX + 1)]
 PRE_GAIN_MAX = ACCUMULATOR_LIMIT // (2 * GAIN_MAX) - 1
 KNOTS = 11
 """Points between which training interpolates what depends on quality."""
@@ -164,7 +165,7 @@ class IntegerConv(nn.Module):
 
         The power of two is taken into the weights, which leaves every bit of the sums where it was.
         """
-        scale = torch.exp2(-self.shift)
+        scale = x.new_tensor(_POWERS)[self.shift.long()]
         weight = self.weight * scale[:, None, None, None]
         return multiply_and_add(x, weight, self.bias * scale).floor_()
 
@@ -177,6 +178,8 @@ class IntegerConv(nn.Module):
         for values in (self.weight, self.bias, self.shift):
             if not torch.equal(values, values.floor()):
                 raise BoundError(f"{name}: weights are not integers; freeze the network first")
+        if self.shift.min() < 1 or self.shift.max() > SHIFT_MAX:
+            raise BoundError(f"{name}: a shift is outside 1...{SHIFT_MAX}")
         if self.weight.abs().max() > WEIGHT_MAX:
             raise BoundError(f"{name}: a weight exceeds {WEIGHT_MAX}")
         worst = float(largest_sum(self.weight, self.bias, self.input_min).max())
@@ -278,7 +281,7 @@ class IntegerNorm(nn.Module):
             self.register_buffer(name, torch.zeros(QUALITIES, channels, dtype=torch.float64))
 
     def inward(self, symbols: Tensor, quality: Tensor) -> Tensor:
-        """Q.0 symbols, |u| < 2^21, times Q.8 -> saturated activations (float64)."""
+        """Q.0 context times Q.8 -> saturated activations (float64)."""
         factor = self.inward_table[quality][..., None, None]
         return saturate(torch.floor(symbols.double() * factor * 2.0**-8 + 0.5))
 
@@ -288,14 +291,20 @@ class IntegerNorm(nn.Module):
         return torch.floor(x.double() * factor * 2.0**-12 + 0.5)
 
     def check(self, name: str) -> None:
-        """Prove that products of 21-bit symbols stay below 2^53.
+        """Prove that all products stay below 2^53.
+
+        A context is a symbol, |s| <= 2^20, and the whole part of a mean.
 
         Raises:
             BoundError: a factor is too large, or not an integer.
         """
         for table in (self.inward_table, self.outward_table):
-            if not torch.equal(table, table.floor()) or float(table.max()) >= 2**31:
-                raise BoundError(f"{name}: factors are not integers below 2^31")
+            if not torch.equal(table, table.floor()):
+                raise BoundError(f"{name}: factors are not integers; freeze the network first")
+        mean = ACTIVATION_MAX * float(self.outward_table.abs().max())
+        context = 2**20 + mean * 2.0**-12 / OFFSETS + 1
+        if max(mean, context * float(self.inward_table.abs().max())) >= 2**52:
+            raise BoundError(f"{name}: a factor is too large for float64")
 
 
 class Leaves(NamedTuple):

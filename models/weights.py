@@ -3,7 +3,7 @@
     entropy.*            integers: weights int8, biases int32, shifts int8, gains int16, norms int32
     everything else      float16
     tables.*             the frozen pmfs, as `bitstream.PmfTables` holds them
-    metadata             format version, configuration
+    metadata             hvae_codec: JSON of format version and configuration
 
 A file is named by the sha256 of its bytes.
 """
@@ -11,6 +11,7 @@ A file is named by the sha256 of its bytes.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from .errors import WeightsError
 from .fixed_point import INTEGER, check
 
 FORMAT = "1"
-TABLES = "tables."
+TABLES = ("tables.pmf", "tables.start", "tables.length")
 _INTEGER_TYPES = {
     "weight": np.int8,
     "bias": np.int32,
@@ -53,14 +54,17 @@ def save_weights(path: Path, model: DctVae, tables: dict[str, np.ndarray]) -> No
         BoundError: the entropy model does not run on integers, or could leave the exact range.
     """
     check(model.entropy)
-    tensors = {TABLES + name: array for name, array in tables.items()}
+    tensors = {name: tables[name.removeprefix("tables.")] for name in TABLES}
     for name, tensor in model.state_dict().items():
         array = tensor.detach().cpu().numpy()
         kind = _INTEGER_TYPES[name.rsplit(".", 1)[-1]] if _is_integer(name) else np.float16
         tensors[name] = np.ascontiguousarray(array.astype(kind))
         if _is_integer(name) and not np.array_equal(tensors[name], array):
             raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
-    metadata = {"format": FORMAT, "config": model.config.to_json()}
+        if not np.isfinite(tensors[name]).all():
+            raise WeightsError(f"{name} is not finite in {np.dtype(kind)}")
+    # One key, because safetensors writes several in random order, and files are named by hash.
+    metadata = {"hvae_codec": json.dumps({"format": FORMAT, "config": model.config.to_json()})}
     path.write_bytes(save(tensors, metadata))
 
 
@@ -79,15 +83,14 @@ def load_weights(path: Path) -> Weights:
         tensors = load(data)
     except SafetensorError as error:
         raise WeightsError(f"{path.name} is not a weight file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "none")
+    described = json.loads(metadata.get("hvae_codec", "{}"))
+    if described.get("format") != FORMAT:
+        found = described.get("format", "none")
         raise WeightsError(f"{path.name} has format {found}, this program reads {FORMAT}")
-    model = DctVae(ModelConfig.from_json(metadata.get("config", "")), INTEGER)
-    tables = {
-        name.removeprefix(TABLES): tensors.pop(name).numpy()
-        for name in list(tensors)
-        if name.startswith(TABLES)
-    }
+    model = DctVae(ModelConfig.from_json(described.get("config", "")), INTEGER)
+    if missing := [name for name in TABLES if name not in tensors]:
+        raise WeightsError(f"{path.name} has no {missing[0]}")
+    tables = {name.removeprefix("tables."): tensors.pop(name).numpy() for name in TABLES}
     try:
         model.load_state_dict(tensors)  # copies into float32 and float64 carriers
     except RuntimeError as error:

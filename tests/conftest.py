@@ -1,6 +1,5 @@
 """Weights to test with: an untrained model's, made on the spot, and the shipped ones if there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +81,10 @@ def clouds() -> Tensor:
 
 
 @pytest.fixture
-def tiny_in_use(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def tiny_in_use(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the public functions use the tiny weights."""
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tiny_weights))
-    load_codec.cache_clear()
-    yield tiny_weights
-    load_codec.cache_clear()
+    return tiny_weights
 
 
 @pytest.fixture(scope="session")

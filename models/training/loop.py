@@ -226,47 +226,61 @@ def _loop(
     stopped: threading.Event,
     main: bool,
 ) -> None:
-    config, device = run.config, run.device
-    rank = dist.get_rank() if dist.is_initialized() else 0
+    """Take steps until the loader ends, the time is up or someone stopped it; report at the end."""
+    config = run.config
     began = last = validated = time.monotonic()
     bar = tqdm(total=config.steps, initial=run.step, disable=not main, mininterval=5)
-    running = torch.zeros(3)
-    simulating = False
+    running = torch.zeros(3)  # loss, bpp, norm of the gradient
     for crops, wide in loader:
-        if not simulating and run.step >= config.steps - config.simulate:
-            run.model.simulate_integers()
-            run.averaged.simulate_integers()
-            simulating = True
-        torch.manual_seed(hash((config.seed, rank, run.step)))  # noise and qualities resume as well
-        rate = config.learning_rate * learning_rate_at(run.step, config)
-        for group in run.optimiser.param_groups:
-            group["lr"] = rate * group["share"]
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss, terms = loss_of(
-                crops.to(device, non_blocking=True), wide.to(device, non_blocking=True)
-            )
-        run.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
-        if torch.isfinite(norm):
-            run.optimiser.step()
-            run.average.update_parameters(run.model)
-        run.step += 1
-        if run.step % 20 == 0:
-            values = torch.stack([loss, terms.bpp.mean(), norm]).detach().cpu()
-            running = values if not running.any() else 0.95 * running + 0.05 * values
+        values = _step(run, loss_of, crops, wide)
+        if run.step % 20 == 0 or not running.any():
+            values = values.cpu()
+            running = 0.95 * running + 0.05 * values if running.any() else values
             bar.set_postfix_str(f"loss {running[0]:.3f} bpp {running[1]:.3f} grad {running[2]:.2f}")
             bar.update(run.step - bar.n)
         now = time.monotonic()
         run.seconds, last = run.seconds + now - last, now
-        out_of_time = stopped.is_set() or now - began > 60 * config.minutes
-        if main and (now - validated > config.valid_every_s or out_of_time):
+        over = _any_rank(stopped.is_set() or now - began > 60 * config.minutes, run.device)
+        over = over or run.step == config.steps
+        if main and (over or now - validated > config.valid_every_s):
             _report(run, images, running)
             last = validated = time.monotonic()
-        if out_of_time:
+        if over:
             return
-    if main:
-        _report(run, images, running)
+
+
+def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor) -> Tensor:
+    """Take one step; return its (3,) loss, bits a pixel and norm of the gradient."""
+    config, device = run.config, run.device
+    if run.step >= config.steps - config.simulate:
+        run.model.simulate_integers()
+        run.averaged.simulate_integers()
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    torch.manual_seed(hash((config.seed, rank, run.step)))  # so that noise resumes as well
+    rate = config.learning_rate * learning_rate_at(run.step, config)
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate * group["share"]
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        loss, terms = loss_of(
+            crops.to(device, non_blocking=True), wide.to(device, non_blocking=True)
+        )
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+    if torch.isfinite(norm):
+        run.optimiser.step()
+        run.average.update_parameters(run.model)
+    run.step += 1
+    return torch.stack([loss, terms.bpp.mean(), norm]).detach()
+
+
+def _any_rank(flag: bool, device: torch.device) -> bool:
+    """Tell whether any process raised its flag, so that all stop at the same step."""
+    if not dist.is_initialized():
+        return flag
+    shared = torch.tensor(float(flag), device=device)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return bool(shared)
 
 
 def _report(run: Run, images: list[Tensor], running: Tensor) -> None:

@@ -35,8 +35,8 @@ HEADER = Header(width=60, height=30, quality=9, tile=1, weights=b"abcd", metadat
 INDICES = [np.arange(n) % 16 for n in (3, 20, 50)]
 
 
-def coded_tile(seed: int) -> Tile:
-    rng = np.random.default_rng(seed)
+def coded_tile(number: int) -> Tile:
+    rng = np.random.default_rng(number)
     levels = [np.rint(rng.normal(size=i.size) * i).astype(np.int32) for i in INDICES]
     levels[1][0] = 4000  # far beyond the support of the narrowest table
     coder, bulk = coder_of(), [0] * len(levels)
@@ -44,7 +44,7 @@ def coded_tile(seed: int) -> Tile:
         bulk[k] = bulk_words(coder)
         push(coder, INDICES[k], levels[k], TABLES)
     words = words_of(coder)
-    return Tile(symbol_checksum(levels), words, level_words(bulk, words.size))
+    return Tile(symbol_checksum(number, levels), words, level_words(bulk, words.size))
 
 
 def coded_file() -> bytes:
@@ -59,7 +59,7 @@ def decode(data: bytes) -> list[list[np.ndarray]]:
         coder = coder_of(tile.words)
         tiles.append([pop(coder, index, TABLES) for index in INDICES])
         check_empty(coder)
-        if symbol_checksum(tiles[-1]) != tile.checksum:
+        if symbol_checksum(number, tiles[-1]) != tile.checksum:
             raise TileDamaged(number)
     return tiles
 

@@ -63,7 +63,7 @@ class Decoder:
         for k, place in enumerate(places):
             check_empty(stacks[k])
             levels = [level[k] for level in prior.levels + trunk.levels]
-            if symbol_checksum(levels) != tiles[k].checksum:
+            if symbol_checksum(place[1], levels) != tiles[k].checksum:
                 raise SystemExit(f"symbols of tile {place[1]} of {place[0]} differ")
             self.symbols[place] = levels
             self.tiles[place] = DecodedTile(

@@ -125,7 +125,7 @@ headers = st.builds(
     width=st.integers(1, 1 << 24),
     height=st.integers(1, 1 << 24),
     quality=st.integers(0, 100),
-    tile=st.integers(1, 255),
+    tile=st.integers(1, 64),
     weights=st.binary(min_size=4, max_size=4),
     color=st.sampled_from(Color),
     bit_depth=st.sampled_from([8, 16]),

@@ -233,6 +233,11 @@ def test_nothing_is_written_that_could_not_be_read(wrong: Container, message: st
 def test_symbol_checksum_is_the_crc_of_little_endian_int32() -> None:
     levels = [np.array([[1, -2]], np.int64), np.array([300], np.int16)]
     expected = zlib.crc32(bytes.fromhex("01000000 feffffff 2c010000"))
-    assert symbol_checksum(levels) == expected
-    assert symbol_checksum([]) == 0
-    assert symbol_checksum(levels[::-1]) != expected
+    assert symbol_checksum(0, levels) == expected
+    assert symbol_checksum(0, []) == 0
+    assert symbol_checksum(0, levels[::-1]) != expected
+
+
+def test_symbol_checksum_tells_tiles_apart() -> None:
+    levels = [np.array([1, 2, 3], np.int32)]
+    assert symbol_checksum(0, levels) != symbol_checksum(1, levels)

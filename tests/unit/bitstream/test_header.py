@@ -42,7 +42,7 @@ def test_golden_bytes_with_every_field_in_use() -> None:
         width=1,
         height=1 << 24,
         quality=100,
-        tile=255,
+        tile=64,
         weights=b"\x00\x01\x02\x03",
         color=Color.RGB_ALPHA,
         bit_depth=16,
@@ -50,7 +50,7 @@ def test_golden_bytes_with_every_field_in_use() -> None:
         metadata=True,
     )
     packed = pack_header(header)
-    assert packed[:-4] == bytes.fromhex("8f485643 01 2f 01 80808008 64 ff 00010203")
+    assert packed[:-4] == bytes.fromhex("8f485643 01 2f 01 80808008 64 40 00010203")
     assert unpack_header(packed) == (header, len(packed))
 
 
@@ -69,7 +69,7 @@ def test_what_follows_the_header_is_left_alone() -> None:
         (32, 33, 1, (2, 1)),
         (768, 512, 8, (2, 3)),
         (769, 512, 8, (2, 4)),
-        (1 << 24, 1, 255, (1, 2057)),
+        (1 << 24, 1, 64, (1, 8192)),
     ],
 )
 def test_tile_grid(width: int, height: int, tile: int, grid: tuple[int, int]) -> None:

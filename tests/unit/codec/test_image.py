@@ -12,12 +12,9 @@ PICTURE = Image.effect_mandelbrot((20, 12), (-2, -1.5, 1, 1.5), 50).convert("RGB
 RAMP = Image.linear_gradient("L").resize((20, 12))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "P", "YCbCr", "CMYK", "HSV", "RGBX", "LAB"])
+@pytest.mark.parametrize("mode", ["RGB", "P", "YCbCr", "CMYK", "RGBX"])
 def test_colour_modes_become_rgb(mode: str) -> None:
-    if mode == "LAB":  # Pillow makes it by colour management alone
-        image = Image.frombytes("LAB", (20, 12), bytes(720))
-    else:
-        image = Image.merge("RGB", (RAMP, RAMP.rotate(180), RAMP)).convert(mode)
+    image = Image.merge("RGB", (RAMP, RAMP.rotate(180), RAMP)).convert(mode)
     pixels = to_pixels(image)
     assert pixels.color == Color.RGB
     assert pixels.rgb.shape == (12, 20, 3)

@@ -49,17 +49,17 @@ def rewritten(source: Path, target: Path, change: dict[str, object]) -> Path:
     """Copy a weight file with other metadata, or with tensors left out (None) or replaced."""
     tensors = load_file(source)
     with safe_open(source, "np") as opened:
-        metadata = dict(opened.metadata())
+        described = json.loads(opened.metadata()["hvae_codec"])
     for name, value in change.items():
         if isinstance(value, str):
-            metadata[name] = value
-        elif value is None and name in metadata:
-            del metadata[name]
+            described[name] = value
+        elif value is None and name in described:
+            del described[name]
         elif value is None:
             del tensors[name]
         else:
             tensors[name] = np.asarray(value)
-    save_file(tensors, target, metadata)
+    save_file(tensors, target, {"hvae_codec": json.dumps(described)})
     return target
 
 
@@ -75,6 +75,7 @@ def rewritten(source: Path, target: Path, change: dict[str, object]) -> Path:
         {"entropy.norm.inward_table": None},
         {"entropy.trunk.stem.weight": np.zeros((2, 2, 3, 3), np.int8)},
         {"another": np.zeros(3, np.int8)},
+        {"tables.pmf": None},
     ],
     ids=str,
 )
