@@ -29,6 +29,9 @@ from .symbols import SymbolWriter
 from .tiling import ANALYSIS_HALO, PATCH_PX, TILE_PATCHES, Window, patch_grid, tile_rows
 from .weights import Codec
 
+DEAD_ZONE = 0.1
+"""How far the encoder's rounding threshold lies above 0.5 where scales are small (measured)."""
+
 
 @dataclass(frozen=True)
 class TileSymbols:
@@ -96,7 +99,7 @@ def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> T
     inner = (features[0][..., rows, columns], features[1][..., rows, columns])
 
     entropy = model.entropy
-    prior_writer, trunk_writer = SymbolWriter(1), SymbolWriter(OFFSETS)
+    prior_writer, trunk_writer = SymbolWriter(1), SymbolWriter(OFFSETS, DEAD_ZONE)
     entropy.prior.walk((1, *tile.size), at, entropy.norm, prior_writer, context)
     model.latents(context, at, trunk_writer, inner)
     first = [[(t[0], s[0]) for t, s in w.levels] for w in (prior_writer, trunk_writer)]
