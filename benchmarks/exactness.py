@@ -5,8 +5,8 @@
 
 `matrix` encodes every image at five qualities in this process, and decodes all files in one process
 for each configuration of threads, instruction sets and carriers. `cost` compares a checkpoint's
-float trunk with the integers that it is frozen into: rate and PSNR with the same Gaussian tables,
-and the time of the walk.
+float trunk with the integers that it is frozen into: rate and PSNR under the same Gaussians, and the
+time of trunk and synthesis.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def cost(folder: Path, checkpoint: Path, images: int) -> None:
         print(f"{name:<8} {curves[name]}")
     print(f"integer against float: {bd_rate(curves['float'], curves['integer']):+.2f} % BD-rate")
     ratio = _seconds(frozen, pictures[0]) / _seconds(trained, pictures[0])
-    print(f"time of walk and synthesis, integer over float: {ratio:.2f}")
+    print(f"time of trunk and synthesis, integer over float: {ratio:.2f}")
 
 
 class _Zeros:
@@ -126,7 +126,7 @@ class _Zeros:
 
 @torch.inference_mode()
 def _seconds(model: DctVae, image: Tensor, repeats: int = 15) -> float:
-    """Return the median time of all that a decoder computes for an image."""
+    """Return the median time of trunk and synthesis for an image."""
     quality = torch.full((1,), 50)
     context = model.context(to_ycbcr(image.float()), quality)
     times = []

@@ -72,7 +72,7 @@ class ImageTooLarge(BitstreamError):
     def __str__(self) -> str:
         return (
             f"the image has {self.width}x{self.height} = {self.width * self.height} pixels, "
-            f"the limit is {self.max_pixels}; raise max_pixels if you trust the file"
+            f"the limit is {self.max_pixels}"
         )
 
 
@@ -108,7 +108,7 @@ class WrongWeights(BitstreamError):
 
     def __str__(self) -> str:
         return (
-            f"the file was written with the weights {self.file_hash.hex()}, but the weights "
-            f"{self.loaded_hash.hex()} are loaded; load the weight file whose hash begins with "
-            f"{self.file_hash.hex()}"
+            f"the file was written with the weights {self.file_hash.hex()}, but only "
+            f"{self.loaded_hash.hex()} are at hand; set HVAE_CODEC_WEIGHTS to the weight file "
+            f"whose sha256 begins with {self.file_hash.hex()}"
         )

@@ -1,7 +1,7 @@
 """Frozen integer pmfs, chosen by index: all that the entropy coder knows of the model.
 
 The network puts out integers (an index, symbols), the weight file holds the tables, and so no
-float stands between the weights and the bits (DESIGN sec. 4).
+float stands between the weights and the bits.
 """
 
 from __future__ import annotations

@@ -97,16 +97,20 @@ def read_image(path: str) -> "Image.Image":
     """
     from PIL import Image, UnidentifiedImageError
 
+    from ..codec.errors import ImageError
+    from ..codec.image import refuse_deep
+
     data = read_bytes(path)
     try:
         with warnings.catch_warnings():
             # Pillow warns from half of its limit on; the limit itself is enough.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
+            refuse_deep(image)
             image.load()
     except UnidentifiedImageError:
         raise OSError("not an image in a format that Pillow knows") from None
-    except MemoryError:
+    except (MemoryError, ImageError):
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on damaged data
         raise OSError(f"cannot be read as an image ({error})") from error

@@ -20,11 +20,12 @@ def verify(sources: tuple[str, ...]) -> None:
 
         report = api.verify(data)
         differing = console.spaced(report.differing)
-        verdict = f"{differing} differ" if report.differing else "identical"
+        verdict = f"{differing} differ"
+        if not report.differing:
+            verdict = f"identical  (pixels within {report.max_pixel_difference} of 255)"
         console.result(
             f"{console.shown(source)}  {report.tiles} tiles"
             f"  {console.spaced(report.symbols)} symbols  {verdict}"
-            f"  (pixels within {report.max_pixel_difference} of 255)"
         )
         return report.differing == 0
 

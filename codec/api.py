@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..bitstream import read_container
+from ..bitstream import VERSION, BitstreamError, read_container
 from ..models.quality import lmbda_of
 from .check import VerifyReport, verify_container
 from .decoder import decode_container
@@ -18,7 +18,7 @@ from .encoder import encode_pixels
 from .errors import VerificationFailed
 from .image import from_pixels, to_pixels
 from .tiling import PATCH_PX
-from .weights import digest_in_use, load_codec
+from .weights import codec_for, is_known, load_codec
 
 DEFAULT_QUALITY = 60
 
@@ -33,7 +33,18 @@ class LevelInfo:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a file says of itself; no network runs for it."""
+    """What a file says of itself; no network runs for it.
+
+    Attributes:
+        width, height: in pixels.
+        lmbda: lambda of the quality, bits a pixel against 255^2 MSE.
+        header_bytes: all that is neither metadata nor levels: header, index, checksums.
+        tile_px: side of a tile.
+        levels: bytes of each level over all tiles, coarse to fine.
+        weights: first bytes of the weights' sha256, in hexadecimal.
+        weights_known: whether these weights are at hand.
+        version: of the format.
+    """
 
     width: int
     height: int
@@ -87,7 +98,10 @@ def encode(
     codec = load_codec()
     data = encode_pixels(codec, to_pixels(image), quality)
     if verify:
-        report = verify_container(codec, read_container(data))
+        try:
+            report = verify_container(codec, read_container(data))
+        except BitstreamError as error:
+            raise VerificationFailed(f"what was encoded does not decode: {error}") from error
         if report.differing:
             raise VerificationFailed(
                 f"{report.differing} of {report.symbols} symbols differ when decoded again"
@@ -101,7 +115,8 @@ def decode(data: bytes) -> Image.Image:
     Raises:
         BitstreamError: the file is not ours, damaged, or of other weights.
     """
-    return from_pixels(decode_container(load_codec(), read_container(data)))
+    container = read_container(data)
+    return from_pixels(decode_container(codec_for(container.header), container))
 
 
 def verify(data: bytes) -> VerifyReport:
@@ -110,7 +125,8 @@ def verify(data: bytes) -> VerifyReport:
     Raises:
         BitstreamError: as `decode` does.
     """
-    return verify_container(load_codec(), read_container(data))
+    container = read_container(data)
+    return verify_container(codec_for(container.header), container)
 
 
 def open(path: str | os.PathLike[str]) -> EncodedImage:
@@ -150,7 +166,7 @@ def inspect(data: bytes) -> FileInfo:
         tile_px=header.tile * PATCH_PX,
         levels=levels,
         weights=header.weights.hex(),
-        weights_known=digest_in_use().startswith(header.weights),
+        weights_known=is_known(header),
         prior=header.prior.name.lower().replace("_", "-"),
-        version=data[4],
+        version=VERSION,
     )

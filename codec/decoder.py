@@ -25,18 +25,17 @@ from ..models.dct import to_rgb
 from ..models.fixed_point import OFFSETS
 from .image import Pixels
 from .symbols import SymbolReader
-from .tiling import PATCH_PX, SYNTHESIS_HALO, Window, patch_grid, tile_rows
+from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tile_rows
 from .weights import Codec
 
 
 @dataclass(frozen=True)
 class DecodedTile:
-    """A tile's context (1, C, h, w), its latents (1, C, 4h, 4w), and how many symbols it had."""
+    """A tile's context (1, C, h, w) and its latents (1, C, 4h, 4w)."""
 
     window: Window
     context: Tensor
     latents: Tensor
-    symbols: int
 
 
 def decode_container(codec: Codec, container: Container) -> Pixels:
@@ -45,14 +44,15 @@ def decode_container(codec: Codec, container: Container) -> Pixels:
     Raises:
         WrongWeights: the file was written with others.
         TileDamaged: a tile's symbols do not match its checksum.
-        UnsupportedField: an alpha channel or a depth that this version does not know.
+        InvalidField: a colour, a depth or a prior that this version does not decode.
     """
     header = container.header
     codec.accept(header)
     _check_known(header)
     out = np.empty((header.height, header.width, 3), np.uint8)
     number = 0
-    reach = -(-SYNTHESIS_HALO // header.tile)  # rows of tiles that a tile sees above and below
+    # rows of tiles that a tile sees above and below
+    reach = -(-synthesis_halo(codec.model.config) // header.tile)
     rows: list[list[DecodedTile]] = []  # the last 2 * reach + 1
     for windows in [*tile_rows(header), *([[]] * reach)]:
         rows.append([])
@@ -91,7 +91,7 @@ def decode_tile(codec: Codec, tile: Tile, number: int, window: Window, quality: 
     levels = [level[0] for level in prior_reader.levels + trunk_reader.levels]
     if symbol_checksum(number, levels) != tile.checksum:
         raise TileDamaged(number)
-    return DecodedTile(window, context, latents, sum(level.size for level in levels))
+    return DecodedTile(window, context, latents)
 
 
 @torch.autocast("cpu", enabled=False)
@@ -101,7 +101,7 @@ def synthesise_tile(
 ) -> None:
     """Write a tile's pixels into `out` (H, W, 3), seeing the tiles around it as far as it must."""
     model = codec.model
-    seen = window.grown(SYNTHESIS_HALO, patch_grid(*out.shape[:2]))
+    seen = window.grown(synthesis_halo(model.config), patch_grid(*out.shape[:2]))
     context = _gather([(t.window, t.context) for t in tiles], seen, 1)
     latents = _gather([(t.window, t.latents) for t in tiles], seen, 4)
     at = torch.full((1,), quality)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ..bitstream import (
+    MAX_PIXELS,
     Container,
     Header,
+    ImageTooLarge,
     InvalidField,
     Tile,
     bulk_words,
@@ -26,11 +28,8 @@ from ..models.dct import to_ycbcr
 from ..models.fixed_point import OFFSETS
 from .image import Pixels
 from .symbols import SymbolWriter
-from .tiling import ANALYSIS_HALO, PATCH_PX, TILE_PATCHES, Window, patch_grid, tile_rows
+from .tiling import PATCH_PX, TILE_PATCHES, Window, analysis_halo, patch_grid, tile_rows
 from .weights import Codec
-
-DEAD_ZONE = 0.1
-"""How far the encoder's rounding threshold lies above 0.5 where scales are small (measured)."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,12 @@ def encode_pixels(codec: Codec, pixels: Pixels, quality: int) -> bytes:
 
     Raises:
         InvalidField: the quality or the size is outside what a header holds.
+        ImageTooLarge: the image has more pixels than a decoder accepts.
     """
     height, width = pixels.rgb.shape[:2]
     quality = _whole(quality)
+    if height * width > MAX_PIXELS:
+        raise ImageTooLarge(width, height, MAX_PIXELS)
     header = Header(
         width=width,
         height=height,
@@ -88,7 +90,7 @@ def _whole(quality: int) -> int:
 def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> TileSymbols:
     """Analyse a tile in its surroundings and walk down its levels."""
     model = codec.model
-    seen = tile.grown(ANALYSIS_HALO, patch_grid(*rgb.shape[:2]))
+    seen = tile.grown(analysis_halo(model.config), patch_grid(*rgb.shape[:2]))
     ycbcr = to_ycbcr(_cut_padded(rgb, seen))
     at = torch.full((1,), quality)
     context = model.context(ycbcr, at)
@@ -99,7 +101,7 @@ def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> T
     inner = (features[0][..., rows, columns], features[1][..., rows, columns])
 
     entropy = model.entropy
-    prior_writer, trunk_writer = SymbolWriter(1), SymbolWriter(OFFSETS, DEAD_ZONE)
+    prior_writer, trunk_writer = SymbolWriter(1), SymbolWriter(OFFSETS)
     entropy.prior.walk((1, *tile.size), at, entropy.norm, prior_writer, context)
     model.latents(context, at, trunk_writer, inner)
     first = [[(t[0], s[0]) for t, s in w.levels] for w in (prior_writer, trunk_writer)]

@@ -14,6 +14,7 @@ from ..models.dct_vae import DctVae
 from ..models.fixed_point import OFFSETS
 from ..models.quality import QUALITIES
 from ..models.training.data import ImageCache
+from ..models.training.loop import read_checkpoint
 from ..models.weights import save_weights
 from .encoder import TileSymbols, tile_symbols
 from .tiling import PATCH_PX, Window
@@ -50,8 +51,12 @@ def export(checkpoint: Path, out: Path, cache: ImageCache | None, crops: int = 2
 
 
 def load_checkpoint(path: Path) -> DctVae:
-    """Return the averaged model of a checkpoint, in float."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    """Return the averaged model of a checkpoint, in float.
+
+    Raises:
+        WeightsError: it is not a checkpoint.
+    """
+    saved = read_checkpoint(path)
     model = DctVae(ModelConfig.from_json(saved["config"]))
     prefix = "module."
     averaged = {k.removeprefix(prefix): v for k, v in saved["average"].items() if prefix in k}

@@ -40,17 +40,17 @@ def to_pixels(image: Image.Image | np.ndarray) -> Pixels:
         return _from_array(image)
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
+    refuse_deep(image)
+    image.load()  # some formats tell of their metadata only then
     if image.mode not in _GREY_MODES | _COLOR_MODES | _ALPHA_MODES:
         raise ImageError(f"images of mode {image.mode} are not supported; convert to 8-bit RGB")
     if image.mode == "CMYK":
         image = _from_inks(image)
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+    if image.mode in _ALPHA_MODES or image.has_transparency_data:
         image = _without_alpha(image.convert("RGBA"), image)
     grey = image.mode in _GREY_MODES
     metadata = tuple(
-        (kind, bytes(_encoded(image.info[key])))
-        for kind, key in _INFO_KEYS.items()
-        if image.info.get(key)
+        (kind, value) for kind, key in _INFO_KEYS.items() if (value := _metadata(image, key))
     )
     color = Color.GREY if grey else Color.RGB
     return Pixels(np.asarray(image.convert("L" if grey else "RGB").convert("RGB")), color, metadata)
@@ -69,8 +69,23 @@ def _from_inks(cmyk: Image.Image) -> Image.Image:
     return rgb
 
 
-def _encoded(value: bytes | str) -> bytes:
-    return value.encode() if isinstance(value, str) else value
+def refuse_deep(image: Image.Image) -> None:
+    """Refuse 16 bits a channel, which Pillow cuts to 8 in silence; call it before the image loads.
+
+    Raises:
+        ImageError: the file has more than 8 bits a channel.
+    """
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(isinstance(argument, str) and ";16" in argument for argument in arguments):
+            raise ImageError("images of 16 bits a channel are not supported; convert to 8 bits")
+
+
+def _metadata(image: Image.Image, key: str) -> bytes:
+    value = image.info.get(key, b"")
+    if key == "exif" and not value and len(exif := image.getexif()):
+        value = exif.tobytes()  # TIFF has it among its own tags
+    return value.encode() if isinstance(value, str) else bytes(value)
 
 
 def _from_array(array: np.ndarray) -> Pixels:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..bitstream import Coder, PmfTables, pop
-from ..models.coders import scale_of
 
 
 class SymbolWriter:
@@ -19,16 +18,13 @@ class SymbolWriter:
         levels: a pair a call, table numbers uint16 and symbols int32, both (tiles, n).
     """
 
-    def __init__(self, tables_per_index: int, dead_zone: float = 0.0):
-        self.tables_per_index, self.dead_zone = tables_per_index, dead_zone
+    def __init__(self, tables_per_index: int):
+        self.tables_per_index = tables_per_index
         self.levels: list[tuple[np.ndarray, np.ndarray]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`."""
-        residual = posterior()
-        # Where scales are small, a symbol that is not zero costs more than it mends.
-        threshold = 0.5 + self.dead_zone * torch.exp(-scale_of(scale_index))
-        symbols = residual.sign() * torch.floor(residual.abs() + 1.0 - threshold)
+        symbols = torch.round(posterior())
         tables = _tables(scale_index, self.tables_per_index)
         self.levels.append((tables, symbols.flatten(1).to(torch.int32).cpu().numpy()))
         return symbols

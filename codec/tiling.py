@@ -6,14 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..bitstream import Header
+from ..models.config import PATCH_PX, ModelConfig
 
-PATCH_PX = 32
 TILE_PATCHES = 32
 """Side of a tile by default: 1024 pixels."""
 
-ANALYSIS_HALO = 3
-SYNTHESIS_HALO = 2
-"""Patches around a tile that hold the receptive field of each network (68 and 52 pixels)."""
+
+def analysis_halo(config: ModelConfig) -> int:
+    """Return the patches around a tile that hold the analysis' receptive field.
+
+    A 3x3 convolution at stride s sees s pixels further: the stem, and two a residual block.
+    """
+    fine, coarse = config.analysis_blocks
+    return -(-(4 * (1 + 2 * fine) + 8 * 2 * coarse) // PATCH_PX)
+
+
+def synthesis_halo(config: ModelConfig) -> int:
+    """Return the patches around a tile that hold the synthesis' receptive field."""
+    coarse, fine = config.synthesis_blocks
+    return -(-(8 * 2 * coarse + 4 * (1 + 2 * fine)) // PATCH_PX)
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,25 @@
-"""The weights that encode and decode: the shipped file, loaded once, with its tables checked."""
+"""The weights that encode and decode: found by hash, loaded once, with their tables checked."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ..bitstream import Header, PmfTables, check_weights
+from ..bitstream import Header, PmfTables, WrongWeights, check_weights
 from ..models.dct_vae import DctVae
+from ..models.fixed_point import check_arithmetic
 from ..models.weights import load_weights
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
-"""Environment variable that names another weight file."""
+"""Environment variable that names another weight file, to encode with and to decode."""
+
+SHIPPED = "base.safetensors"
+"""The file that encodes; others beside it decode what earlier versions encoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,34 +40,59 @@ class Codec:
 
 
 def shipped_weights() -> Path:
-    """Return the path of the weights in use: the package's own, unless the environment says."""
+    """Return the path of the weights that encode: the package's own, or the environment's."""
     if named := os.environ.get(WEIGHTS_VARIABLE):
         return Path(named)
-    with resources.as_file(resources.files("hvae_codec.models") / "weights") as folder:
-        return folder / "base.safetensors"
-
-
-def digest_in_use() -> bytes:
-    """Return the sha256 of the weight file in use, without loading it.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    return hashlib.sha256(shipped_weights().read_bytes()).digest()
+    return _folder() / SHIPPED
 
 
 def load_codec(path: Path | None = None) -> Codec:
-    """Load a weight file, by default the one in use; each file once.
+    """Load a weight file, by default the one that encodes; each file once.
 
     Raises:
         OSError: the file cannot be read.
         WeightsError: it is not a weight file.
+        BoundError: this machine's convolutions are not exact.
         BitstreamError: its tables are not tables.
     """
     return _load(path or shipped_weights())
 
 
+def codec_for(header: Header) -> Codec:
+    """Load the weights that a file was written with.
+
+    Raises:
+        WrongWeights: they are not at hand.
+        OSError, WeightsError, BitstreamError: as `load_codec`.
+    """
+    for path in _at_hand():
+        if _digest(path).startswith(header.weights):
+            return _load(path)
+    raise WrongWeights(header.weights, _digest(shipped_weights())[: len(header.weights)])
+
+
+def is_known(header: Header) -> bool:
+    """Tell whether the weights that a file was written with are at hand, without loading them."""
+    return any(_digest(path).startswith(header.weights) for path in _at_hand())
+
+
+def _at_hand() -> Iterator[Path]:
+    yield from (path for path in [shipped_weights()] if path.is_file())
+    yield from sorted(_folder().glob("*.safetensors"))
+
+
+def _folder() -> Path:
+    with resources.as_file(resources.files("hvae_codec.models") / "weights") as folder:
+        return folder
+
+
+@functools.cache
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
 @functools.cache
 def _load(path: Path) -> Codec:
+    check_arithmetic()
     weights = load_weights(path)
     return Codec(weights.model, PmfTables(**weights.tables), weights.digest)

@@ -1,8 +1,8 @@
 """What can happen at a level of the top-down pass: the coders that it is given.
 
 The pass (`trunk.Trunk.walk`) is written once. Training adds noise and counts bits, validation
-rounds and counts bits, generation draws from the prior; encoder and decoder, which write and read
-real symbols, live in `codec.symbols`.
+rounds and counts bits; encoder and decoder, which write and read real symbols, live in
+`codec.symbols`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class LatentCoder(Protocol):
 
         Args:
             level: number of the level, coarse to fine.
-            scale_index: (B, C, n) in 0...63, at the n positions that the level codes.
+            scale_index: (B, C, n) in 0...63, at the n positions that the level codes. (The context
+                prior passes numbers of tables instead, 0...511.)
             posterior: gives the residual q - mu in steps, (B, C, n). Only coders that have an
                 image call it.
 
@@ -97,6 +98,6 @@ class Rounder(_BitCounter):
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `LatentCoder`."""
         symbols = torch.round(posterior().float())
-        bits = gaussian_bits(symbols, scale_of(torch.round(scale_index)))
+        bits = gaussian_bits(symbols, scale_of(torch.floor(scale_index + 0.5)))
         self.level_bits.append(bits.sum(dim=(1, 2)))
         return symbols

@@ -50,13 +50,13 @@ class DctVae(nn.Module):
         """Set scales from training images (B, 3, H, W), before the first step."""
         assert isinstance(self.entropy.norm, FloatNorm)
         coefficients = self.dct.analyse(ycbcr)
-        spread = coefficients.transpose(0, 1).flatten(1).std(dim=1)
+        spread = coefficients.transpose(0, 1).flatten(1).std(dim=1).clamp_min(1.0)
         self.entropy.norm.spread.copy_(spread)
         self.entropy.prior.start_from(spread)
         at = torch.full((len(ycbcr),), quality, device=ycbcr.device)
         context_image = self.context_image(self.context(ycbcr, at), at)
         _, residual = self.analysis(ycbcr, context_image, at)
-        self.entropy.trunk.start_from(residual.transpose(0, 1).flatten(1).std(dim=1))
+        self.entropy.trunk.start_from(residual.transpose(0, 1).flatten(1).std(dim=1).clamp_min(0.1))
 
     def steps(self, quality: Tensor) -> Tensor:
         """Return the (B, C, 1, 1) quantisation step of each latent channel, in pixels."""

@@ -112,10 +112,29 @@ def multiply_and_add(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     fewer tiles.)
     """
     size = weight.shape[-1]
-    if not x.is_cuda:
+    if x.device.type == "cpu":
         return F.conv2d(x, weight, bias, padding=size // 2)
     columns = F.unfold(x, size, padding=size // 2)  # (B, I size^2, H W)
     return (weight.flatten(1) @ columns + bias[:, None]).unflatten(2, x.shape[2:])
+
+
+def check_arithmetic() -> None:
+    """Convolve numbers near the bound, whose sums are known, as the networks here would.
+
+    Libraries can be told to compute in fewer bits (oneDNN's ONEDNN_DEFAULT_FPMATH_MODE, torch's
+    fp32_precision): files written so would decode nowhere else.
+
+    Raises:
+        BoundError: the sums are not exact.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(ACTIVATION_MAX - 63, ACTIVATION_MAX + 1, (1, 32, 24, 40), generator=generator)
+    weight = torch.randint(-WEIGHT_MAX // 2, WEIGHT_MAX // 2, (32, 32, 3, 3), generator=generator)
+    columns = F.unfold(x.double(), 3, padding=1)
+    expected = (weight.double().flatten(1) @ columns).view(1, 32, 24, 40)
+    sums = multiply_and_add(x.float(), weight.float(), torch.zeros(32))
+    if not torch.equal(sums.double(), expected):
+        raise BoundError("convolutions are not exact here: some setting computes in fewer bits")
 
 
 class FloatConv(nn.Module):
@@ -320,7 +339,10 @@ INTEGER = Leaves(IntegerConv, IntegerGain, IntegerNorm)
 
 
 def simulate_integers(network: nn.Module, on: bool = True) -> None:
-    """Switch quantisation-aware training of every leaf of `network` on or off."""
+    """Switch quantisation-aware training of the convolutions and gains of `network` on or off.
+
+    The norm, whose rounding is finer, stays real.
+    """
     for leaf in network.modules():
         if isinstance(leaf, (FloatConv, FloatGain)):
             leaf.simulate = on

@@ -26,7 +26,8 @@ def lmbda_of(quality: Tensor) -> Tensor:
 def step_of(quality: Tensor) -> Tensor:
     """Return the step for orthonormal coefficients of pixels in 0...255.
 
-    At high rate D = step^2 / 12 a coefficient and dR/dD = -1 / (2 ln2 D) bits; with the loss
-    R + lambda * D / 3 a pixel (three channels) the optimum is step^2 = 6 * 3 / (3 lambda ln2).
+    At high rate a coefficient has D = step^2 / 12 and dR/dD = -1 / (2 ln2 D) bits. The MSE in RGB
+    is about the sum of those of Y, Cb and Cr (`dct.RGB_TO_YCBCR`), so a coefficient's share of the
+    loss is R + lambda * D, with its minimum at D = 1 / (2 lambda ln2): step^2 = 6 / (lambda ln2).
     """
     return torch.sqrt(6.0 / (lmbda_of(quality) * math.log(2.0)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,9 @@ def save_weights(path: Path, model: DctVae, tables: dict[str, np.ndarray]) -> No
             raise WeightsError(f"{name} is not finite in {np.dtype(kind)}")
     # One key, because safetensors writes several in random order, and files are named by hash.
     metadata = {"hvae_codec": json.dumps({"format": FORMAT, "config": model.config.to_json()})}
-    path.write_bytes(save(tensors, metadata))
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(save(tensors, metadata))
+    os.replace(temporary, path)
 
 
 def load_weights(path: Path) -> Weights:
@@ -83,11 +86,18 @@ def load_weights(path: Path) -> Weights:
         tensors = load(data)
     except SafetensorError as error:
         raise WeightsError(f"{path.name} is not a weight file: {error}") from error
-    described = json.loads(metadata.get("hvae_codec", "{}"))
+    try:
+        described = dict(json.loads(metadata.get("hvae_codec", "{}")))
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path.name} does not describe itself in JSON") from error
     if described.get("format") != FORMAT:
         found = described.get("format", "none")
         raise WeightsError(f"{path.name} has format {found}, this program reads {FORMAT}")
-    model = DctVae(ModelConfig.from_json(described.get("config", "")), INTEGER)
+    config = ModelConfig.from_json(str(described.get("config", "")))
+    try:
+        model = DctVae(config, INTEGER)
+    except (TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path.name} has sizes that are not sizes: {error}") from error
     if missing := [name for name in TABLES if name not in tensors]:
         raise WeightsError(f"{path.name} has no {missing[0]}")
     tables = {name.removeprefix("tables."): tensors.pop(name).numpy() for name in TABLES}

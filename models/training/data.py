@@ -5,7 +5,9 @@ A batch is a pure function of (seed, step): training resumes at any step with th
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..config import PATCH_PX
 from ..errors import DataError
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
@@ -37,34 +40,37 @@ def find_images(folder: Path) -> list[Path]:
 class ImageCache:
     """All images of a folder as uint8 RGB in one file, mapped into memory.
 
-    Built next to the run on first use; `index.json` is written last, so a cache that was cut short
+    Built on first use, in a folder of its own for these very files (names, sizes, times), so that
+    runs on other images do not disturb it. `index.json` is written last: a cache that was cut short
     is built anew.
     """
 
-    def __init__(self, images: Path, cache: Path):
-        index = cache / "index.json"
+    def __init__(self, images: Path, caches: Path):
         paths = find_images(images)
         names = [str(p.relative_to(images)) for p in paths]
         stamps = [[p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
-        key = {"names": names, "stamps": stamps}
-        if not index.exists() or json.loads(index.read_text()).get("key") != key:
-            self._build(images, cache, key)
-        self.shapes = [tuple(s) for s in json.loads(index.read_text())["shapes"]]
+        key = hashlib.sha256(json.dumps([names, stamps]).encode()).hexdigest()[:16]
+        folder = caches / key
+        if not (folder / "index.json").exists():
+            self._build(paths, folder)
+        shapes = json.loads((folder / "index.json").read_text())
+        self.shapes: list[tuple[int, int]] = [(h, w) for h, w in shapes]
         self.starts = np.concatenate([[0], np.cumsum([h * w * 3 for h, w in self.shapes])])
-        self.pixels = np.memmap(cache / "pixels.u8", mode="r", dtype=np.uint8)
+        self.pixels = np.memmap(folder / "pixels.u8", mode="r", dtype=np.uint8)
 
     @staticmethod
-    def _build(images: Path, cache: Path, key: dict[str, list]) -> None:
-        cache.mkdir(parents=True, exist_ok=True)
-        (cache / "index.json").unlink(missing_ok=True)
+    def _build(paths: list[Path], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         shapes = []
-        with (cache / "pixels.u8").open("wb") as out:
-            for name in key["names"]:
-                with Image.open(images / name) as image:
+        part = folder / f"pixels.{os.getpid()}.part"
+        with part.open("wb") as out:
+            for path in paths:
+                with Image.open(path) as image:
                     pixels = np.asarray(image.convert("RGB"))
                 shapes.append(pixels.shape[:2])
                 out.write(pixels.tobytes())
-        (cache / "index.json").write_text(json.dumps({"key": key, "shapes": shapes}))
+        os.replace(part, folder / "pixels.u8")
+        (folder / "index.json").write_text(json.dumps(shapes))
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -142,13 +148,20 @@ def batches(
 
 
 def validation_images(folder: Path, limit: int) -> list[Tensor]:
-    """Return `limit` images spread over `folder`, (1, 3, H, W) uint8, cut to whole patches."""
+    """Return `limit` images spread over `folder`, (1, 3, H, W) uint8, cut to whole patches.
+
+    Raises:
+        DataError: there is none, or none as large as a patch.
+    """
     paths = find_images(folder)
     chosen = paths[:: max(1, len(paths) // limit)][:limit]
     images = []
     for path in chosen:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
-        h, w = (side // 32 * 32 for side in pixels.shape[:2])
-        images.append(_stack([pixels[:h, :w]]))
+        h, w = (side // PATCH_PX * PATCH_PX for side in pixels.shape[:2])
+        if h and w:
+            images.append(_stack([pixels[:h, :w]]))
+    if not images:
+        raise DataError(f"no image of {folder} is as large as a patch, {PATCH_PX}x{PATCH_PX}")
     return images

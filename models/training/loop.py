@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import signal
 import threading
 import time
@@ -23,10 +24,11 @@ from tqdm import tqdm
 from ..config import PRESETS, ModelConfig
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
-from ..errors import WeightsError
+from ..errors import DataError, WeightsError
 from .data import BatchSizes, CropDataset, ImageCache, batches, validation_images
 from .losses import Terms, objective, validate
 
+MAX_SKIPPED = 50
 Loader = Iterable[tuple[Tensor, Tensor]]
 LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
 
@@ -46,9 +48,9 @@ class TrainConfig:
     warmup: int = 200
     cooldown: int = 10_000
     """Last steps, over which the learning rate falls to 2 % (cosine); constant before them."""
-    simulate: int = 0
+    simulate: int = 1_000
     """Last steps, trained with simulated integer arithmetic."""
-    learning_rate: float = 6e-4
+    learning_rate: float = 8e-4
     linear_rate: float = 0.03
     """Share of the learning rate that the linear skeleton gets."""
     ema: float = 0.999
@@ -96,6 +98,21 @@ def optimiser_for(model: DctVae, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `Run.save` wrote.
+
+    Raises:
+        WeightsError: it is not a checkpoint.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise WeightsError(f"{path.name} is not a checkpoint") from error
+    if not isinstance(saved, dict) or not {"config", "average"} <= saved.keys():
+        raise WeightsError(f"{path.name} is not a checkpoint of this program")
+    return saved
+
+
 class Run:
     """All state of a run: model, average, optimiser, step. Saved and loaded whole."""
 
@@ -118,13 +135,14 @@ class Run:
         if "optimiser" in saved:
             self.optimiser.load_state_dict(saved["optimiser"])
         self.fresh = not saved
+        self.skipped = 0  # steps in a row whose gradient was not finite
 
     def _saved(self) -> dict[str, Any]:
         config = self.config
         if config.resume and self.path.exists():
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+            return read_checkpoint(self.path)
         if config.start is not None:
-            saved = torch.load(config.start, map_location="cpu", weights_only=True)
+            saved = read_checkpoint(config.start)
             return {key: saved[key] for key in ("config", "average", "seconds")}
         return {}
 
@@ -152,8 +170,8 @@ def train(config: TrainConfig) -> None:
     """Train until `steps`, `minutes` or SIGTERM, writing checkpoint.pt and metrics.jsonl.
 
     Raises:
-        DataError: a folder holds no images.
-        WeightsError: the preset is unknown.
+        DataError: a folder holds no images, or the loss stays infinite.
+        WeightsError: the preset is unknown, or a checkpoint is none.
     """
     if config.preset not in PRESETS:
         raise WeightsError(f"preset {config.preset} is not one of {', '.join(PRESETS)}")
@@ -267,9 +285,12 @@ def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor) -> Tensor:
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
-    if torch.isfinite(norm):
+    run.skipped = 0 if torch.isfinite(norm) else run.skipped + 1
+    if run.skipped == 0:
         run.optimiser.step()
         run.average.update_parameters(run.model)
+    elif run.skipped == MAX_SKIPPED:
+        raise DataError(f"the gradient was not finite in {MAX_SKIPPED} steps in a row")
     run.step += 1
     return torch.stack([loss, terms.bpp.mean(), norm]).detach()
 

@@ -67,7 +67,7 @@ class Decoder:
                 raise SystemExit(f"symbols of tile {place[1]} of {place[0]} differ")
             self.symbols[place] = levels
             self.tiles[place] = DecodedTile(
-                self.windows[place], context[k : k + 1], latents[k : k + 1], 0
+                self.windows[place], context[k : k + 1], latents[k : k + 1]
             )
 
     def symbol_hash(self, name: str) -> str:

@@ -34,7 +34,7 @@ def test_wrong_weights_names_both_and_says_what_to_do() -> None:
     message = str(ERRORS[2])
     assert "01020304" in message
     assert "aabbccdd" in message
-    assert "load the weight file" in message
+    assert "set HVAE_CODEC_WEIGHTS to the weight file" in message
 
 
 def test_messages_are_one_line_with_the_numbers() -> None:

@@ -156,5 +156,5 @@ def test_huge_images_need_leave() -> None:
 
 def test_only_the_weights_of_the_file_will_do() -> None:
     check_weights(PHOTO, bytes.fromhex("deadbeef0123"))
-    with pytest.raises(WrongWeights, match="deadbeef, but the weights 00000000"):
+    with pytest.raises(WrongWeights, match="deadbeef, but only 00000000"):
         check_weights(PHOTO, bytes(32))

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 import hvae_codec
-from hvae_codec.bitstream import BitstreamError, read_container, write_container
+from hvae_codec.bitstream import BitstreamError, ImageTooLarge, read_container, write_container
 from hvae_codec.codec import api, check, encoder
 from hvae_codec.codec.errors import ImageError, VerificationFailed
+from hvae_codec.codec.weights import WEIGHTS_VARIABLE
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 
@@ -104,3 +105,19 @@ def test_verification_fails_on_a_device_that_computes_otherwise(
     monkeypatch.setattr(check, "carry_in", broken)
     with pytest.raises(VerificationFailed, match="symbols differ"):
         hvae_codec.encode(picture, verify=True)
+
+
+def test_a_file_can_be_described_without_any_weights(
+    tiny_in_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = api.encode(np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "absent.safetensors"))
+    info = api.inspect(data)
+    assert not info.weights_known
+    assert (info.width, info.height) == (8, 8)
+
+
+def test_an_image_that_no_decoder_would_take_is_not_encoded(tiny_in_use: Path) -> None:
+    large = np.broadcast_to(np.uint8(7), (14_000, 14_000, 3))
+    with pytest.raises(ImageTooLarge):
+        api.encode(large)

@@ -126,7 +126,7 @@ def test_other_weights_are_refused(
     encoded: Encode, tiny_codec: Codec, photograph: np.ndarray
 ) -> None:
     other = replace(tiny_codec, digest=b"\0" * 32)
-    with pytest.raises(WrongWeights, match="load the weight file whose hash begins with"):
+    with pytest.raises(WrongWeights, match="set HVAE_CODEC_WEIGHTS to the weight file"):
         decode_container(other, encoded(photograph[:20, :20]))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from hvae_codec.bitstream import Container, Header, Tile
 from hvae_codec.codec import decoder
 from hvae_codec.codec.decoder import DecodedTile, decode_container, synthesise_tile
-from hvae_codec.codec.tiling import ANALYSIS_HALO, Window, patch_grid
+from hvae_codec.codec.tiling import Window, analysis_halo, patch_grid
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.config import PRESETS
 from hvae_codec.models.dct_vae import DctVae
@@ -42,7 +42,7 @@ def decoded(model: DctVae, window: Window) -> DecodedTile:
         torch.cat([torch.cat([part[k] for part in row], dim=2) for row in rows], dim=1)[None]
         for k in (0, 1)
     )
-    return DecodedTile(window, context, latents, 1)
+    return DecodedTile(window, context, latents)
 
 
 @pytest.mark.parametrize("tile", [1, 2, 3])
@@ -70,12 +70,13 @@ def test_tiles_of_any_size_leave_no_seams(
 
 def test_the_analysis_sees_no_further_than_its_halo(base: DctVae) -> None:
     torch.manual_seed(0)
-    patches = 2 * ANALYSIS_HALO + 1
+    halo = analysis_halo(base.config)
+    patches = 2 * halo + 1
     image = 50 * torch.randn(1, 3, 32 * patches, 32 * patches)
     outer = torch.nn.functional.pad(image, (32, 32, 32, 32))
     noisy = torch.nn.functional.pad(image, (32, 32, 32, 32), value=77.0)
     at = torch.tensor([50])
-    inner = slice(4 * (ANALYSIS_HALO + 1), 4 * (ANALYSIS_HALO + 2))
+    inner = slice(4 * (halo + 1), 4 * (halo + 2))
     results = []
     for pixels in (outer, noisy):
         context_image = base.context_image(base.context(pixels, at), at)

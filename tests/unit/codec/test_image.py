@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -126,3 +128,28 @@ def test_a_profile_of_other_channels_is_not_kept() -> None:
 def test_pixels_come_back() -> None:
     rgb = np.asarray(PICTURE)
     assert np.array_equal(np.asarray(from_pixels(Pixels(rgb, Color.RGB))), rgb)
+
+
+def test_sixteen_bits_are_refused_and_not_cut() -> None:
+    deep = np.arange(20 * 12 * 3, dtype=">u2").reshape(12, 20, 3)
+    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 20, 12, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    with pytest.raises(ImageError, match="16 bits"):
+        to_pixels(Image.open(io.BytesIO(png)))
+
+
+def test_metadata_of_an_image_that_is_not_loaded_yet_is_kept() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    buffer = io.BytesIO()
+    PICTURE.save(buffer, "TIFF", exif=exif)
+    back = from_pixels(to_pixels(Image.open(buffer)))
+    assert back.getexif()[0x010E] == "a description"

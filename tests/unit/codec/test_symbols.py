@@ -54,11 +54,3 @@ def test_tables_are_those_of_the_nearest_scale() -> None:
     index = torch.tensor([[[0.0, 0.49, 0.5, 12.75, 63.0]]])
     writer.code(0, index, given(torch.zeros_like(index)))
     assert writer.levels[0][0].tolist() == [[0, 0, 8, 104, 504]]
-
-
-def test_the_dead_zone_spares_dear_symbols_and_no_others() -> None:
-    writer = SymbolWriter(OFFSETS, dead_zone=0.1)
-    narrow, wide = torch.zeros(1, 1, 5), torch.full((1, 1, 5), 63.0)
-    residual = torch.tensor([[[-0.55, 0.55, 0.65, 1.0, -7.0]]])
-    assert writer.code(0, narrow, given(residual)).tolist() == [[[0, 0, 1, 1, -7]]]
-    assert writer.code(1, wide, given(residual)).tolist() == [[[-1, 1, 1, 1, -7]]]

@@ -5,8 +5,10 @@ from typing import TypeVar
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_codec.models import fixed_point
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.errors import BoundError
 from hvae_codec.models.fixed_point import (
@@ -228,3 +230,14 @@ def test_two_scales_are_activations() -> None:
     assert both.abs().max() == ACTIVATION_MAX
     assert both[0, 0, 0].tolist() == [0, 4, -28, 32, 400]
     assert both[0, 3, 0].tolist() == [0, 0, 0, 1, 6]  # rounded half up
+
+
+def test_a_machine_that_computes_in_fewer_bits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed_point.check_arithmetic()
+
+    def in_fewer_bits(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(x.bfloat16(), weight.bfloat16(), bias.bfloat16(), padding=1).float()
+
+    monkeypatch.setattr(fixed_point, "multiply_and_add", in_fewer_bits)
+    with pytest.raises(BoundError, match="fewer bits"):
+        fixed_point.check_arithmetic()
