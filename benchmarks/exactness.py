@@ -5,8 +5,8 @@
 
 `matrix` encodes every image at five qualities in this process, and decodes all files in one process
 for each configuration of threads, instruction sets and carriers. `cost` compares a checkpoint's
-float trunk with the integers that it is frozen into: rate and PSNR under the same Gaussians, and the
-time of trunk and synthesis.
+float trunk with the integers that it is frozen into: rate and PSNR under the same Gaussians, and
+the time of trunk and synthesis.
 """
 
 from __future__ import annotations

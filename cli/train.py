@@ -53,8 +53,8 @@ def train(
     resuming it with more STEPS. The last SIMULATE steps train with simulated integer arithmetic.
     """
     from ..models.training.data import BatchSizes
-    from ..models.training.loop import TrainConfig
     from ..models.training.loop import train as run
+    from ..models.training.state import TrainConfig
 
     if crop_px % 32:
         raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")

@@ -14,7 +14,7 @@ from ..models.dct_vae import DctVae
 from ..models.fixed_point import OFFSETS
 from ..models.quality import QUALITIES
 from ..models.training.data import ImageCache
-from ..models.training.loop import read_checkpoint
+from ..models.training.state import read_checkpoint
 from ..models.weights import save_weights
 from .encoder import TileSymbols, tile_symbols
 from .tiling import PATCH_PX, Window

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fixed_point import FloatGain, Leaves, saturate
+from .fixed_point import saturate
+from .leaves import FloatGain, Leaves
 
 
 class FixedBlock(nn.Module):

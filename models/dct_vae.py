@@ -13,7 +13,7 @@ from .analysis import Analysis, Posterior
 from .coders import LatentCoder
 from .config import ModelConfig
 from .dct import ContextDct
-from .fixed_point import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers
+from .leaves import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers
 from .priors.masked_diffusion import MaskedDiffusion
 from .quality import step_of
 from .synthesis import Synthesis

@@ -13,21 +13,16 @@ without rounding, in any order, so the result does not depend on the instruction
 threads, the batch or the convolution algorithm (as long as it multiplies and adds: no Winograd, no
 FFT). A right shift is a multiplication by 2^-k and a floor, both exact.
 
-The trunk and the prior are written once, over two kinds of leaves with the same names:
-`FLOAT` leaves train (in real numbers of the same scale, optionally with simulated rounding),
-`INTEGER` leaves run. `freeze` turns the first into the second and proves the bound on the way.
+The layers that compute so are in `leaves`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .errors import BoundError
-from .quality import QUALITIES, step_of
 
 UNIT = 64
 ACTIVATION_MAX = 1023
@@ -35,7 +30,9 @@ WEIGHT_MAX = 127
 GAIN_MAX = 255
 SHIFT_MAX = 14
 ACCUMULATOR_LIMIT = 2**24
-_POWERS = [2.0**-k for k in range(SHIFT_MAX + 1)]
+POWERS = [2.0**-k for k in range(SHIFT_MAX + 1)]
+"""The factors of shifts, exact on every machine as `exp2` need not be."""
+
 PRE_GAIN_MAX = ACCUMULATOR_LIMIT // (2 * GAIN_MAX) - 1
 KNOTS = 11
 """Points between which training interpolates what depends on quality."""
@@ -135,258 +132,3 @@ def check_arithmetic() -> None:
     sums = multiply_and_add(x.float(), weight.float(), torch.zeros(32))
     if not torch.equal(sums.double(), expected):
         raise BoundError("convolutions are not exact here: some setting computes in fewer bits")
-
-
-class FloatConv(nn.Module):
-    """A convolution in training: real weights, or simulated integers when `simulate` is set."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, input_min: int = -ACTIVATION_MAX):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.input_min = input_min
-        self.simulate = False
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, I, H, W) -> (B, O, H, W), both in units of activations, not saturated."""
-        pad = self.weight.shape[-1] // 2
-        weight, bias = self.weight, self.bias * UNIT
-        if not self.simulate:
-            return F.conv2d(x, weight, bias, padding=pad)
-        with torch.no_grad():
-            shift = channel_shifts(weight, bias, self.input_min)
-            w, b = quantise_filter(weight, bias, shift)
-            scale = torch.exp2(-shift)
-            w, b = w * scale[:, None, None, None], (b - torch.exp2(shift - 1)) * scale
-        weight = weight + (w - weight).detach()
-        bias = bias + (b - bias).detach()
-        with torch.autocast(x.device.type, enabled=False):
-            return round_through(F.conv2d(x.float(), weight, bias, padding=pad))
-
-
-class IntegerConv(nn.Module):
-    """The same convolution on integers: accumulate, shift right with rounding."""
-
-    weight: Tensor
-    bias: Tensor
-    shift: Tensor
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, input_min: int = -ACTIVATION_MAX):
-        super().__init__()
-        self.input_min = input_min
-        self.register_buffer("weight", torch.zeros(outputs, inputs, kernel, kernel))
-        self.register_buffer("bias", torch.zeros(outputs))
-        self.register_buffer("shift", torch.ones(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, I, H, W) -> (B, O, H, W): floor((w * x + b) / 2^k).
-
-        The power of two is taken into the weights, which leaves every bit of the sums where it was.
-        """
-        scale = x.new_tensor(_POWERS)[self.shift.long()]
-        weight = self.weight * scale[:, None, None, None]
-        return multiply_and_add(x, weight, self.bias * scale).floor_()
-
-    def check(self, name: str) -> None:
-        """Prove that no input can leave the exact range.
-
-        Raises:
-            BoundError: a weight, bias or sum is too large, or not an integer.
-        """
-        for values in (self.weight, self.bias, self.shift):
-            if not torch.equal(values, values.floor()):
-                raise BoundError(f"{name}: weights are not integers; freeze the network first")
-        if self.shift.min() < 1 or self.shift.max() > SHIFT_MAX:
-            raise BoundError(f"{name}: a shift is outside 1...{SHIFT_MAX}")
-        if self.weight.abs().max() > WEIGHT_MAX:
-            raise BoundError(f"{name}: a weight exceeds {WEIGHT_MAX}")
-        worst = float(largest_sum(self.weight, self.bias, self.input_min).max())
-        if worst >= ACCUMULATOR_LIMIT:
-            raise BoundError(f"{name}: sums reach {worst:.0f}, the limit is {ACCUMULATOR_LIMIT}")
-
-
-class FloatGain(nn.Module):
-    """Conditioning on quality: a scale and a shift a channel, linear between eleven knots."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        knots = torch.zeros(KNOTS, 2, channels)
-        knots[:, 0] = 1.0
-        self.knots = nn.Parameter(knots)
-        self.simulate = False
-
-    def table(self, quality: Tensor) -> Tensor:
-        """Return the (B, 2, C) rows for `quality` (B,), the shift in units of activations."""
-        at = quality.float() * ((KNOTS - 1) / (QUALITIES - 1))
-        places = torch.arange(KNOTS, device=at.device)
-        hat = (1 - (at[:, None] - places).abs()).clamp_min(0)  # (B, KNOTS)
-        with torch.autocast(at.device.type, enabled=False):
-            rows = torch.einsum("bk,kic->bic", hat, self.knots.float())
-        return rows * torch.tensor([1.0, UNIT], device=rows.device)[:, None]
-
-    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        rows = self.table(quality)
-        if self.simulate:
-            limit = GAIN_MAX / UNIT
-            scale = round_through(rows[:, 0].clamp(-limit, limit) * UNIT) / UNIT
-            shift = round_through(rows[:, 1])
-            return round_through(x.float() * scale[:, :, None, None] + shift[:, :, None, None])
-        scale, shift = rows.to(x.dtype)[..., None, None].unbind(1)
-        return x * scale + shift
-
-
-class IntegerGain(nn.Module):
-    """The same conditioning on integers: one row of a table a quality."""
-
-    table: Tensor
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.register_buffer("table", torch.zeros(QUALITIES, 2, channels))
-
-    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        """floor((scale * x + 64 * shift + 32) / 64) for integer `quality` (B,)."""
-        scale, shift = (self.table[quality] * (1 / UNIT))[..., None, None].unbind(1)
-        return torch.addcmul(shift, x.clamp(-PRE_GAIN_MAX, PRE_GAIN_MAX), scale).floor_()
-
-    def check(self, name: str) -> None:
-        """Prove that no input can leave the exact range.
-
-        Raises:
-            BoundError: a scale or shift is too large, or not an integer.
-        """
-        if not torch.equal(self.table, self.table.floor()):
-            raise BoundError(f"{name}: gains are not integers; freeze the network first")
-        scale, shift = self.table.abs().amax(dim=0)
-        if float((scale * PRE_GAIN_MAX + shift).max()) >= ACCUMULATOR_LIMIT:
-            raise BoundError(f"{name}: a gain exceeds {GAIN_MAX} or its shift is too large")
-
-
-class FloatNorm(nn.Module):
-    """Brings context symbols to activations and back: x = 64 * u * step / spread.
-
-    `spread` (C,) is each coefficient's standard deviation in pixels, measured on training images.
-    """
-
-    spread: Tensor
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.register_buffer("spread", torch.ones(channels))
-
-    def _ratio(self, quality: Tensor) -> Tensor:
-        return (step_of(quality)[:, None] / self.spread)[..., None, None]  # (B, C, 1, 1)
-
-    def inward(self, symbols: Tensor, quality: Tensor) -> Tensor:
-        """(B, C, h, w) symbols -> activations."""
-        return saturate(symbols * self._ratio(quality) * UNIT)
-
-    def outward(self, x: Tensor, quality: Tensor, channels: slice) -> Tensor:
-        """(B, c, h, w) activations of some channels -> eighths of symbols."""
-        return x / self._ratio(quality)[:, channels] * (OFFSETS / UNIT)
-
-
-class IntegerNorm(nn.Module):
-    """The same on integers, carried in float64: a table row a quality for each direction."""
-
-    inward_table: Tensor
-    outward_table: Tensor
-
-    def __init__(self, channels: int):
-        super().__init__()
-        for name in ("inward_table", "outward_table"):
-            self.register_buffer(name, torch.zeros(QUALITIES, channels, dtype=torch.float64))
-
-    def inward(self, symbols: Tensor, quality: Tensor) -> Tensor:
-        """Q.0 context times Q.8 -> saturated activations (float64)."""
-        factor = self.inward_table[quality][..., None, None]
-        return saturate(torch.floor(symbols.double() * factor * 2.0**-8 + 0.5))
-
-    def outward(self, x: Tensor, quality: Tensor, channels: slice) -> Tensor:
-        """Activations times Q.12 -> eighths of symbols (float64)."""
-        factor = self.outward_table[quality][:, channels, None, None]
-        return torch.floor(x.double() * factor * 2.0**-12 + 0.5)
-
-    def check(self, name: str) -> None:
-        """Prove that all products stay below 2^53.
-
-        A context is a symbol, |s| <= 2^20, and the whole part of a mean.
-
-        Raises:
-            BoundError: a factor is too large, or not an integer.
-        """
-        for table in (self.inward_table, self.outward_table):
-            if not torch.equal(table, table.floor()):
-                raise BoundError(f"{name}: factors are not integers; freeze the network first")
-        mean = ACTIVATION_MAX * float(self.outward_table.abs().max())
-        context = 2**20 + mean * 2.0**-12 / OFFSETS + 1
-        if max(mean, context * float(self.inward_table.abs().max())) >= 2**52:
-            raise BoundError(f"{name}: a factor is too large for float64")
-
-
-class Leaves(NamedTuple):
-    """The kinds of leaves that a network is built from."""
-
-    conv: type[FloatConv] | type[IntegerConv]
-    gain: type[FloatGain] | type[IntegerGain]
-    norm: type[FloatNorm] | type[IntegerNorm]
-
-
-FLOAT = Leaves(FloatConv, FloatGain, FloatNorm)
-INTEGER = Leaves(IntegerConv, IntegerGain, IntegerNorm)
-
-
-def simulate_integers(network: nn.Module, on: bool = True) -> None:
-    """Switch quantisation-aware training of the convolutions and gains of `network` on or off.
-
-    The norm, whose rounding is finer, stays real.
-    """
-    for leaf in network.modules():
-        if isinstance(leaf, (FloatConv, FloatGain)):
-            leaf.simulate = on
-
-
-@torch.no_grad()
-def freeze(trained: nn.Module, integer: nn.Module) -> None:
-    """Copy the float leaves of `trained` into the integer leaves of the same names in `integer`.
-
-    Raises:
-        BoundError: an integer leaf could leave the exact range.
-    """
-    sources = dict(trained.named_modules())
-    for name, leaf in integer.named_modules():
-        source = sources[name]
-        if isinstance(leaf, IntegerConv):
-            assert isinstance(source, FloatConv)
-            bias = source.bias.float() * UNIT
-            shift = channel_shifts(source.weight.float(), bias, source.input_min)
-            leaf.weight, leaf.bias = quantise_filter(source.weight.float(), bias, shift)
-            leaf.shift = shift
-        elif isinstance(leaf, IntegerGain):
-            assert isinstance(source, FloatGain)
-            rows = source.table(torch.arange(QUALITIES))
-            limit = GAIN_MAX / UNIT
-            scale = torch.floor(rows[:, 0].clamp(-limit, limit) * UNIT + 0.5)
-            shift = torch.floor(rows[:, 1] + 0.5) * UNIT + UNIT // 2
-            leaf.table = torch.stack([scale, shift], dim=1)
-        elif isinstance(leaf, IntegerNorm):
-            assert isinstance(source, FloatNorm)
-            ratio = step_of(torch.arange(QUALITIES))[:, None].double() / source.spread.double()
-            leaf.inward_table = torch.floor(ratio * (UNIT * 2**8) + 0.5)
-            leaf.outward_table = torch.floor(OFFSETS / UNIT * 2**12 / ratio + 0.5)
-    check(integer)
-
-
-def check(integer: nn.Module) -> None:
-    """Prove the bound for every integer leaf of a network, at export and again when loading.
-
-    Raises:
-        BoundError: a leaf could leave the exact range.
-    """
-    for name, leaf in integer.named_modules():
-        if isinstance(leaf, (FloatConv, FloatGain)):
-            raise BoundError(f"{name}: a float layer decides symbols; freeze the network first")
-        if isinstance(leaf, (IntegerConv, IntegerGain, IntegerNorm)):
-            leaf.check(name)

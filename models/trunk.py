@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from .blocks import FixedBlock
 from .coders import SCALE_MAX, SCALE_MIN, SCALES, LatentCoder
 from .config import LATENT_STRIDE, PATCH_PX, ModelConfig
-from .fixed_point import KNOTS, UNIT, FloatConv, FloatGain, Leaves, saturate, two_scales
+from .fixed_point import KNOTS, UNIT, saturate, two_scales
+from .leaves import FloatConv, FloatGain, Leaves
 from .quality import QUALITIES, step_of
 
 MEAN_UNIT = 64

@@ -25,7 +25,7 @@ from safetensors.torch import load
 from .config import ModelConfig
 from .dct_vae import DctVae
 from .errors import WeightsError
-from .fixed_point import INTEGER, check
+from .leaves import INTEGER, check
 
 FORMAT = "1"
 TABLES = ("tables.pmf", "tables.start", "tables.length")

@@ -18,15 +18,8 @@ from torch import Tensor, nn
 from ..blocks import FixedBlock
 from ..coders import LatentCoder, gaussian_bits, scale_of
 from ..config import ModelConfig
-from ..fixed_point import (
-    OFFSETS,
-    FloatConv,
-    FloatNorm,
-    IntegerNorm,
-    Leaves,
-    saturate,
-    two_scales,
-)
+from ..fixed_point import OFFSETS, saturate, two_scales
+from ..leaves import FloatConv, FloatNorm, IntegerNorm, Leaves
 from ..trunk import Level, pick, place, split_head, start_head, start_scales
 
 ZONES = (3, 12, 33)

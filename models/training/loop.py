@@ -5,65 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from ..config import PRESETS, ModelConfig
+from ..config import PRESETS
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from ..errors import DataError, WeightsError
 from .data import BatchSizes, CropDataset, ImageCache, batches, validation_images
 from .losses import Terms, objective, validate
+from .state import Run, TrainConfig
 
 MAX_SKIPPED = 50
 Loader = Iterable[tuple[Tensor, Tensor]]
-LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One run. The model is the preset's, or that of the weights it starts from."""
-
-    data: Path
-    valid: Path
-    out: Path
-    preset: str = "base"
-    resume: bool = False
-    start: Path | None = None
-    """A checkpoint whose averaged weights a new run starts from (warm restart)."""
-    steps: int = 200_000
-    warmup: int = 200
-    cooldown: int = 10_000
-    """Last steps, over which the learning rate falls to 2 % (cosine); constant before them."""
-    simulate: int = 1_000
-    """Last steps, trained with simulated integer arithmetic."""
-    learning_rate: float = 8e-4
-    linear_rate: float = 0.03
-    """Share of the learning rate that the linear skeleton gets."""
-    ema: float = 0.999
-    clip: float = 1.0
-    sizes: BatchSizes = field(default_factory=BatchSizes)
-    seed: int = 0
-    workers: int = 1
-    compile: bool = False
-    minutes: float = float("inf")
-    """Stop, with a checkpoint, after so long."""
-    valid_every_s: float = 600.0
-    valid_images: int = 10
-    valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
 
 
 class Objective(nn.Module):
@@ -86,84 +48,6 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
         return warm
     cosine = 0.5 * (1 - torch.cos(torch.tensor(torch.pi * max(0.0, left))).item())
     return warm * (0.02 + 0.98 * cosine)
-
-
-def optimiser_for(model: DctVae, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in two groups: networks, and the linear skeleton at a small share of the rate."""
-    named = list(model.named_parameters())
-    linear = [p for name, p in named if name in LINEAR_PATHS]
-    networks = [p for name, p in named if name not in LINEAR_PATHS]
-    assert len(linear) == len(LINEAR_PATHS)
-    groups = [{"params": networks, "share": 1.0}, {"params": linear, "share": config.linear_rate}]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `Run.save` wrote.
-
-    Raises:
-        WeightsError: it is not a checkpoint.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path.name} is not a checkpoint") from error
-    if not isinstance(saved, dict) or not {"config", "average"} <= saved.keys():
-        raise WeightsError(f"{path.name} is not a checkpoint of this program")
-    return saved
-
-
-class Run:
-    """All state of a run: model, average, optimiser, step. Saved and loaded whole."""
-
-    def __init__(self, config: TrainConfig, device: torch.device):
-        self.config, self.device = config, device
-        self.path = config.out / "checkpoint.pt"
-        saved = self._saved()
-        self.step, self.seconds = saved.get("step", 0), saved.get("seconds", 0.0)
-        name = saved.get("config")
-        self.model_config = ModelConfig.from_json(name) if name else PRESETS[config.preset]
-        torch.manual_seed(config.seed)
-        self.model = DctVae(self.model_config).to(device).to(memory_format=torch.channels_last)
-        self.average = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
-        )
-        self.optimiser = optimiser_for(self.model, config)
-        if "average" in saved:
-            self.average.load_state_dict(saved["average"])
-            self.model.load_state_dict(saved.get("model", self.average.module.state_dict()))
-        if "optimiser" in saved:
-            self.optimiser.load_state_dict(saved["optimiser"])
-        self.fresh = not saved
-        self.skipped = 0  # steps in a row whose gradient was not finite
-
-    def _saved(self) -> dict[str, Any]:
-        config = self.config
-        if config.resume and self.path.exists():
-            return read_checkpoint(self.path)
-        if config.start is not None:
-            saved = read_checkpoint(config.start)
-            return {key: saved[key] for key in ("config", "average", "seconds")}
-        return {}
-
-    @property
-    def averaged(self) -> DctVae:
-        """The model of averaged weights: what is validated, and what ships."""
-        return cast(DctVae, self.average.module)
-
-    def save(self) -> None:
-        """Write the checkpoint whole, or not at all."""
-        temporary = self.path.with_suffix(".tmp")
-        state = {
-            "config": self.model_config.to_json(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        torch.save(state, temporary)
-        os.replace(temporary, self.path)
 
 
 def train(config: TrainConfig) -> None:

@@ -18,6 +18,10 @@ from hvae_codec.models.fixed_point import (
     PRE_GAIN_MAX,
     UNIT,
     WEIGHT_MAX,
+    largest_sum,
+    two_scales,
+)
+from hvae_codec.models.leaves import (
     FloatConv,
     FloatGain,
     FloatNorm,
@@ -26,9 +30,7 @@ from hvae_codec.models.fixed_point import (
     IntegerNorm,
     check,
     freeze,
-    largest_sum,
     simulate_integers,
-    two_scales,
 )
 from hvae_codec.models.quality import QUALITIES, step_of
 from hvae_codec.models.weights import save_weights

@@ -9,7 +9,8 @@ import torch
 
 from hvae_codec.models.errors import WeightsError
 from hvae_codec.models.training.data import BatchSizes
-from hvae_codec.models.training.loop import TrainConfig, learning_rate_at, train
+from hvae_codec.models.training.loop import learning_rate_at, train
+from hvae_codec.models.training.state import TrainConfig
 
 
 @pytest.fixture
