@@ -1,6 +1,6 @@
 """The weight file: one safetensors file with the frozen model and the pmf tables.
 
-    entropy.*            integers: weights int8, biases int32, shifts int8, gains int16, norms int32
+    entropy.*            integers: weights int8, biases int32, shifts int8, gains and norms int32
     everything else      float16
     tables.*             the frozen pmfs, as `bitstream.PmfTables` holds them
     metadata             hvae_codec: JSON of format version and configuration
@@ -33,7 +33,7 @@ _INTEGER_TYPES = {
     "weight": np.int8,
     "bias": np.int32,
     "shift": np.int8,
-    "table": np.int16,
+    "table": np.int32,
     "inward_table": np.int32,
     "outward_table": np.int32,
 }
