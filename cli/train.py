@@ -17,9 +17,7 @@ _NEW = click.Path(path_type=Path)
 @click.option("--valid", type=_FOLDER, required=True, help="Folder of validation images.")
 @click.option("--out", type=_NEW, required=True, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint, if there is one.")
-@click.option(
-    "--start", type=_FILE, help="Checkpoint whose averaged weights a new run starts from."
-)
+@click.option("--start", type=_FILE, help="Checkpoint or weight file to start from.")
 @click.option("--preset", default="base", show_default=True, help="Size of a new model.")
 @click.option("--steps", type=click.IntRange(1), default=200_000, show_default=True)
 @click.option("--cooldown", type=click.IntRange(0), default=10_000, show_default=True)

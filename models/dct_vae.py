@@ -13,7 +13,7 @@ from .analysis import Analysis, Posterior
 from .coders import LatentCoder
 from .config import ModelConfig
 from .dct import ContextDct
-from .leaves import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers
+from .leaves import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers, thaw
 from .priors.masked_diffusion import MaskedDiffusion
 from .quality import step_of
 from .synthesis import Synthesis
@@ -116,9 +116,19 @@ class DctVae(nn.Module):
         """
         model = DctVae(self.config, INTEGER)
         freeze(self.entropy, model.entropy)
-        for name in ("analysis", "posteriors", "step_gain", "synthesis"):
-            getattr(model, name).load_state_dict(getattr(self, name).state_dict())
+        model._copy_float_parts(self)
         return model.eval()
+
+    def thawed(self) -> DctVae:
+        """Return a copy of a frozen model that can be trained further."""
+        model = DctVae(self.config)
+        thaw(self.entropy, model.entropy)
+        model._copy_float_parts(self)
+        return model
+
+    def _copy_float_parts(self, other: DctVae) -> None:
+        for name in ("analysis", "posteriors", "step_gain", "synthesis"):
+            getattr(self, name).load_state_dict(getattr(other, name).state_dict())
 
     def simulate_integers(self, on: bool = True) -> None:
         """Switch quantisation-aware training of the entropy model on or off."""

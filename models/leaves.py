@@ -277,6 +277,28 @@ def freeze(trained: nn.Module, integer: nn.Module) -> None:
     check(integer)
 
 
+@torch.no_grad()
+def thaw(integer: nn.Module, trained: nn.Module) -> None:
+    """Undo `freeze`, but for what rounding took, so that training goes on from shipped weights."""
+    sources = dict(integer.named_modules())
+    for name, leaf in trained.named_modules():
+        source = sources[name]
+        if isinstance(leaf, FloatConv):
+            assert isinstance(source, IntegerConv)
+            scale = torch.exp2(-source.shift)
+            leaf.weight.copy_(source.weight * scale[:, None, None, None])
+            leaf.bias.copy_((source.bias * scale - 0.5) / UNIT)
+        elif isinstance(leaf, FloatGain):
+            assert isinstance(source, IntegerGain)
+            rows = source.table[:: (QUALITIES - 1) // (KNOTS - 1)]
+            leaf.knots[:, 0] = rows[:, 0] / UNIT
+            leaf.knots[:, 1] = (rows[:, 1] - UNIT // 2) / UNIT**2
+        elif isinstance(leaf, FloatNorm):
+            assert isinstance(source, IntegerNorm)
+            ratio = source.inward_table[0] / (UNIT * 2**8)
+            leaf.spread.copy_(step_of(torch.zeros(1)) / ratio)
+
+
 def check(integer: nn.Module) -> None:
     """Prove the bound for every integer leaf of a network, at export and again when loading.
 

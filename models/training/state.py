@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ..config import PRESETS, ModelConfig
 from ..dct_vae import DctVae
 from ..errors import WeightsError
+from ..weights import load_weights
 from .data import BatchSizes
 
 LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
@@ -29,7 +30,7 @@ class TrainConfig:
     preset: str = "base"
     resume: bool = False
     start: Path | None = None
-    """A checkpoint whose averaged weights a new run starts from (warm restart)."""
+    """A checkpoint or a weight file that a new run starts from (warm restart)."""
     steps: int = 200_000
     warmup: int = 200
     cooldown: int = 10_000
@@ -77,6 +78,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return saved
 
 
+def starting_point(path: Path) -> dict[str, Any]:
+    """Read the averaged weights of a checkpoint, or thaw a weight file, for a new run.
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    if path.suffix != ".safetensors":
+        saved = read_checkpoint(path)
+        return {key: saved[key] for key in ("config", "average", "seconds")}
+    model = load_weights(path).model.thawed()
+    average = {f"module.{name}": value for name, value in model.state_dict().items()}
+    average["n_averaged"] = torch.tensor(0)
+    return {"config": model.config.to_json(), "average": average}
+
+
 class Run:
     """All state of a run: model, average, optimiser, step. Saved and loaded whole."""
 
@@ -105,10 +121,7 @@ class Run:
         config = self.config
         if config.resume and self.path.exists():
             return read_checkpoint(self.path)
-        if config.start is not None:
-            saved = read_checkpoint(config.start)
-            return {key: saved[key] for key in ("config", "average", "seconds")}
-        return {}
+        return {} if config.start is None else starting_point(config.start)
 
     @property
     def averaged(self) -> DctVae:
