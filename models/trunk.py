@@ -65,7 +65,7 @@ def pick(x: Tensor, parity: int | None) -> Tensor:
     """Gather one colour of the checkerboard, or all: (B, C, H, W) -> (B, C, n)."""
     if parity is None:
         return x.flatten(2)
-    return x.flatten(2)[..., _squares(*x.shape[2:], parity, x.device)]
+    return x.flatten(2)[..., _squares(x.shape[2], x.shape[3], parity, x.device)]
 
 
 def place(x: Tensor, parity: int | None, height: int, width: int) -> Tensor:

@@ -93,6 +93,7 @@ def test_verification_passes_and_says_what_it_saw(picture: Image.Image) -> None:
     report = api.verify(data)
     assert (report.tiles, report.differing) == (1, 0)
     assert report.symbols > 8000
+    assert report.max_pixel_difference is not None
     assert report.max_pixel_difference <= 1
 
 

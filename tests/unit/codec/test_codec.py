@@ -185,6 +185,7 @@ def test_another_configuration_reads_the_same_symbols(
     assert report.tiles == 4
     assert report.symbols == 16 * (tiny_codec.model.config.context_channels + 16 * 140)
     assert report.differing == 0
+    assert report.max_pixel_difference is not None
     assert report.max_pixel_difference <= 1
 
 
