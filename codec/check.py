@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..bitstream import BitstreamError, Container
-from ..models.config import LATENT_STRIDE, PATCH_PX
+from ..models.config import LATENTS_A_SIDE
 from ..models.weights import carry_in
 from .decoder import decode_container, decode_tile
 from .tiling import Window, tile_rows
@@ -61,9 +61,8 @@ def verify_container(codec: Codec, container: Container) -> VerifyReport:
 def _symbols(codec: Codec, window: Window) -> int:
     """Return how many symbols a tile has: of the context, and of the latents at stride 8."""
     config = codec.model.config
-    per_patch = (PATCH_PX // LATENT_STRIDE) ** 2
     height, width = window.size
-    return height * width * (config.context_channels + per_patch * config.latent_channels)
+    return height * width * (config.context_channels + LATENTS_A_SIDE**2 * config.latent_channels)
 
 
 def _decodes(codec: Codec, container: Container, number: int, window: Window) -> bool:

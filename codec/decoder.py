@@ -21,6 +21,7 @@ from ..bitstream import (
     coder_of,
     symbol_checksum,
 )
+from ..models.config import LATENTS_A_SIDE
 from ..models.dct import to_rgb
 from ..models.fixed_point import OFFSETS
 from .image import Pixels
@@ -103,7 +104,7 @@ def synthesise_tile(
     model = codec.model
     seen = window.grown(synthesis_halo(model.config), patch_grid(*out.shape[:2]))
     context = _gather([(t.window, t.context) for t in tiles], seen, 1)
-    latents = _gather([(t.window, t.latents) for t in tiles], seen, 4)
+    latents = _gather([(t.window, t.latents) for t in tiles], seen, LATENTS_A_SIDE)
     at = torch.full((1,), quality)
     ycbcr = model.synthesise(model.context_image(context, at), latents, at)
     rows, columns = window.slices(seen, PATCH_PX)

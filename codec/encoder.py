@@ -24,6 +24,7 @@ from ..bitstream import (
     words_of,
     write_container,
 )
+from ..models.config import LATENTS_A_SIDE
 from ..models.dct import to_ycbcr
 from ..models.fixed_point import OFFSETS
 from .image import Pixels
@@ -97,7 +98,7 @@ def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> T
     features = model.features(ycbcr, model.context_image(context, at), at)
     rows, columns = tile.slices(seen, 1)
     context = context[..., rows, columns]
-    rows, columns = tile.slices(seen, 4)
+    rows, columns = tile.slices(seen, LATENTS_A_SIDE)
     inner = (features[0][..., rows, columns], features[1][..., rows, columns])
 
     entropy = model.entropy

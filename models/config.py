@@ -15,6 +15,9 @@ PATCH_PX = 32
 LATENT_STRIDE = 8
 """Pixels a side that one position of the latents covers."""
 
+LATENTS_A_SIDE = PATCH_PX // LATENT_STRIDE
+"""Positions of the latents a side of a patch."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .blocks import FixedBlock
 from .coders import SCALE_MAX, SCALE_MIN, SCALES, LatentCoder
-from .config import LATENT_STRIDE, PATCH_PX, ModelConfig
+from .config import LATENTS_A_SIDE, ModelConfig
 from .fixed_point import KNOTS, UNIT, saturate, two_scales
 from .leaves import FloatConv, FloatGain, Leaves
 from .quality import QUALITIES, step_of
@@ -136,10 +136,9 @@ class Trunk(nn.Module):
         super().__init__()
         self.levels = levels_of(config)
         self.latent_channels = config.latent_channels
-        ratio = PATCH_PX // LATENT_STRIDE
         self.stem = leaves.conv(2 * config.context_channels, config.top_width, 3)
         self.top = FixedBlock(config.top_width, leaves)
-        self.up = leaves.conv(config.top_width, ratio**2 * config.trunk_width, 1)
+        self.up = leaves.conv(config.top_width, LATENTS_A_SIDE**2 * config.trunk_width, 1)
         if isinstance(self.up, FloatConv):
             nn.init.normal_(self.up.weight, std=0.5 / math.sqrt(config.top_width))
         last = len(self.levels) - 1
@@ -174,7 +173,7 @@ class Trunk(nn.Module):
         """
         h = saturate(self.stem(two_scales(context.to(self.stem.weight.dtype), 2, 2)))
         h = self.up(self.top(h, quality))
-        h = saturate(F.pixel_shuffle(h, PATCH_PX // LATENT_STRIDE))
+        h = saturate(F.pixel_shuffle(h, LATENTS_A_SIDE))
         latents = h.new_zeros(h.shape[0], self.latent_channels, *h.shape[2:], dtype=torch.float32)
         for number, (level, step) in enumerate(zip(self.levels, self.steps, strict=True)):
             assert isinstance(step, TrunkLevel)
