@@ -36,7 +36,7 @@ from ..models.dct import to_ycbcr
 from ..models.dct_vae import DctVae
 from ..models.training.data import find_images, validation_images
 from ..models.training.losses import validate
-from .metrics import Curve, bd_rate
+from .bjontegaard_delta import Curve, bd_rate
 
 _MODULE = "hvae_codec.benchmarks.exactness"
 QUALITIES = (10, 30, 50, 70, 90)
@@ -108,8 +108,7 @@ def cost(folder: Path, checkpoint: Path, images: int) -> None:
     curves = {}
     for name, model in (("float", trained), ("integer", frozen)):
         rows = validate(model, pictures, list(QUALITIES))
-        bpp = tuple(float(str(row["bpp"])) for row in rows)
-        curves[name] = Curve(bpp, tuple(float(str(row["psnr"])) for row in rows))
+        curves[name] = Curve(tuple(row.bpp for row in rows), tuple(row.psnr for row in rows))
         print(f"{name:<8} {curves[name]}")
     print(f"integer against float: {bd_rate(curves['float'], curves['integer']):+.2f} % BD-rate")
     ratio = _seconds(frozen, pictures[0]) / _seconds(trained, pictures[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -197,10 +198,10 @@ def _report(run: Run, images: list[Tensor], running: Tensor) -> None:
         "step": run.step,
         "hours": run.seconds / 3600,
         "train_loss": running[0].item(),
-        "valid_loss": sum(float(str(row["loss"])) for row in rows) / len(rows),
-        "rows": rows,
+        "valid_loss": sum(row.loss for row in rows) / len(rows),
+        "rows": [dataclasses.asdict(row) for row in rows],
     }
     with (run.config.out / "metrics.jsonl").open("a") as out:
         out.write(json.dumps(line) + "\n")
-    curve = " ".join(f"{row['bpp']:.3f}/{row['psnr']:.2f}" for row in rows)
+    curve = " ".join(f"{row.bpp:.3f}/{row.psnr:.2f}" for row in rows)
     tqdm.write(f"step {run.step}: valid loss {line['valid_loss']:.4f}, bpp/dB {curve}")

@@ -75,10 +75,22 @@ def objective(model: DctVae, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms
     return loss, terms
 
 
+@dataclass(frozen=True)
+class ValidRow:
+    """What validation finds at one quality: means over the images, with rounded symbols."""
+
+    quality: int
+    loss: float
+    bpp: float
+    psnr: float
+    context_bpp: float
+    level_bpp: list[float]
+
+
 @torch.no_grad()
-def validate(model: DctVae, images: list[Tensor], qualities: list[int]) -> list[dict[str, object]]:
-    """Return a row a quality: bpp, PSNR and bits of each level, rounded, means over `images`."""
-    rows: list[dict[str, object]] = []
+def validate(model: DctVae, images: list[Tensor], qualities: list[int]) -> list[ValidRow]:
+    """Return a row a quality, of images (1, 3, H, W) in 0...255."""
+    rows = []
     for quality in qualities:
         sums = []
         for image in images:
@@ -92,11 +104,6 @@ def validate(model: DctVae, images: list[Tensor], qualities: list[int]) -> list[
         psnr, mse, context, *levels = torch.stack(sums).double().mean(0).tolist()
         bpp = context + sum(levels)
         lmbda = float(lmbda_of(torch.tensor(float(quality))))
-        row = {
-            "quality": quality,
-            "bpp": bpp,
-            "psnr": psnr,
-            "loss": (bpp + lmbda * mse) / lmbda**0.5,
-        }
-        rows.append({**row, "context_bpp": context, "level_bpp": levels})
+        loss = (bpp + lmbda * mse) / lmbda**0.5
+        rows.append(ValidRow(quality, loss, bpp, psnr, context, levels))
     return rows

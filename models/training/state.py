@@ -16,6 +16,7 @@ from ..dct_vae import DctVae
 from ..errors import WeightsError
 from ..weights import load_weights
 from .data import BatchSizes
+from .soap import Soap
 
 LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
 
@@ -53,14 +54,14 @@ class TrainConfig:
     valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
 
 
-def optimiser_for(model: DctVae, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in two groups: networks, and the linear skeleton at a small share of the rate."""
+def optimiser_for(model: DctVae, config: TrainConfig) -> Soap:
+    """SOAP in two groups: networks, and the linear skeleton at a small share of the rate."""
     named = list(model.named_parameters())
     linear = [p for name, p in named if name in LINEAR_PATHS]
     networks = [p for name, p in named if name not in LINEAR_PATHS]
     assert len(linear) == len(LINEAR_PATHS)
     groups = [{"params": networks, "share": 1.0}, {"params": linear, "share": config.linear_rate}]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
+    return Soap(groups, lr=0.0)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

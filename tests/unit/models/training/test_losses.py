@@ -54,16 +54,11 @@ def test_qualities_are_spread_over_the_batch() -> None:
 
 def test_higher_quality_costs_more_and_shows_more(tiny_model: DctVae, clouds: Tensor) -> None:
     rows = validate(tiny_model, [clouds[:1], clouds[1:2, :, :96, :64]], [10, 50, 90])
-    for key in ("bpp", "psnr"):
-        values = [float(str(row[key])) for row in rows]
+    for values in ([row.bpp for row in rows], [row.psnr for row in rows]):
         assert values == sorted(values)
         assert values[0] < values[-1]
-    assert rows[0]["quality"] == 10
-    levels = rows[0]["level_bpp"]
-    assert isinstance(levels, list)
-    assert float(str(rows[0]["bpp"])) == pytest.approx(
-        float(str(rows[0]["context_bpp"])) + sum(levels)
-    )
+    assert rows[0].quality == 10
+    assert rows[0].bpp == pytest.approx(rows[0].context_bpp + sum(rows[0].level_bpp))
 
 
 def test_the_loss_is_rate_and_distortion(model: DctVae, clouds: Tensor) -> None:
