@@ -26,11 +26,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..bitstream import TileDamaged, read_container
+from ..bitstream import TileDamaged, read_index
 from ..codec import api
 from ..codec.check import other_configuration
-from ..codec.decoder import decode_container
+from ..codec.decoder import decode_file
 from ..codec.export import load_checkpoint
+from ..codec.view import view_of
 from ..codec.weights import load_codec
 from ..models.dct import to_ycbcr
 from ..models.dct_vae import DctVae
@@ -84,17 +85,19 @@ def decode(folder: Path, *, float64: bool, no_onednn: bool) -> None:
     files = sorted(folder.glob("*.hvae"))
     start = time.perf_counter()
     for path in files:
-        container = read_container(path.read_bytes())
+        data = path.read_bytes()
+        index = read_index(data)
+        view = view_of(index.header)
         try:
             if float64:
                 with other_configuration(codec) as other:
-                    decoded = decode_container(other, container)
+                    decoded = decode_file(other, data, index, view)
             else:
-                decoded = decode_container(codec, container)
-            pixels.append(decoded.rgb.ravel())
+                decoded = decode_file(codec, data, index, view)
+            pixels.append(decoded.samples.ravel())
         except TileDamaged:
             damaged += 1
-            pixels.append(np.zeros(container.header.width * container.header.height * 3, np.uint8))
+            pixels.append(np.zeros(index.header.width * index.header.height * 3, np.uint8))
     seconds = time.perf_counter() - start
     np.save(folder / "pixels.npy", np.concatenate(pixels))
     print(json.dumps({"files": len(files), "damaged": damaged, "seconds": seconds}))

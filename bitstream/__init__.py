@@ -11,13 +11,12 @@ from .ans import (
     words_of,
 )
 from .container import (
-    Container,
     Index,
     Tile,
-    read_container,
+    alpha_check,
+    level_checks,
     read_index,
     read_tile,
-    symbol_checksum,
     write_container,
 )
 from .errors import (
@@ -52,6 +51,7 @@ from .header import (
     unpack_header,
 )
 from .metadata import Metadata, MetadataKind
+from .source import Source
 from .tables import PmfTables, gaussian_tables
 
 __all__ = [
@@ -64,7 +64,6 @@ __all__ = [
     "BitstreamError",
     "Coder",
     "Color",
-    "Container",
     "Header",
     "HeaderDamaged",
     "ImageTooLarge",
@@ -78,6 +77,7 @@ __all__ = [
     "NotOurFile",
     "PmfTables",
     "Prior",
+    "Source",
     "StreamDamaged",
     "SymbolOutOfRange",
     "Tile",
@@ -86,19 +86,19 @@ __all__ = [
     "Truncated",
     "UnsupportedVersion",
     "WrongWeights",
+    "alpha_check",
     "bulk_words",
     "check_empty",
     "check_weights",
     "coder_of",
     "gaussian_tables",
+    "level_checks",
     "level_words",
     "pack_header",
     "pop",
     "push",
-    "read_container",
     "read_index",
     "read_tile",
-    "symbol_checksum",
     "unpack_header",
     "words_of",
     "write_container",

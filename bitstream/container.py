@@ -1,15 +1,22 @@
-"""The whole file: header, metadata, index of the tiles, tiles.
+"""The whole file: header, metadata, index, alpha, levels.
 
     header                     (header.py)
     metadata section           (metadata.py), only if the header's flag is set
     index   1 byte             number of levels L, 1...64
-            varints            for each tile, for each level: the words that the level adds
+            varints            for each tile: the words that each level adds, coarse to fine, and
+                               the bytes of its alpha, where the image has alpha
+            2 bytes each       for each tile: the check of each level but the last
+            4 bytes each       for each tile: the check of the last level
+            4 bytes each       for each tile: CRC32 of its alpha, where the image has alpha
             4 bytes            CRC32 of the index before it
-    tiles   4 bytes            CRC32 of the tile's symbols (`symbol_checksum`)
-            4 bytes a word     uint32, those which are popped first standing first (ans.py)
+    alpha   bytes              for each tile, where the image has alpha
+    levels  4 bytes a word     for each level, coarse to fine, for each tile: uint32, those which
+                               are popped first standing first (ans.py)
 
-All numbers are little-endian. Tiles stand row by row, back to back, and the last one ends the
-file. Within a tile, levels stand coarse to fine: the words of levels 0...k decode levels 0...k.
+All numbers are little-endian. Tiles follow each other row by row, and the last word ends the file.
+The words of levels 0...k decode levels 0...k, so a prefix of the file is a complete picture of
+fewer levels. A check is the CRC32 of all symbols up to its level (`level_checks`), of which the
+lower half is stored but for the last: 16 bits find the level that is damaged, 32 vouch for all.
 """
 
 from __future__ import annotations
@@ -18,6 +25,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +37,6 @@ from .source import Cursor, Source
 from .varint import pack_varints
 
 MAX_LEVELS = 64  # keeps the index of a hostile file small beside the image it announces
-_CHECKSUM_BYTES = 4
 _WORD_BYTES = 4
 
 
@@ -38,40 +45,33 @@ class Tile:
     """What is coded of one tile.
 
     Args:
-        checksum: `symbol_checksum` of its symbols; None if the file was cut before it.
-        words: uint32 `(n,)`, as `ans.words_of` gives them; fewer if the file was cut.
+        words: uint32 `(n,)`, as `ans.words_of` gives them; those of whole levels, if the file was
+            cut or not all were asked for.
         level_words: number of words that each level adds, coarse to fine.
+        checks: `level_checks` of its symbols; but for the last, only their lower 16 bits count.
+        alpha: its alpha, coded; empty if there is none, None if the file was cut before it ends.
+        alpha_check: `alpha_check` of it.
     """
 
-    checksum: int | None
     words: NDArray[np.uint32]
     level_words: tuple[int, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether all is there, so that the checksum can be checked."""
-        return self.checksum is not None and self.words.size == sum(self.level_words)
+    checks: tuple[int, ...]
+    alpha: bytes | None = b""
+    alpha_check: int = 0
 
     @property
     def whole_levels(self) -> int:
         """Number of levels, from the coarsest on, whose words are all there."""
-        ends = np.cumsum(self.level_words)
-        return 0 if self.checksum is None else int(np.count_nonzero(ends <= self.words.size))
+        return int(np.count_nonzero(np.cumsum(self.level_words) <= self.words.size))
 
-
-@dataclass(frozen=True, eq=False)
-class Container:
-    """A whole file.
-
-    Args:
-        header: whose `metadata` says whether there is any.
-        metadata: (kind, bytes) of ascending kinds.
-        tiles: `header.tile_count` of them, row by row, of equally many levels.
-    """
-
-    header: Header
-    metadata: Metadata
-    tiles: tuple[Tile, ...]
+    def intact_levels(self, checks: Sequence[int]) -> int:
+        """Return how many levels, from the coarsest on, have the given checks."""
+        last = len(self.checks) - 1
+        for level, (stored, check) in enumerate(zip(self.checks, checks, strict=False)):
+            mask = 0xFFFFFFFF if level == last else 0xFFFF
+            if (stored ^ check) & mask:
+                return level
+        return len(checks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,74 +82,127 @@ class Index:
         header: the header.
         metadata: (kind, bytes) of ascending kinds.
         level_words: int64 `(tiles, L)`, number of words each level adds.
-        spans: int64 `(tiles, 2)`, offset and size in bytes of each tile in the file.
+        checks: uint32 `(tiles, L)`, as stored.
+        alpha_bytes: int64 `(tiles,)`, zeros where the image has no alpha.
+        alpha_checks: uint32 `(tiles,)`.
+        begin: offset behind the index, in bytes.
     """
 
     header: Header
     metadata: Metadata
     level_words: NDArray[np.int64]
-    spans: NDArray[np.int64]
+    checks: NDArray[np.uint32]
+    alpha_bytes: NDArray[np.int64]
+    alpha_checks: NDArray[np.uint32]
+    begin: int
+
+    @cached_property
+    def spans(self) -> NDArray[np.int64]:
+        """Offset and size of each tile's alpha and levels: int64 `(tiles, 1 + L, 2)`, in bytes."""
+        # int64 holds it: 2**19 tiles within MAX_PIXELS, 64 levels, 2**34 bytes each make 2**59.
+        sizes = np.concatenate([self.alpha_bytes[:, None], self.level_words * _WORD_BYTES], axis=1)
+        ends = self.begin + np.cumsum(sizes.T).reshape(sizes.T.shape).T
+        return np.stack([ends - sizes, sizes], axis=-1)
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return self.level_words.shape[1]
 
     @property
     def end(self) -> int:
         """Size of the whole file in bytes."""
-        return int(self.spans[-1].sum())
+        return int(self.spans[-1, -1].sum())
+
+    def check_end(self, source: Source, *, may_be_cut: bool = False) -> int:
+        """Refuse a file that is longer than its index says, or shorter; return its size.
+
+        Raises:
+            Truncated, TrailingData: it is.
+        """
+        size = Cursor(source).size
+        if size > self.end:
+            raise TrailingData(f"{size - self.end} bytes are left over behind the last tile")
+        if size < self.end and not may_be_cut:
+            raise Truncated(f"the file has {size} bytes, its index asks for {self.end}")
+        return size
 
 
-def symbol_checksum(tile: int, levels: Sequence[NDArray[np.integer]]) -> int:
-    """Return the CRC32 of all symbols as little-endian int32, level by level, C order.
+def level_checks(tile: int, levels: Sequence[Sequence[NDArray[np.integer]]]) -> tuple[int, ...]:
+    """Return, for each level, the CRC32 of all symbols up to its end, as little-endian int32.
 
     It begins from the tile's number, so that no tile passes for another.
 
     Args:
         tile: number of the tile, row by row.
-        levels: integers within int32, of any shape; coarse to fine.
+        levels: arrays of integers within int32, of any shape; coarse to fine.
     """
-    crc = tile
-    for symbols in levels:
-        crc = zlib.crc32(np.ascontiguousarray(symbols, dtype="<i4").tobytes(), crc)
-    return crc
+    crc, checks = tile, []
+    for level in levels:
+        for symbols in level:
+            crc = zlib.crc32(np.ascontiguousarray(symbols, dtype="<i4").tobytes(), crc)
+        checks.append(crc)
+    return tuple(checks)
 
 
-def write_container(container: Container) -> bytes:
+def alpha_check(tile: int, alpha: bytes) -> int:
+    """Return the CRC32 of a tile's coded alpha, beginning from the tile's number."""
+    return zlib.crc32(alpha, tile)
+
+
+def write_container(header: Header, metadata: Metadata, tiles: Sequence[Tile]) -> bytes:
     """Write a whole file.
 
+    Args:
+        header: whose `metadata` says whether there is any.
+        metadata: (kind, bytes) of ascending kinds.
+        tiles: `header.tile_count` of them, row by row, of equally many levels.
+
     Raises:
-        InvalidField: the number of tiles or of levels is not what it must be, words are missing,
-            or the header's flag does not tell whether there is metadata.
+        InvalidField: the number of tiles or of levels is not what it must be, words or alpha are
+            missing, or the header's flag does not tell whether there is metadata.
     """
-    header, tiles = container.header, container.tiles
-    if header.metadata != bool(container.metadata):
+    if header.metadata != bool(metadata):
         raise InvalidField(
-            f"the header says metadata={header.metadata}, there are {len(container.metadata)} items"
+            f"the header says metadata={header.metadata}, there are {len(metadata)} items"
         )
     if len(tiles) != header.tile_count:
         raise InvalidField(f"{len(tiles)} tiles, the header asks for {header.tile_count}")
     levels = len(tiles[0].level_words)
     if not 1 <= levels <= MAX_LEVELS:
         raise InvalidField(f"{levels} levels are outside 1...{MAX_LEVELS}")
+    with_alpha = header.color.has_alpha
     index = bytearray([levels])
-    payloads: list[bytes] = []
     for number, tile in enumerate(tiles):
-        if len(tile.level_words) != levels:
-            raise InvalidField(f"tile {number} has {len(tile.level_words)} levels, not {levels}")
-        index += pack_varints(tile.level_words)
-        payloads.append(_pack_tile(number, tile))
+        _check_tile(number, tile, levels, with_alpha)
+        alpha = [len(tile.alpha or b"")] if with_alpha else []
+        index += pack_varints([*tile.level_words, *alpha])
+    checks = np.array([tile.checks for tile in tiles], np.uint32)
+    index += (checks[:, :-1] & 0xFFFF).astype("<u2").tobytes()
+    index += checks[:, -1].astype("<u4").tobytes()
+    if with_alpha:
+        index += np.array([tile.alpha_check for tile in tiles], "<u4").tobytes()
     index += struct.pack("<I", zlib.crc32(index))
-    return b"".join([pack_header(header), pack_metadata(container.metadata), index, *payloads])
+    alphas = [tile.alpha or b"" for tile in tiles]
+    split = [np.split(t.words.astype("<u4"), np.cumsum(t.level_words)[:-1]) for t in tiles]
+    payloads = [words[level].tobytes() for level in range(levels) for words in split]
+    return b"".join([pack_header(header), pack_metadata(metadata), index, *alphas, *payloads])
 
 
-def _pack_tile(number: int, tile: Tile) -> bytes:
-    if tile.checksum is None or not tile.complete:
-        raise InvalidField(
-            f"tile {number} has {tile.words.size} of {sum(tile.level_words)} words and the "
-            f"checksum {tile.checksum}: it is not complete"
-        )
+def _check_tile(number: int, tile: Tile, levels: int, with_alpha: bool) -> None:
+    if len(tile.level_words) != levels or len(tile.checks) != levels:
+        raise InvalidField(f"tile {number} has {len(tile.level_words)} levels, not {levels}")
     if tile.words.ndim != 1 or tile.words.dtype != np.uint32:
         raise InvalidField(f"words of tile {number} are {tile.words.dtype}, not uint32 (n,)")
-    if not 0 <= tile.checksum < 1 << 32:
-        raise InvalidField(f"checksum {tile.checksum} of tile {number} is outside 0...2**32 - 1")
-    return struct.pack("<I", tile.checksum) + tile.words.astype("<u4").tobytes()
+    if tile.words.size != sum(tile.level_words):
+        raise InvalidField(
+            f"tile {number} has {tile.words.size} of {sum(tile.level_words)} words: not complete"
+        )
+    if bool(tile.alpha) != with_alpha:
+        raise InvalidField(f"tile {number} has {'no' if with_alpha else 'an'} alpha")
+    for check in (*tile.checks, tile.alpha_check):
+        if not 0 <= check < 1 << 32:
+            raise InvalidField(f"check {check} of tile {number} is outside 0...2**32 - 1")
 
 
 def read_index(source: Source, *, max_pixels: int | None = MAX_PIXELS) -> Index:
@@ -167,72 +220,60 @@ def read_index(source: Source, *, max_pixels: int | None = MAX_PIXELS) -> Index:
     cursor = Cursor(source)
     header, cursor.at = unpack_header(cursor.peek(MAX_HEADER_BYTES), max_pixels=max_pixels)
     metadata = unpack_metadata(cursor) if header.metadata else ()
-    begin = cursor.at
+    begin, tiles, with_alpha = cursor.at, header.tile_count, header.color.has_alpha
     levels = cursor.byte()
     if not 1 <= levels <= MAX_LEVELS:
         raise InvalidField(f"{levels} levels are outside 1...{MAX_LEVELS}")
-    words = cursor.varints(header.tile_count * levels).reshape(-1, levels)
+    counts = cursor.varints(tiles * (levels + with_alpha)).reshape(tiles, -1)
+    halves = np.frombuffer(cursor.take(2 * tiles * (levels - 1)), "<u2").reshape(tiles, levels - 1)
+    last = np.frombuffer(cursor.take(4 * tiles), "<u4")
+    checks = np.concatenate([halves, last[:, None]], axis=1, dtype=np.uint32)
+    none = np.zeros(tiles, np.int64)
+    alpha_checks = np.frombuffer(cursor.take(4 * tiles), "<u4") if with_alpha else none
     end = cursor.at
     cursor.at = begin
     if zlib.crc32(cursor.take(end - begin)) != cursor.uint32():
         raise IndexDamaged("the tile index does not match its checksum")
-    # int64 holds it: 2**19 tiles within MAX_PIXELS, 64 levels, 2**34 bytes each make 2**59.
-    sizes = words.sum(axis=1) * _WORD_BYTES + _CHECKSUM_BYTES
-    offsets = cursor.at + np.cumsum(sizes) - sizes
-    return Index(header, metadata, words, np.stack([offsets, sizes], axis=1))
+    alpha_bytes = counts[:, levels] if with_alpha else none
+    return Index(
+        header,
+        metadata,
+        level_words=counts[:, :levels],
+        checks=checks,
+        alpha_bytes=alpha_bytes,
+        alpha_checks=alpha_checks.astype(np.uint32),
+        begin=cursor.at,
+    )
 
 
-def read_tile(source: Source, index: Index, tile: int, *, allow_truncated: bool = False) -> Tile:
-    """Read one tile of the file whose index was read.
+def read_tile(source: Source, index: Index, tile: int, levels: int | None = None) -> Tile:
+    """Read one tile of the file whose index was read, with a seek a level.
 
     Args:
         source: what `read_index` read.
         index: its result.
         tile: 0...tiles - 1, row by row.
-        allow_truncated: take the words that are there, if the file ends within the tile or
-            before it.
+        levels: read no more than these, from the coarsest on. Nor is a level read that the file
+            does not hold whole, or one behind it.
 
     Raises:
         InvalidField: there is no such tile.
-        Truncated: the file ends within the tile or before it.
     """
-    if not 0 <= tile < len(index.spans):
-        raise InvalidField(f"tile {tile} is outside 0...{len(index.spans) - 1}")
-    return _read_tile(Cursor(source), index, tile, allow_truncated)
-
-
-def _read_tile(cursor: Cursor, index: Index, tile: int, allow_truncated: bool) -> Tile:
-    offset, size = (int(x) for x in index.spans[tile])
-    cursor.at = offset
-    payload = cursor.peek(size) if allow_truncated else cursor.take(size)
-    level_words = tuple(index.level_words[tile].tolist())
-    if len(payload) < _CHECKSUM_BYTES:
-        return Tile(None, np.zeros(0, np.uint32), level_words)
-    count = (len(payload) - _CHECKSUM_BYTES) // _WORD_BYTES  # half a word is of no use
-    words = np.frombuffer(payload, "<u4", count, _CHECKSUM_BYTES).astype(np.uint32)
-    return Tile(struct.unpack_from("<I", payload)[0], words, level_words)
-
-
-def read_container(
-    data: Source, *, max_pixels: int | None = MAX_PIXELS, allow_truncated: bool = False
-) -> Container:
-    """Read a whole file.
-
-    Args:
-        data: bytes, or a seekable binary file.
-        max_pixels: limit on width x height; None for no limit.
-        allow_truncated: if the file ends within the tiles, return what is there of each.
-
-    Raises:
-        BitstreamError: as `read_index` does;
-        Truncated: the file ends before its last tile does;
-        TrailingData: it does not end there.
-    """
-    index = read_index(data, max_pixels=max_pixels)
-    cursor = Cursor(data)
-    if cursor.size > index.end:
-        raise TrailingData(f"{cursor.size - index.end} bytes are left over behind the last tile")
-    if cursor.size < index.end and not allow_truncated:
-        raise Truncated(f"the file has {cursor.size} bytes, its index asks for {index.end}")
-    tiles = (_read_tile(cursor, index, t, allow_truncated) for t in range(len(index.spans)))
-    return Container(index.header, index.metadata, tuple(tiles))
+    if not 0 <= tile < len(index.level_words):
+        raise InvalidField(f"tile {tile} is outside 0...{len(index.level_words) - 1}")
+    cursor = Cursor(source)
+    pieces = []
+    for offset, size in index.spans[tile, : 1 + (index.levels if levels is None else levels)]:
+        cursor.at = int(offset)
+        piece = cursor.peek(int(size))
+        if len(piece) < size:
+            break
+        pieces.append(piece)
+    words = np.frombuffer(b"".join(pieces[1:]), "<u4").astype(np.uint32)
+    return Tile(
+        words,
+        tuple(index.level_words[tile].tolist()),
+        tuple(index.checks[tile].tolist()),
+        pieces[0] if pieces else None,
+        int(index.alpha_checks[tile]),
+    )

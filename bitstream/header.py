@@ -53,6 +53,21 @@ class Color(IntEnum):
     GREY_ALPHA = 2
     RGB_ALPHA = 3
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether a channel of alpha follows those of colour."""
+        return self in (Color.GREY_ALPHA, Color.RGB_ALPHA)
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether luma is all there is of colour."""
+        return self in (Color.GREY, Color.GREY_ALPHA)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, alpha included."""
+        return (1 if self.is_grey else 3) + self.has_alpha
+
 
 class Prior(IntEnum):
     """Prior under which the context is coded; 3 is reserved."""

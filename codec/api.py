@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ..bitstream import VERSION, BitstreamError, read_container
+from ..bitstream import VERSION, BitstreamError, read_index
+from ..bitstream import Source as OpenSource
 from ..models.quality import lmbda_of
-from .check import VerifyReport, verify_container
-from .decoder import decode_container
+from .check import VerifyReport, verify_file
+from .decoder import decode_file
 from .encoder import encode_pixels
 from .errors import VerificationFailed
-from .image import from_pixels, to_pixels
+from .image import from_samples, info_of, to_pixels
 from .tiling import PATCH_PX
+from .view import view_of
 from .weights import codec_for, is_known, load_codec
 
 DEFAULT_QUALITY = 60
+
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+"""A file: its bytes, its path, or itself, open for reading and seekable."""
+
+Region = tuple[int, int, int, int]
+"""x, y, width and height in px."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +48,14 @@ class FileInfo:
 
     Attributes:
         width, height: in pixels.
+        color: grey, rgb, grey+alpha or rgb+alpha.
+        bit_depth: of a channel, 8 or 16.
         lmbda: lambda of the quality, bits a pixel against 255^2 MSE.
-        header_bytes: all that is neither metadata nor levels: header, index, checksums.
+        file_bytes: the file's size.
+        whole_bytes: what it should be; more where the file is cut.
+        header_bytes: all but metadata, alpha and levels: header, index, checksums.
         tile_px: side of a tile.
-        levels: bytes of each level over all tiles, coarse to fine.
+        levels: bytes of each level over all tiles, coarse to fine; the context comes first.
         weights: first bytes of the weights' sha256, in hexadecimal.
         weights_known: whether these weights are at hand.
         version: of the format.
@@ -53,9 +68,11 @@ class FileInfo:
     quality: int
     lmbda: float
     file_bytes: int
+    whole_bytes: int
     bpp: float
     header_bytes: int
     metadata_bytes: int
+    alpha_bytes: int
     tiles: int
     tile_px: int
     levels: tuple[LevelInfo, ...]
@@ -65,27 +82,68 @@ class FileInfo:
     version: int
 
 
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A decoded picture, and what was missing of it.
+
+    Attributes:
+        pixels: (H, W, 1...4) uint8, or uint16 where the file has 16 bits a channel.
+        metadata: what `image.info` gets: `icc_profile`, `exif`, `xmp`, bytes each.
+        lost_tiles: numbers of the tiles, row by row, of which something is damaged or nothing is
+            there; only with `keep_going`.
+        whole_levels: how many levels of latents are there of every tile, of those asked for; 0
+            is the context alone.
+    """
+
+    pixels: np.ndarray
+    metadata: dict[str, bytes]
+    lost_tiles: tuple[int, ...]
+    whole_levels: int
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as Pillow has it: 16-bit grey as I;16, 16-bit colour rounded to 8 bits.
+
+        Pillow has no mode for 16-bit colour: whoever writes such a file takes `pixels` (see
+        `codec.deep.write`).
+        """
+        return from_samples(self.pixels, self.metadata)
+
+
 class EncodedImage:
     """A file that was opened: its description at once, its pixels on demand."""
 
-    def __init__(self, data: bytes):
-        self.data = data
-        self.info = inspect(data)
+    def __init__(self, source: Source):
+        self.source = source
+        self.info = inspect(source)
 
-    def decode(self) -> Image.Image:
+    def decode(
+        self,
+        *,
+        region: Region | None = None,
+        scale: int = 1,
+        levels: int | None = None,
+        keep_going: bool = False,
+    ) -> Image.Image:
         """Decode the pixels; see `decode`."""
-        return decode(self.data)
+        return decode(self.source, region=region, scale=scale, levels=levels, keep_going=keep_going)
 
 
 def encode(
-    image: Image.Image | np.ndarray, quality: int = DEFAULT_QUALITY, *, verify: bool = False
+    image: Image.Image | np.ndarray,
+    quality: int = DEFAULT_QUALITY,
+    *,
+    verify: bool = False,
+    strip: bool = False,
 ) -> bytes:
     """Encode an image.
 
     Args:
-        image: a Pillow image, or a uint8 array (H, W) or (H, W, 3).
+        image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
+            was opened and not loaded keeps its 16 bits a channel, which Pillow would cut.
         quality: 0 (smallest) to 100 (best).
         verify: decode the result under another configuration before returning it.
+        strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
 
     Returns:
         The whole file.
@@ -95,62 +153,129 @@ def encode(
         InvalidField: the quality is outside 0...100, or the image too large for the format.
         VerificationFailed: the other configuration decoded something else.
     """
-    codec = load_codec()
-    data = encode_pixels(codec, to_pixels(image), quality)
+    data = encode_pixels(load_codec(), to_pixels(image, strip=strip), quality)
     if verify:
-        try:
-            report = verify_container(codec, read_container(data))
-        except BitstreamError as error:
-            raise VerificationFailed(f"what was encoded does not decode: {error}") from error
-        if report.differing:
-            raise VerificationFailed(
-                f"{report.differing} of {report.symbols} symbols differ when decoded again"
-            )
+        check_encoded(data)
     return data
 
 
-def decode(data: bytes) -> Image.Image:
-    """Decode a whole file; mode RGB or L, metadata in `info`.
+def check_encoded(data: bytes) -> None:
+    """Decode what was just encoded under another configuration.
 
     Raises:
-        BitstreamError: the file is not ours, damaged, or of other weights.
+        VerificationFailed: it decodes to something else, or not at all.
     """
-    container = read_container(data)
-    return from_pixels(decode_container(codec_for(container.header), container))
+    try:
+        report = verify_file(load_codec(), data, read_index(data))
+    except BitstreamError as error:
+        raise VerificationFailed(f"what was encoded does not decode: {error}") from error
+    if report.differing:
+        raise VerificationFailed(
+            f"{report.differing} of {report.symbols} symbols differ when decoded again"
+        )
 
 
-def verify(data: bytes) -> VerifyReport:
+def decode(
+    source: Source,
+    *,
+    region: Region | None = None,
+    scale: int = 1,
+    levels: int | None = None,
+    keep_going: bool = False,
+) -> Image.Image:
+    """Decode a file, or a part of it; metadata in `info`.
+
+    Args:
+        source: bytes, a path, or a seekable binary file.
+        region: (x, y, width, height) in px; only the tiles that it needs are read.
+        scale: 1, 2, 4, 8, 16 or 32: the picture at 1/scale of its sides, rounded up. From 8 on
+            the context alone is read (and alpha). A region is still given in px of the full
+            picture, and comes out as the pixels of the scaled picture that it touches.
+        levels: decode the context and so many levels of latents, the rest at their means. A file
+            that is cut behind them will do.
+        keep_going: decode what is there of a cut or damaged file. A damaged tile keeps the
+            levels before the damage; `decode_parts` tells which tiles these are.
+
+    Returns:
+        An image of mode L, LA, RGB, RGBA or I;16. 16-bit colour, for which Pillow has no mode, is
+        rounded to 8 bits; `decode_parts` gives all of it.
+
+    Raises:
+        OSError: the file cannot be read.
+        BitstreamError: the file is not ours, cut, damaged, or of other weights, or an argument is
+            outside its range.
+    """
+    parts = decode_parts(source, region=region, scale=scale, levels=levels, keep_going=keep_going)
+    return parts.image
+
+
+def decode_parts(
+    source: Source,
+    *,
+    region: Region | None = None,
+    scale: int = 1,
+    levels: int | None = None,
+    keep_going: bool = False,
+) -> Decoded:
+    """Decode as `decode` does, and tell what was missing.
+
+    Raises:
+        OSError, BitstreamError: as `decode` does.
+    """
+    with _opened(source) as file:
+        index = read_index(file)
+        if not keep_going:
+            index.check_end(file, may_be_cut=levels is not None)
+        picture = decode_file(
+            codec_for(index.header),
+            file,
+            index,
+            view_of(index.header, region, scale),
+            levels=levels,
+            keep_going=keep_going,
+        )
+    return Decoded(
+        picture.samples, info_of(index.metadata), picture.lost_tiles, picture.whole_levels
+    )
+
+
+def verify(source: Source) -> VerifyReport:
     """Decode a file under two configurations and compare what they give.
 
     Raises:
-        BitstreamError: as `decode` does.
+        OSError, BitstreamError: as `decode` does.
     """
-    container = read_container(data)
-    return verify_container(codec_for(container.header), container)
+    with _opened(source) as file:
+        index = read_index(file)
+        index.check_end(file)
+        return verify_file(codec_for(index.header), file, index)
 
 
 def open(path: str | os.PathLike[str]) -> EncodedImage:
-    """Open a file.
+    """Open a file; what is decoded of it later is read then.
 
     Raises:
         OSError: it cannot be read.
-        BitstreamError: it is not ours, or damaged.
+        BitstreamError: it is not ours, or damaged before its tiles.
     """
-    return EncodedImage(Path(path).read_bytes())
+    return EncodedImage(path)
 
 
-def inspect(data: bytes) -> FileInfo:
-    """Describe a file.
+def inspect(source: Source) -> FileInfo:
+    """Describe a file, which may be cut behind its index.
 
     Raises:
+        OSError: it cannot be read.
         BitstreamError: it is not ours, or its structure is damaged.
     """
-    container = read_container(data)
-    header = container.header
-    words = np.array([tile.level_words for tile in container.tiles]).sum(axis=0)
+    with _opened(source) as file:
+        index = read_index(file)
+        file_bytes = index.check_end(file, may_be_cut=True)
+    header = index.header
+    words = index.level_words.sum(axis=0)
     names = ["context", *(f"latents {k}" for k in range(1, len(words)))]
     levels = tuple(LevelInfo(n, int(w) * 4) for n, w in zip(names, words, strict=True))
-    metadata_bytes = sum(len(value) for _, value in container.metadata)
+    metadata_bytes = sum(len(value) for _, value in index.metadata)
     return FileInfo(
         width=header.width,
         height=header.height,
@@ -158,11 +283,13 @@ def inspect(data: bytes) -> FileInfo:
         bit_depth=header.bit_depth,
         quality=header.quality,
         lmbda=float(lmbda_of(torch.tensor(float(header.quality)))),
-        file_bytes=len(data),
-        bpp=len(data) * 8 / (header.width * header.height),
-        header_bytes=len(data) - metadata_bytes - sum(level.bytes for level in levels),
+        file_bytes=file_bytes,
+        whole_bytes=index.end,
+        bpp=file_bytes * 8 / (header.width * header.height),
+        header_bytes=index.begin - metadata_bytes,
         metadata_bytes=metadata_bytes,
-        tiles=len(container.tiles),
+        alpha_bytes=int(index.alpha_bytes.sum()),
+        tiles=header.tile_count,
         tile_px=header.tile * PATCH_PX,
         levels=levels,
         weights=header.weights.hex(),
@@ -170,3 +297,12 @@ def inspect(data: bytes) -> FileInfo:
         prior=header.prior.name.lower().replace("_", "-"),
         version=VERSION,
     )
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[OpenSource]:
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        yield source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,12 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..bitstream import BitstreamError, Container
+from ..bitstream import BitstreamError, Index, Source, read_tile
 from ..models.config import LATENTS_A_SIDE
 from ..models.weights import carry_in
-from .decoder import decode_container, decode_tile
-from .tiling import Window, tile_rows
+from .decoder import decode_file
+from .grey import luma_of
+from .tile import decode_tile
+from .tiling import Window, tiles_in
+from .view import view_of
 from .weights import Codec
+
+_SETTINGS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ class VerifyReport:
     Attributes:
         tiles: in the file.
         symbols: in the file.
-        differing: symbols of the tiles that the second decoder did not decode to their checksum.
-        max_pixel_difference: of 255; None where symbols differ.
+        differing: symbols of the tiles that the second decoder did not decode to their checks.
+        max_pixel_difference: of the largest sample (255 or 65535); None where symbols differ.
     """
 
     tiles: int
@@ -35,39 +41,42 @@ class VerifyReport:
     max_pixel_difference: int | None
 
 
-def verify_container(codec: Codec, container: Container) -> VerifyReport:
+def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
     """Decode as usual, and again with one thread, float64 carriers and no oneDNN.
 
-    The symbols of both are held against the checksum that the encoder wrote, and so against each
+    The symbols of both are held against the checks that the encoder wrote, and so against each
     other; a tile whose second decoding fails counts with all its symbols.
 
     Raises:
         BitstreamError: the usual decoder already fails.
     """
-    windows = [window for row in tile_rows(container.header) for window in row]
-    sizes = [_symbols(codec, window) for window in windows]
-    usual = decode_container(codec, container)
+    header, view = index.header, view_of(index.header)
+    windows = [w for _, w in tiles_in(view.patches, view.height, view.width, header.tile)]
+    sizes = [_symbols(codec, window, header.color.is_grey) for window in windows]
+    usual = decode_file(codec, source, index, view)
     with other_configuration(codec) as other:
         try:
-            again = decode_container(other, container)
+            again = decode_file(other, source, index, view)
         except BitstreamError:
-            failed = [not _decodes(other, container, n, w) for n, w in enumerate(windows)]
+            failed = [not _decodes(other, source, index, n, w) for n, w in enumerate(windows)]
             differing = sum(size for size, bad in zip(sizes, failed, strict=True) if bad)
             return VerifyReport(len(windows), sum(sizes), differing, None)
-    difference = np.abs(usual.rgb.astype(np.int16) - again.rgb)
+    difference = np.abs(usual.samples.astype(np.int32) - again.samples)
     return VerifyReport(len(windows), sum(sizes), 0, int(difference.max()))
 
 
-def _symbols(codec: Codec, window: Window) -> int:
+def _symbols(codec: Codec, window: Window, is_grey: bool) -> int:
     """Return how many symbols a tile has: of the context, and of the latents at stride 8."""
-    config = codec.model.config
+    config, luma = codec.model.config, luma_of(codec.model)
+    context = int(luma.context_mask.sum()) if is_grey else config.context_channels
+    latents = int(luma.latents_mask.sum()) if is_grey else config.latent_channels
     height, width = window.size
-    return height * width * (config.context_channels + LATENTS_A_SIDE**2 * config.latent_channels)
+    return height * width * (context + LATENTS_A_SIDE**2 * latents)
 
 
-def _decodes(codec: Codec, container: Container, number: int, window: Window) -> bool:
+def _decodes(codec: Codec, source: Source, index: Index, number: int, window: Window) -> bool:
     try:
-        decode_tile(codec, container.tiles[number], number, window, container.header.quality)
+        decode_tile(codec, index.header, read_tile(source, index, number), number, window)
     except BitstreamError:
         return False
     return True
@@ -75,15 +84,20 @@ def _decodes(codec: Codec, container: Container, number: int, window: Window) ->
 
 @contextmanager
 def other_configuration(codec: Codec) -> Iterator[Codec]:
-    """Yield the codec with float64 carriers, on one thread and without oneDNN."""
+    """Yield the codec with float64 carriers, on one thread and without oneDNN.
+
+    These settings are the process's: what other threads encode or decode meanwhile is the same,
+    but for the rounding of pixels, and slower. One caller at a time gets in.
+    """
     other = copy.deepcopy(codec.model)
     carry_in(other, torch.float64)
-    threads = torch.get_num_threads()
-    onednn = torch.backends.mkldnn.enabled
-    torch.set_num_threads(1)
-    torch.backends.mkldnn.set_flags(False)  # its context manager would warn about TF32
-    try:
-        yield replace(codec, model=other)
-    finally:
-        torch.backends.mkldnn.set_flags(onednn)
-        torch.set_num_threads(threads)
+    with _SETTINGS:
+        threads = torch.get_num_threads()
+        onednn = torch.backends.mkldnn.enabled
+        torch.set_num_threads(1)
+        torch.backends.mkldnn.set_flags(False)  # its context manager would warn about TF32
+        try:
+            yield replace(codec, model=other)
+        finally:
+            torch.backends.mkldnn.set_flags(onednn)
+            torch.set_num_threads(threads)

@@ -1,117 +1,229 @@
-"""Bytes to tiles of symbols to pixels."""
+"""Bytes to tiles of symbols to pixels: all of a file, a region, a few levels, or what is left."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..bitstream import (
-    Color,
-    Container,
     Header,
+    Index,
     InvalidField,
     Prior,
+    Source,
     StreamDamaged,
-    Tile,
     TileDamaged,
-    check_empty,
-    coder_of,
-    symbol_checksum,
+    alpha_check,
+    read_tile,
 )
 from ..models.config import LATENTS_A_SIDE
-from ..models.dct import to_rgb
-from ..models.fixed_point import OFFSETS
-from .image import Pixels
-from .symbols import SymbolReader
-from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tile_rows
+from ..models.dct import dct_matrix, to_rgb
+from ..models.dct_vae import DctVae
+from ..models.quality import step_of
+from .alpha import decode_alpha
+from .tile import DecodedTile, decode_tile
+from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
+from .view import View
 from .weights import Codec
 
-
-@dataclass(frozen=True)
-class DecodedTile:
-    """A tile's context (1, C, h, w) and its latents (1, C, 4h, 4w)."""
-
-    window: Window
-    context: Tensor
-    latents: Tensor
+THUMBNAIL_SCALE = 8
+"""From 1/8 on the context, of 4x4 coefficients a patch and more, holds all that is shown."""
 
 
-def decode_container(codec: Codec, container: Container) -> Pixels:
-    """Decode all tiles of a file, row by row, with no more than three rows at hand.
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What was decoded.
+
+    Attributes:
+        samples: (h, w, C) uint8 or uint16.
+        lost_tiles: numbers of the tiles of which something is damaged or nothing is there.
+        whole_levels: levels of latents that are there of every tile, of those asked for.
+    """
+
+    samples: np.ndarray
+    lost_tiles: tuple[int, ...]
+    whole_levels: int
+
+
+def decode_file(
+    codec: Codec,
+    source: Source,
+    index: Index,
+    view: View,
+    *,
+    levels: int | None = None,
+    keep_going: bool = False,
+) -> Picture:
+    """Decode what a view shows, tile by tile, with no more than three lines of tiles at hand.
+
+    Args:
+        codec: the weights that wrote the file.
+        source: the file.
+        index: of it.
+        view: what to show.
+        levels: levels of latents, the rest at their means; None for all.
+        keep_going: take of each tile the levels that are there and intact.
 
     Raises:
         WrongWeights: the file was written with others.
-        TileDamaged: a tile's symbols do not match its checksum.
-        InvalidField: a colour, a depth or a prior that this version does not decode.
+        Truncated: a level that was asked for is not there.
+        TileDamaged: a tile's symbols or its alpha do not match their checks.
+        InvalidField: a prior or levels that these weights do not decode.
     """
-    header = container.header
+    header = index.header
     codec.accept(header)
-    _check_known(header)
-    out = np.empty((header.height, header.width, 3), np.uint8)
-    number = 0
-    # rows of tiles that a tile sees above and below
-    reach = -(-synthesis_halo(codec.model.config) // header.tile)
-    rows: list[list[DecodedTile]] = []  # the last 2 * reach + 1
-    for windows in [*tile_rows(header), *([[]] * reach)]:
-        rows.append([])
-        for window in windows:
-            rows[-1].append(
-                decode_tile(codec, container.tiles[number], number, window, header.quality)
+    _check_known(codec, index, levels)
+    thumbnail = view.scale >= THUMBNAIL_SCALE
+    halo = 0 if thumbnail else synthesis_halo(codec.model.config)
+    wanted = index.levels if levels is None else min(1 + levels, index.levels)
+    wanted = 1 if thumbnail else wanted
+    place = (view.height, view.width, header.tile)
+    tiles = tiles_in(view.patches, *place)
+    across = view.width > view.height
+    if across:  # lines along the shorter side are shorter
+        tiles.sort(key=lambda tile: tile[1].left)
+    depth = np.uint8 if header.bit_depth == 8 else np.uint16
+    out = np.empty((*view.size, header.color.channels), depth)
+    near: dict[int, DecodedTile] = {}
+    lost: set[int] = set()
+    whole = wanted
+    for number, window in tiles:
+        part = window.cut(view.patches)
+        seen = part.grown(halo, patch_grid(view.height, view.width))
+        for n, around in tiles_in(seen, *place):
+            if n in near:
+                continue
+            coded = read_tile(source, index, n, wanted)
+            near[n] = decode_tile(
+                codec,
+                header,
+                coded,
+                n,
+                around,
+                levels=wanted,
+                keep_going=keep_going,
+                context_only=thumbnail,
             )
-            number += 1
-        rows = rows[-2 * reach - 1 :]
-        if len(rows) > reach:
-            near = [tile for row in rows for tile in row]
-            for tile in rows[-reach - 1]:
-                synthesise_tile(codec, tile.window, near, header.quality, out)
-    return Pixels(out, header.color, container.metadata)
+            whole = min(whole, coded.whole_levels)
+            if near[n].damaged or not coded.whole_levels:
+                lost.add(n)
+        planes = [_colour(codec, header, near.values(), part, seen, view)]
+        if header.color.has_alpha:
+            try:
+                planes.append(_alpha(header, near[number], number, part, view))
+            except TileDamaged:
+                if not keep_going:
+                    raise
+                planes.append(torch.full_like(planes[0][:, :1], 255.0))
+                lost.add(number)
+        view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.bit_depth))
+        # Drop what no later tile sees.
+        end = window.left - halo if across else window.top - halo
+        near = {n: t for n, t in near.items() if _end(t.window, across) > end}
+    return Picture(out, tuple(sorted(lost)), max(0, whole - 1))
+
+
+def _end(window: Window, across: bool) -> int:
+    return window.right if across else window.bottom
+
+
+def _check_known(codec: Codec, index: Index, levels: int | None) -> None:
+    if index.header.prior != Prior.MASKED_DIFFUSION:
+        raise InvalidField(f"prior {index.header.prior} is not decoded by this version")
+    every = 1 + len(codec.model.entropy.trunk.levels)
+    if index.levels != every:
+        raise InvalidField(f"the file has {index.levels} levels, its weights have {every}")
+    if levels is not None and levels < 0:
+        raise InvalidField(f"{levels} levels of latents cannot be decoded")
 
 
 @torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
-def decode_tile(codec: Codec, tile: Tile, number: int, window: Window, quality: int) -> DecodedTile:
-    """Pop a tile's symbols, coarse to fine, and check that they are what was pushed.
+def _colour(
+    codec: Codec,
+    header: Header,
+    tiles: Iterable[DecodedTile],
+    part: Window,
+    seen: Window,
+    view: View,
+) -> Tensor:
+    """Return what a view shows of some patches: float32 (1, 1 or 3, h, w) in 0...255."""
+    model = codec.model
+    at = torch.full((1,), header.quality)
+    tiles = list(tiles)
+    context = _gather([(t.window, t.context) for t in tiles], seen, 1)
+    if view.scale >= THUMBNAIL_SCALE:
+        ycbcr = context_thumbnail(model, context, at, PATCH_PX // view.scale)
+    else:
+        parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
+        latents = _gather(parts, seen, LATENTS_A_SIDE)
+        ycbcr = model.synthesise(model.context_image(context, at), latents, at)
+        rows, columns = part.slices(seen, PATCH_PX)
+        ycbcr = ycbcr[..., rows, columns]
+    color = ycbcr[:, :1] + 128 if header.color.is_grey else to_rgb(ycbcr)
+    if view.scale < THUMBNAIL_SCALE:
+        return _shown(color.clamp_(0, 255), part, view)
+    rows, columns = (-(-side // view.scale) for side in view.inside(part))
+    return color.clamp_(0, 255)[..., :rows, :columns]
+
+
+def context_thumbnail(model: DctVae, context: Tensor, quality: Tensor, side: int) -> Tensor:
+    """Return the context's image at side/32 of its size, by an inverse DCT of so many frequencies.
+
+    Args:
+        model: whose context it is.
+        context: (1, C, h, w) integers.
+        quality: (1,).
+        side: of a patch in px, 1, 2 or 4.
+
+    Returns:
+        (1, 3, side h, side w) YCbCr about zero.
+    """
+    coefficients = (context.float() * step_of(quality)[:, None, None, None])[0]
+    height, width = coefficients.shape[1:]
+    low = coefficients.new_zeros(3, side, side, height, width)
+    for channel, (plane, i, j) in enumerate(model.dct.order):
+        if max(i, j) < side:
+            low[plane, i, j] = coefficients[channel]
+    matrix = dct_matrix(side) * (side / PATCH_PX) ** 0.5  # a mean stays a mean
+    pixels = torch.einsum("ui,puvyx,vj->pyixj", matrix, low, matrix)
+    return pixels.reshape(1, 3, side * height, side * width)
+
+
+def _alpha(header: Header, tile: DecodedTile, number: int, part: Window, view: View) -> Tensor:
+    """Return what a view shows of the alpha of some patches: (1, 1, h, w) in 0...255.
 
     Raises:
-        TileDamaged: they are not.
+        TileDamaged: the tile's alpha is missing or not what was coded.
     """
-    entropy = codec.model.entropy
-    at = torch.full((1,), quality)
+    coded = tile.coded.alpha
+    if coded is None or alpha_check(number, coded) != tile.coded.alpha_check:
+        raise TileDamaged(number, "its alpha does not match its checksum")
     try:
-        stacks = [coder_of(tile.words)]
-        prior_reader = SymbolReader(stacks, codec.tables, 1)
-        context = entropy.prior.walk((1, *window.size), at, entropy.norm, prior_reader)
-        trunk_reader = SymbolReader(stacks, codec.tables, OFFSETS)
-        latents = codec.model.latents(context, at, trunk_reader)
-        check_empty(stacks[0])
+        alpha = decode_alpha(coded, *view.inside(tile.window), header.bit_depth)
     except StreamDamaged as error:
-        raise TileDamaged(number, reason=str(error)) from error
-    levels = [level[0] for level in prior_reader.levels + trunk_reader.levels]
-    if symbol_checksum(number, levels) != tile.checksum:
-        raise TileDamaged(number)
-    return DecodedTile(window, context, latents)
+        raise TileDamaged(number, str(error)) from error
+    rows, columns = part.slices(tile.window, PATCH_PX)
+    plane = torch.from_numpy(alpha[rows, columns].astype(np.float32))[None, None]
+    return _shown(plane * (255 / (2**header.bit_depth - 1)), part, view)
 
 
-@torch.autocast("cpu", enabled=False)
-@torch.inference_mode()
-def synthesise_tile(
-    codec: Codec, window: Window, tiles: list[DecodedTile], quality: int, out: np.ndarray
-) -> None:
-    """Write a tile's pixels into `out` (H, W, 3), seeing the tiles around it as far as it must."""
-    model = codec.model
-    seen = window.grown(synthesis_halo(model.config), patch_grid(*out.shape[:2]))
-    context = _gather([(t.window, t.context) for t in tiles], seen, 1)
-    latents = _gather([(t.window, t.latents) for t in tiles], seen, LATENTS_A_SIDE)
-    at = torch.full((1,), quality)
-    ycbcr = model.synthesise(model.context_image(context, at), latents, at)
-    rows, columns = window.slices(seen, PATCH_PX)
-    rgb = to_rgb(ycbcr[..., rows, columns]).clamp_(0, 255).round_().to(torch.uint8)
-    rows, columns = window.slices(Window(0, 0, 0, 0), PATCH_PX)
-    target = out[rows, columns]
-    target[...] = rgb[0].permute(1, 2, 0).numpy()[: target.shape[0], : target.shape[1]]
+def _shown(plane: Tensor, part: Window, view: View) -> Tensor:
+    """Cut what lies beyond the image, and average to the view's scale: (1, C, h, w)."""
+    rows, columns = view.inside(part)
+    plane = plane[..., :rows, :columns]
+    return plane if view.scale == 1 else F.avg_pool2d(plane, view.scale, ceil_mode=True)
+
+
+def _quantised(planes: Tensor, bit_depth: int) -> np.ndarray:
+    """Round float (1, C, h, w) in 0...255 to samples (h, w, C)."""
+    samples = (planes[0] * ((2**bit_depth - 1) / 255)).round_().permute(1, 2, 0).numpy()
+    return samples.astype(np.uint8 if bit_depth == 8 else np.uint16)
 
 
 def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int) -> Tensor:
@@ -123,14 +235,3 @@ def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int) -> Ten
         if min(shared.size) > 0:
             whole[(..., *shared.slices(seen, scale))] = tensor[(..., *shared.slices(window, scale))]
     return whole
-
-
-def _check_known(header: Header) -> None:
-    known = {
-        "color": (Color.GREY, Color.RGB),
-        "bit_depth": (8,),
-        "prior": (Prior.MASKED_DIFFUSION,),
-    }
-    for name, values in known.items():
-        if getattr(header, name) not in values:
-            raise InvalidField(f"{name} {getattr(header, name)} is not decoded by this version")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,25 +12,27 @@ from torch import Tensor
 
 from ..bitstream import (
     MAX_PIXELS,
-    Container,
     Header,
     ImageTooLarge,
     InvalidField,
     Tile,
+    alpha_check,
     bulk_words,
     coder_of,
+    level_checks,
     level_words,
     push,
-    symbol_checksum,
     words_of,
     write_container,
 )
 from ..models.config import LATENTS_A_SIDE
 from ..models.dct import to_ycbcr
 from ..models.fixed_point import OFFSETS
+from .alpha import encode_alpha, fill_hidden
+from .grey import luma_of
 from .image import Pixels
-from .symbols import SymbolWriter
-from .tiling import PATCH_PX, TILE_PATCHES, Window, analysis_halo, patch_grid, tile_rows
+from .symbols import Selector, SymbolWriter
+from .tiling import PATCH_PX, TILE_PATCHES, Window, analysis_halo, patch_grid, tiles_in
 from .weights import Codec
 
 
@@ -46,19 +49,28 @@ class TileSymbols:
         return [self.context, *([level] for level in self.latents)]
 
 
-def encode_pixels(codec: Codec, pixels: Pixels, quality: int) -> bytes:
+def encode_pixels(
+    codec: Codec,
+    pixels: Pixels,
+    quality: int,
+    *,
+    tile: int = TILE_PATCHES,
+    alphas: Sequence[bytes] | None = None,
+) -> bytes:
     """Encode pixels into a whole file.
 
     Args:
         codec: weights and tables.
         pixels: what `image.to_pixels` gave.
         quality: 0...100.
+        tile: side of a tile in patches.
+        alphas: what `encode_alphas` gave, which is the same at every quality.
 
     Raises:
         InvalidField: the quality or the size is outside what a header holds.
         ImageTooLarge: the image has more pixels than a decoder accepts.
     """
-    height, width = pixels.rgb.shape[:2]
+    height, width = pixels.size
     quality = _whole(quality)
     if height * width > MAX_PIXELS:
         raise ImageTooLarge(width, height, MAX_PIXELS)
@@ -66,17 +78,19 @@ def encode_pixels(codec: Codec, pixels: Pixels, quality: int) -> bytes:
         width=width,
         height=height,
         quality=quality,
-        tile=TILE_PATCHES,
+        tile=tile,
         weights=codec.digest[:4],
         color=pixels.color,
+        bit_depth=pixels.bit_depth,
         metadata=bool(pixels.metadata),
     )
-    windows = [window for row in tile_rows(header) for window in row]
+    if alphas is None:
+        alphas = encode_alphas(pixels, tile)
     tiles = [
-        write_tile(codec, number, tile_symbols(codec, pixels.rgb, window, quality))
-        for number, window in enumerate(windows)
+        write_tile(codec, number, tile_symbols(codec, pixels, window, quality), alphas[number])
+        for number, window in tiles_in(patch_grid(height, width), height, width, tile)
     ]
-    return write_container(Container(header, pixels.metadata, tuple(tiles)))
+    return write_container(header, pixels.metadata, tiles)
 
 
 def _whole(quality: int) -> int:
@@ -86,13 +100,23 @@ def _whole(quality: int) -> int:
         raise InvalidField(f"quality {quality!r} is not a whole number") from None
 
 
+def encode_alphas(pixels: Pixels, tile: int = TILE_PATCHES) -> list[bytes]:
+    """Code the alpha of each tile; nothing where the image has none."""
+    tiles = tiles_in(patch_grid(*pixels.size), *pixels.size, tile)
+    if not pixels.color.has_alpha:
+        return [b""] * len(tiles)
+    origin = Window(0, 0, 0, 0)
+    cuts = (window.slices(origin, PATCH_PX) for _, window in tiles)
+    return [encode_alpha(pixels.cut(*cut)[..., -1]) for cut in cuts]
+
+
 @torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
-def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> TileSymbols:
+def tile_symbols(codec: Codec, pixels: Pixels, tile: Window, quality: int) -> TileSymbols:
     """Analyse a tile in its surroundings and walk down its levels."""
-    model = codec.model
-    seen = tile.grown(analysis_halo(model.config), patch_grid(*rgb.shape[:2]))
-    ycbcr = to_ycbcr(_cut_padded(rgb, seen))
+    model, entropy = codec.model, codec.model.entropy
+    seen = tile.grown(analysis_halo(model.config), patch_grid(*pixels.size))
+    ycbcr = to_ycbcr(_cut_padded(pixels, seen))
     at = torch.full((1,), quality)
     context = model.context(ycbcr, at)
     features = model.features(ycbcr, model.context_image(context, at), at)
@@ -101,15 +125,19 @@ def tile_symbols(codec: Codec, rgb: np.ndarray, tile: Window, quality: int) -> T
     rows, columns = tile.slices(seen, LATENTS_A_SIDE)
     inner = (features[0][..., rows, columns], features[1][..., rows, columns])
 
-    entropy = model.entropy
     prior_writer, trunk_writer = SymbolWriter(1), SymbolWriter(OFFSETS)
-    entropy.prior.walk((1, *tile.size), at, entropy.norm, prior_writer, context)
-    model.latents(context, at, trunk_writer, inner)
+    coders = (prior_writer, trunk_writer)
+    if pixels.color.is_grey:
+        luma = luma_of(model)
+        context = context * luma.context_mask
+        coders = Selector(prior_writer, luma.prior), Selector(trunk_writer, luma.trunk)
+    entropy.prior.walk((1, *tile.size), at, entropy.norm, coders[0], context)
+    model.latents(context, at, coders[1], inner)
     first = [[(t[0], s[0]) for t, s in w.levels] for w in (prior_writer, trunk_writer)]
     return TileSymbols(*first)
 
 
-def write_tile(codec: Codec, number: int, symbols: TileSymbols) -> Tile:
+def write_tile(codec: Codec, number: int, symbols: TileSymbols, alpha: bytes = b"") -> Tile:
     """Push a tile's symbols, fine to coarse, so that a decoder pops them coarse to fine."""
     coder = coder_of()
     bulk = []
@@ -118,15 +146,25 @@ def write_tile(codec: Codec, number: int, symbols: TileSymbols) -> Tile:
         for tables, values in reversed(level):
             push(coder, tables, values, codec.tables)
     words = words_of(coder)
-    checksum = symbol_checksum(number, [s for level in symbols.levels for _, s in level])
-    return Tile(checksum, words, level_words(bulk[::-1], words.size))
+    checks = level_checks(number, [[values for _, values in level] for level in symbols.levels])
+    counts = level_words(bulk[::-1], words.size)
+    return Tile(words, counts, checks, alpha, alpha_check(number, alpha))
 
 
-def _cut_padded(rgb: np.ndarray, window: Window) -> Tensor:
-    """Cut a window out of the image, its last row and column repeated: float32 (1, 3, h, w)."""
+def _cut_padded(pixels: Pixels, window: Window) -> Tensor:
+    """Cut a window out of the image, its last row and column repeated.
+
+    Hidden colour is replaced, and 16 bits become fractions of 8-bit levels.
+
+    Returns:
+        float32 (1, 3, h, w) in 0...255.
+    """
     height, width = (side * PATCH_PX for side in window.size)
-    top, left = window.top * PATCH_PX, window.left * PATCH_PX
-    part = rgb[top : top + height, left : left + width]
+    part = pixels.cut(*window.slices(Window(0, 0, 0, 0), PATCH_PX))
     missing = ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0))
-    part = np.pad(part, missing, mode="edge")
-    return torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))[None].float()
+    part = np.pad(part, missing, mode="edge").astype(np.float32).transpose(2, 0, 1)
+    samples = torch.from_numpy(np.ascontiguousarray(part))[None]
+    samples *= 255 / (2**pixels.bit_depth - 1)
+    if pixels.color.has_alpha:
+        samples = fill_hidden(samples[:, :-1], samples[:, -1:] > 0)
+    return samples.expand(1, 3, height, width)

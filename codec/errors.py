@@ -9,3 +9,7 @@ class ImageError(ValueError):
 
 class VerificationFailed(BitstreamError):
     """A file that was just written does not decode to what was coded."""
+
+
+class TargetError(ValueError):
+    """No quality reaches the size or the PSNR that was asked for; the message says what would."""

@@ -17,6 +17,7 @@ from ..models.training.data import ImageCache
 from ..models.training.state import read_checkpoint
 from ..models.weights import save_weights
 from .encoder import TileSymbols, tile_symbols
+from .image import Pixels
 from .tiling import PATCH_PX, Window
 from .weights import Codec
 
@@ -77,7 +78,7 @@ def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:
         crop = np.ascontiguousarray(crop[: whole.bottom * PATCH_PX, : whole.right * PATCH_PX])
         if min(whole.size) == 0:
             continue
-        symbols = tile_symbols(codec, crop, whole, number % QUALITIES)
+        symbols = tile_symbols(codec, Pixels(crop), whole, number % QUALITIES)
         counts += _counted(codec.tables, symbols)
     return codec.tables.refined(counts, REFINE_WEIGHT)
 

@@ -1,4 +1,4 @@
-"""Between images as people have them and the pixels that are coded."""
+"""Between images as people have them and the samples that are coded."""
 
 from __future__ import annotations
 
@@ -7,53 +7,151 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from ..bitstream import Color, Metadata, MetadataKind
+from . import deep
 from .errors import ImageError
 
-_GREY_MODES = {"1", "L"}
-_COLOR_MODES = {"RGB", "RGBX", "P", "YCbCr", "CMYK"}
-_ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa"}
-_INFO_KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
+_TARGETS = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB"}
+_TARGETS |= {"CMYK": "RGB", "LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
+_WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "LA": "LA", "RGBA": "RGBA"}
+_KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
+_ORIENTATION = 0x0112
+# What a TIFF says of how it stores its pixels, its profile and its XMP is no EXIF.
+_TIFF_STRUCTURE = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 284}
+_TIFF_STRUCTURE |= {317, 320, 322, 323, 324, 325, 338, 339, 530, 532, 700, 34675}
+# By how much Pillow stretches grey of few bits, but not the grey that stands for transparent.
+_STRETCH = {"L;2": 85, "L;4": 17}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pixels:
-    """What is coded of an image: uint8 (H, W, 3), grey ones with three equal channels."""
+    """What is coded of an image; a Pillow image is converted where it is cut, not as a whole.
 
-    rgb: np.ndarray
-    color: Color
+    Args:
+        source: uint8 or uint16 (H, W, C) of 1 to 4 channels, or a loaded image.
+        mode: what the image is converted to: L, LA, RGB or RGBA.
+        metadata: (kind, bytes) of ascending kinds.
+    """
+
+    source: np.ndarray | Image.Image
+    mode: str = ""
     metadata: Metadata = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in px."""
+        if isinstance(self.source, np.ndarray):
+            return self.source.shape[0], self.source.shape[1]
+        return self.source.height, self.source.width
 
-def to_pixels(image: Image.Image | np.ndarray) -> Pixels:
+    @property
+    def color(self) -> Color:
+        """Channels of the image."""
+        if isinstance(self.source, np.ndarray):
+            return (Color.GREY, Color.GREY_ALPHA, Color.RGB, Color.RGB_ALPHA)[
+                self.source.shape[2] - 1
+            ]
+        return {"L": Color.GREY, "LA": Color.GREY_ALPHA, "RGB": Color.RGB}.get(
+            self.mode, Color.RGB_ALPHA
+        )
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits of a channel, 8 or 16."""
+        deep = isinstance(self.source, np.ndarray) and self.source.dtype == np.uint16
+        return 16 if deep else 8
+
+    def cut(self, rows: slice, columns: slice) -> np.ndarray:
+        """Return the samples of a rectangle, as far as the image reaches: (h, w, C)."""
+        if isinstance(self.source, np.ndarray):
+            return self.source[rows, columns]
+        height, width = self.size
+        box = (columns.start, rows.start, min(columns.stop, width), min(rows.stop, height))
+        part = np.asarray(self.source.crop(box).convert(self.mode))
+        return part[..., None] if part.ndim == 2 else part
+
+
+def to_pixels(image: Image.Image | np.ndarray, *, strip: bool = False) -> Pixels:
     """Take an image apart.
 
     Args:
-        image: a Pillow image, or a uint8 array (H, W), (H, W, 1) or (H, W, 3).
+        image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). What Pillow
+            would cut to 8 bits is read anew from the file, if the image is not loaded yet.
+        strip: leave out EXIF and XMP, and what a file has beside its first picture. An
+            orientation is applied, because nobody could apply it later.
 
     Raises:
-        ImageError: its kind cannot be coded without losing something that was not asked for.
+        ImageError: its kind cannot be coded without losing something that was not asked for, or
+            its file is damaged.
     """
     if isinstance(image, np.ndarray):
-        return _from_array(image)
+        return Pixels(_checked(image))
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
-    refuse_deep(image)
+    try:
+        _refuse_frames(image, strip)
+        pixels = _take_apart(image, strip)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
+        raise ImageError(f"the image cannot be read ({error})") from error
+    return pixels
+
+
+def _take_apart(image: Image.Image, strip: bool) -> Pixels:
+    rawmodes = deep.rawmodes(image)
+    if deep.is_cut_by_pillow(image):
+        samples, metadata = deep.read(image), _metadata(image)
+        # a TIFF's orientation is applied already, as Pillow does when it loads one
+        turn = 1 if image.format == "TIFF" else _orientation(image)
+        return _array_pixels(samples, metadata, strip, turn)
     image.load()  # some formats tell of their metadata only then
-    if image.mode not in _GREY_MODES | _COLOR_MODES | _ALPHA_MODES:
-        raise ImageError(f"images of mode {image.mode} are not supported; convert to 8-bit RGB")
+    metadata = _metadata(image)
+    if image.mode.startswith("I;16"):
+        samples = np.asarray(image).astype(np.uint16)[..., None]
+        samples = deep.with_transparency(samples, image.info.get("transparency"))
+        return _array_pixels(samples, metadata, strip, _orientation(image))
+    if image.mode not in _TARGETS:
+        raise ImageError(
+            f"images of mode {image.mode} are not supported; convert to 8 or 16 bits of RGB"
+        )
     if image.mode == "CMYK":
         image = _from_inks(image)
-    if image.mode in _ALPHA_MODES or image.has_transparency_data:
-        image = _without_alpha(image.convert("RGBA"), image)
-    grey = image.mode in _GREY_MODES
-    metadata = tuple(
-        (kind, value) for kind, key in _INFO_KEYS.items() if (value := _metadata(image, key))
-    )
-    color = Color.GREY if grey else Color.RGB
-    return Pixels(np.asarray(image.convert("L" if grey else "RGB").convert("RGB")), color, metadata)
+        metadata = tuple(item for item in metadata if item[0] != MetadataKind.ICC)
+    stretch = next((_STRETCH[raw] for raw in rawmodes if raw in _STRETCH), 1)
+    if stretch > 1 and isinstance(image.info.get("transparency"), int):
+        image = image.copy()
+        image.info["transparency"] *= stretch
+    if strip:
+        image = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+        metadata = tuple(item for item in metadata if item[0] == MetadataKind.ICC)
+    mode = _TARGETS[image.mode]
+    return Pixels(image, _WITH_ALPHA[mode] if image.has_transparency_data else mode, metadata)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 where there is none or EXIF is damaged."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow's reader of damaged EXIF raises nearly anything
+        return 1
+
+
+def _array_pixels(samples: np.ndarray, metadata: Metadata, strip: bool, orientation: int) -> Pixels:
+    if not strip:
+        return Pixels(samples, metadata=metadata)
+    metadata = tuple(item for item in metadata if item[0] == MetadataKind.ICC)
+    return Pixels(deep.oriented(samples, orientation), metadata=metadata)
+
+
+def _refuse_frames(image: Image.Image, strip: bool) -> None:
+    """Refuse what has several pictures; of a camera's MPO, `strip` keeps the first."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and not (strip and image.format == "MPO"):
+        way = "strip to keep the first" if image.format == "MPO" else "encode them one by one"
+        raise ImageError(f"the file has {frames} pictures, of which one can be kept; {way}")
 
 
 def _from_inks(cmyk: Image.Image) -> Image.Image:
@@ -69,52 +167,46 @@ def _from_inks(cmyk: Image.Image) -> Image.Image:
     return rgb
 
 
-def refuse_deep(image: Image.Image) -> None:
-    """Refuse 16 bits a channel, which Pillow cuts to 8 in silence; call it before the image loads.
-
-    Raises:
-        ImageError: the file has more than 8 bits a channel.
-    """
-    for tile in getattr(image, "tile", ()):
-        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        if any(isinstance(argument, str) and ";16" in argument for argument in arguments):
-            raise ImageError("images of 16 bits a channel are not supported; convert to 8 bits")
+def _metadata(image: Image.Image) -> Metadata:
+    found = ((kind, _item(image, key)) for kind, key in _KEYS.items())
+    return tuple((kind, value) for kind, value in found if value)
 
 
-def _metadata(image: Image.Image, key: str) -> bytes:
-    value = image.info.get(key, b"")
-    if key == "exif" and not value and len(exif := image.getexif()):
-        value = exif.tobytes()  # TIFF has it among its own tags
+def _item(image: Image.Image, key: str) -> bytes:
+    value = image.info.get(key) or b""
+    if key == "exif" and not value and len(image.getexif()):
+        exif = Image.Exif()  # TIFF has it among its own tags
+        exif.load(image.getexif().tobytes())
+        for tag in _TIFF_STRUCTURE & set(exif):
+            del exif[tag]
+        value = exif.tobytes() if len(exif) else b""
     return value.encode() if isinstance(value, str) else bytes(value)
 
 
-def _from_array(array: np.ndarray) -> Pixels:
-    if array.dtype != np.uint8:
-        raise ImageError(f"the array is {array.dtype}, not uint8")
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or not array.size:
-        raise ImageError(f"the array has shape {array.shape}, not (H, W), (H, W, 1) or (H, W, 3)")
-    if array.ndim == 2:
-        return Pixels(np.repeat(array[..., None], 3, axis=2), Color.GREY)
-    return Pixels(array, Color.RGB)
+def _checked(array: np.ndarray) -> np.ndarray:
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"the array is {array.dtype}, not uint8 or uint16")
+    samples = array[..., None] if array.ndim == 2 else array
+    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or not samples.size:
+        raise ImageError(f"the array has shape {array.shape}, not (H, W) or (H, W, 1...4)")
+    return samples
 
 
-def _without_alpha(rgba: Image.Image, original: Image.Image) -> Image.Image:
-    """Drop an alpha channel that says nothing; refuse one that does."""
-    low, _ = rgba.getchannel("A").getextrema()
-    if low != 255:
-        raise ImageError("the image has transparent pixels, which are not supported yet")
-    opaque = rgba.convert("L" if original.mode in ("LA", "La", "L", "1") else "RGB")
-    opaque.info = {k: v for k, v in original.info.items() if k != "transparency"}
-    return opaque
+def info_of(metadata: Metadata) -> dict[str, bytes]:
+    """Name metadata as Pillow's `info` does, where its writers look for it."""
+    return {_KEYS[kind]: value for kind, value in metadata}
 
 
-def from_pixels(pixels: Pixels) -> Image.Image:
-    """Put an image together again, metadata in `info` where Pillow's writers look for it."""
-    image = Image.fromarray(pixels.rgb)
-    if pixels.color == Color.GREY:
-        image = image.convert("L")
-    for kind, value in pixels.metadata:
-        image.info[_INFO_KEYS[kind]] = value
+def from_samples(samples: np.ndarray, info: dict[str, bytes]) -> Image.Image:
+    """Make a Pillow image of samples (H, W, 1...4); 16-bit colour becomes 8-bit.
+
+    Args:
+        samples: uint8 or uint16.
+        info: what its `info` gets.
+    """
+    grey = samples.shape[2] == 1
+    if samples.dtype == np.uint16 and not grey:
+        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(samples[..., 0]) if grey else samples)
+    image.info.update(info)
     return image

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..bitstream import Coder, PmfTables, pop
+from ..models.coders import LatentCoder
 
 
 class SymbolWriter:
@@ -47,6 +48,39 @@ class SymbolReader:
         popped = [pop(s, row, self.tables) for s, row in zip(self.stacks, rows, strict=True)]
         self.levels.append(np.stack(popped))
         return torch.from_numpy(self.levels[-1]).to(scale_index).view(scale_index.shape)
+
+
+class Limiter:
+    """Lets another coder code the first levels; the rest are zero, and so at their means."""
+
+    def __init__(self, coder: LatentCoder, levels: int):
+        self.coder, self.levels = coder, levels
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        """See `models.coders.LatentCoder`."""
+        if level < self.levels:
+            return self.coder.code(level, scale_index, posterior)
+        return torch.zeros_like(scale_index)
+
+
+class Selector:
+    """Lets another coder code some channels of each level; the rest are zero on both sides.
+
+    Args:
+        coder: sees (B, c, n) of the chosen channels.
+        chosen: bool (C,) for each level.
+    """
+
+    def __init__(self, coder: LatentCoder, chosen: Sequence[Tensor]):
+        self.coder, self.chosen = coder, chosen
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        """See `models.coders.LatentCoder`."""
+        chosen = self.chosen[level]
+        coded = self.coder.code(level, scale_index[:, chosen], lambda: posterior()[:, chosen])
+        symbols = coded.new_zeros(scale_index.shape)
+        symbols[:, chosen] = coded
+        return symbols
 
 
 def _tables(scale_index: Tensor, tables_per_index: int) -> np.ndarray:

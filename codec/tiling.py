@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..bitstream import Header
 from ..models.config import PATCH_PX, ModelConfig
 
 TILE_PATCHES = 32
@@ -59,6 +57,10 @@ class Window:
             min(self.right, other.right),
         )
 
+    def scaled(self, by: int) -> Window:
+        """Return the window in a grid that is `by` times as fine."""
+        return Window(self.top * by, self.left * by, self.bottom * by, self.right * by)
+
     def slices(self, origin: Window, scale: int) -> tuple[slice, slice]:
         """Return where the window lies in an array that begins at `origin`, `scale` a patch."""
         top, left = (self.top - origin.top) * scale, (self.left - origin.left) * scale
@@ -71,9 +73,20 @@ def patch_grid(height: int, width: int) -> Window:
     return Window(0, 0, -(-height // PATCH_PX), -(-width // PATCH_PX))
 
 
-def tile_rows(header: Header) -> Iterator[list[Window]]:
-    """Yield the tiles of a file, a list a row, in the order in which they are stored."""
-    grid, side = patch_grid(header.height, header.width), header.tile
-    for top in range(0, grid.bottom, side):
-        lefts = range(0, grid.right, side)
-        yield [Window(top, left, top + side, left + side).cut(grid) for left in lefts]
+def tiles_in(window: Window, height: int, width: int, side: int) -> list[tuple[int, Window]]:
+    """Return number and place of the tiles that a window touches, row by row.
+
+    Args:
+        window: in patches, within the image.
+        height: of the image in px.
+        width: of the image in px.
+        side: of a tile in patches.
+    """
+    grid = patch_grid(height, width)
+    columns = -(-grid.right // side)
+    return [
+        (row * columns + column, place.cut(grid))
+        for row in range(window.top // side, -(-window.bottom // side))
+        for column in range(window.left // side, -(-window.right // side))
+        for place in [Window(row, column, row + 1, column + 1).scaled(side)]
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -20,6 +21,8 @@ WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
 
 SHIPPED = "base.safetensors"
 """The file that encodes; others beside it decode what earlier versions encoded."""
+
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,8 @@ def load_codec(path: Path | None = None) -> Codec:
         BoundError: this machine's convolutions are not exact.
         BitstreamError: its tables are not tables.
     """
-    return _load(path or shipped_weights())
+    with _LOADING:  # or two threads would load it twice
+        return _load(path or shipped_weights())
 
 
 def codec_for(header: Header) -> Codec:
@@ -67,7 +71,7 @@ def codec_for(header: Header) -> Codec:
     """
     for path in _at_hand():
         if _digest(path).startswith(header.weights):
-            return _load(path)
+            return load_codec(path)
     raise WrongWeights(header.weights, _digest(shipped_weights())[: len(header.weights)])
 
 

@@ -1,6 +1,9 @@
 """Damaged and made-up files: nothing but `BitstreamError` comes out, and never a wrong picture."""
 
 import contextlib
+import struct
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,28 +13,32 @@ from hypothesis import strategies as st
 from hvae_codec.bitstream import (
     MAX_SYMBOL,
     BitstreamError,
-    Container,
+    Color,
     Header,
     MetadataKind,
     Tile,
     TileDamaged,
     Truncated,
+    alpha_check,
     bulk_words,
     check_empty,
     coder_of,
     gaussian_tables,
+    level_checks,
     level_words,
     pack_header,
     pop,
     push,
-    read_container,
-    symbol_checksum,
+    read_index,
+    read_tile,
     words_of,
     write_container,
 )
+from hvae_codec.bitstream.varint import pack_varints
 
 TABLES = gaussian_tables(np.geomspace(0.1, 30, 16), np.zeros(1))
-HEADER = Header(width=60, height=30, quality=9, tile=1, weights=b"abcd", metadata=True)  # 1 x 2
+HEADER = Header(width=60, height=30, quality=9, tile=1, weights=b"abcd", metadata=True)
+HEADER = replace(HEADER, color=Color.RGB_ALPHA)  # 1 x 2 tiles
 INDICES = [np.arange(n) % 16 for n in (3, 20, 50)]
 
 
@@ -44,22 +51,33 @@ def coded_tile(number: int) -> Tile:
         bulk[k] = bulk_words(coder)
         push(coder, INDICES[k], levels[k], TABLES)
     words = words_of(coder)
-    return Tile(symbol_checksum(number, levels), words, level_words(bulk, words.size))
+    checks, alpha = level_checks(number, [[level] for level in levels]), b"alpha"
+    counts = level_words(bulk, words.size)
+    return Tile(words, counts, checks, alpha, alpha_check(number, alpha))
 
 
 def coded_file() -> bytes:
     icc = ((MetadataKind.ICC, b"a profile"),)
-    return write_container(Container(HEADER, icc, (coded_tile(0), coded_tile(1))))
+    return write_container(HEADER, icc, (coded_tile(0), coded_tile(1)))
+
+
+def tiles_of(data: bytes) -> list[Tile]:
+    index = read_index(data)
+    return [read_tile(data, index, n) for n in range(index.header.tile_count)]
 
 
 def decode(data: bytes) -> list[list[np.ndarray]]:
     """Decode as a codec does, for which INDICES would come from the network."""
+    read_index(data).check_end(data)
     tiles: list[list[np.ndarray]] = []
-    for number, tile in enumerate(read_container(data).tiles):
+    for number, tile in enumerate(tiles_of(data)):
         coder = coder_of(tile.words)
         tiles.append([pop(coder, index, TABLES) for index in INDICES])
         check_empty(coder)
-        if symbol_checksum(number, tiles[-1]) != tile.checksum:
+        checks = level_checks(number, [[level] for level in tiles[-1]])
+        if tile.intact_levels(checks) < len(INDICES):
+            raise TileDamaged(number)
+        if alpha_check(number, tile.alpha or b"") != tile.alpha_check:
             raise TileDamaged(number)
     return tiles
 
@@ -76,7 +94,7 @@ def test_a_cut_at_every_byte_is_refused_or_gives_a_prefix() -> None:
         with pytest.raises(BitstreamError):
             decode(data[:size])
         try:
-            tiles = read_container(data[:size], allow_truncated=True).tiles
+            tiles = tiles_of(data[:size])
         except BitstreamError:
             continue
         for tile, levels in zip(tiles, whole, strict=True):
@@ -97,18 +115,37 @@ def test_a_byte_flipped_anywhere_is_noticed(flip: int) -> None:
         data[at] ^= flip
 
 
-@given(st.binary(max_size=200), st.booleans())
+@given(st.binary(max_size=200))
 @settings(max_examples=150, deadline=None)
-def test_random_bytes_behind_a_good_header(tail: bytes, allow_truncated: bool) -> None:
+def test_random_bytes_behind_a_good_header(tail: bytes) -> None:
     with contextlib.suppress(BitstreamError):
-        read_container(pack_header(HEADER) + tail, allow_truncated=allow_truncated)
+        tiles_of(pack_header(HEADER) + tail)
+
+
+counts = st.one_of(st.integers(0, 9), st.sampled_from([127, 128, 2**31, 2**32 - 1]))
+
+
+@given(st.lists(counts, min_size=8, max_size=8), st.binary(max_size=300), st.integers(0, 99))
+@settings(max_examples=100, deadline=None)
+def test_a_crafted_index_gives_an_error_or_what_is_there(
+    words: list[int], tail: bytes, seed: int
+) -> None:
+    checks = np.random.default_rng(seed).bytes(2 * (2 * 2 + 4 + 4))
+    index = bytes([3]) + pack_varints(words) + checks
+    header = pack_header(replace(HEADER, metadata=False))
+    data = header + index + struct.pack("<I", zlib.crc32(index)) + tail
+    found = read_index(data)
+    assert found.begin == len(data) - len(tail)
+    assert found.end == found.begin + sum(words[3::4]) + 4 * (sum(words) - sum(words[3::4]))
+    for tile in tiles_of(data):
+        assert tile.words.size * 4 + len(tile.alpha or b"") <= len(tail)
 
 
 @given(st.binary(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(BitstreamError):
-        read_container(data, allow_truncated=True)
+        read_index(data)
 
 
 @given(st.binary(max_size=400), st.integers(0, 300))
@@ -131,4 +168,4 @@ def test_a_million_symbols_out_of_one_word_end() -> None:
 def test_a_header_that_promises_many_tiles_costs_nothing() -> None:
     wide = Header(width=1 << 24, height=8, quality=9, tile=1, weights=b"abcd")  # 524,288 tiles
     with pytest.raises(Truncated, match="integers announced"):
-        read_container(pack_header(wide) + b"\x40" + bytes(1000), allow_truncated=True)
+        read_index(pack_header(wide) + b"\x40" + bytes(1000))

@@ -4,66 +4,81 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.bitstream import BitstreamError, MetadataKind, read_container
-from hvae_codec.codec import encoder
-from hvae_codec.codec.decoder import decode_container
+from hvae_codec.bitstream import BitstreamError, read_index
+from hvae_codec.codec import api
+from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.image import to_pixels
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.weights import load_codec
+
+pytestmark = pytest.mark.usefixtures("tiny_in_use")
 
 
-@pytest.fixture
-def file(tiny_codec: Codec, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """Two tiles and a profile."""
-    monkeypatch.setattr(encoder, "TILE_PATCHES", 1)
-    image = Image.fromarray(photograph[100:130, 200:260])
+@pytest.fixture(params=["RGB", "LA"])
+def file(request: pytest.FixtureRequest, tiny_in_use: object, photograph: np.ndarray) -> bytes:
+    """Two tiles and a profile, and maybe alpha."""
+    image = Image.fromarray(photograph[100:130, 200:260]).convert(request.param)
     image.info["icc_profile"] = b"a profile"
-    return encoder.encode_pixels(tiny_codec, to_pixels(image), 20)
+    return encode_pixels(load_codec(), to_pixels(image), 20, tile=1)
 
 
-def refused_or_right(codec: Codec, data: bytes, right: np.ndarray) -> bool:
+def refused_or_right(data: bytes, right: Image.Image) -> bool:
     try:
-        pixels = decode_container(codec, read_container(data))
+        image = api.decode(data)
     except BitstreamError as error:
         assert "\n" not in str(error)
         return True
-    assert np.array_equal(pixels.rgb, right)
-    assert pixels.metadata == ((MetadataKind.ICC, b"a profile"),)
+    assert np.array_equal(np.asarray(image), np.asarray(right))
+    assert image.info == {"icc_profile": b"a profile"}
     return False
 
 
-def positions(size: int, count: int, seed: int) -> list[int]:
-    """All of the header and the index, and some of the tiles."""
-    drawn = np.random.default_rng(seed).integers(0, size, count)
-    return sorted({*range(90), *drawn.tolist(), size - 1})
+def keeps_going(data: bytes) -> None:
+    """Whatever stands there, a picture of the right size comes out, or a typed error."""
+    try:
+        parts = api.decode_parts(data, keep_going=True)
+    except BitstreamError as error:
+        assert "\n" not in str(error)
+        return
+    assert parts.pixels.shape[:2] == (30, 60)
+
+
+def positions(data: bytes, count: int, seed: int) -> list[int]:
+    """Most of what stands before the tiles, and some of the tiles."""
+    begin = read_index(data).begin
+    drawn = np.random.default_rng(seed).integers(begin, len(data), count)
+    return sorted({*range(seed % 3, begin, 3), *drawn.tolist(), len(data) - 1})
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
-def test_one_flipped_byte(tiny_codec: Codec, file: bytes, flip: int) -> None:
-    right = decode_container(tiny_codec, read_container(file)).rgb
-    damaged = bytearray(file)
-    for at in positions(len(file), 40, flip):
+def test_one_flipped_byte(file: bytes, flip: int) -> None:
+    right, damaged = api.decode(file), bytearray(file)
+    for at in positions(file, 12, flip):
         damaged[at] ^= flip
         # checksums cover every byte, so that it is even always refused
-        assert refused_or_right(tiny_codec, bytes(damaged), right), at
+        assert refused_or_right(bytes(damaged), right), at
+        keeps_going(bytes(damaged))
         damaged[at] ^= flip
 
 
-def test_a_cut(tiny_codec: Codec, file: bytes) -> None:
-    for size in range(0, len(file), 3):
-        with pytest.raises(BitstreamError):
-            decode_container(tiny_codec, read_container(file[:size]))
+def test_a_cut(file: bytes) -> None:
+    for size in range(0, len(file), 11):
+        for function in (api.decode, api.verify):
+            with pytest.raises(BitstreamError):
+                function(file[:size])
+        keeps_going(file[:size])
 
 
-def test_bytes_behind_the_end(tiny_codec: Codec, file: bytes) -> None:
+def test_bytes_behind_the_end(file: bytes) -> None:
     for tail in (b"\0", b"\0\0\0\0", file):
-        with pytest.raises(BitstreamError):
-            decode_container(tiny_codec, read_container(file + tail))
+        for function in (api.decode, api.verify, api.inspect):
+            with pytest.raises(BitstreamError):
+                function(file + tail)
 
 
-def test_made_up_words(tiny_codec: Codec, file: bytes) -> None:
-    rng = np.random.default_rng(0)
-    begin = len(file) - 4 * sum(tile.words.size for tile in read_container(file).tiles) - 8
-    for _ in range(20):
+def test_made_up_words(file: bytes) -> None:
+    rng, begin = np.random.default_rng(0), read_index(file).begin
+    for _ in range(8):
         made_up = file[:begin] + rng.bytes(len(file) - begin)
         with pytest.raises(BitstreamError):
-            decode_container(tiny_codec, read_container(made_up))
+            api.decode(made_up)
+        assert api.decode_parts(made_up, keep_going=True).lost_tiles == (0, 1)

@@ -14,10 +14,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hvae_codec.bitstream import Container, check_empty, coder_of, read_container, symbol_checksum
-from hvae_codec.codec.decoder import DecodedTile, synthesise_tile
-from hvae_codec.codec.symbols import SymbolReader
-from hvae_codec.codec.tiling import tile_rows
+from hvae_codec.bitstream import (
+    Header,
+    check_empty,
+    coder_of,
+    level_checks,
+    read_index,
+    read_tile,
+)
+from hvae_codec.codec.decoder import decode_file
+from hvae_codec.codec.grey import luma_of
+from hvae_codec.codec.symbols import Selector, SymbolReader
+from hvae_codec.codec.tiling import Window, patch_grid, tiles_in
+from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
 from hvae_codec.models.fixed_point import OFFSETS
 from hvae_codec.models.weights import carry_in
@@ -29,63 +38,66 @@ Place = tuple[str, int]
 class Decoder:
     """Decodes tiles of several files, in any order and several at once."""
 
-    def __init__(self, codec: Codec, files: dict[str, Container]):
+    def __init__(self, codec: Codec, files: dict[str, bytes]):
         self.codec, self.files = codec, files
+        self.indices = {name: read_index(data) for name, data in files.items()}
         self.windows = {
             (name, number): window
-            for name, file in files.items()
-            for number, window in enumerate(w for row in tile_rows(file.header) for w in row)
+            for name, index in self.indices.items()
+            for number, window in windows_of(index.header)
         }
-        self.tiles: dict[Place, DecodedTile] = {}
         self.symbols: dict[Place, list[np.ndarray]] = {}
 
     def batches(self, together: bool) -> list[list[Place]]:
-        """All tiles, those of one size together or each alone."""
+        """All tiles, those of one size and kind together or each alone."""
         if not together:
             return [[place] for place in self.windows]
         groups = defaultdict(list)
         for place, window in self.windows.items():
-            groups[window.size].append(place)
+            groups[window.size, self.indices[place[0]].header.color.is_grey].append(place)
         return list(groups.values())
 
     @torch.inference_mode()
     def decode(self, places: list[Place]) -> None:
         """Decode tiles of one size as one batch, of whatever files and qualities."""
         model, tables = self.codec.model, self.codec.tables
-        files = [self.files[name] for name, _ in places]
-        tiles = [file.tiles[k] for file, (_, k) in zip(files, places, strict=True)]
-        at = torch.tensor([file.header.quality for file in files])
+        indices = [self.indices[name] for name, _ in places]
+        tiles = [read_tile(self.files[name], self.indices[name], k) for name, k in places]
+        at = torch.tensor([index.header.quality for index in indices])
         stacks = [coder_of(tile.words) for tile in tiles]
         prior, trunk = SymbolReader(stacks, tables, 1), SymbolReader(stacks, tables, OFFSETS)
+        coders, luma = (prior, trunk), luma_of(model)
+        is_grey = indices[0].header.color.is_grey
+        if is_grey:
+            coders = Selector(prior, luma.prior), Selector(trunk, luma.trunk)
         size = (len(places), *self.windows[places[0]].size)
-        context = model.entropy.prior.walk(size, at, model.entropy.norm, prior)
-        latents = model.latents(context, at, trunk)
+        context = model.entropy.prior.walk(size, at, model.entropy.norm, coders[0])
+        model.latents(context * luma.context_mask if is_grey else context, at, coders[1])
         for k, place in enumerate(places):
             check_empty(stacks[k])
-            levels = [level[k] for level in prior.levels + trunk.levels]
-            if symbol_checksum(place[1], levels) != tiles[k].checksum:
+            levels = [[step[k] for step in prior.levels], *([one[k]] for one in trunk.levels)]
+            if tiles[k].intact_levels(level_checks(place[1], levels)) != len(levels):
                 raise SystemExit(f"symbols of tile {place[1]} of {place[0]} differ")
-            self.symbols[place] = levels
-            self.tiles[place] = DecodedTile(
-                self.windows[place], context[k : k + 1], latents[k : k + 1]
-            )
+            self.symbols[place] = [symbols for level in levels for symbols in level]
 
     def symbol_hash(self, name: str) -> str:
         """Return the sha256 of a file's symbols, tile by tile, coarse to fine."""
         digest = hashlib.sha256()
-        for number in range(len(self.files[name].tiles)):
+        for number in range(self.indices[name].header.tile_count):
             for level in self.symbols[name, number]:
                 digest.update(level.astype("<i4").tobytes())
         return digest.hexdigest()
 
     def pixels(self, name: str) -> np.ndarray:
-        """Return a file's pixels (H, W, 3) uint8."""
-        header = self.files[name].header
-        out = np.empty((header.height, header.width, 3), np.uint8)
-        tiles = [tile for place, tile in self.tiles.items() if place[0] == name]
-        for tile in tiles:
-            synthesise_tile(self.codec, tile.window, tiles, header.quality, out)
-        return out
+        """Return a file's samples (H, W, C), by the decoder that users call."""
+        index = self.indices[name]
+        return decode_file(self.codec, self.files[name], index, view_of(index.header)).samples
+
+
+def windows_of(header: Header) -> list[tuple[int, Window]]:
+    """Return number and place of each tile."""
+    size = header.height, header.width
+    return tiles_in(patch_grid(*size), *size, header.tile)
 
 
 def main() -> None:
@@ -106,14 +118,14 @@ def main() -> None:
     for weights, *files in options.sets:
         codec = load_codec(weights)
         carry_in(codec.model, getattr(torch, options.carrier))
-        containers = {file.stem: read_container(file.read_bytes()) for file in files}
-        for container in containers.values():
-            codec.accept(container.header)
-        decoder = Decoder(codec, containers)
+        streams = {file.stem: file.read_bytes() for file in files}
+        decoder = Decoder(codec, streams)
+        for index in decoder.indices.values():
+            codec.accept(index.header)
         for places in decoder.batches(options.together)[:: -1 if options.reverse else 1]:
             decoder.decode(places)
-        report |= {name: decoder.symbol_hash(name) for name in containers}
-        pixels |= {name: decoder.pixels(name) for name in containers}
+        report |= {name: decoder.symbol_hash(name) for name in streams}
+        pixels |= {name: decoder.pixels(name) for name in streams}
     if options.pixels:
         np.savez(options.pixels, **pixels)
     print(json.dumps(report))

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from hvae_codec.bitstream import (
     MAX_SYMBOL,
     Color,
-    Container,
     Header,
+    Metadata,
     MetadataKind,
     PmfTables,
     Prior,
     StreamDamaged,
     Tile,
+    alpha_check,
     bulk_words,
     check_empty,
     coder_of,
@@ -21,7 +22,8 @@ from hvae_codec.bitstream import (
     pack_header,
     pop,
     push,
-    read_container,
+    read_index,
+    read_tile,
     unpack_header,
     words_of,
     write_container,
@@ -143,39 +145,50 @@ def test_header_round_trip(header: Header, rest: bytes) -> None:
 
 
 @st.composite
-def containers(draw: st.DrawFn) -> Container:
+def files(draw: st.DrawFn) -> tuple[Header, Metadata, list[Tile]]:
     kinds = sorted(draw(st.sets(st.sampled_from(MetadataKind))))
-    metadata = tuple((k, draw(st.binary(min_size=1, max_size=300))) for k in kinds)
     header = Header(
         width=draw(st.integers(1, 200)),
         height=draw(st.integers(1, 200)),
         quality=draw(st.integers(0, 100)),
         tile=draw(st.integers(2, 8)),
         weights=draw(st.binary(min_size=4, max_size=4)),
-        metadata=bool(metadata),
+        color=draw(st.sampled_from(Color)),
+        metadata=bool(kinds),
     )
     count, rng = draw(st.integers(1, 9)), draw(rngs)
     tiles: list[Tile] = []
-    for _ in range(header.tile_count):
+    for number in range(header.tile_count):
         sizes = tuple(int(n) for n in rng.choice([0, 1, 5, 130], count))
         words = rng.integers(0, 1 << 32, sum(sizes), dtype=np.uint32)
-        tiles.append(Tile(int(rng.integers(1 << 32)), words, sizes))
-    return Container(header, metadata, tuple(tiles))
+        checks = tuple(rng.integers(0, 1 << 32, count).tolist())
+        alpha = rng.bytes(int(rng.integers(1, 50))) if header.color.has_alpha else b""
+        tiles.append(Tile(words, sizes, checks, alpha, alpha_check(number, alpha)))
+    metadata = tuple((k, draw(st.binary(min_size=1, max_size=300))) for k in kinds)
+    return header, metadata, tiles
 
 
-@given(containers(), st.data())
+@given(files(), st.data())
 @FEW
-def test_container_round_trip_and_prefixes(wrote: Container, data: st.DataObject) -> None:
-    packed = write_container(wrote)
-    read = read_container(packed)
-    assert (read.header, read.metadata) == (wrote.header, wrote.metadata)
-    assert write_container(read) == packed
-    tiles_bytes = sum(4 + 4 * t.words.size for t in wrote.tiles)
-    cut = data.draw(st.integers(len(packed) - tiles_bytes, len(packed)))
-    part = read_container(packed[:cut], allow_truncated=True)
-    for whole, rest in zip(wrote.tiles, part.tiles, strict=True):
-        assert np.array_equal(rest.words, whole.words[: rest.words.size])
-        assert rest.checksum in (whole.checksum, None)
-    held = sum(4 * (t.checksum is not None) + 4 * t.words.size for t in part.tiles)
-    there = cut - (len(packed) - tiles_bytes)
-    assert there - 4 < held <= there
+def test_container_round_trip_and_prefixes(
+    wrote: tuple[Header, Metadata, list[Tile]], data: st.DataObject
+) -> None:
+    packed = write_container(*wrote)
+    index = read_index(packed)
+    assert (index.header, index.metadata, index.end) == (*wrote[:2], len(packed))
+    read = [read_tile(packed, index, n) for n in range(len(wrote[2]))]
+    assert write_container(index.header, index.metadata, read) == packed
+    cut = packed[: data.draw(st.integers(index.begin, len(packed)))]
+    levels = []
+    for n, whole in enumerate(wrote[2]):
+        part = read_tile(cut, index, n)
+        assert np.array_equal(part.words, whole.words[: part.words.size])
+        assert part.alpha in (whole.alpha, None)
+        ends = index.spans[n].sum(axis=1)[1:]
+        assert part.whole_levels >= np.count_nonzero(ends <= len(cut))
+        levels.append(part.whole_levels)
+    with_words = [n for n, t in enumerate(wrote[2]) if all(t.level_words)]
+    held = [levels[n] for n in with_words]
+    # level by level: a tile is never more than one level ahead of another, and never behind a later
+    assert held == sorted(held, reverse=True)
+    assert not held or held[0] - held[-1] <= 1

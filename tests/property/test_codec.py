@@ -4,25 +4,79 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvae_codec.bitstream import read_container
-from hvae_codec.codec.decoder import decode_container
+from hvae_codec.bitstream import read_index
+from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels, tile_symbols
 from hvae_codec.codec.image import to_pixels
 from hvae_codec.codec.tiling import patch_grid
+from hvae_codec.codec.view import SCALES, view_of
 from hvae_codec.codec.weights import Codec
 
 SIDE = st.integers(1, 140)
 QUALITY = st.integers(0, 100)
 
 
-@given(height=SIDE, width=SIDE, quality=QUALITY, seed=st.integers(0, 99))
-@settings(max_examples=12, deadline=None)
-def test_any_size_comes_back(
-    tiny_codec: Codec, height: int, width: int, quality: int, seed: int
+@given(
+    height=SIDE,
+    width=SIDE,
+    channels=st.integers(1, 4),
+    deep=st.booleans(),
+    quality=QUALITY,
+    tile=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=16, deadline=None)
+def test_any_image_comes_back(
+    tiny_codec: Codec,
+    height: int,
+    width: int,
+    channels: int,
+    deep: bool,
+    quality: int,
+    tile: int,
+    seed: int,
 ) -> None:
-    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    data = encode_pixels(tiny_codec, to_pixels(noise), quality)
-    assert decode_container(tiny_codec, read_container(data)).rgb.shape == noise.shape
+    dtype = np.uint16 if deep else np.uint8
+    shape = (height, width, channels)
+    noise = np.random.default_rng(seed).integers(
+        0, np.iinfo(dtype).max, shape, dtype, endpoint=True
+    )
+    data = encode_pixels(tiny_codec, to_pixels(noise), quality, tile=tile)
+    index = read_index(data)
+    samples = decode_file(tiny_codec, data, index, view_of(index.header)).samples
+    assert (samples.shape, samples.dtype) == (noise.shape, noise.dtype)
+    if channels in (2, 4):
+        assert np.array_equal(samples[..., -1], noise[..., -1])
+
+
+@given(
+    region=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
+    scale=st.sampled_from(SCALES),
+    tile=st.integers(1, 3),
+)
+@settings(max_examples=16, deadline=None)
+def test_a_region_is_a_part_of_the_whole(
+    tiny_codec: Codec,
+    photograph: np.ndarray,
+    region: tuple[float, float, float, float],
+    scale: int,
+    tile: int,
+) -> None:
+    height, width = 150, 131
+    data = encode_pixels(
+        tiny_codec, to_pixels(photograph[50 : 50 + height, 150 : 150 + width]), 60, tile=tile
+    )
+    x, y = int(region[0] * (width - 1)), int(region[1] * (height - 1))
+    w, h = 1 + int(region[2] * (width - x - 1)), 1 + int(region[3] * (height - y - 1))
+    index = read_index(data)
+    whole = decode_file(tiny_codec, data, index, view_of(index.header, scale=scale)).samples
+    assert whole.shape == (-(-height // scale), -(-width // scale), 3)
+    part = decode_file(tiny_codec, data, index, view_of(index.header, (x, y, w, h), scale)).samples
+    rows = slice(y // scale, -(-(y + h) // scale))
+    columns = slice(x // scale, -(-(x + w) // scale))
+    assert part.shape == whole[rows, columns].shape
+    # float networks over other windows: a rounding may fall to the other side
+    assert np.abs(part.astype(np.int16) - whole[rows, columns]).max() <= 1
 
 
 @given(top=st.integers(0, 300), height=SIDE, width=SIDE, quality=QUALITY)
@@ -31,7 +85,7 @@ def test_a_file_is_as_large_as_the_model_says(
     tiny_codec: Codec, photograph: np.ndarray, top: int, height: int, width: int, quality: int
 ) -> None:
     pixels = photograph[top : top + height, 150 : 150 + width]
-    symbols = tile_symbols(tiny_codec, pixels, patch_grid(height, width), quality)
+    symbols = tile_symbols(tiny_codec, to_pixels(pixels), patch_grid(height, width), quality)
     bits = sum(
         tiny_codec.tables.bits(index, values).sum()
         for level in symbols.levels

@@ -1,26 +1,41 @@
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 
-from hvae_codec.bitstream import Container, read_container
-from hvae_codec.codec import encoder
+from hvae_codec.bitstream import Index, read_index
+from hvae_codec.codec.decoder import Picture, decode_file
+from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """Encodes with the tiny weights, in tiles of `tile` patches."""
+class Files:
+    """Encodes and decodes with the tiny weights."""
 
     codec: Codec
-    monkeypatch: pytest.MonkeyPatch
 
-    def __call__(self, pixels: np.ndarray, quality: int = 50, tile: int = 32) -> Container:
-        self.monkeypatch.setattr(encoder, "TILE_PATCHES", tile)
-        return read_container(encoder.encode_pixels(self.codec, to_pixels(pixels), quality))
+    def encode(self, image: Any, quality: int = 50, tile: int = 32) -> bytes:  # noqa: ANN401
+        return encode_pixels(self.codec, to_pixels(image), quality, tile=tile)
+
+    def decode(
+        self,
+        data: Any,  # noqa: ANN401
+        region: tuple[int, int, int, int] | None = None,
+        scale: int = 1,
+        index: Index | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> Picture:
+        index = index or read_index(data)
+        return decode_file(self.codec, data, index, view_of(index.header, region, scale), **options)
+
+    def samples(self, data: Any, **options: Any) -> np.ndarray:  # noqa: ANN401
+        return self.decode(data, **options).samples
 
 
-@pytest.fixture
-def encoded(tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch) -> Encoder:
-    return Encoder(tiny_codec, monkeypatch)
+@pytest.fixture(scope="session")
+def files(tiny_codec: Codec) -> Files:
+    return Files(tiny_codec)

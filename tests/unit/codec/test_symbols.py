@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hvae_codec.bitstream import check_empty, coder_of, push, words_of
-from hvae_codec.codec.symbols import SymbolReader, SymbolWriter
+from hvae_codec.codec.symbols import Limiter, Selector, SymbolReader, SymbolWriter
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.coders import scale_of
 from hvae_codec.models.fixed_point import OFFSETS
@@ -54,3 +54,26 @@ def test_tables_are_those_of_the_nearest_scale() -> None:
     index = torch.tensor([[[0.0, 0.49, 0.5, 12.75, 63.0]]])
     writer.code(0, index, given(torch.zeros_like(index)))
     assert writer.levels[0][0].tolist() == [[0, 0, 8, 104, 504]]
+
+
+def test_a_limiter_stops_and_leaves_zeros() -> None:
+    writer = SymbolWriter(OFFSETS)
+    limiter = Limiter(writer, 2)
+    index = torch.zeros(1, 2, 3)
+    for level, expected in enumerate((5.0, 5.0, 0.0)):
+        symbols = limiter.code(level, index, given(torch.full_like(index, 5.2)))
+        assert torch.equal(symbols, torch.full_like(index, expected))
+    assert len(writer.levels) == 2
+
+
+def test_a_selector_codes_some_channels_and_leaves_zeros() -> None:
+    writer = SymbolWriter(OFFSETS)
+    chosen = [torch.tensor([True, False, True]), torch.tensor([False, False, False])]
+    selector = Selector(writer, chosen)
+    residual = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
+    index = torch.tensor([[[1.0, 1.0], [9.0, 9.0], [2.0, 2.0]]])
+    symbols = selector.code(0, index, given(residual))
+    assert symbols.tolist() == [[[1, 2], [0, 0], [5, 6]]]
+    assert writer.levels[0][0].tolist() == [[8, 8, 16, 16]]
+    assert writer.levels[0][1].tolist() == [[1, 2, 5, 6]]
+    assert not selector.code(1, index, given(residual)).any()

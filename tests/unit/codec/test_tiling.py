@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import Header
-from hvae_codec.codec.tiling import Window, patch_grid, tile_rows
+from hvae_codec.codec.tiling import Window, patch_grid, tiles_in
 from hvae_codec.models.config import PATCH_PX
 
 
@@ -12,13 +12,22 @@ def test_tiles_cover_the_grid_once(height: int, width: int, tile: int) -> None:
     header = Header(width=width, height=height, quality=5, tile=tile, weights=b"abcd")
     grid = patch_grid(height, width)
     count = np.zeros(grid.size, np.int64)
-    rows = list(tile_rows(header))
-    for window in (window for row in rows for window in row):
+    tiles = tiles_in(grid, height, width, tile)
+    assert [number for number, _ in tiles] == list(range(header.tile_count))
+    for _, window in tiles:
         assert min(window.size) >= 1
         assert max(window.size) <= tile
         count[window.slices(grid, 1)] += 1
     assert (count == 1).all()
-    assert (len(rows), len(rows[0])) == header.tile_grid
+
+
+def test_a_window_touches_some_tiles() -> None:
+    # 5 x 4 patches in tiles of 2: three rows of two
+    assert tiles_in(Window(1, 1, 3, 2), 160, 128, 2) == [
+        (0, Window(0, 0, 2, 2)),
+        (2, Window(2, 0, 4, 2)),
+    ]
+    assert tiles_in(Window(4, 3, 5, 4), 160, 128, 2) == [(5, Window(4, 2, 5, 4))]
 
 
 def test_the_grid_covers_the_image_and_no_more() -> None:

@@ -1,0 +1,82 @@
+"""Which pixels of an image are wanted: a rectangle of it, at its own size or smaller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..bitstream import Header, InvalidField
+from .tiling import PATCH_PX, Window
+
+SCALES = (1, 2, 4, 8, 16, 32)
+"""Denominators; all divide the side of a patch."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of the picture at 1/scale of its sides.
+
+    Attributes:
+        height, width: of the whole image in px.
+        top, left, bottom, right: of the rectangle, in px of the scaled picture.
+        scale: one of `SCALES`.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+    scale: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in px of the scaled picture."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def patches(self) -> Window:
+        """The patches that the rectangle touches."""
+        side = PATCH_PX // self.scale
+        return Window(
+            self.top // side, self.left // side, -(-self.bottom // side), -(-self.right // side)
+        )
+
+    def inside(self, part: Window) -> tuple[int, int]:
+        """Return how many px of some patches lie within the image: rows and columns."""
+        rows, columns = (side * PATCH_PX for side in part.size)
+        return (
+            min(rows, self.height - part.top * PATCH_PX),
+            min(columns, self.width - part.left * PATCH_PX),
+        )
+
+    def paste(self, out: np.ndarray, part: Window, samples: np.ndarray) -> None:
+        """Lay the samples (h, w, C) of some patches over `out`, which shows this view."""
+        side = PATCH_PX // self.scale
+        top, left = part.top * side - self.top, part.left * side - self.left
+        y, x = max(top, 0), max(left, 0)
+        piece = samples[y - top : out.shape[0] - top, x - left : out.shape[1] - left]
+        out[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+
+
+def view_of(
+    header: Header, region: tuple[int, int, int, int] | None = None, scale: int = 1
+) -> View:
+    """Return the view of a region (x, y, width, height) in px, or of the whole image.
+
+    Raises:
+        InvalidField: the region is not within the image, or the scale is none.
+    """
+    if scale not in SCALES:
+        raise InvalidField(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
+    x, y, width, height = region or (0, 0, header.width, header.height)
+    right, bottom = x + width, y + height
+    if min(width, height) < 1 or min(x, y) < 0 or right > header.width or bottom > header.height:
+        raise InvalidField(
+            f"region {x},{y},{width},{height} is not within the {header.width}x{header.height} "
+            "pixels of the image"
+        )
+    top, left, bottom, right = y // scale, x // scale, -(-bottom // scale), -(-right // scale)
+    return View(header.height, header.width, top, left, bottom, right, scale)

@@ -1,0 +1,136 @@
+"""Files of 16 bits a channel, in and out."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvae_codec.codec import deep
+from hvae_codec.codec.errors import ImageError
+from hvae_codec.codec.image import info_of, to_pixels
+
+imagecodecs: Any = pytest.importorskip("imagecodecs")
+tifffile: Any = pytest.importorskip("tifffile")
+
+ALL = slice(0, 1 << 20)
+
+
+def photo(channels: int) -> np.ndarray:
+    """A smooth picture that 8 bits do not hold: (12, 20, C)."""
+    rows, columns, channel = np.mgrid[:12, :20, :channels]
+    return (1000 + 4097 * rows + 17 * columns + 3001 * channel).astype(np.uint16)
+
+
+def read(data: bytes) -> np.ndarray:
+    return to_pixels(Image.open(io.BytesIO(data))).cut(ALL, ALL)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_what_is_written_is_read(format: str, channels: int) -> None:
+    info = {"icc_profile": b"profile", "xmp": b"<x/>"}
+    data = deep.write(photo(channels), format, info)
+    if (format, channels) == ("TIFF", 2):  # which Pillow does not know
+        assert np.array_equal(tifffile.imread(io.BytesIO(data)), photo(channels))
+        return
+    image = Image.open(io.BytesIO(data))
+    assert (image.format, image.size) == (format, (20, 12))
+    assert np.array_equal(read(data), photo(channels))
+    kept = info_of(to_pixels(image).metadata)  # of TIFF also resolution and software, as EXIF
+    assert kept | info == kept
+
+
+def test_exif_goes_into_png_and_is_not_lost_in_tiff() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    data = deep.write(photo(3), "PNG", {"exif": exif.tobytes()})
+    assert Image.open(io.BytesIO(data)).getexif()[0x010E] == "a description"
+    with pytest.raises(ImageError, match="EXIF"):
+        deep.write(photo(3), "TIFF", {"exif": exif.tobytes()})
+    with pytest.raises(ImageError, match="JPEG does not hold 16 bits"):
+        deep.write(photo(3), "JPEG", {})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transparent_colour_becomes_alpha(channels: int) -> None:
+    samples = photo(channels)
+    data = deep.write(samples, "PNG", {})
+    color = samples[3, 4].astype(">u2").tobytes()
+    chunk = io.BytesIO()
+    deep.PngImagePlugin.putchunk(chunk, b"tRNS", color)
+    found = read(data[:33] + chunk.getvalue() + data[33:])
+    assert np.array_equal(found[..., :channels], samples)
+    assert found[3, 4, channels] == 0
+    assert np.count_nonzero(found[..., channels] == 65535) == 12 * 20 - 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_turned_upright_as_pillow_does(orientation: int) -> None:
+    found = {}
+    for channels in (1, 3):
+        buffer = io.BytesIO()
+        tags = [(274, "H", 1, orientation, True)]
+        picture = photo(channels) if channels > 1 else photo(1)[..., 0]
+        kind = "rgb" if channels > 1 else "minisblack"
+        tifffile.imwrite(buffer, picture, photometric=kind, extratags=tags, metadata=None)
+        found[channels] = read(buffer.getvalue())
+        stripped = to_pixels(Image.open(buffer), strip=True)
+        assert np.array_equal(stripped.cut(ALL, ALL), found[channels])
+    assert np.array_equal(found[1][..., 0], found[3][..., 0])  # Pillow turns grey ones
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_stripping_turns_a_png_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    shallow = Image.fromarray((photo(3) >> 8).astype(np.uint8))
+    buffer = io.BytesIO()
+    shallow.save(buffer, "PNG", exif=exif)
+    expected = to_pixels(Image.open(buffer), strip=True).cut(ALL, ALL)
+    data = deep.write(photo(3), "PNG", {"exif": exif.tobytes()})
+    kept, stripped = (to_pixels(Image.open(io.BytesIO(data)), strip=s) for s in (False, True))
+    assert np.array_equal(kept.cut(ALL, ALL), photo(3))
+    assert np.array_equal(stripped.cut(ALL, ALL) >> 8, expected)
+    assert kept.metadata
+    assert not stripped.metadata
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype", "channels"),
+    [
+        ({"photometric": "rgb", "extrasamples": ["assocalpha"]}, np.uint16, 4),
+        ({"photometric": "separated"}, np.uint16, 4),
+        ({"photometric": "rgb"}, np.float32, 3),
+        ({"photometric": "minisblack"}, np.int16, 1),
+    ],
+    ids=str,
+)
+def test_kinds_of_tiff_that_would_lose_something_are_refused(
+    options: dict[str, Any], dtype: type, channels: int
+) -> None:
+    buffer = io.BytesIO()
+    picture = photo(channels).astype(dtype)
+    tifffile.imwrite(buffer, picture[..., 0] if channels == 1 else picture, **options)
+    try:
+        image = Image.open(buffer)
+    except OSError:
+        return  # Pillow refuses it itself
+    with pytest.raises(ImageError):
+        to_pixels(image)
+
+
+@pytest.mark.parametrize("header", [b"P6 2 1 65535\n", b"P6 2 1 1023\n", b"P5 2 1 65535\n"])
+def test_deep_ppm_is_refused_and_not_cut(header: bytes) -> None:
+    with pytest.raises(ImageError, match="supported"):
+        read(header + bytes(12))
+
+
+def test_without_its_library_a_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = deep.write(photo(3), "PNG", {})
+    monkeypatch.setitem(__import__("sys").modules, "imagecodecs", None)
+    with pytest.raises(ImageError, match="hvae-codec\\[deep\\]"):
+        read(data)
