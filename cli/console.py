@@ -26,6 +26,11 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def error(text: str) -> None:
+    """Print what failed, as click prints what it refuses."""
+    click.echo(f"Error: {text}", err=True)
+
+
 def spaced(number: int) -> str:
     """Group the digits by threes: 31415 -> '31 415'."""
     return f"{number:,}".replace(",", " ")
@@ -54,10 +59,10 @@ def explain(error: Exception) -> str | None:
         return "not enough memory"
 
     from ..bitstream import BitstreamError
-    from ..codec.errors import ImageError
+    from ..codec.errors import ImageError, TargetError
     from ..models.errors import ModelError
 
-    ours = isinstance(error, BitstreamError | ImageError | ModelError)
+    ours = isinstance(error, BitstreamError | ImageError | ModelError | TargetError)
     return str(error) if ours else None
 
 

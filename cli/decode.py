@@ -1,39 +1,105 @@
-"""`hvae-codec decode`: a file becomes an image again."""
+"""`hvae-codec decode`: files become images again."""
 
+import os
 import time
+from functools import partial
+from typing import Any
 
 import click
 
-from . import console, files, options
+from . import batch, console, files, images, options
+
+_SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
 
 
 @click.command()
-@click.argument("source", metavar="INPUT")
-@options.output_argument
-@options.output_option
-@options.overwrite_option
-@options.quiet_option
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True)
+@click.option("--region", type=options.Region(), help="Only this rectangle, in pixels.")
+@click.option(
+    "--scale",
+    type=click.Choice(list(_SCALES)),
+    default="1",
+    help="A smaller picture, decoded faster than the whole.",
+)
+@click.option("--levels", type=click.IntRange(0), help="Only so many levels of latents.")
+@click.option("--keep-going", is_flag=True, help="Write what is left of a damaged file; exit 1.")
+@options.batch_options
 def decode(
-    source: str, output: str | None, output_option: str | None, overwrite: bool, quiet: bool
+    sources: tuple[str, ...],
+    region: tuple[int, int, int, int] | None,
+    scale: str,
+    levels: int | None,
+    keep_going: bool,
+    **shared: Any,  # noqa: ANN401
 ) -> None:
-    """Decode a file; '-' reads stdin. The output's suffix names its format (default: PNG)."""
-    with console.blame(source):
-        path = files.target(source, output, output_option, ".png")
-        files.image_format(path)  # a suffix that no format has is refused before the work
-        files.check_target(path, overwrite)
-        data = files.read_bytes(source)
+    """Decode files; '-' is stdin. FILE.hvae becomes FILE.png.
 
-        from ..codec import api
+    Of two arguments the second is the output unless it ends in .hvae or .bin; then it must not
+    exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...); stdout gets PNG.
+    """
+    settings = batch.Settings(**shared)
+    jobs = batch.plan(sources, settings, ".png", is_output)
+    for job in jobs:
+        images.image_format(job.target)  # a suffix that no format has is refused before the work
+    wanted = {
+        "region": region, "scale": _SCALES[scale], "levels": levels, "keep_going": keep_going,
+    }  # fmt: skip
+    batch.run(jobs, partial(decode_file, wanted), settings)
 
-        start = time.perf_counter()
-        image = api.decode(data)
-        seconds = time.perf_counter() - start
-    with console.blame(path):
-        files.write_image(path, image)
 
-    if not quiet:
-        console.note(
-            f"{console.shown(source)}  {console.spaced(len(data))} bytes"
-            f" -> {console.shown(path)} {image.width}x{image.height}"
-            f"  {console.speed(image.width, image.height, seconds)}"
-        )
+def is_output(path: str) -> bool:
+    """Tell by its name whether a file is none of ours."""
+    return path == console.STDIO or not files.is_coded(path)
+
+
+def decode_file(wanted: dict[str, Any], job: batch.Job) -> batch.Done:
+    """Decode one file.
+
+    Args:
+        wanted: the keyword arguments of `api.decode_parts`.
+        job: what to read and write.
+    """
+    from ..codec import api
+
+    source = files.seekable(job.source)  # a region reads only what it needs
+    start = time.perf_counter()
+    decoded = api.decode_parts(source, **wanted)
+    seconds = time.perf_counter() - start
+    with console.blame(job.target):
+        images.write_image(job.target, decoded)
+    file_bytes = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+    height, width = decoded.pixels.shape[:2]
+    return batch.Done(
+        f"{console.shown(job.source)}  {console.spaced(file_bytes)} bytes"
+        f" -> {console.shown(job.target)} {width}x{height}"
+        f"  {console.speed(width, height, seconds)}",
+        {
+            "input": job.source,
+            "output": job.target,
+            "width": width,
+            "height": height,
+            "file_bytes": file_bytes,
+            "lost_tiles": decoded.lost_tiles,
+            "whole_levels": decoded.whole_levels,
+            "decode_s": seconds,
+        },
+        _flaw(source, decoded.lost_tiles) if wanted["keep_going"] else None,
+    )
+
+
+def _flaw(source: str | bytes, lost: tuple[int, ...]) -> str | None:
+    """Say what a file lacks that was decoded all the same."""
+    from ..bitstream import BitstreamError
+    from ..codec import api
+
+    noun = "tile" if len(lost) == 1 else "tiles"
+    found = [f"{noun} {', '.join(map(str, lost))} damaged or missing"] if lost else []
+    try:
+        info = api.inspect(source)
+    except BitstreamError as error:  # behind the tiles, or the picture would not be there
+        found.append(str(error))
+    else:
+        if info.file_bytes < info.whole_bytes:
+            there, whole = console.spaced(info.file_bytes), console.spaced(info.whole_bytes)
+            found.append(f"cut, {there} of {whole} bytes are there")
+    return "; ".join(found) or None

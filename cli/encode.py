@@ -1,70 +1,113 @@
-"""`hvae-codec encode`: an image becomes a file."""
+"""`hvae-codec encode`: images become files."""
 
 import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import click
 
-from . import console, files, options
+from . import batch, console, files, images, options
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the files should be like: one of the four, or the default quality."""
+
+    quality: int | None
+    bpp: float | None
+    max_bytes: int | None
+    psnr_db: float | None
+    verify: bool
+    strip: bool
+
+    def __post_init__(self) -> None:
+        given = (self.quality, self.bpp, self.max_bytes, self.psnr_db)
+        if sum(value is not None for value in given) > 1:
+            raise click.UsageError("-q, --bpp, --size and --psnr exclude each other")
+
+    @property
+    def is_target(self) -> bool:
+        """Whether the quality is to be found, not given."""
+        return any(value is not None for value in (self.bpp, self.max_bytes, self.psnr_db))
 
 
 @click.command()
-@click.argument("source", metavar="INPUT")
-@options.output_argument
-@options.output_option
+@click.argument("sources", metavar="IMAGE...", nargs=-1, required=True)
 @click.option(
     "-q",
     "--quality",
     type=click.IntRange(0, 100),
-    default=60,
-    show_default=True,
-    help="The larger, the better the image and the larger the file.",
+    help="The larger, the better the image and the larger the file (default: 60).",
 )
+@click.option("--bpp", type=options.PositiveNumber(), help="At most so many bits a pixel.")
+@click.option(
+    "--size", "max_bytes", type=options.ByteCount(), help="At most so many bytes; 30k, 1.5M."
+)
+@click.option(
+    "--psnr", "psnr_db", type=options.PositiveNumber(), help="At least so many dB in RGB."
+)
+@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
 @click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
-@options.overwrite_option
-@options.quiet_option
-@options.json_option
+@options.batch_options
 def encode(
-    source: str,
-    output: str | None,
-    output_option: str | None,
-    quality: int,
+    sources: tuple[str, ...],
+    quality: int | None,
+    bpp: float | None,
+    max_bytes: int | None,
+    psnr_db: float | None,
+    strip: bool,
     verify: bool,
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
+    **shared: Any,  # noqa: ANN401
 ) -> None:
-    """Encode an image; '-' reads stdin. The output is INPUT with the suffix .hvae."""
-    with console.blame(source):
-        path = files.target(source, output, output_option, ".hvae")
-        if as_json and path == console.STDIO:
-            raise click.UsageError("--json and the file itself cannot both go to stdout")
-        files.check_target(path, overwrite)
-        image = files.read_image(source)
+    """Encode images; '-' is stdin. IMAGE.png becomes IMAGE.hvae.
 
-        from ..codec import api
+    Of two arguments the second is the output if it ends in .hvae or .bin, or is '-'; then it
+    must not exist. All other arguments are images.
+    """
+    settings = batch.Settings(**shared)
+    aim = Aim(quality, bpp, max_bytes, psnr_db, verify, strip)
+    jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
+    batch.run(jobs, partial(encode_file, aim), settings)
 
+
+def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
+    """Encode one image."""
+    from ..codec import api
+
+    with images.open_image(job.source) as image:
         start = time.perf_counter()
-        data = api.encode(image, quality, verify=verify)
+        data = _encoded(image, aim)
         seconds = time.perf_counter() - start
-        files.write_bytes(path, data)
-        info = api.inspect(data)
+    files.write_bytes(job.target, data)
+    info = api.inspect(data)
+    chosen = f"  quality {info.quality}" if aim.is_target else ""
+    return batch.Done(
+        f"{console.shown(job.source)} {info.width}x{info.height} -> {console.shown(job.target)}"
+        f"  {console.spaced(info.file_bytes)} bytes  {info.bpp:.3f} bpp{chosen}"
+        f"  {console.speed(info.width, info.height, seconds)}",
+        {
+            "input": job.source,
+            "output": job.target,
+            "width": info.width,
+            "height": info.height,
+            "quality": info.quality,
+            "file_bytes": info.file_bytes,
+            "bpp": info.bpp,
+            "encode_s": seconds,
+        },
+    )
 
-    if not quiet:
-        console.note(
-            f"{console.shown(source)} {info.width}x{info.height} -> {console.shown(path)}"
-            f"  {console.spaced(info.file_bytes)} bytes  {info.bpp:.3f} bpp"
-            f"  {console.speed(info.width, info.height, seconds)}"
-        )
-    if as_json:
-        console.result_json(
-            {
-                "input": source,
-                "output": path,
-                "width": info.width,
-                "height": info.height,
-                "quality": info.quality,
-                "file_bytes": info.file_bytes,
-                "bpp": info.bpp,
-                "encode_s": seconds,
-            }
-        )
+
+def _encoded(image: Any, aim: Aim) -> bytes:  # noqa: ANN401
+    from ..codec import api, rate
+
+    shared = {"verify": aim.verify, "strip": aim.strip}
+    if aim.max_bytes is not None:
+        return rate.encode_to_size(image, aim.max_bytes, **shared)
+    if aim.bpp is not None:
+        return rate.encode_to_bpp(image, aim.bpp, **shared)
+    if aim.psnr_db is not None:
+        return rate.encode_to_psnr(image, aim.psnr_db, **shared)
+    quality = api.DEFAULT_QUALITY if aim.quality is None else aim.quality
+    return api.encode(image, quality, **shared)

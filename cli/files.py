@@ -5,60 +5,49 @@ import os
 import secrets
 import shutil
 import sys
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 import click
 
 from .console import STDIO
 
-if TYPE_CHECKING:
-    from PIL import Image
+CODED_SUFFIXES = {".hvae", ".bin"}
 
-_METADATA = ("icc_profile", "exif", "xmp")
+_parts: set[Path] = set()
+"""Temporary files that exist now."""
 
 
-def target(source: str, positional: str | None, option: str | None, suffix: str) -> str:
-    """Choose where the output goes: the argument, the option, or beside the input.
-
-    Args:
-        source: the input's path.
-        positional: OUTPUT as an argument.
-        option: OUTPUT as `-o`.
-        suffix: what replaces the input's suffix when neither is given.
+def check(source: str, target: str, replaces: bool) -> None:
+    """Refuse, before the work begins, an input that is not there or an output that cannot be.
 
     Raises:
-        click.UsageError: both are given, or neither and the input is a pipe, or the output is
-            the input.
-        IsADirectoryError: the input is a folder.
+        OSError: one of them; the error names it.
+        click.ClickException: the output is stdout, and a terminal.
     """
-    if positional and option:
-        raise click.UsageError("the output is given twice, as an argument and as -o")
     if source != STDIO and Path(source).is_dir():
         raise IsADirectoryError(None, "is a folder", source)
-    chosen = positional or option
-    if chosen is None:
-        if source == STDIO:
-            raise click.UsageError("an input from a pipe needs -o")
-        chosen = str(Path(source).with_suffix(suffix))
-    if STDIO not in (source, chosen) and _is_same_file(source, chosen):
-        raise click.UsageError(f"{click.format_filename(chosen)} is the input itself")
-    return chosen
-
-
-def check_target(path: str, overwrite: bool) -> None:
-    """Refuse, before the work begins, a target that could not be written after it."""
-    if path == STDIO:
+    if source != STDIO:
+        os.stat(source)
+    if target == STDIO:
         if sys.stdout.isatty():
             raise click.ClickException("refusing to write binary data to a terminal")
         return
-    if Path(path).is_dir():
-        raise IsADirectoryError(None, "is a folder", path)
-    if not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(None, "its folder does not exist", path)
-    if not overwrite and Path(path).exists():
-        raise FileExistsError(None, "exists already", path)
+    path = Path(target)
+    if path.is_dir():
+        raise IsADirectoryError(None, "is a folder", target)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(None, "its folder does not exist", target)
+    # a device is written to, not replaced
+    if not replaces and path.exists() and path.resolve().is_file():
+        raise FileExistsError(None, "exists already; --overwrite replaces it", target)
+
+
+def is_coded(path: str) -> bool:
+    """Tell by its name whether a file is one of ours, or stdout."""
+    return path == STDIO or Path(path).suffix.lower() in CODED_SUFFIXES
 
 
 def read_bytes(path: str) -> bytes:
@@ -66,93 +55,79 @@ def read_bytes(path: str) -> bytes:
     return sys.stdin.buffer.read() if path == STDIO else Path(path).read_bytes()
 
 
+def seekable(path: str) -> str | bytes:
+    """Return the path of a file, of which a decoder reads what it needs, or all that a pipe has."""
+    return path if path != STDIO and not _is_stream(Path(path)) else read_bytes(path)
+
+
 def write_bytes(path: str, data: bytes) -> None:
-    """Write a file, or stdout, whole: a reader sees the old file or the new, never a part."""
-    if path == STDIO:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
+    """Write a file, or stdout, whole."""
+    with writing(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def writing(path: str) -> Iterator[BinaryIO]:
+    """Open what takes the place of a file once it is whole: a reader sees the old or the new.
+
+    Raises:
+        OSError: it cannot be written; the old file is then as it was.
+    """
     final = Path(path).resolve()  # a link stays a link
-    if final.exists() and not final.is_file():
-        final.write_bytes(data)  # a device or a pipe must not be replaced by a file
-        return
+    if path == STDIO:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif _is_stream(final):
+        with final.open("wb") as stream:  # a device or a pipe must not be replaced by a file
+            yield stream
+    else:
+        with _naming(path):
+            yield from _writing_beside(final)
+
+
+def _writing_beside(final: Path) -> Iterator[BinaryIO]:
     part = final.with_name(f".{secrets.token_hex(8)}.part")
+    _parts.add(part)
     try:
-        with part.open("xb") as stream:
-            stream.write(data)
+        with io.FileIO(part, "x") as file:
+            stream = _Buffered(file)
+            yield stream
+            stream.flush()
+            os.fsync(file.fileno())  # some file systems find out only now that the disk is full
         if final.exists():
             shutil.copymode(final, part)
         os.replace(part, final)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
     finally:
+        part.unlink(missing_ok=True)
+        _parts.discard(part)
+
+
+def discard_parts() -> None:
+    """Delete the temporary files, for a process that ends without unwinding."""
+    for part in _parts:
         part.unlink(missing_ok=True)
 
 
-def read_image(path: str) -> "Image.Image":
-    """Read and decode an image in any format that Pillow knows.
+class _Buffered(io.BufferedWriter):
+    """A file without a number: to a number, Pillow's C code writes, and never asks how much went.
 
-    Raises:
-        OSError: the file is absent, no image, damaged, or larger than Pillow's limit.
+    So a disk that is full within the last buffer would leave a cut file and no error.
     """
-    from PIL import Image, UnidentifiedImageError
 
-    from ..codec.errors import ImageError
-    from ..codec.image import refuse_deep
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
 
-    data = read_bytes(path)
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let errors of the system name the file that the user knows, not the temporary one."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from half of its limit on; the limit itself is enough.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            refuse_deep(image)
-            image.load()
-    except UnidentifiedImageError:
-        raise OSError("not an image in a format that Pillow knows") from None
-    except (MemoryError, ImageError):
-        raise
-    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
-        raise OSError(f"cannot be read as an image ({error})") from error
-    return image
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from error
 
 
-def image_format(path: str) -> str:
-    """Name Pillow's format for a file that is to be written; PNG for stdout.
-
-    Raises:
-        click.UsageError: Pillow writes no format with this suffix.
-    """
-    from PIL import Image
-
-    if path == STDIO:
-        return "PNG"
-    suffix = Path(path).suffix.lower()
-    name = Image.registered_extensions().get(suffix)
-    if name is None or name.upper() not in Image.SAVE:
-        raise click.UsageError(
-            f"{click.format_filename(path)}: no image format is known for '{suffix}'"
-        )
-    return name
-
-
-def write_image(path: str, image: "Image.Image") -> None:
-    """Write an image in the format that the path's suffix names.
-
-    Raises:
-        OSError: the format cannot hold the image, or the file cannot be written.
-    """
-    buffer = io.BytesIO()
-    name = image_format(path)
-    kept = {key: image.info[key] for key in _METADATA if image.info.get(key)}
-    try:
-        image.save(buffer, name, **kept)
-    except MemoryError:
-        raise
-    except Exception as error:  # as many kinds as there are formats
-        raise OSError(f"cannot be written as {name} ({error})") from error
-    write_bytes(path, buffer.getvalue())
-
-
-def _is_same_file(first: str, second: str) -> bool:
-    return os.path.exists(first) and os.path.exists(second) and os.path.samefile(first, second)
+def _is_stream(path: Path) -> bool:
+    return path.exists() and not path.is_file()

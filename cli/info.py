@@ -21,11 +21,9 @@ def info(sources: tuple[str, ...], as_json: bool) -> None:
     """
 
     def show(source: str) -> bool:
-        data = files.read_bytes(source)
-
         from ..codec import api
 
-        found = api.inspect(data)
+        found = api.inspect(files.seekable(source))
         if as_json:
             console.result_json({"file": source, **asdict(found)})
         else:
@@ -37,15 +35,19 @@ def info(sources: tuple[str, ...], as_json: bool) -> None:
 
 def _describe(source: str, info: "FileInfo") -> str:
     known = "known" if info.weights_known else "not installed"
+    cut = f", cut from {console.spaced(info.whole_bytes)}"
     lines = [
         f"{console.shown(source)}  {info.width}x{info.height} {info.color} {info.bit_depth} bit"
         f"  quality {info.quality} (λ {info.lmbda:.5f})",
-        f"  {'file':<12}{console.spaced(info.file_bytes):>12} bytes  {info.bpp:.3f} bpp",
+        f"  {'file':<12}{console.spaced(info.file_bytes):>12} bytes  {info.bpp:.3f} bpp"
+        f"{cut if info.file_bytes < info.whole_bytes else ''}",
         f"  {'header':<12}{console.spaced(info.header_bytes):>12} bytes",
         f"  {'metadata':<12}{console.spaced(info.metadata_bytes):>12} bytes",
     ]
+    if info.alpha_bytes:
+        lines.append(f"  {'alpha':<12}{console.spaced(info.alpha_bytes):>12} bytes")
     for level in info.levels:
-        share = level.bytes / info.file_bytes
+        share = level.bytes / info.whole_bytes
         lines.append(f"  {level.name:<12}{console.spaced(level.bytes):>12} bytes {share:6.1%}")
     lines += [
         f"  {'tiles':<12}{info.tiles:>12} of {info.tile_px} px",

@@ -3,6 +3,7 @@
 import click
 
 from .benchmark import benchmark
+from .dataset import dataset
 from .decode import decode
 from .encode import encode
 from .info import info
@@ -16,5 +17,5 @@ def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
 
 
-for command in (encode, decode, info, verify, benchmark, train, export):
+for command in (encode, decode, info, verify, benchmark, dataset, train, export):
     main.add_command(command)

@@ -1,13 +1,96 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the kinds of values that click does not know."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 import click
 
-output_argument = click.argument("output", required=False, metavar="[OUTPUT]")
-output_option = click.option(
-    "-o", "--output", "output_option", metavar="OUTPUT", help="Where to write; '-' is stdout."
-)
-overwrite_option = click.option(
-    "--overwrite/--no-overwrite", default=True, help="Replace an output that exists (default)."
-)
-quiet_option = click.option("--quiet", is_flag=True, help="Do not print the closing line.")
+Function = TypeVar("Function", bound=Callable[..., object])
+
+_UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
+
+
+class ByteCount(click.ParamType):
+    """A number of bytes like 30000, 30k or 1.5M; k is 1 000 and M is 1 000 000."""
+
+    name = "bytes"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        """Return the number, rounded down."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)([kM]?)", value)
+        count = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+        if count < 1:
+            self.fail(f"'{value}' is not a number of bytes like 30000, 30k or 1.5M", param, context)
+        return count
+
+
+class PositiveNumber(click.ParamType):
+    """A finite number above zero."""
+
+    name = "number"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Return the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"'{value}' is not a number above 0", param, context)
+        return number
+
+
+class Region(click.ParamType):
+    """A rectangle of pixels, X,Y,WIDTH,HEIGHT."""
+
+    name = "x,y,w,h"
+
+    def convert(
+        self, value: str | tuple, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, int, int, int]:
+        """Return the four numbers; whether they lie within the image, only the image tells."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", value)
+        x, y, width, height = (int(number) for number in match.groups()) if match else (0,) * 4
+        if width < 1 or height < 1:
+            self.fail(f"'{value}' is not a region like 0,0,640,480 (X,Y,W,H)", param, context)
+        return x, y, width, height
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+_BATCH_OPTIONS = (
+    click.option("-o", "--output", metavar="OUTPUT", help="Where to write one; '-' is stdout."),
+    click.option(
+        "--out-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder to write to, made if absent (default: beside each input).",
+    ),
+    click.option(
+        "-j", "--jobs", type=click.IntRange(1), default=1, help="Files at a time, a process each."
+    ),
+    click.option(
+        "--overwrite/--no-overwrite",
+        default=None,
+        help="Replace outputs that exist (default: only where -o or --out-dir names them).",
+    ),
+    click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+    click.option("--json", "as_json", is_flag=True, help="Print a line of JSON a file on stdout."),
+)
+
+
+def batch_options(command: Function) -> Function:
+    """Add the options that `batch.Settings` holds."""
+    for option in reversed(_BATCH_OPTIONS):
+        command = option(command)
+    return command

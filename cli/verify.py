@@ -14,11 +14,9 @@ def verify(sources: tuple[str, ...]) -> None:
     """
 
     def show(source: str) -> bool:
-        data = files.read_bytes(source)
-
         from ..codec import api
 
-        report = api.verify(data)
+        report = api.verify(files.seekable(source))
         differing = console.spaced(report.differing)
         verdict = f"{differing} differ"
         if not report.differing:

@@ -2,4 +2,5 @@
 
 from .cli import main
 
-main(prog_name="hvae-codec")
+if __name__ == "__main__":  # not again in the processes of `encode -j`
+    main(prog_name="hvae-codec")

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hvae_codec.bitstream import BitstreamError
+from hvae_codec.bitstream import BitstreamError, MetadataKind
 from hvae_codec.cli import main
+from hvae_codec.codec.errors import TargetError
+from hvae_codec.codec.image import to_pixels
 
 MAGIC = b"stand-in"
+DAMAGE = b"damage"
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class Info:
     height: int
     quality: int
     file_bytes: int
+    whole_bytes: int
     bpp: float
     color: str = "RGB"
     bit_depth: int = 8
     lmbda: float = 0.01
     header_bytes: int = 12
     metadata_bytes: int = 0
+    alpha_bytes: int = 0
     tiles: int = 1
     tile_px: int = 256
     levels: tuple[Level, ...] = (Level("context", 40), Level("level 1", 60))
@@ -51,33 +57,98 @@ class Report:
     max_pixel_difference: int = 1
 
 
-def encode(image: Image.Image, quality: int = 60, *, verify: bool = False) -> bytes:
+@dataclass(frozen=True)
+class Decoded:
+    image: Image.Image
+    lost_tiles: tuple[int, ...]
+    whole_levels: int = 1
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return np.atleast_3d(np.asarray(self.image))
+
+    @property
+    def metadata(self) -> dict[str, bytes]:
+        return {key: self.image.info[key] for key in ("exif",) if key in self.image.info}
+
+
+def encode(
+    image: Image.Image, quality: int = 60, *, verify: bool = False, strip: bool = False
+) -> bytes:
+    pixels = to_pixels(image, strip=strip)  # refuses what the codec refuses
+    exif = dict(pixels.metadata).get(MetadataKind.EXIF)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", exif=exif)
     return MAGIC + bytes([quality]) + buffer.getvalue()
 
 
-def decode(data: bytes) -> Image.Image:
+def encode_to_size(image: Image.Image, max_bytes: int, **options: bool) -> bytes:
+    smallest = encode(image, 0, **options)
+    if len(smallest) > max_bytes:
+        raise TargetError(f"quality 0 takes {len(smallest)} bytes")
+    return smallest
+
+
+def encode_to_bpp(image: Image.Image, bpp: float, **options: bool) -> bytes:
+    return encode(image, 20, **options)
+
+
+def encode_to_psnr(image: Image.Image, psnr_db: float, **options: bool) -> bytes:
+    return encode(image, 80, **options)
+
+
+def content(source: bytes | str) -> bytes:
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
     if not data.startswith(MAGIC):
         raise BitstreamError("not a file of this codec")
-    return Image.open(io.BytesIO(data[len(MAGIC) + 1 :])).convert("RGB")
+    return data
 
 
-def inspect(data: bytes) -> Info:
-    width, height = decode(data).size
-    return Info(width, height, data[len(MAGIC)], len(data), 8 * len(data) / (width * height))
+def decode(source: bytes | str) -> Image.Image:
+    return Image.open(io.BytesIO(content(source)[len(MAGIC) + 1 :])).convert("RGB")
 
 
-def verify(data: bytes) -> Report:
-    decode(data)
+def decode_parts(
+    source: bytes | str,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
+    levels: int | None = None,
+    keep_going: bool = False,
+) -> Decoded:
+    """Of a file that ends in DAMAGE, tiles 3 and 7 are lost, and 100 bytes are missing."""
+    image = decode(source)
+    damaged = content(source).endswith(DAMAGE)
+    if damaged and not keep_going:
+        raise BitstreamError("tile 3 is damaged")
+    if region:
+        image = image.crop((*region[:2], region[0] + region[2], region[1] + region[3]))
+    reduced = image.reduce(scale)
+    reduced.info = image.info
+    return Decoded(reduced, (3, 7) if damaged else ())
+
+
+def inspect(source: bytes | str) -> Info:
+    data = content(source)
+    width, height = decode(source).size
+    size = len(data)
+    whole = size + 100 * data.endswith(DAMAGE)
+    return Info(width, height, data[len(MAGIC)], size, whole, 8 * size / (width * height))
+
+
+def verify(source: bytes | str) -> Report:
+    decode(source)
     return Report()
 
 
 @pytest.fixture(autouse=True)
 def codec(monkeypatch: pytest.MonkeyPatch) -> None:
     api = importlib.import_module("hvae_codec.codec.api")
-    for function in (encode, decode, inspect, verify):
+    rate = importlib.import_module("hvae_codec.codec.rate")
+    for function in (encode, decode, decode_parts, inspect, verify):
         monkeypatch.setattr(api, function.__name__, function)
+    for function in (encode_to_size, encode_to_bpp, encode_to_psnr):
+        monkeypatch.setattr(rate, function.__name__, function)
 
 
 @pytest.fixture
@@ -104,4 +175,11 @@ def photo(tmp_path: Path) -> Path:
 def coded(tmp_path: Path, photo: Path) -> Path:
     path = tmp_path / "coded.hvae"
     path.write_bytes(encode(Image.open(photo), 40))
+    return path
+
+
+@pytest.fixture
+def damaged(coded: Path) -> Path:
+    path = coded.with_name("damaged.hvae")
+    path.write_bytes(coded.read_bytes() + DAMAGE)
     return path

@@ -1,5 +1,7 @@
+import errno
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,8 +76,19 @@ def test_decode_writes_what_the_suffix_says(hvae: Run, coded: Path, suffix: str)
         ("encode", "-"),
         ("encode", "photo.png", "-o", "-", "--json"),
         ("decode", "coded.hvae", "coded.hvae"),
+        ("encode", "photo.png", "-q", "5", "--bpp", "1"),
+        ("encode", "photo.png", "--size", "30k", "--psnr", "40"),
+        ("encode", "photo.png", "--size", "30x"),
+        ("encode", "photo.png", "--size", "0.1"),
+        ("encode", "photo.png", "--bpp", "nan"),
+        ("encode", "photo.png", "--psnr", "-3"),
+        ("encode", "photo.png", "-j", "0"),
         ("decode", "coded.hvae", "back.xyz"),
         ("decode", "coded.hvae", "back"),
+        ("decode", "coded.hvae", "--region", "1,2,3"),
+        ("decode", "coded.hvae", "--region", "0,0,0,5"),
+        ("decode", "coded.hvae", "--scale", "1/3"),
+        ("decode", "coded.hvae", "--levels", "-1"),
     ],
 )
 def test_misuse_ends_with_2_and_writes_nothing(
@@ -95,13 +108,17 @@ def test_misuse_ends_with_2_and_writes_nothing(
         (("encode", "missing.png"), "missing.png: No such file or directory"),
         (("encode", "."), ".: is a folder"),
         (("encode", "text.png"), "text.png: not an image in a format that Pillow knows"),
-        (("encode", "cut.png"), "cut.png: cannot be read as an image ("),
+        (("encode", "cut.png"), "cut.png: the image cannot be read ("),
+        (("encode", "photo.png", "--size", "20"), "photo.png: quality 0 takes "),
+        (("decode", "damaged.hvae"), "damaged.hvae: tile 3 is damaged"),
         (
             ("encode", "photo.png", "-o", "no/where.hvae"),
             "no/where.hvae: its folder does not exist",
         ),
         (("encode", "photo.png", "-o", "."), ".: is a folder"),
-        (("encode", "photo.png", "coded.hvae", "--no-overwrite"), "coded.hvae: exists already"),
+        (("encode", "photo.png", "-o", "coded.hvae", "--no-overwrite"), "coded.hvae: exists"),
+        (("encode", "photo.png", "coded.hvae"), "coded.hvae: exists already"),
+        (("decode", "coded.hvae", "photo.png"), "photo.png: exists already"),
         (("decode", "missing.hvae"), "missing.hvae: No such file or directory"),
         (("decode", "photo.png", "b.png"), "photo.png: not a file of this codec"),
         (("info", "text.png"), "text.png: not a file of this codec"),
@@ -111,6 +128,7 @@ def test_misuse_ends_with_2_and_writes_nothing(
 def test_failures_end_with_1_and_one_line(
     hvae: Run,
     coded: Path,
+    damaged: Path,
     arguments: tuple[str, ...],
     message: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,15 +174,95 @@ def test_a_bug_keeps_its_traceback(hvae: Run, photo: Path, monkeypatch: pytest.M
         raise IndexError("ours")
 
     monkeypatch.setattr("hvae_codec.codec.api.encode", fail)
-    with pytest.raises(IndexError):
-        hvae("encode", photo)
+    result = hvae("encode", photo)
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "IndexError: ours" in result.stderr
 
 
 def test_a_format_that_cannot_hold_the_image(
     hvae: Run, coded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hvae_codec.codec.api.decode", lambda data: Image.new("RGBA", (4, 4)))
+    monkeypatch.setattr("hvae_codec.cli.images.image_format", lambda path: "GIF87")
     result = hvae("decode", coded, coded.with_suffix(".jpg"))
     assert result.exit_code == 1
-    assert "cannot be written as JPEG" in result.stderr
+    assert "cannot be written as GIF87" in result.stderr
     assert not coded.with_suffix(".jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "quality"),
+    [((), 60), (("-q", 7), 7), (("--size", "0.05M"), 0), (("--bpp", 2), 20), (("--psnr", 40), 80)],
+)
+def test_the_quality_is_given_or_found(
+    hvae: Run, photo: Path, arguments: tuple[object, ...], quality: int
+) -> None:
+    result = hvae("encode", photo, *arguments, "--json")
+    assert json.loads(result.stdout)["quality"] == quality
+    assert (f"  quality {quality}  " in result.stderr) == (quality in (0, 20, 80))
+
+
+def test_strip_leaves_exif_out(hvae: Run, photo: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    Image.open(photo).save(photo, exif=exif)
+    sizes = []
+    for options in ((), ("--strip",)):
+        assert hvae("encode", photo, "-o", "-", *options).exit_code == 0
+        sizes.append(b"where I live" in hvae("encode", photo, "-o", "-", *options).stdout_bytes)
+    assert sizes == [True, False]
+
+
+def test_a_part_of_the_picture(hvae: Run, coded: Path, photo: Path) -> None:
+    back = coded.with_name("part.png")
+    assert hvae("decode", coded, back, "--region", "4,2,16,8", "--scale", "1/2").exit_code == 0
+    expected = Image.open(photo).crop((4, 2, 20, 10)).reduce(2)
+    assert Image.open(back).tobytes() == expected.tobytes()
+
+
+def test_what_is_left_of_a_damaged_file_is_written_and_counts_as_failed(
+    hvae: Run, damaged: Path, photo: Path
+) -> None:
+    back = damaged.with_name("left.png")
+    result = hvae("decode", damaged, back, "--keep-going", "--json")
+    assert result.exit_code == 1
+    there = damaged.stat().st_size
+    assert result.stderr.endswith(
+        f"Error: {damaged}: tiles 3, 7 damaged or missing;"
+        f" cut, {there} of {there + 100} bytes are there\n"
+    )
+    assert json.loads(result.stdout)["lost_tiles"] == [3, 7]
+    assert Image.open(back).tobytes() == Image.open(photo).tobytes()
+
+
+def test_a_name_that_was_not_given_is_not_written_over(hvae: Run, photo: Path) -> None:
+    pixels = Image.open(photo).tobytes()
+    assert hvae("encode", photo).exit_code == 0
+    photo.write_bytes(b"the original")
+    again = hvae("decode", photo.with_suffix(".hvae"))
+    assert again.exit_code == 1
+    assert again.stderr == f"Error: {photo}: exists already; --overwrite replaces it\n"
+    assert photo.read_bytes() == b"the original"
+    assert hvae("decode", photo.with_suffix(".hvae"), "--overwrite").exit_code == 0
+    assert Image.open(photo).tobytes() == pixels
+
+
+def test_a_named_output_is_replaced(hvae: Run, photo: Path, coded: Path) -> None:
+    before = coded.read_bytes()
+    assert hvae("encode", photo, "-q", 9, "-o", coded).exit_code == 0
+    assert coded.read_bytes() != before
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_old_file(
+    hvae: Run, photo: Path, coded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = {path: path.read_bytes() for path in coded.parent.iterdir()}
+    for command, source, target in (("encode", photo, coded), ("decode", coded, photo)):
+        result = hvae(command, source, "-o", target)
+        assert result.exit_code == 1
+        assert result.stderr == f"Error: {target}: No space left on device\n"
+    assert {path: path.read_bytes() for path in coded.parent.iterdir()} == before

@@ -25,6 +25,48 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.hvae", b"old")]
 
 
+FULL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from hvae_codec.cli import console, images
+
+class Decoded:
+    image = Image.effect_noise((300, 200), 90).convert("RGB")
+    pixels = np.asarray(image)
+    metadata = {}
+
+for suffix in sys.argv[1:]:
+    images.write_image("whole" + suffix, Decoded)
+    size = Path("whole" + suffix).stat().st_size
+    for limit in (size, size - 1, size // 2, 1):
+        Path("old" + suffix).write_text("old")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        error = None
+        try:
+            images.write_image("old" + suffix, Decoded)
+        except OSError as caught:
+            error = caught
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        if limit == size:
+            assert Path("old" + suffix).read_bytes() == Path("whole" + suffix).read_bytes()
+        else:
+            assert (error.filename, error.strerror) == ("old" + suffix, "File too large"), error
+            assert Path("old" + suffix).read_text() == "old"
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")
+def test_a_disk_that_fills_anywhere_leaves_the_old_file(tmp_path: Path) -> None:
+    suffixes = [".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *suffixes], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert {path.stem for path in tmp_path.iterdir()} == {"whole", "old"}
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"old")
     (tmp_path / "link").symlink_to("real")

@@ -36,6 +36,12 @@ def test_a_bad_file_does_not_hide_the_good_ones(hvae: Run, coded: Path) -> None:
         assert result.stderr.count("\n") == 1
 
 
+def test_info_says_that_a_file_is_cut(hvae: Run, coded: Path, damaged: Path) -> None:
+    whole = damaged.stat().st_size + 100
+    assert "cut" not in hvae("info", coded).stdout
+    assert f"bpp, cut from {whole}" in hvae("info", damaged).stdout
+
+
 def test_verify_says_identical(hvae: Run, coded: Path) -> None:
     result = hvae("verify", coded)
     assert result.exit_code == 0

@@ -1,0 +1,250 @@
+"""The same work for one file or for many: where each goes, in how many processes, what failed."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from . import console, files
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `options.batch_options` collects, under the same names."""
+
+    output: str | None
+    out_dir: Path | None
+    jobs: int
+    overwrite: bool | None
+    quiet: bool
+    as_json: bool
+
+    @property
+    def replaces(self) -> bool:
+        """Whether outputs that exist are replaced.
+
+        Not by default where the name was only inferred: `decode photo.hvae` would put the coded
+        picture in the place of the original, and `decode *` some other picture in its.
+        """
+        if self.overwrite is None:
+            return self.output is not None or self.out_dir is not None
+        return self.overwrite
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input and where its output goes; '-' stands for stdin and stdout."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What is told of a file that was written.
+
+    Attributes:
+        line: for people.
+        record: for `--json`.
+        flaw: why it counts as failed although it was written.
+    """
+
+    line: str
+    record: dict[str, object]
+    flaw: str | None = None
+
+
+Result = TypeVar("Result")
+Work = Callable[[Job], Done]
+"""Reads and writes one file; picklable, since other processes call it."""
+
+
+def plan(
+    arguments: Sequence[str], settings: Settings, suffix: str, is_output: Callable[[str], bool]
+) -> list[Job]:
+    """Decide where every output goes: -o, the second of two arguments, or a name like the input's.
+
+    Args:
+        arguments: the inputs; or one input and its output.
+        settings: `output`, `out_dir` and `as_json` count.
+        suffix: replaces the input's where no output is named.
+        is_output: tells of the second of two arguments whether it names the output.
+
+    Raises:
+        click.UsageError: two outputs would be one file, an output is an input, or stdin and
+            stdout are asked for what they cannot do.
+    """
+    output, inputs = settings.output, list(arguments)
+    if output and settings.out_dir:
+        raise click.UsageError("-o and --out-dir exclude each other")
+    if len(inputs) == 2 and not output and not settings.out_dir and is_output(inputs[1]):
+        output = inputs.pop()
+    if output and len(inputs) > 1:
+        raise click.UsageError(f"one output for {len(inputs)} inputs; use --out-dir")
+    if console.STDIO in inputs and not output:
+        raise click.UsageError("an input from a pipe needs -o, and no other input beside it")
+    if settings.as_json and output == console.STDIO:
+        raise click.UsageError("--json and the file itself cannot both go to stdout")
+    jobs = [Job(source, output or _target(source, settings.out_dir, suffix)) for source in inputs]
+    _refuse_clashes(jobs)
+    return jobs
+
+
+def _target(source: str, out_dir: Path | None, suffix: str) -> str:
+    path = Path(source)
+    if not path.name:
+        return source  # a folder like '/' or '.': refused as one before work begins
+    beside = path.with_suffix(suffix)
+    return str(out_dir / beside.name if out_dir else beside)
+
+
+def _refuse_clashes(jobs: list[Job]) -> None:
+    sources = {_identity(job.source) for job in jobs}
+    targets: dict[object, Job] = {}
+    for job in jobs:
+        if job.target == console.STDIO:
+            continue
+        name, identity = click.format_filename(job.target), _identity(job.target)
+        if identity in sources and not Path(job.target).is_dir():
+            raise click.UsageError(f"{name} is an input itself")
+        other = targets.setdefault(identity, job)
+        if other is not job and not Path(job.target).is_dir():
+            pair = f"{click.format_filename(other.source)} and {click.format_filename(job.source)}"
+            raise click.UsageError(f"{name} would be the output of both {pair}")
+
+
+def _identity(path: str) -> object:
+    """Tell whether two names are one file, by number where it exists (links, upper case)."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
+def run(jobs: list[Job], work: Work, settings: Settings) -> None:
+    """Do the work; one file that fails does not keep the others from their turn.
+
+    Raises:
+        click.exceptions.Exit: with 1, where any failed.
+    """
+    from tqdm import tqdm
+
+    _let_signals_interrupt()
+    if settings.out_dir:
+        with console.blame(str(settings.out_dir)):
+            settings.out_dir.mkdir(parents=True, exist_ok=True)
+    ready = _ready(jobs, settings)
+    failures: list[str] = []
+    hidden = settings.quiet or len(jobs) == 1 or None  # None: unless stderr is a terminal
+    with (
+        closing(_outcomes(work, ready, settings.jobs)) as outcomes,
+        tqdm(total=len(ready), unit="file", disable=hidden, leave=False) as bar,
+    ):
+        for job, outcome in zip(ready, outcomes, strict=True):
+            with bar.external_write_mode(sys.stderr):
+                failures += _tell(job, outcome, settings)
+            bar.update()
+    for failure in failures:
+        console.error(failure)
+    failed = len(jobs) - len(ready) + len(failures)
+    if failed and len(jobs) > 1:
+        console.error(f"{failed} of {len(jobs)} files failed")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _ready(jobs: list[Job], settings: Settings) -> list[Job]:
+    """Return the files that can be begun; what is wrong with the others is told at once."""
+    ready = []
+    for job in jobs:
+        error = _attempt(lambda job: files.check(job.source, job.target, settings.replaces), job)
+        if isinstance(error, str):
+            console.error(error)
+        else:
+            ready.append(job)
+    return ready
+
+
+def _tell(job: Job, outcome: Done | str, settings: Settings) -> list[str]:
+    """Print what was done, and return what failed."""
+    if isinstance(outcome, str):
+        return [outcome]
+    if not settings.quiet:
+        console.note(outcome.line)
+    if settings.as_json:
+        console.result_json(outcome.record)
+    return [f"{click.format_filename(job.source)}: {outcome.flaw}"] if outcome.flaw else []
+
+
+def _attempt(work: Callable[[Job], Result], job: Job) -> Result | str:
+    """Do the work for one file, or say what failed: a line, or the traceback of a fault of ours."""
+    try:
+        with console.blame(job.source):
+            return work(job)
+    except click.ClickException as error:
+        return error.format_message()
+    except OSError:
+        raise  # a reader that closed its pipe: click ends quietly
+    except Exception:
+        return f"{click.format_filename(job.source)}: {traceback.format_exc()}"
+
+
+def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str, None, None]:
+    """Yield what became of every file, in their order.
+
+    Processes, not threads: the entropy coder holds Python's lock, and `--verify` sets what torch
+    has once for all threads.
+    """
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        yield from (_attempt(work, job) for job in jobs)
+        return
+    spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
+    pool = ProcessPoolExecutor(workers, spawn, _begin_process, (workers,))
+    try:
+        futures = [pool.submit(_attempt, work, job) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                name = click.format_filename(job.source)
+                yield f"{name}: not done, a process was killed (too little memory for {workers}?)"
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_process(workers: int) -> None:
+    """Share the cores with the other processes, and end at once when asked to."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end_process)
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+
+
+def _end_process(number: int, frame: object) -> None:
+    files.discard_parts()
+    os._exit(1)  # an exception would only end this file, and the next one begin
+
+
+def _let_signals_interrupt() -> None:
+    """Let a polite request to end do what Ctrl-C does, so that nothing half written stays."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)

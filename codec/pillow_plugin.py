@@ -1,0 +1,111 @@
+"""Pillow's reader and writer of our files: `Image.open("x.hvae")` and `image.save("x.hvae")`.
+
+Registering is cheap: the networks are loaded with the first pixels that are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import IO
+
+from PIL import Image, ImageFile
+
+from ..bitstream import MAGIC, BitstreamError, Color, read_index
+from .image import info_of
+
+FORMAT = "HVAE"
+DRAFT_SCALES = (32, 16, 8, 4, 2, 1)
+"""By how much a draft is smaller; from 8 on the context alone is read and decoded."""
+
+_MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
+_METADATA = ("icc_profile", "exif", "xmp")
+
+
+def register() -> None:
+    """Teach Pillow to open and to save our files; more than once does no harm."""
+    Image.register_open(FORMAT, HvaeImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, ".hvae")
+    Image.register_mime(FORMAT, "image/x-hvae")
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+class HvaeImageFile(ImageFile.ImageFile):
+    """An open file: size, mode and metadata at once, pixels when they are asked for.
+
+    Colour of 16 bits a channel, for which Pillow has no mode, comes as 8 bits; grey as I;16.
+    With `ImageFile.LOAD_TRUNCATED_IMAGES` a damaged file gives what is left of it.
+    """
+
+    format = FORMAT
+    format_description = "hvae-codec, a learned image codec"
+
+    def _open(self) -> None:
+        try:
+            index = read_index(self.fp)  # type: ignore[arg-type]
+        except BitstreamError as error:
+            raise OSError(str(error)) from error
+        header = index.header
+        deep_grey = header.color == Color.GREY and header.bit_depth == 16
+        self._mode = "I;16" if deep_grey else _MODES[header.color]
+        self._size = header.width, header.height
+        self.info.update(info_of(index.metadata))
+        self._scale = 1
+        # Pillow's sign that the pixels are still to come; none of its decoders is called.
+        self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self.size), 0, ())]
+
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Be decoded smaller, but no smaller than `size`; `Image.thumbnail` asks for it."""
+        if not self.tile or self._scale > 1 or not size:
+            return None
+        width, height = self.size
+        fits = min(width // max(1, size[0]), height // max(1, size[1]))
+        self._scale = scale = next((s for s in DRAFT_SCALES if s <= fits), 1)
+        self._size = -(-width // scale), -(-height // scale)
+        return self.mode, (0, 0, width / scale, height / scale)
+
+    def load(self) -> Image.core.PixelAccess | None:
+        """Decode the pixels.
+
+        Raises:
+            OSError: the file is damaged, or of other weights.
+        """
+        if self.tile and self.fp:
+            from . import api
+
+            try:
+                decoded = api.decode(
+                    self.fp,  # type: ignore[arg-type]
+                    scale=self._scale,
+                    keep_going=ImageFile.LOAD_TRUNCATED_IMAGES,
+                )
+            except BitstreamError as error:
+                raise OSError(str(error)) from error
+            self.im, self.readonly = decoded.im, decoded.readonly
+            self.tile = []
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = None
+        return super().load()
+
+
+def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """Encode an image; called by `Image.save`.
+
+    Its options: `quality` (0...100), `verify`, and `icc_profile`, `exif`, `xmp`, which otherwise
+    are the image's own, and with None are left out.
+    """
+    from . import api
+
+    options = image.encoderinfo
+    given = {key: options[key] for key in _METADATA if key in options}
+    if given or getattr(image, "n_frames", 1) > 1:  # of an animation, the frame at hand
+        image = image.copy()
+        exif = given.get("exif")
+        image.info |= given | ({"exif": exif.tobytes()} if isinstance(exif, Image.Exif) else {})
+    quality = options.get("quality", api.DEFAULT_QUALITY)
+    fp.write(api.encode(image, quality, verify=options.get("verify", False)))

@@ -1,0 +1,217 @@
+"""Many files at once: what goes where, what is refused before the work, and what an end leaves."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from PIL import Image
+
+from hvae_codec.bitstream import MAGIC
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def photos(photo: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Three photographs in the current folder, the second of which is damaged."""
+    monkeypatch.chdir(photo.parent)
+    names = ["a.png", "b.png", "c.jpg"]
+    for name in names:
+        Image.open(photo).save(name)
+    photo.unlink()
+    Path("b.png").write_bytes(b"no picture")
+    return names
+
+
+def contents() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def test_a_failure_does_not_stop_the_others_and_is_told_at_the_end(
+    hvae: Run, photos: list[str]
+) -> None:
+    result = hvae("encode", *photos)
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert [line.split()[0] for line in lines] == ["a.png", "c.jpg", "Error:", "Error:"]
+    assert lines[2:] == [
+        "Error: b.png: not an image in a format that Pillow knows",
+        "Error: 1 of 3 files failed",
+    ]
+    assert sorted(contents()) == ["a.hvae", "a.png", "b.png", "c.hvae", "c.jpg"]
+
+
+def test_a_folder_to_write_to_is_made(hvae: Run, photos: list[str]) -> None:
+    photos.remove("b.png")
+    assert hvae("encode", *photos, "--out-dir", "new/folder", "--quiet").output == ""
+    coded = ["new/folder/a.hvae", "new/folder/c.hvae"]
+    assert sorted(contents()) == ["a.png", "b.png", "c.jpg", *coded]
+    assert hvae("decode", *coded, "--out-dir", "back").exit_code == 0
+    assert Image.open("back/c.png").size == Image.open("c.jpg").size
+
+
+def test_json_is_a_line_for_every_file_in_order(hvae: Run, photos: list[str]) -> None:
+    result = hvae("encode", "c.jpg", "a.png", "--json", "--quiet", "--out-dir", "o")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["input"] for record in records] == ["c.jpg", "a.png"]
+    assert [record["output"] for record in records] == ["o/c.hvae", "o/a.hvae"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("encode", "a.png", "b.png", "-o", "x.hvae"), "one output for 2 inputs; use --out-dir"),
+        (("encode", "a.png", "-o", "x.hvae", "--out-dir", "o"), "exclude each other"),
+        (("encode", "a.png", "a.jpg"), "a.hvae would be the output of both a.png and a.jpg"),
+        (("encode", "a.png", "a.png"), "a.hvae would be the output of both a.png and a.png"),
+        (("encode", "a.png", "deep/a.png", "--out-dir", "o"), "o/a.hvae would be the output of"),
+        (("encode", "a.png", "-o", "a.png"), "a.png is an input itself"),
+        (("encode", "a.png", "-o", "link.png"), "link.png is an input itself"),
+        (("decode", "a.hvae", "x.bin", "a.png"), "a.png is an input itself"),
+        (("encode", "a.png", "-"), None),
+        (("encode", "a.png", "b.png", "-"), "an input from a pipe needs -o"),
+        (("encode", "-", "--out-dir", "o"), "an input from a pipe needs -o"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_the_work(
+    hvae: Run, photos: list[str], arguments: tuple[str, ...], message: str | None
+) -> None:
+    os.symlink("a.png", "link.png")
+    before = contents()
+    result = hvae(*arguments)
+    assert result.exit_code == (2 if message else 0)
+    assert (message or "") in result.stderr
+    assert contents() == before
+    assert not Path("o").exists()
+
+
+def test_two_images_are_two_inputs(hvae: Run, photos: list[str]) -> None:
+    assert hvae("encode", "a.png", "c.jpg").exit_code == 0
+    assert {"a.hvae", "c.hvae"} <= set(contents())
+
+
+def test_two_files_of_ours_are_two_inputs(hvae: Run, photos: list[str]) -> None:
+    hvae("encode", "a.png", "c.jpg")
+    shutil.move("a.png", "original")
+    assert hvae("decode", "a.hvae", "c.hvae").exit_code == 0
+    assert {"a.png", "c.png"} <= set(contents())
+
+
+def test_outputs_that_exist_are_told_at_once_and_left(hvae: Run, photos: list[str]) -> None:
+    Path("a.hvae").write_bytes(b"old")
+    for options in ((), ("--out-dir", ".", "--no-overwrite")):
+        result = hvae("encode", "a.png", "c.jpg", *options)
+        assert result.exit_code == 1
+        lines = result.stderr.splitlines()
+        assert lines[0] == "Error: a.hvae: exists already; --overwrite replaces it"
+        assert lines[1].startswith("c.jpg ")
+        assert Path("a.hvae").read_bytes() == b"old"
+        Path("c.hvae").unlink()
+    assert hvae("encode", "a.png", "c.jpg", "--overwrite").exit_code == 0
+
+
+def test_processes_keep_the_order_and_go_on_after_a_failure(
+    photos: list[str], tiny_in_use: Path
+) -> None:
+    """Other processes have the codec itself, not its stand-in."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hvae_codec", "encode", *photos, "-j", "2", "--json", "--quiet"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["input"] for record in records] == ["a.png", "c.jpg"]
+    assert done.stderr == (
+        "Error: b.png: not an image in a format that Pillow knows\nError: 1 of 3 files failed\n"
+    )
+    for name in ("a.hvae", "c.hvae"):
+        assert Path(name).read_bytes().startswith(MAGIC)
+
+
+SLOW = """
+import os, signal, sys, time
+import click
+from hvae_codec.cli import batch, files
+
+def half(job):
+    with files.writing(job.target) as stream:
+        stream.write(bytes(100_000))
+        stream.flush()
+        print("half", flush=True)
+        if job.source == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(600)
+
+@click.command()
+@click.argument("jobs", type=int)
+@click.argument("sources", nargs=-1)
+def main(jobs, sources):
+    settings = batch.Settings("", None, jobs, True, False, False)
+    batch.run([batch.Job(source, source + ".out") for source in sources], half, settings)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.Popen]:
+    """Start writing files that take ten minutes each, and return when so many are half written."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (tmp_path / "slow.py").write_text(SLOW)
+
+    def start(jobs: int, *sources: str, begun: int | None = None) -> subprocess.Popen:
+        for source in sources:
+            Path(source).write_text("input")
+            Path(source + ".out").write_text("old")
+        child = subprocess.Popen(
+            [sys.executable, str(tmp_path / "slow.py"), str(jobs), *sources],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        assert child.stdout
+        for _ in range(jobs if begun is None else begun):
+            assert child.stdout.readline() == "half\n"
+        return child
+
+    return start
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "to_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=["ctrl-c", "term"]
+)
+def test_an_interrupted_batch_leaves_the_old_files_and_no_others(
+    slow: Callable[..., subprocess.Popen], jobs: int, number: signal.Signals, to_group: bool
+) -> None:
+    child = slow(jobs, "a", "b", "c")
+    (os.killpg if to_group else os.kill)(child.pid, number)
+    _, errors = child.communicate(timeout=120)  # a file takes 600 s: nobody waited for it
+    assert child.returncode == 1
+    assert errors.strip() == "Aborted!"
+    assert contents() == {
+        name: content
+        for source in "abc"
+        for name, content in ((source, b"input"), (source + ".out", b"old"))
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_killed_process_is_told_and_leaves_the_old_file(
+    slow: Callable[..., subprocess.Popen],
+) -> None:
+    child = slow(2, "killed", "b", "c", begun=1)
+    _, errors = child.communicate(timeout=120)  # a file takes 600 s
+    assert child.returncode == 1
+    assert "Error: killed: not done, a process was killed" in errors
+    assert "Error: 3 of 3 files failed" in errors
+    assert {Path(source + ".out").read_text() for source in ("killed", "b", "c")} == {"old"}
