@@ -1,24 +1,18 @@
-"""What is measured: bits per pixel, PSNR, and the Bjøntegaard delta rate between two curves."""
+"""What is measured of one decoded image."""
 
 import math
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+MS_SSIM_MIN_PX = 161
+"""Smallest side that MS-SSIM's five scales with an 11-tap window leave anything of."""
 
-@dataclass(frozen=True)
-class Curve:
-    """A rate–distortion curve; the points may stand in any order.
+SSIM_MIN_PX = 11
+"""The window's side."""
 
-    Attributes:
-        bpp: rates, in bits per pixel.
-        psnr_db: qualities, in dB, as many as rates.
-    """
-
-    bpp: tuple[float, ...]
-    psnr_db: tuple[float, ...]
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, full range, as JPEG has it
 
 
 def bits_per_pixel(file_bytes: int, width: int, height: int) -> float:
@@ -39,68 +33,67 @@ def psnr_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
     Raises:
         ValueError: the shapes differ.
     """
-    if original.shape != decoded.shape:
-        raise ValueError(f"shapes differ: {original.shape} and {decoded.shape}")
-    error = original.astype(np.float64) - decoded.astype(np.float64)
+    _check_shapes(original, decoded)
+    return _psnr(original.astype(np.float64) - decoded)
+
+
+def psnr_luma(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+    """Measure the PSNR of luma (BT.601, not rounded), in dB; otherwise as `psnr_rgb`."""
+    _check_shapes(original, decoded)
+    return _psnr((original.astype(np.float64) - decoded) @ _LUMA)
+
+
+def ms_ssim_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+    """Measure MS-SSIM (Wang et al. 2003) of RGB as CompressAI does, by the same library.
+
+    Returns:
+        0...1; NaN where a side is shorter than `MS_SSIM_MIN_PX`.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the library's, about its own source
+        from pytorch_msssim import ms_ssim
+
+    _check_shapes(original, decoded)
+    if min(original.shape[:2]) < MS_SSIM_MIN_PX:
+        return math.nan
+    planes = [
+        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
+        for image in (original, decoded)
+    ]
+    return float(ms_ssim(*planes, data_range=255))
+
+
+def ssim_luma(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+    """Measure SSIM of luma with the settings of Wang et al. 2004.
+
+    Returns:
+        -1...1; NaN where a side is shorter than `SSIM_MIN_PX`.
+    """
+    from skimage.metrics import structural_similarity
+
+    _check_shapes(original, decoded)
+    if min(original.shape[:2]) < SSIM_MIN_PX:
+        return math.nan
+    planes = [(image @ _LUMA).astype(np.float32) for image in (original, decoded)]
+    return float(
+        structural_similarity(  # pyright: ignore
+            *planes, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+        )
+    )
+
+
+def ms_ssim_db(value: float) -> float:
+    """Spread an MS-SSIM near 1 out: -10 log10(1 - value); infinity for 1."""
+    return -10 * math.log10(1 - value) if value < 1 else math.inf if value >= 1 else math.nan
+
+
+def _psnr(error: NDArray[np.float64]) -> float:
     mse = float(np.mean(error**2))
     return 10 * math.log10(255**2 / mse) if mse > 0 else math.inf
 
 
-def overlap_db(
-    anchor: Curve, test: Curve, window_db: tuple[float, float] | None = None
-) -> tuple[float, float] | None:
-    """Find the PSNR range that both curves cover, within a window; None where there is none."""
-    curves = (_clean(anchor), _clean(test))
-    if any(not curve.psnr_db for curve in curves):
-        return None
-    limits = [(curve.psnr_db[0], curve.psnr_db[-1]) for curve in curves]
-    if window_db:
-        limits.append(window_db)
-    low, high = max(limit[0] for limit in limits), min(limit[1] for limit in limits)
-    return (low, high) if low < high else None
-
-
-def bd_rate(anchor: Curve, test: Curve, window_db: tuple[float, float] | None = None) -> float:
-    """Average the rate of one curve against another over the PSNR range that both cover.
-
-    Bjøntegaard 2001 (VCEG-M33), with log rate as a monotone piecewise cubic (PCHIP) of PSNR. The
-    cubics go through all points, also those outside the window, which only limits the average.
-
-    Args:
-        anchor: the curve to compare with.
-        test: the curve to judge.
-        window_db: average over no more than this range of PSNR.
-
-    Returns:
-        Per cent; negative where `test` needs fewer bits. NaN where the curves share no range.
-    """
-    import bjontegaard
-
-    limits = overlap_db(anchor, test, window_db)
-    if limits is None:
-        return math.nan
-    anchor, test = _clean(anchor), _clean(test)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the range is reported beside the result
-        _, anchor_log_rate, test_log_rate = bjontegaard.bd_rate(  # pyright: ignore
-            np.array(anchor.bpp),
-            np.array(anchor.psnr_db),
-            np.array(test.bpp),
-            np.array(test.psnr_db),
-            method="pchip",
-            require_matching_points=False,
-            interpolators=True,
-            min_overlap=0,
-        )
-    area = test_log_rate.integrate(*limits) - anchor_log_rate.integrate(*limits)
-    return 100 * (10 ** (area / (limits[1] - limits[0])) - 1)
-
-
-def _clean(curve: Curve) -> Curve:
-    """Sort by PSNR; of equal PSNRs keep the cheapest; drop lossless points."""
-    best: dict[float, float] = {}
-    for rate, psnr in zip(curve.bpp, curve.psnr_db, strict=True):
-        if math.isfinite(psnr):
-            best[psnr] = min(rate, best.get(psnr, math.inf))
-    psnrs = tuple(sorted(best))
-    return Curve(tuple(best[psnr] for psnr in psnrs), psnrs)
+def _check_shapes(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> None:
+    if original.shape != decoded.shape:
+        raise ValueError(f"shapes differ: {original.shape} and {decoded.shape}")

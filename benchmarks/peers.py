@@ -1,84 +1,153 @@
-"""The codecs to compare with: each is its real encoder, by way of Pillow."""
+"""The codecs to compare with: each is its real encoder, by way of Pillow or of its plugins."""
 
+from __future__ import annotations
+
+import importlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 
+from . import compressai_models
+from .codecs import Absent, Codec
 
-@dataclass(frozen=True)
-class Codec:
-    """An image codec with one setting that trades bits for quality.
-
-    Attributes:
-        name: short, also a folder's name.
-        description: the encoder, its version and its options.
-        suffix: of its files, with the dot.
-        settings: what to measure, from small files to large ones.
-        encode: RGB image and setting -> the bytes of a file.
-        decode: the bytes of a file -> RGB image.
-        feature: what Pillow must have been built with.
-    """
-
-    name: str
-    description: str
-    suffix: str
-    settings: tuple[int, ...]
-    encode: Callable[[Image.Image, int], bytes]
-    decode: Callable[[bytes], Image.Image]
-    feature: str | None = None
+_PILLOW = f"Pillow {pillow_version}"
 
 
-def why_absent(codec: Codec) -> str | None:
-    """Say in a line why a codec cannot run here; None where it can."""
-    if codec.feature is None or features.check(codec.feature):
-        return None
-    return f"{codec.name} is left out: Pillow {pillow_version} was built without it"
+def _encode(format_name: str, options: dict[str, Any], image: Image.Image, quality: int) -> bytes:
+    _register(format_name)
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, quality=quality, **options)
+    return buffer.getvalue()
 
 
-def _encoder(format_name: str, **options: Any) -> Callable[[Image.Image, int], bytes]:  # noqa: ANN401
-    def encode(image: Image.Image, setting: int) -> bytes:
-        buffer = io.BytesIO()
-        image.save(buffer, format_name, quality=setting, **options)
-        return buffer.getvalue()
-
-    return encode
-
-
-def _decode(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+def _encode_jpeg2000(image: Image.Image, tenths_db: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(
+        buffer, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[tenths_db / 10]
+    )
+    return buffer.getvalue()
 
 
-_JPEG = Codec(
-    "jpeg",
-    f"JPEG, Pillow {pillow_version}, 4:2:0, optimised Huffman tables",
-    ".jpg",
-    tuple(range(5, 100, 5)),
-    _encoder("JPEG", optimize=True, subsampling="4:2:0"),
-    _decode,
-)
+def _decode(format_name: str, data: bytes) -> Image.Image:
+    _register(format_name)
+    return Image.open(io.BytesIO(data), formats=[format_name]).convert("RGB")
 
-_WEBP = Codec(
-    "webp",
-    f"WebP, Pillow {pillow_version}, lossy, method 6",
-    ".webp",
-    tuple(range(5, 100, 10)),
-    _encoder("WEBP", method=6),
-    _decode,
-    feature="webp",
-)
 
-_AVIF = Codec(
-    "avif",
-    f"AVIF, Pillow {pillow_version}, 4:4:4, speed 6",
-    ".avif",
-    tuple(range(5, 100, 10)),
-    _encoder("AVIF", subsampling="4:4:4", speed=6),
-    _decode,
-    feature="avif",
-)
+def _register(format_name: str) -> None:
+    """Load the plugin that a format needs; Pillow has no other way to find it."""
+    if format_name == "JXL":
+        importlib.import_module("pillow_jxl")
+    elif format_name == "HEIF":
+        importlib.import_module("pillow_heif").register_heif_opener()
 
-PEERS = {codec.name: codec for codec in (_JPEG, _WEBP, _AVIF)}
+
+def _feature(name: str) -> str:
+    """Return the version of a library that Pillow was built with."""
+    if not features.check(name):
+        raise Absent(f"{_PILLOW} was built without it")
+    return features.version(name) or ""
+
+
+def _plugin(module: str, package: str) -> str:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        raise Absent(f"it needs: python -m pip install {package}") from None
+    return f"{package} {version(package)}"
+
+
+def _jpeg(name: str, subsampling: str) -> Codec:
+    library = "libjpeg-turbo " + (features.version("libjpeg_turbo") or "unknown")
+    options = {"optimize": True, "subsampling": subsampling}
+    return Codec(
+        name,
+        f"JPEG {subsampling}, {_PILLOW}, {library}, optimised Huffman tables",
+        ".jpg",
+        (10, 20, 35, 55, 75, 88, 96),
+        range(1, 101),
+        partial(_encode, "JPEG", options),
+        partial(_decode, "JPEG"),
+    )
+
+
+def _webp() -> Codec:
+    return Codec(
+        "webp",
+        f"WebP, {_PILLOW}, libwebp {_feature('webp')}, method 6",
+        ".webp",
+        (1, 15, 40, 70, 88, 97),
+        range(101),
+        partial(_encode, "WEBP", {"method": 6}),
+        partial(_decode, "WEBP"),
+    )
+
+
+def _jpeg2000() -> Codec:
+    return Codec(
+        "jpeg2000",
+        f"JPEG 2000, {_PILLOW}, OpenJPEG {_feature('jpg_2000')}, 9/7; setting: tenths of dB",
+        ".jp2",
+        (270, 300, 330, 360, 390, 415),
+        range(200, 501, 5),
+        _encode_jpeg2000,
+        partial(_decode, "JPEG2000"),
+    )
+
+
+def _avif() -> Codec:
+    options = {"subsampling": "4:4:4", "speed": 6}
+    return Codec(
+        "avif",
+        f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed 6",
+        ".avif",
+        (10, 25, 40, 55, 70, 84),
+        range(101),
+        partial(_encode, "AVIF", options),
+        partial(_decode, "AVIF"),
+    )
+
+
+def _jpeg_xl() -> Codec:
+    return Codec(
+        "jpegxl",
+        f"JPEG XL, {_plugin('pillow_jxl', 'pillow-jxl-plugin')}, effort 7 (tuned for the eye)",
+        ".jxl",
+        (8, 25, 50, 75, 90, 96),
+        range(1, 100),
+        partial(_encode, "JXL", {"effort": 7}),
+        partial(_decode, "JXL"),
+    )
+
+
+def _heic() -> Codec:
+    package = _plugin("pillow_heif", "pillow-heif")
+    info = importlib.import_module("pillow_heif").libheif_info()
+    if "x265" not in info["encoders"]:
+        raise Absent(f"{package} was built without x265")
+    return Codec(
+        "heic",
+        f"HEIC 4:4:4, {package}, {info['HEIF']}",
+        ".heic",
+        (15, 25, 35, 45, 55, 64),
+        range(101),
+        partial(_encode, "HEIF", {"chroma": 444}),
+        partial(_decode, "HEIF"),
+    )
+
+
+PEERS: dict[str, Callable[[], Codec]] = {
+    "jpeg": partial(_jpeg, "jpeg", "4:2:0"),
+    "jpeg-444": partial(_jpeg, "jpeg-444", "4:4:4"),
+    "webp": _webp,
+    "jpeg2000": _jpeg2000,
+    "avif": _avif,
+    "jpegxl": _jpeg_xl,
+    "heic": _heic,
+    **{name: partial(compressai_models.peer, name) for name in compressai_models.NAMES},
+}
+"""Name -> what makes the codec, or raises `Absent`."""

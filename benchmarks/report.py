@@ -1,155 +1,177 @@
-"""Write what a run showed: a table for the terminal, JSON, CSV and plots."""
+"""Write what a run showed: tables, JSON, CSV, plots, Markdown and a page."""
+
+from __future__ import annotations
 
 import csv
 import json
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from .run import OURS, Record
-from .summary import WINDOW_DB, CodecSummary, Comparison, Summary
+from . import plots
+from .crops import Picture, data_url
+from .run import Record
+from .speed import Speed, Timing
+from .summary import CodecSummary, Summary
+from .tables import Table, all_tables
 
 
-def write(out: Path, records: Sequence[Record], summary: Summary) -> None:
-    """Write a run's results into a folder.
+@dataclass(frozen=True)
+class Report:
+    """All that a report is made of.
+
+    Attributes:
+        machine: title -> text, see `machine.describe`.
+        command: what to type for the same.
+        pictures: crops for the page; they go nowhere else.
+    """
+
+    summary: Summary
+    records: Sequence[Record]
+    speed: Speed
+    machine: Mapping[str, str]
+    command: str
+    pictures: Sequence[Picture]
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables that a person reads."""
+        return all_tables(self.summary)
+
+
+def write(out: Path, report: Report, markdown: Path | None = None) -> None:
+    """Write a report into a folder.
 
     `<codec>.json` in the schema of CompressAI's results, `summary.json`, `images.csv` with a row
-    for every file, `rd.png` and `rd.svg`.
+    for every file, `speed.csv` with a row for every timed call, the plots, `index.html`; Markdown
+    goes where it is asked for.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for codec in summary.codecs:
-        _write_json(out / f"{codec.name}.json", compressai_results(codec))
-    _write_json(out / "summary.json", as_json(summary))
-    write_csv(out / "images.csv", records)
-    plot(summary, [out / "rd.png", out / "rd.svg"])
+    for codec in report.summary.codecs:
+        if codec.points:
+            _write_json(out / f"{codec.name}.json", compressai_results(codec))
+    _write_json(out / "summary.json", as_json(report))
+    _write_csv(out / "images.csv", Record, report.records)
+    _write_csv(out / "speed.csv", Timing, report.speed.timings)
+    plots.draw(report.summary, out)
+    (out / "index.html").write_text(page(report, out), encoding="utf-8")
+    if markdown:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        markdown.write_text(as_markdown(report, out, markdown.parent), encoding="utf-8")
+
+
+def text(report: Report) -> str:
+    """Lay the tables out for a terminal."""
+    return "\n\n".join(table.text() for table in report.tables)
 
 
 def compressai_results(codec: CodecSummary) -> dict[str, object]:
     """Give a codec's means as CompressAI's tools read and write them."""
-    return {
-        "name": codec.name,
-        "description": codec.description,
-        "results": {
-            "bpp": [point.bpp for point in codec.points],
-            "psnr-rgb": [point.psnr_db for point in codec.points],
-            "encoding_time": [point.encode_s for point in codec.points],
-            "decoding_time": [point.decode_s for point in codec.points],
-        },
+    points = codec.points
+    columns = {
+        "bpp": [point.bpp for point in points],
+        "psnr-rgb": [point.psnr_db for point in points],
+        "ms-ssim-rgb": [point.ms_ssim for point in points],
+        "encoding_time": [point.seconds.encode_s for point in points],
+        "decoding_time": [point.seconds.decode_s for point in points],
     }
+    # a column that was not measured is left out: CompressAI's tools know no gaps
+    results = {name: column for name, column in columns.items() if all(map(math.isfinite, column))}
+    return {"name": codec.name, "description": codec.description, "results": results}
 
 
-def as_json(summary: Summary) -> dict[str, object]:
-    """Give a summary as JSON's types; null where a BD-rate does not exist."""
-    return {
-        "images": summary.images,
-        "codecs": [asdict(codec) for codec in summary.codecs],
-        "bd_rate": [
-            {
-                "codec": OURS,
-                "anchor": row.anchor,
-                "published": row.published,
-                "source": row.source,
-                "percent": _finite(row.bd_rate_percent),
-                "range_db": row.range_db,
-                "window_percent": _finite(row.window_bd_rate_percent),
-                "window_range_db": row.window_range_db,
-            }
-            for row in summary.comparisons
-        ],
+def as_json(report: Report) -> dict[str, object]:
+    """Give summary and machine as JSON's types; null where a number does not exist."""
+    content = {
+        "command": report.command,
+        "machine": dict(report.machine),
+        **asdict(report.summary),
     }
+    return _finite(content)
 
 
-def write_csv(path: Path, records: Sequence[Record]) -> None:
-    """Write one row for every image, codec and setting."""
-    names = [field.name for field in fields(Record) if field.name != "description"]
+def as_markdown(report: Report, out: Path, folder: Path) -> str:
+    """Write the report in Markdown, its plots linked from a folder."""
+    link = Path(os.path.relpath(out, folder)).as_posix()
+    images = [
+        f"![{name}]({link}/{name}.svg)" for name in plots.NAMES if (out / f"{name}.svg").is_file()
+    ]
+    facts = [f"- {title}: {fact}" for title, fact in report.machine.items()]
+    sources = [f"- {name}: {source}" for name, source in _sources(report.summary)]
+    return (
+        "\n\n".join(
+            [
+                "# Benchmark",
+                "Made by this command, which does all of it anew (files that it finds measured"
+                " are not measured again, times always are):",
+                f"```sh\n{report.command}\n```",
+                "\n".join(facts),
+                *images,
+                *(table.markdown() for table in report.tables),
+                "## Encoders and sources",
+                "\n".join(sources),
+                f"Every file: [images.csv]({link}/images.csv). Every timed call:"
+                f" [speed.csv]({link}/speed.csv). `python -m compressai.utils.plot -f"
+                f" {link}/*.json` draws the curves (all but summary.json).",
+            ]
+        )
+        + "\n"
+    )
+
+
+def page(report: Report, out: Path) -> str:
+    """Write the report as one page of HTML that needs no other file."""
+    from jinja2 import Environment
+
+    template = (files(__package__ or "") / "page.html").read_text("utf-8")
+    drawn = [out / f"{name}.svg" for name in plots.NAMES]
+    return (
+        Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        .from_string(template)
+        .render(
+            report=report,
+            summary=report.summary,
+            sources=_sources(report.summary),
+            plots=[
+                (path.stem, data_url(path.read_bytes(), "image/svg+xml"))
+                for path in drawn
+                if path.is_file()
+            ],
+        )
+    )
+
+
+def _sources(summary: Summary) -> list[tuple[str, str]]:
+    """Say what each codec is, or where its curve was published."""
+    measured = [(codec.name, codec.description) for codec in summary.codecs]
+    published = [
+        (f"{row.codec} (published)", row.source) for row in summary.comparisons if row.published
+    ]
+    return measured + published
+
+
+def _write_csv(path: Path, kind: type, rows: Sequence[Any]) -> None:
+    names = [field.name for field in fields(kind) if field.name != "description"]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(record) for record in records)
-
-
-def table(summary: Summary) -> str:
-    """Lay out a summary for a terminal."""
-    lines = [f"{'codec':<12}{'setting':>8}{'bpp':>9}{'PSNR dB':>9}{'encode s':>10}{'decode s':>10}"]
-    for codec in summary.codecs:
-        lines += [
-            f"{codec.name:<12}{point.setting:>8}{point.bpp:>9.3f}{point.psnr_db:>9.2f}"
-            f"{point.encode_s:>10.3f}{point.decode_s:>10.3f}"
-            for point in codec.points
-        ]
-    lines.append(
-        f"Means over {summary.images} images. Bytes of files on disk. Seconds of one call in one"
-        f" process on {os.cpu_count()} processors, the process's start-up not counted."
-    )
-    if summary.comparisons:
-        low, high = WINDOW_DB
-        lines += ["", f"BD-rate of {OURS}; the second within {low:.0f} to {high:.0f} dB"]
-        lines += [_comparison_line(row) for row in summary.comparisons]
-    return "\n".join(lines)
-
-
-def plot(summary: Summary, paths: Sequence[Path]) -> None:
-    """Draw all curves over the range of rates that this codec covers."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
-    axes = figure.subplots()
-    curves = [(codec.name, codec.curve, "-") for codec in summary.codecs]
-    curves += [(_label(row), row.curve, ":") for row in summary.comparisons if row.published]
-    for name, curve, style in curves:
-        own = name == OURS
-        axes.plot(
-            curve.bpp,
-            curve.psnr_db,
-            style,
-            label=name,
-            marker="." if style == "-" else None,
-            linewidth=2.2 if own else 1.2,
-            color="black" if own else None,
-            zorder=3 if own else 2,
-        )
-    # JPEG's largest files are twice ours, and would push all else into a corner.
-    widest = 1.1 * max((max(curve.bpp) for name, curve, _ in curves if name == OURS), default=2)
-    shown = [
-        psnr
-        for _, curve, _ in curves
-        for rate, psnr in zip(curve.bpp, curve.psnr_db, strict=True)
-        if rate <= widest and math.isfinite(psnr)
-    ]
-    axes.set_xlim(0, widest)
-    if shown:
-        axes.set_ylim(min(shown) - 0.5, max(shown) + 0.5)
-    axes.set_xlabel("bits per pixel")
-    axes.set_ylabel("PSNR, RGB (dB)")
-    axes.set_title(f"Means over {summary.images} images")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
-    for path in paths:
-        figure.savefig(path, dpi=150)
-
-
-def _comparison_line(row: Comparison) -> str:
-    return (
-        f"  {_label(row):<34}{_percent(row.bd_rate_percent, row.range_db)}"
-        f"{_percent(row.window_bd_rate_percent, row.window_range_db)}"
-    )
-
-
-def _label(row: Comparison) -> str:
-    return f"{row.anchor} (published)" if row.published else row.anchor
-
-
-def _percent(value: float, range_db: tuple[float, float] | None) -> str:
-    if range_db is None:
-        return f"{'no common range':>30}"
-    return f"{value:>+9.1f} % over {range_db[0]:4.1f}…{range_db[1]:4.1f} dB"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        writer.writerows(asdict(row) for row in rows)
 
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401
+    """Replace what JSON does not know, NaN and infinity, by null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

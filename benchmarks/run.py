@@ -1,135 +1,228 @@
-"""Run codecs over a folder of images, by way of files on disk."""
+"""Run codecs over a folder of images, by way of files on disk, and keep what was measured."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
+from .codecs import Codec
 
-from . import metrics
-from .peers import Codec
+if TYPE_CHECKING:
+    from PIL import Image
 
-OURS = "hvae-codec"
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
+CACHE = "cache.jsonl"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image through one codec at one setting."""
+    """One image through one codec at one setting.
+
+    Attributes:
+        description: of the codec, with its versions.
+        image_sha256: of the image's file.
+        ms_ssim, ssim: NaN where the image is too small for them.
+    """
 
     codec: str
     description: str
     setting: int
     image: str
+    image_sha256: str
     width: int
     height: int
     file_bytes: int
     bpp: float
     psnr_db: float
-    encode_s: float
-    decode_s: float
+    psnr_luma_db: float
+    ms_ssim: float
+    ssim: float
 
 
-def ours(qualities: tuple[int, ...]) -> Codec:
-    """Make a peer among peers of this codec."""
-    from ..codec import api
-
-    return Codec(
-        name=OURS,
-        description=f"hvae-codec {version('hvae-codec')}",
-        suffix=".hvae",
-        settings=qualities,
-        encode=lambda image, quality: api.encode(image, quality),
-        decode=lambda data: api.decode(data).convert("RGB"),
-    )
-
-
-def run(
-    folder: Path, codecs: Sequence[Codec], out: Path, *, progress: bool = False
-) -> list[Record]:
-    """Measure every image of a folder through every codec at every setting.
-
-    The files stay behind as `out/files/<codec>/<setting>/<image><suffix>`. Seconds are those of
-    one call in this process: what a codec does once, such as loading weights, is done before.
-
-    Args:
-        folder: where the images are; those in folders below it are left out.
-        codecs: what to compare. They take turns at every image, so that what else the machine
-            does meets all of them alike.
-        out: folder for the files.
-        progress: show a bar on stderr.
+def find_images(folder: Path) -> list[Path]:
+    """List the images of a folder by name; those in folders below it are left out.
 
     Raises:
-        OSError: an image cannot be read, or there is none.
+        OSError: the folder cannot be read, or there is none in it.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise FileNotFoundError(None, "no images in this folder", str(folder))
-    turns = _turns(codecs)
-    for codec in codecs:
-        _warm_up(codec, _read(paths[0]))
-
-    records = []
-    with tqdm(total=len(paths) * len(turns), unit="file", disable=not progress) as bar:
-        for path in paths:
-            image = _read(path)
-            for codec, setting in turns:
-                file = out / "files" / codec.name / str(setting) / (path.name + codec.suffix)
-                bar.set_postfix_str(f"{path.name} {codec.name} {setting}", refresh=False)
-                records.append(_measure(path.name, image, codec, setting, file))
-                bar.update()
-    return records
+    return paths
 
 
-def _measure(name: str, image: Image.Image, codec: Codec, setting: int, file: Path) -> Record:
-    start = time.perf_counter()
-    data = codec.encode(image, setting)
-    encode_s = time.perf_counter() - start
+def read_image(path: Path) -> Image.Image:
+    """Read the pixels of an image as RGB; metadata would not be the same bytes in every format.
 
+    Raises:
+        OSError: it cannot be read.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return Image.fromarray(np.asarray(image.convert("RGB")))
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
+        raise OSError(None, f"cannot be read as an image ({error})", str(path)) from error
+
+
+def run(
+    paths: Sequence[Path],
+    codecs: Sequence[Codec],
+    out: Path,
+    *,
+    jobs: int = 1,
+    progress: bool = False,
+) -> list[Record]:
+    """Measure images through every codec at every setting, but not what was measured before.
+
+    The files stay behind as `out/files/<codec>/<setting>/<image><suffix>`, what was measured of
+    them in `out/cache.jsonl`, a line as soon as it is known: a run that was cut goes on there.
+
+    Args:
+        paths: the images.
+        codecs: what to compare; those that are there for their times are left out.
+        out: folder for the files.
+        jobs: number of processes. With one, all happens in this process.
+        progress: show a bar on stderr.
+
+    Raises:
+        OSError: an image cannot be read, or a codec refuses it.
+    """
+    from tqdm import tqdm
+
+    codecs = [codec for codec in codecs if not codec.times_only]
+    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    known = _read_cache(out)
+    records: dict[tuple[Path, str, int], Record] = {}
+    tasks = []
+    for path in paths:
+        for codec in codecs:
+            missing = []
+            for setting in codec.settings:
+                record = known.get((codec.name, codec.description, setting, digests[path]))
+                if record and _is_there(record, codec, path, out):
+                    records[path, codec.name, setting] = replace(record, image=path.name)
+                else:
+                    missing.append(setting)
+            if missing:
+                tasks.append((codec, path, digests[path], missing, out))
+
+    total = sum(len(missing) for *_, missing, _ in tasks)
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        tqdm(total=total, unit="file", desc="files", disable=not progress or not total) as bar,
+        (out / CACHE).open("a", encoding="utf-8") as cache,
+    ):
+        for (_, path, *_), found in parallel(_measure_all, tasks, jobs):
+            for record in found:
+                records[path, record.codec, record.setting] = record
+                cache.write(json.dumps(asdict(record)) + "\n")
+            cache.flush()
+            bar.update(len(found))
+    # a codec's rows stand together, whatever was finished first
+    return [
+        records[path, codec.name, setting]
+        for codec in codecs
+        for setting in codec.settings
+        for path in paths
+    ]
+
+
+def parallel(function, tasks: Sequence[tuple], jobs: int) -> Iterator[tuple[tuple, list]]:  # noqa: ANN001
+    """Call a function with each tuple of arguments in `jobs` processes; yield as they finish."""
+    if jobs == 1:
+        for task in tasks:
+            yield task, function(*task)
+        return
+    # forked, torch's threads would hang
+    with _pool(min(jobs, max(len(tasks), 1))) as pool:
+        futures: dict[Future, tuple] = {pool.submit(function, *task): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_use_one_thread)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error, without the rest of the queue
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _measure_all(
+    codec: Codec, path: Path, digest: str, settings: Sequence[int], out: Path
+) -> list[Record]:
+    image = read_image(path)
+    return [_measure(codec, path.name, digest, image, setting, out) for setting in settings]
+
+
+def _measure(
+    codec: Codec, name: str, digest: str, image: Image.Image, setting: int, out: Path
+) -> Record:
+    import numpy as np
+
+    from . import metrics
+
+    file = _file(codec, setting, name, out)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(data)
+    try:
+        file.write_bytes(codec.encode(image, setting))
+        decoded = codec.decode(file.read_bytes())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OSError(None, f"{codec.name} at setting {setting}: {error}", name) from error
+    before, after = np.asarray(image), np.asarray(decoded)
     file_bytes = file.stat().st_size
-    data = file.read_bytes()
-
-    start = time.perf_counter()
-    decoded = codec.decode(data)
-    decode_s = time.perf_counter() - start
     return Record(
         codec=codec.name,
         description=codec.description,
         setting=setting,
         image=name,
+        image_sha256=digest,
         width=image.width,
         height=image.height,
         file_bytes=file_bytes,
         bpp=metrics.bits_per_pixel(file_bytes, image.width, image.height),
-        psnr_db=metrics.psnr_rgb(np.asarray(image), np.asarray(decoded)),
-        encode_s=encode_s,
-        decode_s=decode_s,
+        psnr_db=metrics.psnr_rgb(before, after),
+        psnr_luma_db=metrics.psnr_luma(before, after),
+        ms_ssim=metrics.ms_ssim_rgb(before, after),
+        ssim=metrics.ssim_luma(before, after),
     )
 
 
-def _turns(codecs: Sequence[Codec]) -> list[tuple[Codec, int]]:
-    """Spread every codec's settings evenly over one list."""
-    spread = [
-        (index / len(codec.settings), codec, setting)
-        for codec in codecs
-        for index, setting in enumerate(codec.settings)
-    ]
-    return [(codec, setting) for _, codec, setting in sorted(spread, key=lambda turn: turn[0])]
+def _file(codec: Codec, setting: int, image: str, out: Path) -> Path:
+    return out / "files" / codec.name / str(setting) / (image + codec.suffix)
 
 
-def _warm_up(codec: Codec, image: Image.Image) -> None:
-    codec.decode(codec.encode(image.crop((0, 0, 64, 64)), codec.settings[0]))
+def _read_cache(out: Path) -> dict[tuple[str, str, int, str], Record]:
+    """Read what earlier runs measured: (codec, description, setting, image's sha256) -> record."""
+    known = {}
+    path = out / CACHE
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+        try:
+            record = Record(**json.loads(line))
+        except (ValueError, TypeError):
+            continue  # cut while it was written, or of a version that measured something else
+        known[record.codec, record.description, record.setting, record.image_sha256] = record
+    return known
 
 
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
-        raise OSError(None, f"cannot be read as an image ({error})", str(path)) from error
+def _is_there(record: Record, codec: Codec, path: Path, out: Path) -> bool:
+    """Tell whether the file that a record speaks of still lies there."""
+    file = _file(codec, record.setting, path.name, out)
+    return file.is_file() and file.stat().st_size == record.file_bytes

@@ -1,67 +1,109 @@
-"""From single measurements to curves and BD-rates."""
+"""From single measurements to curves, BD-rates and speeds."""
+
+from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from statistics import fmean
+from statistics import fmean, median
 
-from .metrics import Curve, bd_rate, overlap_db
-from .run import OURS, Record
+from .bjontegaard_delta import Curve, Delta, Window, delta
+from .codecs import OURS, Codec
+from .metrics import ms_ssim_db
+from .run import Record
+from .speed import Process, Speed, Timing
 
 # Where photographs go from visibly coarse to visually lossless, and where all peers have points.
 WINDOW_DB = (28.0, 40.0)
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """Medians over rounds; NaN where nothing was timed.
+
+    Attributes:
+        encode_mps, decode_mps: megapixels a second.
+        cores: processors that were busy on average, for encoding and decoding together.
+    """
+
+    encode_s: float
+    decode_s: float
+    encode_mps: float
+    decode_mps: float
+    cores: float
+
+
+@dataclass(frozen=True)
 class Point:
-    """A codec at one setting: means over the images, each image weighing the same."""
+    """A codec at one setting: means over the images, each image weighing the same.
+
+    As in CompressAI, MS-SSIM is averaged first and turned into decibels then, PSNR the other way
+    round.
+    """
 
     setting: int
     bpp: float
     psnr_db: float
-    encode_s: float
-    decode_s: float
+    psnr_luma_db: float
+    ms_ssim: float
+    ms_ssim_db: float
+    ssim: float
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
 class CodecSummary:
-    """A codec's points, in the order of their settings."""
+    """A codec's points, in the order of their settings; none where it was there for its times."""
 
     name: str
     description: str
     points: tuple[Point, ...]
+    seconds: Seconds
+    process: Process | None
 
     @property
-    def curve(self) -> Curve:
-        """The points as a rate–distortion curve."""
-        return Curve(
-            tuple(point.bpp for point in self.points), tuple(point.psnr_db for point in self.points)
-        )
+    def psnr_curve(self) -> Curve:
+        """Rate against PSNR in RGB."""
+        return Curve(tuple(p.bpp for p in self.points), tuple(p.psnr_db for p in self.points))
+
+    @property
+    def ms_ssim_curve(self) -> Curve:
+        """Rate against MS-SSIM in decibels."""
+        return Curve(tuple(p.bpp for p in self.points), tuple(p.ms_ssim_db for p in self.points))
+
+
+@dataclass(frozen=True)
+class Published:
+    """Curves that others published for Kodak."""
+
+    psnr_curve: Curve
+    ms_ssim_curve: Curve | None
+    source: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """This codec's BD-rate against an anchor.
+    """A codec against the anchor, and this codec against it.
 
     Attributes:
-        anchor: the codec compared with.
         published: its curve comes from its authors, not from this run.
         source: where its curve comes from.
-        curve: its curve.
-        bd_rate_percent: over `range_db`, all that both curves cover.
-        window_bd_rate_percent: over `window_range_db`, the part of `WINDOW_DB` that they cover.
+        against_anchor: the codec judged by the anchor, within the window.
+        ours: this codec judged by it, within the window.
+        ours_ms_ssim: the same in MS-SSIM, over all that both cover.
     """
 
-    anchor: str
+    codec: str
     published: bool
     source: str
-    curve: Curve
-    bd_rate_percent: float
-    range_db: tuple[float, float] | None
-    window_bd_rate_percent: float
-    window_range_db: tuple[float, float] | None
+    psnr_curve: Curve
+    ms_ssim_curve: Curve | None
+    against_anchor: Delta
+    ours: Delta
+    ours_ms_ssim: Delta | None
 
 
 @dataclass(frozen=True)
@@ -69,32 +111,68 @@ class Summary:
     """All that a run showed."""
 
     images: int
+    anchor: str
+    window_db: Window
+    rounds: int
     codecs: tuple[CodecSummary, ...]
     comparisons: tuple[Comparison, ...]
 
 
-def summarise(records: Sequence[Record]) -> Summary:
-    """Average over the images and compare this codec with every peer.
+class UnknownAnchor(ValueError):
+    """The anchor is neither measured nor published."""
 
-    The Kodak images are also compared with published curves.
+
+def summarise(
+    records: Sequence[Record],
+    codecs: Sequence[Codec],
+    speed: Speed,
+    *,
+    anchor: str,
+    window_db: Window = WINDOW_DB,
+) -> Summary:
+    """Average over the images and compare all codecs.
+
+    Args:
+        records: what was measured.
+        codecs: in the order of the report.
+        speed: what was timed.
+        anchor: one of `curve_names`.
+        window_db: where BD-rates are averaged.
     """
-    names = list(dict.fromkeys(record.codec for record in records))
-    codecs = tuple(_codec_summary(name, records) for name in names)
+    found = tuple(_codec_summary(codec, records, speed) for codec in codecs)
     images = {record.image for record in records}
-    own = next((codec.curve for codec in codecs if codec.name == OURS), None)
-    comparisons: list[Comparison] = []
-    if own is not None:
-        comparisons += [
-            _compare(codec.name, codec.curve, own, codec.description)
-            for codec in codecs
-            if codec.name != OURS
-        ]
-        if is_kodak(images):
-            comparisons += [
-                _compare(name, curve, own, source, published=True)
-                for name, (curve, source) in published_curves().items()
-            ]
-    return Summary(len(images), codecs, tuple(comparisons))
+    curves: dict[str, CodecSummary | Published] = {c.name: c for c in found if c.points}
+    curves |= _published_beside(curves, images)
+    rows = tuple(_compare(name, curves, anchor, window_db) for name in curves)
+    rounds = len({timing.round for timing in speed.timings})
+    return Summary(len(images), anchor, window_db, rounds, found, rows)
+
+
+def curve_names(codecs: Sequence[Codec], images: Iterable[str]) -> list[str]:
+    """Name all curves that a run over images will compare: those measured, then published ones.
+
+    The Kodak images are also compared with published curves, where the codec itself did not run.
+    """
+    measured = [codec.name for codec in codecs if not codec.times_only]
+    return [*measured, *_published_beside(measured, set(images))]
+
+
+def choose_anchor(asked: str | None, names: Sequence[str]) -> str:
+    """Take the anchor that was asked for; else JPEG, or the first of the others.
+
+    Raises:
+        UnknownAnchor: none of the curves has this name.
+    """
+    if asked is None:
+        return "jpeg" if "jpeg" in names else [*names[1:], *names][0]
+    if asked not in names:
+        raise UnknownAnchor(f"anchor '{asked}' is not one of {', '.join(names)}")
+    return asked
+
+
+def _published_beside(measured: Container[str], images: set[str]) -> dict[str, Published]:
+    curves = published_curves() if is_kodak(images) else {}
+    return {name: curve for name, curve in curves.items() if name not in measured}
 
 
 def is_kodak(images: set[str]) -> bool:
@@ -102,42 +180,79 @@ def is_kodak(images: set[str]) -> bool:
     return len(images) == 24 and all(re.fullmatch(r"kodim\d\d\.png", name) for name in images)
 
 
-def published_curves() -> dict[str, tuple[Curve, str]]:
+def published_curves() -> dict[str, Published]:
     """Read the curves that others published for Kodak, with their sources."""
     text = (files(__package__ or "") / "published.json").read_text("utf-8")
     return {
-        name: (Curve(tuple(entry["bpp"]), tuple(entry["psnr"])), entry["source"])
+        name: Published(
+            Curve(tuple(entry["bpp"]), tuple(entry["psnr"])),
+            Curve(tuple(entry["bpp"]), tuple(map(ms_ssim_db, entry["ms_ssim"])))
+            if "ms_ssim" in entry
+            else None,
+            entry["source"],
+        )
         for name, entry in json.loads(text).items()
     }
 
 
-def _codec_summary(name: str, records: Sequence[Record]) -> CodecSummary:
-    own = [record for record in records if record.codec == name]
+def _codec_summary(codec: Codec, records: Sequence[Record], speed: Speed) -> CodecSummary:
+    own = [record for record in records if record.codec == codec.name]
+    timings = [timing for timing in speed.timings if timing.codec == codec.name]
     points = []
     for setting in sorted({record.setting for record in own}):
         group = [record for record in own if record.setting == setting]
+        ms_ssim = fmean(record.ms_ssim for record in group)
         points.append(
             Point(
                 setting=setting,
                 bpp=fmean(record.bpp for record in group),
                 psnr_db=fmean(record.psnr_db for record in group),
-                encode_s=fmean(record.encode_s for record in group),
-                decode_s=fmean(record.decode_s for record in group),
+                psnr_luma_db=fmean(record.psnr_luma_db for record in group),
+                ms_ssim=ms_ssim,
+                ms_ssim_db=ms_ssim_db(ms_ssim),
+                ssim=fmean(record.ssim for record in group),
+                seconds=_seconds(timing for timing in timings if timing.setting == setting),
             )
         )
-    return CodecSummary(name, own[0].description, tuple(points))
+    return CodecSummary(
+        codec.name,
+        codec.description,
+        tuple(points),
+        _seconds(timings),
+        speed.processes.get(codec.name),
+    )
+
+
+def _seconds(timings: Iterable[Timing]) -> Seconds:
+    """Take medians: a single call that was disturbed does not count."""
+    timings = list(timings)
+    if not timings:
+        return Seconds(*[math.nan] * 5)
+    return Seconds(
+        encode_s=median(t.encode_s for t in timings),
+        decode_s=median(t.decode_s for t in timings),
+        encode_mps=median(t.megapixels / t.encode_s for t in timings),
+        decode_mps=median(t.megapixels / t.decode_s for t in timings),
+        cores=median(t.cpu_s / (t.encode_s + t.decode_s) for t in timings),
+    )
 
 
 def _compare(
-    name: str, anchor: Curve, own: Curve, source: str, *, published: bool = False
+    name: str, curves: dict[str, CodecSummary | Published], anchor: str, window_db: Window
 ) -> Comparison:
+    own, other = curves.get(OURS), curves[name]
+    nothing = Delta(math.nan, math.nan, None)
+    ours_ms_ssim = None
+    if own and own.ms_ssim_curve and other.ms_ssim_curve:
+        ours_ms_ssim = delta(other.ms_ssim_curve, own.ms_ssim_curve)
+    published = isinstance(other, Published)
     return Comparison(
-        anchor=name,
+        codec=name,
         published=published,
-        source=source,
-        curve=anchor,
-        bd_rate_percent=bd_rate(anchor, own),
-        range_db=overlap_db(anchor, own),
-        window_bd_rate_percent=bd_rate(anchor, own, WINDOW_DB),
-        window_range_db=overlap_db(anchor, own, WINDOW_DB),
+        source=other.source if published else other.description,
+        psnr_curve=other.psnr_curve,
+        ms_ssim_curve=other.ms_ssim_curve,
+        against_anchor=delta(curves[anchor].psnr_curve, other.psnr_curve, window_db),
+        ours=delta(other.psnr_curve, own.psnr_curve, window_db) if own else nothing,
+        ours_ms_ssim=ours_ms_ssim,
     )

@@ -1,23 +1,44 @@
 """`hvae-codec benchmark`: this codec and its peers over a folder of images."""
 
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import console, options
 
+if TYPE_CHECKING:
+    from ..benchmarks.codecs import Codec
 
-def _integers(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
+_PEERS = (
+    "jpeg,jpeg-444,webp,jpeg2000,avif,jpegxl,heic,"
+    "bmshj2018-factorized,bmshj2018-hyperprior,mbt2018-mean,cheng2020-anchor"
+)
+_LIBRARIES = ("bjontegaard", "jinja2", "matplotlib", "pytorch_msssim", "skimage")
+
+
+def _qualities(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
     try:
         numbers = tuple(sorted({int(item) for item in text.split(",")}))
     except ValueError:
-        raise click.BadParameter(f"'{text}' is not a list like 5,15,25") from None
+        raise click.BadParameter(f"'{text}' is not a list like 10,20,30") from None
     for number in numbers:
         if not 0 <= number <= 100:
             raise click.BadParameter(f"quality {number} is outside 0…100")
     return numbers
+
+
+def _window(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(item) for item in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is not a range like 28,40") from None
+    if not low < high:
+        raise click.BadParameter(f"{low:g} is not below {high:g}")
+    return low, high
 
 
 @click.command()
@@ -29,44 +50,111 @@ def _integers(context: click.Context, option: click.Parameter, text: str) -> tup
     type=click.Path(file_okay=False, path_type=Path),
     default="results",
     show_default=True,
-    help="Folder for the files, tables and plots.",
+    help="Folder for the files, tables, plots and the page. What was measured there is kept.",
 )
 @click.option(
     "--qualities",
-    default="5,15,25,35,45,55,65,75,85,95",
-    callback=_integers,
+    default="10,20,30,40,50,60,70,80,90",
+    callback=_qualities,
     show_default=True,
     help="Qualities of this codec.",
 )
-@click.option("--peers", default="jpeg,webp,avif", show_default=True, help="'' for none.")
+@click.option("--peers", default=_PEERS, show_default=True, help="'' for none.")
+@click.option("--anchor", help="What BD-rates are against.  [default: jpeg, or the first peer]")
+@click.option(
+    "--window",
+    default="28,40",
+    callback=_window,
+    show_default=True,
+    help="dB of PSNR over which BD-rates are averaged.",
+)
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: one a processor]")
+@click.option(
+    "--rounds",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="How often each setting is timed; 0 for no times.",
+)
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report also as Markdown, here.",
+)
 @options.json_option
 def benchmark(
-    folder: Path, out: Path, qualities: tuple[int, ...], peers: str, as_json: bool
+    folder: Path,
+    out: Path,
+    qualities: tuple[int, ...],
+    peers: str,
+    anchor: str | None,
+    window: tuple[float, float],
+    jobs: int | None,
+    rounds: int,
+    markdown: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare this codec with its peers on FOLDER.
 
-    Bits per pixel and PSNR of every image, from files on disk; BD-rates, tables and plots.
+    Bits of files on disk, PSNR, MS-SSIM and SSIM of every image; BD-rates, times and memory;
+    tables, plots, and a page with pictures (index.html). A second run measures only what is new.
     """
-    if find_spec("bjontegaard") is None or find_spec("matplotlib") is None:
-        raise click.ClickException("this command needs: python -m pip install 'hvae-codec[bench]'")
+    if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
+        raise click.ClickException(
+            f"{missing[0]} is missing: python -m pip install 'hvae-codec[bench]'"
+        )
+    progress = sys.stderr.isatty()
     with console.blame(str(folder)):
-        from ..benchmarks import peers as known
-        from ..benchmarks import report, run, summary
+        from ..benchmarks import crops, machine, report, run, speed, summary
 
-        names = [name.strip() for name in peers.split(",") if name.strip()]
-        if unknown := [name for name in names if name not in known.PEERS]:
-            raise click.UsageError(f"peer '{unknown[0]}' is not one of {', '.join(known.PEERS)}")
-        codecs = [run.ours(qualities)]
-        for name in names:
-            if absent := known.why_absent(known.PEERS[name]):
-                console.note(absent)
-            else:
-                codecs.append(known.PEERS[name])
-        records = run.run(folder, codecs, out, progress=sys.stderr.isatty())
-        found = summary.summarise(records)
-        report.write(out, records, found)
+        paths = run.find_images(folder)
+        codecs = _codecs(qualities, peers)
+        names = summary.curve_names(codecs, [path.name for path in paths])
+        try:
+            anchor = summary.choose_anchor(anchor, names)
+        except summary.UnknownAnchor as error:
+            raise click.UsageError(str(error)) from error
+        described, jobs = machine.describe(), jobs or machine.processors()
+        records = run.run(paths, codecs, out, jobs=jobs, progress=progress)
+        timed = speed.measure(paths, codecs, rounds, progress=progress)
+        found = summary.summarise(records, codecs, timed, anchor=anchor, window_db=window)
+        written = report.Report(
+            found, records, timed, described, _command(), crops.make(paths, codecs, records, jobs)
+        )
+        report.write(out, written, markdown)
     if as_json:
-        console.result_json(report.as_json(found))
+        console.result_json(report.as_json(written))
     else:
-        console.result(report.table(found))
+        console.result(report.text(written))
     console.note(f"wrote {click.format_filename(out)}")
+
+
+def _codecs(qualities: tuple[int, ...], peers: str) -> list["Codec"]:
+    """Make the codecs by name; one that is absent gets a line and no more."""
+    from ..benchmarks.codecs import Absent, ours
+    from ..benchmarks.peers import PEERS
+
+    names = list(dict.fromkeys(name.strip() for name in peers.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in PEERS]:
+        raise click.UsageError(f"peer '{unknown[0]}' is not one of {', '.join(PEERS)}")
+    codecs = [ours(qualities)]
+    for name in names:
+        try:
+            codecs.append(PEERS[name]())
+        except Absent as absent:
+            console.note(f"{name} is left out: {absent}")
+    return codecs
+
+
+def _command() -> str:
+    """Repeat what was typed; of the images' folder only its name, the rest is this machine's."""
+    context = click.get_current_context()
+    words = ["hvae-codec", "benchmark", context.params["folder"].name]
+    for option in context.command.params:
+        name = option.name or ""
+        typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if typed and isinstance(option, click.Option) and not option.is_flag:
+            value = context.params[name]
+            value = ",".join(map("{:g}".format, value)) if isinstance(value, tuple) else value
+            words += [option.opts[0], str(value)]
+    return shlex.join(words)

@@ -3,54 +3,25 @@ import math
 import numpy as np
 import pytest
 
-from hvae_codec.benchmarks.metrics import Curve, bd_rate, bits_per_pixel, overlap_db, psnr_rgb
-
-RATES = (0.1, 0.2, 0.4, 0.8, 1.6)
-ANCHOR = Curve(RATES, (26.0, 29.0, 32.0, 35.5, 39.0))
-
-
-def scaled(factor: float) -> Curve:
-    return Curve(tuple(factor * rate for rate in RATES), ANCHOR.psnr_db)
-
-
-@pytest.mark.parametrize("window", [None, (28, 36), (20, 50)])
-@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
-def test_scaled_rates_are_their_bd_rate(factor: float, window: tuple[float, float] | None) -> None:
-    assert bd_rate(ANCHOR, scaled(factor), window) == pytest.approx(100 * (factor - 1))
+from hvae_codec.benchmarks.metrics import (
+    MS_SSIM_MIN_PX,
+    bits_per_pixel,
+    ms_ssim_db,
+    ms_ssim_rgb,
+    psnr_luma,
+    psnr_rgb,
+    ssim_luma,
+)
 
 
-def test_order_of_points_does_not_matter() -> None:
-    reverse = Curve(ANCHOR.bpp[::-1], ANCHOR.psnr_db[::-1])
-    assert bd_rate(reverse, scaled(0.8)) == pytest.approx(-20)
-
-
-def test_a_window_counts_only_what_lies_inside() -> None:
-    # Straight lines in log rate: equal at 30 dB, apart by a factor of 10^(0.01 x) x dB above.
-    psnr = (30.0, 35.0, 40.0)
-    anchor = Curve(tuple(10 ** ((p - 30) / 10) for p in psnr), psnr)
-    test = Curve(tuple(10 ** (0.09 * (p - 30)) for p in psnr), psnr)
-    assert bd_rate(anchor, test) == pytest.approx(100 * (10**-0.05 - 1))
-    assert bd_rate(anchor, test, (30, 34)) == pytest.approx(100 * (10**-0.02 - 1))
-    assert bd_rate(anchor, test, (34, 99)) == pytest.approx(100 * (10**-0.07 - 1))
-
-
-def test_curves_without_a_common_range() -> None:
-    above = Curve((1.0, 2.0), (50.0, 52.0))
-    assert math.isnan(bd_rate(ANCHOR, above))
-    assert overlap_db(ANCHOR, above) is None
-    assert math.isnan(bd_rate(ANCHOR, scaled(0.8), (45, 50)))
-
-
-def test_the_overlap_is_the_narrowest_of_all() -> None:
-    other = Curve((0.1, 1.0), (28.5, 45.0))
-    assert overlap_db(ANCHOR, other) == (28.5, 39.0)
-    assert overlap_db(ANCHOR, other, (20, 33)) == (28.5, 33)
-
-
-def test_lossless_points_are_left_out() -> None:
-    with_lossless = Curve((*scaled(0.8).bpp, 9.0), (*ANCHOR.psnr_db, math.inf))
-    assert bd_rate(ANCHOR, with_lossless) == pytest.approx(-20)
-    assert math.isnan(bd_rate(ANCHOR, Curve((9.0,), (math.inf,))))
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """A smooth image, and the same with noise of 8 levels."""
+    side = MS_SSIM_MIN_PX
+    wave = 127 + 100 * np.sin(np.arange(side) / 9)
+    image = np.add.outer(wave, wave)[..., None] / 2 + np.zeros(3)
+    noisy = image + np.random.default_rng(0).normal(0, 8, image.shape)
+    return image.astype(np.uint8), noisy.clip(0, 255).astype(np.uint8)
 
 
 def test_psnr_pools_the_channels() -> None:
@@ -69,3 +40,39 @@ def test_psnr_refuses_another_shape() -> None:
 
 def test_bits_per_pixel() -> None:
     assert bits_per_pixel(768 * 512 // 8, 768, 512) == 1
+
+
+def test_luma_weighs_the_channels() -> None:
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    for channel, weight in enumerate((0.299, 0.587, 0.114)):
+        off = grey.copy()
+        off[..., channel] += 10
+        assert psnr_luma(grey, off) == pytest.approx(20 * math.log10(255 / (10 * weight)))
+    assert psnr_luma(grey, grey) == math.inf
+
+
+def test_similarity_falls_with_noise(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    image, noisy = pair
+    for metric in (ms_ssim_rgb, ssim_luma):
+        assert metric(image, image) == pytest.approx(1)
+        assert 0 < metric(image, noisy) < 1
+
+
+def test_ms_ssim_is_what_compressai_reports(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    codecs = pytest.importorskip("compressai.utils.bench.codecs")
+    theirs = codecs.compute_metrics(*pair, ["ms-ssim-rgb", "psnr-rgb"])
+    assert ms_ssim_rgb(*pair) == pytest.approx(theirs["ms-ssim-rgb"])
+    # theirs is a mean in float32
+    assert psnr_rgb(*pair) == pytest.approx(theirs["psnr-rgb"], rel=1e-5)
+
+
+def test_images_too_small_for_a_metric_have_none() -> None:
+    small = np.zeros((10, 200, 3), np.uint8)
+    assert math.isnan(ms_ssim_rgb(small, small))
+    assert math.isnan(ssim_luma(small, small))
+    assert math.isnan(ms_ssim_db(math.nan))
+
+
+def test_ms_ssim_in_decibels() -> None:
+    assert ms_ssim_db(0.99) == pytest.approx(20)
+    assert ms_ssim_db(1) == math.inf

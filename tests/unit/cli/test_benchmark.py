@@ -11,28 +11,50 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def lossy(codec: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def lossy(codec: None, tiny_in_use: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let WebP stand in for the codec: BD-rates need something lossy."""
-    monkeypatch.setattr("hvae_codec.codec.api.encode", PEERS["webp"].encode)
-    monkeypatch.setattr("hvae_codec.codec.api.decode", PEERS["webp"].decode)
+    webp = PEERS["webp"]()
+    monkeypatch.setattr("hvae_codec.codec.api.encode", webp.encode)
+    monkeypatch.setattr("hvae_codec.codec.api.decode", webp.decode)
 
 
-def test_results_and_table(hvae: Run, photo: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def benchmark(hvae: Run, photo: Path, tmp_path: Path) -> Run:
+    """Run the command in this process, without times."""
+
+    def run(*options: object) -> Result:
+        quick = ("-j", 1, "--rounds", 0, "--qualities", "20,80")
+        return hvae("benchmark", photo.parent, "-o", tmp_path / "results", *quick, *options)
+
+    return run
+
+
+def test_results_and_table(benchmark: Run, tmp_path: Path) -> None:
     out = tmp_path / "results"
-    result = hvae("benchmark", photo.parent, "-o", out, "--qualities", "20,80", "--peers", "jpeg")
+    result = benchmark("--peers", "jpeg", "--window", "10,60", "--markdown", tmp_path / "b.md")
     assert result.exit_code == 0
     assert "BD-rate of hvae-codec" in result.stdout
+    assert "over 10 to 60 dB" in result.stdout
     names = {path.name for path in out.iterdir()}
-    assert names >= {"hvae-codec.json", "jpeg.json", "summary.json", "images.csv", "rd.svg"}
+    assert names >= {"hvae-codec.json", "jpeg.json", "summary.json", "images.csv", "index.html"}
     assert (out / "files" / "hvae-codec" / "20" / "photo.png.hvae").is_file()
+    text = (tmp_path / "b.md").read_text()
+    assert f"hvae-codec benchmark {tmp_path.name} -o" in text  # of the images, the folder's name
+    assert "--qualities 20,80 --peers jpeg --window 10,60" in text
 
 
-def test_json_is_all_that_stdout_gets(hvae: Run, photo: Path, tmp_path: Path) -> None:
-    result = hvae(
-        "benchmark", photo.parent, "-o", tmp_path / "r", "--qualities", "20,80", "--json",
-        "--peers", "",
-    )  # fmt: skip
-    assert json.loads(result.stdout)["codecs"][0]["name"] == "hvae-codec"
+def test_json_is_all_that_stdout_gets(benchmark: Run) -> None:
+    found = json.loads(benchmark("--json", "--peers", "").stdout)
+    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec"]
+    assert "processor" in found["machine"]
+
+
+def test_an_absent_peer_is_one_line(benchmark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.features.check", lambda feature: False)
+    result = benchmark("--peers", "jpeg,avif")
+    assert result.exit_code == 0
+    (line,) = (line for line in result.stderr.splitlines() if "left out" in line)
+    assert line.startswith("avif is left out: Pillow ")
 
 
 @pytest.mark.parametrize(
@@ -41,10 +63,14 @@ def test_json_is_all_that_stdout_gets(hvae: Run, photo: Path, tmp_path: Path) ->
         (("--qualities", "5,x"), 2, "'5,x' is not a list"),
         (("--qualities", "5,101"), 2, "quality 101 is outside 0…100"),
         (("--peers", "gif"), 2, "peer 'gif' is not one of"),
+        (("--peers", "jpeg", "--anchor", "gif"), 2, "anchor 'gif' is not one of hvae-codec, jpeg"),
+        (("--window", "40,28"), 2, "40 is not below 28"),
+        (("--window", "40"), 2, "'40' is not a range"),
+        (("-j", "0"), 2, "0 is not in the range"),
     ],
 )
-def test_misuse(hvae: Run, photo: Path, options: tuple[str, ...], code: int, message: str) -> None:
-    result = hvae("benchmark", photo.parent, *options)
+def test_misuse(benchmark: Run, options: tuple[str, ...], code: int, message: str) -> None:
+    result = benchmark(*options)
     assert result.exit_code == code
     assert message in result.stderr
 

@@ -1,0 +1,101 @@
+"""What a codec is to the benchmark, and this codec as one of them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
+    from PIL import Image
+
+OURS = "hvae-codec"
+
+
+class Absent(Exception):
+    """A codec cannot run here; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """An image codec with one setting that trades bits for quality.
+
+    It travels to other processes, so `encode` and `decode` are functions of a module, or partials
+    of them.
+
+    Attributes:
+        name: short, also a folder's name.
+        description: the encoder, its version and its options: whatever changes its files changes
+            this, because results are cached by it.
+        suffix: of its files, with the dot.
+        settings: what to measure, from small files to large ones.
+        accepts: all settings there are, from small files to large ones.
+        encode: RGB image and setting -> the bytes of a file.
+        decode: the bytes of a file -> RGB image.
+        times_only: its weights are random, so that only its speed means something.
+    """
+
+    name: str
+    description: str
+    suffix: str
+    settings: tuple[int, ...]
+    accepts: Sequence[int]
+    encode: Callable[[Image.Image, int], bytes]
+    decode: Callable[[bytes], Image.Image]
+    times_only: bool = False
+
+
+def warm_up(codec: Codec) -> None:
+    """Encode and decode a small image, so that all that is done once is done."""
+    from PIL import Image
+
+    codec.decode(codec.encode(Image.new("RGB", (64, 64)), codec.settings[0]))
+
+
+def ours(qualities: tuple[int, ...]) -> Codec:
+    """Make a codec among codecs of this one.
+
+    Raises:
+        OSError, WeightsError: the weights cannot be read.
+    """
+    from ..codec.weights import load_codec
+
+    weights = load_codec().digest.hex()[:8]
+    return Codec(
+        name=OURS,
+        description=f"hvae-codec {version('hvae-codec')}, code {_code_digest()}, weights {weights}",
+        suffix=".hvae",
+        settings=qualities,
+        accepts=range(101),
+        encode=_encode,
+        decode=_decode,
+    )
+
+
+def _encode(image: Image.Image, quality: int) -> bytes:
+    from ..codec import api
+
+    return api.encode(image, quality)
+
+
+def _decode(data: bytes) -> Image.Image:
+    from ..codec import api
+
+    return api.decode(data).convert("RGB")
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Tell one state of the codec's source from another: its version alone changes too rarely."""
+    digest = hashlib.sha256()
+    for package in ("bitstream", "models", "models.priors", "codec"):
+        for file in sorted(
+            resources.files(f"hvae_codec.{package}").iterdir(), key=lambda f: f.name
+        ):
+            if file.name.endswith(".py"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]

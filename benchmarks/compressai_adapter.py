@@ -1,0 +1,94 @@
+"""This codec in the shape of CompressAI's models, so that CompressAI's tools can judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..codec import api
+from ..codec.encoder import tile_symbols
+from ..codec.image import to_pixels
+from ..codec.tiling import TILE_PATCHES, patch_grid, tiles_in
+from ..codec.weights import load_codec
+
+
+class CompressaiAdapter(nn.Module):
+    """One quality of this codec with the methods of `compressai.models.CompressionModel`.
+
+    Images are float (B, 3, H, W) in [0, 1], of any size; inside, they are rounded to 8 bits.
+    Nothing is differentiable: this is for evaluation, on a CPU.
+
+    >>> from compressai.utils.eval_model.__main__ import inference
+    >>> inference(CompressaiAdapter(quality=60), x)  # x: (3, H, W)
+    """
+
+    def __init__(self, quality: int = api.DEFAULT_QUALITY):
+        super().__init__()
+        self.quality = quality
+        self.codec = load_codec()
+        self.model = self.codec.model  # so that the module has its parameters
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        """Encode and decode, and say how likely each symbol was under the frozen tables.
+
+        Returns:
+            `x_hat` (B, 3, H, W) in [0, 1], and `likelihoods` of "context" and "latents", float64
+            (n,) over all images: -log2 of them sums to the bits of the symbols, which are those
+            of the files but for headers, checks and what ANS rounds.
+        """
+        out = self.compress(x)
+        likelihoods = [self._likelihoods(image) for image in _to_uint8(x)]
+        names = ("context", "latents")
+        return {
+            "x_hat": self.decompress(out["strings"], out["shape"])["x_hat"],
+            "likelihoods": {
+                name: torch.from_numpy(np.concatenate(parts))
+                for name, parts in zip(names, zip(*likelihoods, strict=True), strict=True)
+            },
+        }
+
+    def compress(self, x: Tensor) -> dict[str, Any]:
+        """Encode each image into a whole file.
+
+        Returns:
+            `strings`, one list with a file an image, and `shape`, (H, W), which the files hold too.
+        """
+        files = [api.encode(image, self.quality) for image in _to_uint8(x)]
+        return {"strings": [files], "shape": tuple(x.shape[-2:])}
+
+    def decompress(
+        self, strings: Sequence[Sequence[bytes]], shape: Sequence[int]
+    ) -> dict[str, Any]:
+        """Decode what `compress` gave: `x_hat` (B, 3, H, W) in [0, 1].
+
+        Raises:
+            BitstreamError: a file is damaged.
+        """
+        images = [np.asarray(api.decode(file).convert("RGB")) for file in strings[0]]
+        x_hat = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        assert tuple(x_hat.shape[-2:]) == tuple(shape), "this is the shape of other strings"
+        return {"x_hat": x_hat}
+
+    def update(self, *arguments: object, **options: object) -> bool:
+        """Do nothing: the tables are frozen in the weight file."""
+        return False
+
+    def _likelihoods(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pixels, tables = to_pixels(image), self.codec.tables
+        height, width = image.shape[:2]
+        kinds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        for _, window in tiles_in(patch_grid(height, width), height, width, TILE_PATCHES):
+            symbols = tile_symbols(self.codec, pixels, window, self.quality)
+            for kind, levels in zip(kinds, (symbols.context, symbols.latents), strict=True):
+                kind += [np.exp2(-tables.bits(index, values)) for index, values in levels]
+        return np.concatenate(kinds[0]), np.concatenate(kinds[1])
+
+
+def _to_uint8(x: Tensor) -> list[np.ndarray]:
+    """Round images (B, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    rounded = x.detach().mul(255).clamp(0, 255).round().to(torch.uint8)
+    return [image.permute(1, 2, 0).contiguous().cpu().numpy() for image in rounded]

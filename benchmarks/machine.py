@@ -1,0 +1,63 @@
+"""What a measurement was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("torch", "numpy", "pillow", "constriction", "compressai", "bjontegaard",
+             "pytorch-msssim", "scikit-image")  # fmt: skip
+
+
+def describe() -> dict[str, str]:
+    """Name processor, memory, system, threads, load and versions; never a host."""
+    return {
+        "processor": f"{_processor()}, {processors()} processors for this process",
+        "memory": _memory(),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "threads": f"OMP_NUM_THREADS is {os.environ.get('OMP_NUM_THREADS', 'not set')}",
+        "load before the run": _load(),
+        "packages": ", ".join(_versions()),
+    }
+
+
+def processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    if path.is_file():
+        for line in path.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _memory() -> str:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return "unknown"
+    return f"{size / 2**30:.0f} GiB"
+
+
+def _load() -> str:
+    if not hasattr(os, "getloadavg"):
+        return "unknown"
+    return f"{os.getloadavg()[0]:.1f} of {processors()} processors busy"
+
+
+def _versions() -> list[str]:
+    found = []
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,144 @@
+"""Time codecs honestly: each in a process of its own, taking turns, one call at a time.
+
+What else the machine does meets all codecs alike, start-up is a figure apart, and no codec's
+memory counts as another's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from .codecs import Codec, warm_up
+from .run import read_image
+
+ENOUGH_S = 30.0
+"""A codec that has been timed for so long gets no further turn: a slow one has fewer rounds."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One image through one codec, once.
+
+    Attributes:
+        cpu_s: seconds of all threads together, for encoding and decoding.
+    """
+
+    codec: str
+    setting: int
+    round: int
+    image: str
+    megapixels: float
+    encode_s: float
+    decode_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a codec's process costs beside its calls.
+
+    Attributes:
+        startup_s: from nothing to the first small image encoded and decoded.
+        peak_mib: resident memory at its highest, Python included; None where the system does
+            not tell.
+    """
+
+    startup_s: float
+    peak_mib: float | None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """All that was timed."""
+
+    timings: tuple[Timing, ...]
+    processes: dict[str, Process]
+
+
+def measure(
+    paths: Sequence[Path], codecs: Sequence[Codec], rounds: int, *, progress: bool = False
+) -> Speed:
+    """Time every codec at each of its settings, once a round, with another image each round.
+
+    Args:
+        paths: the images; rounds pick some, evenly spread.
+        codecs: they take turns, setting by setting.
+        rounds: how often, within `ENOUGH_S`.
+        progress: show a bar on stderr.
+    """
+    from tqdm import tqdm
+
+    if rounds == 0:
+        return Speed((), {})
+    turns = _turns(codecs)
+    timings = []
+    with (
+        ExitStack() as stack,
+        tqdm(total=rounds * len(turns), unit="call", desc="times", disable=not progress) as bar,
+    ):
+        workers, startup_s = {}, {}
+        for codec in codecs:
+            start = time.perf_counter()
+            pool = ProcessPoolExecutor(1, get_context("spawn"))
+            workers[codec.name] = stack.enter_context(pool)
+            pool.submit(warm_up, codec).result()
+            startup_s[codec.name] = time.perf_counter() - start
+        spent_s = dict.fromkeys(workers, 0.0)
+        for number in range(rounds):
+            path = paths[number * len(paths) // rounds]
+            for codec, setting in turns:
+                if spent_s[codec.name] < ENOUGH_S:
+                    call = workers[codec.name].submit(_time, codec, setting, number, path)
+                    timings.append(call.result())
+                    spent_s[codec.name] += timings[-1].encode_s + timings[-1].decode_s
+                bar.update()
+        processes = {
+            name: Process(startup_s[name], worker.submit(_peak_mib).result())
+            for name, worker in workers.items()
+        }
+    return Speed(tuple(timings), processes)
+
+
+def _turns(codecs: Sequence[Codec]) -> list[tuple[Codec, int]]:
+    """Spread every codec's settings evenly over one list."""
+    spread = [
+        (index / len(codec.settings), codec, setting)
+        for codec in codecs
+        for index, setting in enumerate(codec.settings)
+    ]
+    return [(codec, setting) for _, codec, setting in sorted(spread, key=lambda turn: turn[0])]
+
+
+def _time(codec: Codec, setting: int, number: int, path: Path) -> Timing:
+    image = read_image(path)
+    cpu_start, start = time.process_time(), time.perf_counter()
+    data = codec.encode(image, setting)
+    middle = time.perf_counter()
+    codec.decode(data)
+    end, cpu_end = time.perf_counter(), time.process_time()
+    return Timing(
+        codec=codec.name,
+        setting=setting,
+        round=number,
+        image=path.name,
+        megapixels=image.width * image.height / 1e6,
+        encode_s=middle - start,
+        decode_s=end - middle,
+        cpu_s=cpu_end - cpu_start,
+    )
+
+
+def _peak_mib() -> float | None:
+    """Read Linux's high-water mark; getrusage's would contain the parent's memory."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii")
+    except OSError:
+        return None
+    marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(marks[0]) / 1024 if marks else None

@@ -1,0 +1,180 @@
+"""The tables of a report: made once, shown on a terminal, in Markdown and on a page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .codecs import OURS
+from .speed import ENOUGH_S
+from .summary import CodecSummary, Comparison, Seconds, Summary
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows and columns; the first column names, the others hold figures."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    def text(self) -> str:
+        """Lay the table out for a terminal."""
+        lines = [self.header, *self.rows]
+        widths = [max(len(line[k]) for line in lines) for k in range(len(self.header))]
+        laid = [
+            "  ".join(
+                [line[0].ljust(widths[0])]
+                + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.title, *laid, *self.notes])
+
+    def markdown(self) -> str:
+        """Write the table in Markdown, with a heading."""
+        rule = ("---", *["---:"] * (len(self.header) - 1))
+        lines = ["| " + " | ".join(line) + " |" for line in (self.header, rule, *self.rows)]
+        return "\n\n".join([f"## {self.title}", "\n".join(lines), *self.notes])
+
+
+def all_tables(summary: Summary) -> list[Table]:
+    """Make the tables of a report; without what was not measured."""
+    tables = [rate_distortion(summary)] if summary.comparisons else []
+    if summary.rounds:
+        tables.append(speed(summary))
+    return [*tables, points(summary)]
+
+
+def rate_distortion(summary: Summary) -> Table:
+    """Compare every codec with the anchor, and this codec with every codec."""
+    low, high = summary.window_db
+    header = (
+        "codec",
+        f"BD-rate to {summary.anchor}",
+        "BD-PSNR",
+        f"BD-rate of {OURS} to it",
+        "BD-PSNR",
+        "range dB",
+        "BD-rate in MS-SSIM",
+    )
+    return Table(
+        "Bits at equal quality",
+        header,
+        tuple(_comparison_row(row) for row in summary.comparisons),
+        (
+            f"Means over {summary.images} images; bits are those of files on disk. PSNR in RGB."
+            f" Piecewise cubic over {low:g} to {high:g} dB, or what both curves cover of it (the"
+            f" range of {OURS} and the codec stands in its column); BD-rate below 0 and BD-PSNR"
+            " above 0 are better. MS-SSIM over all that both curves cover.",
+            "Published curves are their authors'; all others were measured in this run.",
+        )[: 2 if any(row.published for row in summary.comparisons) else 1],
+    )
+
+
+def speed(summary: Summary) -> Table:
+    """Compare times and memory."""
+    header = (
+        "codec",
+        "encode s",
+        "encode MP/s",
+        "decode s",
+        "decode MP/s",
+        "cores busy",
+        "start-up s",
+        "peak MiB",
+    )
+    rows = tuple(_speed_row(codec) for codec in summary.codecs)
+    return Table(
+        "Speed and memory",
+        header,
+        rows,
+        (
+            f"Each codec in a process of its own, taking turns, one call at a time; medians over"
+            f" {summary.rounds} rounds at all settings, another image each round (fewer rounds for"
+            f" what has taken {ENOUGH_S:g} s). Threads are as each library sets them: cores busy is"
+            " CPU time over wall time, median."
+            " From pixels in memory to bytes and back. Start-up of the process (interpreter,"
+            " imports, weights, one small image) is not in the seconds of a call. Peak is the"
+            " whole process, Python included.",
+            "Random weights: only the times mean something. They depend little on weights in"
+            " the networks, but somewhat in the entropy coder.",
+        )[: 2 if any(not codec.points for codec in summary.codecs) else 1],
+    )
+
+
+def points(summary: Summary) -> Table:
+    """List every codec at every setting."""
+    header = ("codec", "setting", "bpp", "PSNR dB", "luma dB", "MS-SSIM", "in dB", "SSIM")
+    times = ("encode s", "decode s") if summary.rounds else ()
+    rows = tuple(
+        (
+            codec.name,
+            str(point.setting),
+            _number(point.bpp, 3),
+            _number(point.psnr_db, 2),
+            _number(point.psnr_luma_db, 2),
+            _number(point.ms_ssim, 4),
+            _number(point.ms_ssim_db, 2),
+            _number(point.ssim, 4),
+            _number(point.seconds.encode_s, 3),
+            _number(point.seconds.decode_s, 3),
+        )[: len(header) + len(times)]
+        for codec in summary.codecs
+        for point in codec.points
+    )
+    return Table(
+        "All points",
+        header + times,
+        rows,
+        (
+            f"Means over {summary.images} images. Luma is BT.601; SSIM is that of luma, MS-SSIM"
+            " that of RGB, averaged before it is turned into dB (as in CompressAI).",
+        ),
+    )
+
+
+def label(name: str, published: bool) -> str:
+    """Name a codec so that nobody takes a published curve for a measured one."""
+    return f"{name} (published)" if published else name
+
+
+def _comparison_row(row: Comparison) -> tuple[str, ...]:
+    ours = row.codec == OURS
+    ms_ssim = row.ours_ms_ssim.rate_percent if row.ours_ms_ssim else math.nan
+    covered = "–"
+    if row.ours.range_db and not ours:
+        covered = "{:.1f}…{:.1f}".format(*row.ours.range_db)
+    return (
+        label(row.codec, row.published),
+        _signed(row.against_anchor.rate_percent, "%", 1),
+        _signed(row.against_anchor.db, "dB", 2),
+        _signed(math.nan if ours else row.ours.rate_percent, "%", 1),
+        _signed(math.nan if ours else row.ours.db, "dB", 2),
+        covered,
+        _signed(math.nan if ours else ms_ssim, "%", 1),
+    )
+
+
+def _speed_row(codec: CodecSummary) -> tuple[str, ...]:
+    seconds: Seconds = codec.seconds
+    peak = codec.process.peak_mib if codec.process else None
+    return (
+        codec.name if codec.points else f"{codec.name} (random weights)",
+        _number(seconds.encode_s, 3),
+        _number(seconds.encode_mps, 2),
+        _number(seconds.decode_s, 3),
+        _number(seconds.decode_mps, 2),
+        _number(seconds.cores, 1),
+        _number(codec.process.startup_s if codec.process else math.nan, 1),
+        _number(peak if peak is not None else math.nan, 0),
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _signed(value: float, unit: str, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:+.{digits}f} {unit}"

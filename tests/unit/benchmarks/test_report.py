@@ -1,0 +1,156 @@
+import csv
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvae_codec.benchmarks import crops, report, speed
+from hvae_codec.benchmarks.codecs import OURS, Codec
+from hvae_codec.benchmarks.metrics import bits_per_pixel
+from hvae_codec.benchmarks.run import Record, run
+from hvae_codec.benchmarks.summary import summarise
+
+NO_TIMES = speed.Speed((), {})
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Two smooth images, large enough for MS-SSIM."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    ramp = np.arange(180)
+    for name, period in (("a", 7), ("b", 13)):
+        wave = 127 + 100 * np.sin(np.add.outer(ramp, 2 * ramp) / period)
+        noise = np.random.default_rng(0).normal(0, 6, (*wave.shape, 3))
+        pixels = (wave[..., None] + noise).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def written(own: Codec, jpeg: Codec, photos: list[Path], tmp_path: Path) -> report.Report:
+    own = replace(own, settings=(15, 45, 85), accepts=range(1, 101))
+    records = run(photos, [own, jpeg], tmp_path)
+    times = speed.measure(photos, [own, jpeg], rounds=1)
+    pictures = crops.make(photos, [own, jpeg], records, jobs=1)
+    found = summarise(records, [own, jpeg], times, anchor="jpeg", window_db=(10, 60))
+    made = report.Report(found, records, times, {"processor": "<one>"}, "hvae-codec x", pictures)
+    report.write(tmp_path, made, tmp_path / "docs" / "benchmark.md")
+    return made
+
+
+def test_files_of_a_report(written: report.Report, tmp_path: Path) -> None:
+    results = json.loads((tmp_path / "jpeg.json").read_text())
+    assert set(results) == {"name", "description", "results"}
+    assert set(results["results"]) == {
+        "bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time",
+    }  # fmt: skip
+    assert all(len(column) == 3 for column in results["results"].values())
+
+    rows = list(csv.DictReader((tmp_path / "images.csv").open()))
+    assert len(rows) == len(written.records) == 12
+    assert int(rows[0]["file_bytes"]) == written.records[0].file_bytes
+    assert len(list(csv.DictReader((tmp_path / "speed.csv").open()))) == 6
+
+    for name in ("rd_psnr", "rd_ms_ssim", "speed"):
+        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+        assert Image.open(tmp_path / f"{name}.png").format == "PNG"
+
+
+def test_tables_say_what_a_reviewer_asks(written: report.Report) -> None:
+    text = report.text(written)
+    for word in ("BD-rate to jpeg", "BD-PSNR", "start-up s", "peak MiB", "medians", "cores busy"):
+        assert word in text
+    assert re.search(r"^jpeg +\+0\.0 %", text, re.MULTILINE)
+
+
+def test_markdown_links_what_lies_there(written: report.Report, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    text = (folder / "benchmark.md").read_text()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) == 5
+    assert all((folder / link).is_file() for link in links)
+    assert "```sh\nhvae-codec x\n```" in text
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and what its buttons show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.captions: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "data-src"):
+                self.sources.append(value or "")
+            elif name == "data-text":
+                self.captions.append(value or "")
+
+
+def test_the_page_needs_no_other_file(written: report.Report, tmp_path: Path) -> None:
+    text = (tmp_path / "index.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert len(page.sources) == 3 + 2 * 3  # plots; original and two codecs of two images
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert "@import" not in text and "url(" not in text
+    assert "&lt;one&gt;" in text  # escaped
+    assert page.captions[0] == "original"
+    assert re.fullmatch(r"hvae-codec, setting \d+: \d\.\d{3} bpp, \d+\.\d\d dB", page.captions[1])
+
+
+def test_crops_are_of_equal_bits(
+    jpeg: Codec, own: Codec, photos: list[Path], tmp_path: Path
+) -> None:
+    own = replace(own, settings=(40,), accepts=(40,))
+    records = run(photos, [own, jpeg], tmp_path)
+    for picture in crops.make(photos, [own, jpeg], records, jobs=1):
+        original, ours, theirs = picture.crops
+        assert original.bpp is None
+        # JPEG stands for both: at equal bits it finds the setting that our stand-in has
+        assert (theirs.setting, theirs.bpp) == (40, ours.bpp)
+        assert theirs.png == ours.png != original.png
+
+
+def test_a_rate_out_of_reach_gets_the_nearest_file(jpeg: Codec, photos: list[Path]) -> None:
+    image = Image.open(photos[0])
+    for bpp, setting in ((0.0, 1), (99.0, 100)):
+        (crop,) = crops._crop_at(jpeg, photos[0], bpp)
+        assert crop.setting == setting
+        assert crop.bpp == bits_per_pixel(len(jpeg.encode(image, setting)), *image.size)
+
+
+@pytest.mark.parametrize("metric", ["psnr", "ms-ssim"])
+def test_compressai_draws_the_results(written: report.Report, metric: str, tmp_path: Path) -> None:
+    plot = pytest.importorskip("compressai.utils.plot.__main__")
+    files = [str(tmp_path / f"{name}.json") for name in (OURS, "jpeg")]
+    plot.main(["-f", *files, "-m", metric, "-o", str(tmp_path / "theirs.png")])
+    assert Image.open(tmp_path / "theirs.png").format == "PNG"
+    drawn = plot.parse_json_file(files[0], metric)
+    assert (drawn["name"], len(drawn["xs"]), len(drawn["ys"])) == (OURS, 3, 3)
+
+
+def test_what_does_not_exist_is_null_and_left_out(
+    own: Codec, jpeg: Codec, records_on: Callable[..., list[Record]]
+) -> None:
+    lossless = records_on([(1, math.inf, math.nan)], OURS, ["a.png"])
+    lossy = records_on([(1, 30, math.nan)], "jpeg", ["a.png"])
+    records: list[Record] = lossless + lossy
+    found = summarise(records, [own, jpeg], NO_TIMES, anchor="jpeg")
+    made = report.Report(found, records, NO_TIMES, {}, "", [])
+    content = json.loads(json.dumps(report.as_json(made), allow_nan=False))
+    assert content["comparisons"][1]["ours"] == {
+        "rate_percent": None, "db": None, "range_db": None,
+    }  # fmt: skip
+    results = report.compressai_results(found.codecs[1])["results"]
+    assert set(results) == {"bpp", "psnr-rgb"}  # pyright: ignore
+    assert "–" in report.text(made)

@@ -1,0 +1,114 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hvae_codec.benchmarks.codecs import OURS, Codec
+from hvae_codec.benchmarks.run import CACHE, find_images, read_image, run
+
+
+def no_encoder(image: Image.Image, setting: int) -> bytes:
+    raise AssertionError("this was measured before")
+
+
+def refuse(image: Image.Image, setting: int) -> bytes:
+    raise ValueError("too wide")
+
+
+def test_only_images_are_found(paths: list[Path]) -> None:
+    folder = paths[0].parent
+    (folder / "notes.txt").write_text("no image")
+    assert [path.name for path in find_images(folder)] == ["a.png", "b.png"]
+
+
+def test_sizes_are_those_of_files_on_disk(
+    own: Codec, jpeg: Codec, paths: list[Path], tmp_path: Path
+) -> None:
+    records = run(paths, [own, jpeg], tmp_path)
+    assert len(records) == 2 * 2 * 3
+    for record in records:
+        suffix = ".hvae" if record.codec == OURS else ".jpg"
+        file = tmp_path / "files" / record.codec / str(record.setting) / (record.image + suffix)
+        assert file.stat().st_size == record.file_bytes
+        assert record.bpp == 8 * record.file_bytes / (40 * 24)
+        assert math.isnan(record.ms_ssim)  # too small for it
+
+
+def test_metadata_is_nobodys_bits(own: Codec, tmp_path: Path) -> None:
+    image = Image.new("RGB", (32, 32))
+    image.save(tmp_path / "plain.png")
+    image.save(tmp_path / "profile.png", icc_profile=b"\0" * 5000)
+    few = replace(own, settings=(50,))
+    plain, profile = run([tmp_path / "plain.png", tmp_path / "profile.png"], [few], tmp_path)
+    assert plain.file_bytes == profile.file_bytes
+    assert not read_image(tmp_path / "profile.png").info
+
+
+def test_processes_measure_the_same(own: Codec, paths: list[Path], tmp_path: Path) -> None:
+    alone = run(paths, [own], tmp_path / "alone")
+    together = run(paths, [own], tmp_path / "together", jobs=2)
+    unfit = {"ms_ssim": 0.0}  # NaN is not equal to itself
+    assert [replace(r, **unfit) for r in together] == [replace(r, **unfit) for r in alone]
+
+
+def test_a_second_run_adds_what_is_new(own: Codec, paths: list[Path], tmp_path: Path) -> None:
+    first = run(paths, [own], tmp_path)
+    again = run(paths, [replace(own, encode=no_encoder)], tmp_path)
+    assert [record.bpp for record in again] == [record.bpp for record in first]
+    more = replace(own, settings=(20, 50, 80, 90))
+    assert len(run(paths, [more], tmp_path)) == 8
+    assert len((tmp_path / CACHE).read_text().splitlines()) == 8
+
+
+def test_a_renamed_image_is_known_by_its_content(
+    own: Codec, paths: list[Path], tmp_path: Path
+) -> None:
+    run(paths, [own], tmp_path)
+    renamed = paths[0].rename(paths[0].with_name("c.png"))
+    for setting in own.settings:
+        folder = tmp_path / "files" / OURS / str(setting)
+        (folder / "a.png.hvae").rename(folder / "c.png.hvae")
+    records = run([renamed], [replace(own, encode=no_encoder)], tmp_path)
+    assert {record.image for record in records} == {"c.png"}
+
+
+@pytest.mark.parametrize("what", ["version", "pixels", "file", "line"])
+def test_what_changed_is_measured_again(
+    what: str, own: Codec, paths: list[Path], tmp_path: Path
+) -> None:
+    own = replace(own, settings=(50,))
+    run(paths, [own], tmp_path)
+    cache = tmp_path / CACHE
+    lines = len(cache.read_text().splitlines())
+    if what == "version":
+        own = replace(own, description="another version")
+    elif what == "pixels":
+        Image.effect_noise((40, 24), 30).convert("RGB").save(paths[0])
+    elif what == "file":
+        (tmp_path / "files" / OURS / "50" / "a.png.hvae").unlink()
+    else:  # a run was cut while it wrote
+        cache.write_text(cache.read_text()[:-20] + "\n")
+    run(paths, [own], tmp_path)
+    added = {"version": 2, "pixels": 1, "file": 1, "line": 1}[what]
+    assert len(cache.read_text().splitlines()) == lines + added
+
+
+def test_what_was_measured_survives_a_failure(
+    own: Codec, paths: list[Path], tmp_path: Path
+) -> None:
+    bad = replace(own, name="bad", encode=refuse)
+    with pytest.raises(OSError, match="bad at setting 20: too wide") as caught:
+        run(paths, [own, bad], tmp_path)
+    assert caught.value.filename == "a.png"
+    kept = [json.loads(line) for line in (tmp_path / CACHE).read_text().splitlines()]
+    assert [line["setting"] for line in kept] == [20, 50, 80]
+
+
+def test_a_damaged_image_is_named(own: Codec, paths: list[Path], tmp_path: Path) -> None:
+    paths[1].write_bytes(b"no image")
+    with pytest.raises(OSError, match="cannot be read as an image") as caught:
+        run(paths, [own], tmp_path)
+    assert caught.value.filename == str(paths[1])

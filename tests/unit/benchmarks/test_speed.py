@@ -1,0 +1,39 @@
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hvae_codec.benchmarks import speed
+from hvae_codec.benchmarks.codecs import OURS, Codec
+
+
+def test_codecs_take_turns_in_processes_of_their_own(
+    own: Codec, jpeg: Codec, paths: list[Path]
+) -> None:
+    few = replace(own, settings=(50,))
+    found = speed.measure(paths, [jpeg, few], rounds=2)
+    order = [(timing.round, timing.codec, timing.image) for timing in found.timings]
+    first = [(0, name, "a.png") for name in ("jpeg", OURS, "jpeg", "jpeg")]
+    assert order == first + [(1, name, "b.png") for _, name, _ in first]
+    assert all(timing.encode_s > 0 and timing.decode_s > 0 for timing in found.timings)
+    assert found.timings[0].megapixels == pytest.approx(40 * 24 / 1e6)
+    for process in found.processes.values():
+        # starting Python takes longer than any call on an image this small
+        assert process.startup_s > max(timing.encode_s for timing in found.timings)
+        if sys.platform == "linux":
+            assert process.peak_mib and process.peak_mib > 5  # an interpreter alone takes more
+
+
+def test_a_slow_codec_gets_fewer_rounds(
+    own: Codec, jpeg: Codec, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "ENOUGH_S", 0.0)
+    assert not speed.measure(paths, [jpeg], rounds=1).timings
+    monkeypatch.setattr(speed, "ENOUGH_S", 1e-9)
+    found = speed.measure(paths, [jpeg, own], rounds=2)
+    assert [timing.codec for timing in found.timings] == ["jpeg", OURS]
+
+
+def test_no_rounds_start_no_process(own: Codec, paths: list[Path]) -> None:
+    assert speed.measure(paths, [own], rounds=0) == speed.Speed((), {})

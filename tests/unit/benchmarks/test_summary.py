@@ -1,0 +1,125 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from hvae_codec.benchmarks.codecs import OURS, Codec
+from hvae_codec.benchmarks.metrics import ms_ssim_db
+from hvae_codec.benchmarks.run import Record, run
+from hvae_codec.benchmarks.speed import Process, Speed, Timing
+from hvae_codec.benchmarks.summary import (
+    UnknownAnchor,
+    choose_anchor,
+    curve_names,
+    published_curves,
+    summarise,
+)
+
+NO_TIMES = Speed((), {})
+
+KODAK = [f"kodim{number:02}.png" for number in range(1, 25)]
+
+
+RecordsOn = Callable[..., list[Record]]
+KodakRecords = Callable[..., list[Record]]
+
+
+@pytest.fixture
+def kodak_records(records_on: RecordsOn) -> KodakRecords:
+    """Makes records that lie on the published curve of BPG."""
+    curve = published_curves()["bpg-444"].psnr_curve
+    points = [(*point, 0.99) for point in zip(curve.bpp, curve.db, strict=True)]
+    return lambda codec, images=KODAK: records_on(points, codec, images)
+
+
+def test_means_weigh_every_image_alike(own: Codec, paths: list[Path], tmp_path: Path) -> None:
+    records = run(paths, [own], tmp_path)
+    found = summarise(records, [own], NO_TIMES, anchor=OURS)
+    point = found.codecs[0].points[1]
+    group = [record for record in records if record.setting == 50]
+    assert point.setting == 50
+    assert point.psnr_db == pytest.approx(fmean(record.psnr_db for record in group))
+    assert point.bpp == pytest.approx(fmean(record.bpp for record in group))
+
+
+def test_ms_ssim_is_averaged_before_it_becomes_decibels(own: Codec, records_on: RecordsOn) -> None:
+    one, other = records_on([(1, 30, 0.9)], OURS, ["a.png", "b.png"])
+    found = summarise([one, replace(other, ms_ssim=0.99)], [own], NO_TIMES, anchor=OURS)
+    assert found.codecs[0].points[0].ms_ssim_db == pytest.approx(ms_ssim_db(0.945))
+
+
+def test_the_same_encoder_has_a_bd_rate_of_zero(
+    own: Codec, jpeg: Codec, paths: list[Path], tmp_path: Path
+) -> None:
+    records = run(paths, [own, jpeg], tmp_path)
+    found = summarise(records, [own, jpeg], NO_TIMES, anchor="jpeg", window_db=(0, 99))
+    row = found.comparisons[1]
+    assert (row.codec, row.published) == ("jpeg", False)
+    assert row.ours.rate_percent == pytest.approx(0)
+    assert row.ours.db == pytest.approx(0)
+
+
+def test_both_directions_of_a_comparison(own: Codec, jpeg: Codec, records_on: RecordsOn) -> None:
+    curve = [(0.5, 30, 0.9), (1.0, 34, 0.95), (2.0, 38, 0.99)]
+    half = [(bpp / 2, psnr, ms_ssim) for bpp, psnr, ms_ssim in curve]
+    records = records_on(half, OURS, ["a.png"]) + records_on(curve, "jpeg", ["a.png"])
+    ours, theirs = summarise(records, [own, jpeg], NO_TIMES, anchor="jpeg").comparisons
+    assert ours.against_anchor.rate_percent == pytest.approx(-50)
+    assert theirs.against_anchor.rate_percent == pytest.approx(0)
+    assert theirs.ours.rate_percent == pytest.approx(-50)
+    assert theirs.ours_ms_ssim and theirs.ours_ms_ssim.rate_percent == pytest.approx(-50)
+    turned = summarise(records, [own, jpeg], NO_TIMES, anchor=OURS).comparisons[1]
+    assert turned.against_anchor.rate_percent == pytest.approx(100)
+
+
+def test_kodak_is_compared_with_published_curves(own: Codec, kodak_records: KodakRecords) -> None:
+    records = kodak_records(OURS)
+    found = summarise(records, [own], NO_TIMES, anchor="bpg-444")
+    rows = {row.codec: row for row in found.comparisons}
+    assert rows["bpg-444"].published
+    assert rows["bpg-444"].ours.rate_percent == pytest.approx(0)
+    assert rows["vtm-9.1"].ours.rate_percent > 20
+    assert rows["vtm-9.1"].ours_ms_ssim
+    assert rows["elic2022"].ours_ms_ssim is None  # its authors published PSNR alone
+    few = summarise(kodak_records(OURS, KODAK[1:]), [own], NO_TIMES, anchor=OURS)
+    assert [row.codec for row in few.comparisons] == [OURS]  # 23 images are not Kodak
+
+
+def test_what_runs_here_replaces_its_published_curve(
+    own: Codec, jpeg: Codec, kodak_records: KodakRecords
+) -> None:
+    records = kodak_records(OURS) + kodak_records("jpeg")
+    found = summarise(records, [own, jpeg], NO_TIMES, anchor="jpeg")
+    assert [row.published for row in found.comparisons if row.codec == "jpeg"] == [False]
+    assert curve_names([own, jpeg], KODAK) == [row.codec for row in found.comparisons]
+
+
+def test_a_model_with_random_weights_lends_its_times_only(
+    own: Codec, jpeg: Codec, kodak_records: KodakRecords
+) -> None:
+    model = replace(jpeg, name="mbt2018-mean", times_only=True)
+    timings = [
+        Timing(model.name, 4, k, "a.png", 0.4, s, 2 * s, 3 * s) for k, s in enumerate((1, 2, 9))
+    ]
+    speed = Speed(tuple(timings), {model.name: Process(2.0, None)})
+    found = summarise(kodak_records(OURS), [own, model], speed, anchor="mbt2018-mean")
+    timed = found.codecs[1]
+    assert not timed.points
+    assert (timed.seconds.encode_s, timed.seconds.decode_s) == (2, 4)  # the median, not the mean
+    assert timed.seconds.encode_mps == pytest.approx(0.2)
+    assert timed.seconds.cores == pytest.approx(1)
+    row = next(row for row in found.comparisons if row.codec == model.name)
+    assert row.published
+    assert math.isnan(found.codecs[0].seconds.encode_s)  # that one was not timed
+
+
+def test_the_anchor_is_jpeg_or_what_is_asked_for() -> None:
+    assert choose_anchor(None, [OURS, "webp", "jpeg"]) == "jpeg"
+    assert choose_anchor(None, [OURS, "webp"]) == "webp"
+    assert choose_anchor(None, [OURS]) == OURS
+    assert choose_anchor("webp", [OURS, "webp"]) == "webp"
+    with pytest.raises(UnknownAnchor, match="anchor 'gif' is not one of hvae-codec, webp"):
+        choose_anchor("gif", [OURS, "webp"])
