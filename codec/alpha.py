@@ -55,18 +55,19 @@ def decode_alpha(data: bytes, height: int, width: int, bit_depth: int) -> np.nda
     return channels[..., 1].astype(np.uint16) << 8 | channels[..., 0]
 
 
-def fill_hidden(color: Tensor, visible: Tensor) -> Tensor:
+def fill_hidden(color: Tensor, visible: Tensor, nothing: float = 128.0) -> Tensor:
     """Replace hidden colours by smooth ones from around them, by halving until all are seen.
 
     Args:
         color: (1, C, H, W).
         visible: (1, 1, H, W), true where a colour counts.
+        nothing: the colour where none counts anywhere.
     """
     if visible.all() or not visible.any():
-        return color if visible.all() else torch.full_like(color, 128.0)
+        return color if visible.all() else torch.full_like(color, nothing)
     weight = visible.to(color)
     total = F.avg_pool2d(weight, 2, ceil_mode=True)
     mean = F.avg_pool2d(color * weight, 2, ceil_mode=True) / total.clamp_min(1e-6)
-    coarse = fill_hidden(mean, total > 0)
+    coarse = fill_hidden(mean, total > 0, nothing)
     smooth = F.interpolate(coarse, color.shape[2:], mode="bilinear", align_corners=False)
     return torch.where(visible, color, smooth)

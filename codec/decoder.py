@@ -25,7 +25,7 @@ from ..models.config import LATENTS_A_SIDE
 from ..models.dct import dct_matrix, to_rgb
 from ..models.dct_vae import DctVae
 from ..models.quality import step_of
-from .alpha import decode_alpha
+from .alpha import decode_alpha, fill_hidden
 from .tile import DecodedTile, decode_tile
 from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
 from .view import View
@@ -155,13 +155,16 @@ def _colour(
     """Return what a view shows of some patches: float32 (1, 1 or 3, h, w) in 0...255."""
     model = codec.model
     at = torch.full((1,), header.quality)
-    tiles = list(tiles)
-    context = _gather([(t.window, t.context) for t in tiles], seen, 1)
+    tiles = [tile for tile in tiles if not tile.empty]
+    context = _gather(
+        [(t.window, t.context) for t in tiles], seen, 1, model.config.context_channels
+    )
+    context = _conceal(context, [t.window for t in tiles], seen)
     if view.scale >= THUMBNAIL_SCALE:
         ycbcr = context_thumbnail(model, context, at, PATCH_PX // view.scale)
     else:
         parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
-        latents = _gather(parts, seen, LATENTS_A_SIDE)
+        latents = _gather(parts, seen, LATENTS_A_SIDE, model.config.latent_channels)
         ycbcr = model.synthesise(model.context_image(context, at), latents, at)
         rows, columns = part.slices(seen, PATCH_PX)
         ycbcr = ycbcr[..., rows, columns]
@@ -226,12 +229,22 @@ def _quantised(planes: Tensor, bit_depth: int) -> np.ndarray:
     return samples.astype(np.uint8 if bit_depth == 8 else np.uint16)
 
 
-def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int) -> Tensor:
-    """Lay the parts of tiles that a window sees side by side: (1, C, h * scale, w * scale)."""
-    height, width = seen.size
-    whole = parts[0][1].new_zeros(1, parts[0][1].shape[1], height * scale, width * scale)
+def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int, channels: int) -> Tensor:
+    """Lay the parts of tiles that a window sees side by side: float32 (1, C, h scale, w scale)."""
+    whole = torch.zeros(1, channels, *(side * scale for side in seen.size))
     for window, tensor in parts:
         shared = window.cut(seen)
         if min(shared.size) > 0:
             whole[(..., *shared.slices(seen, scale))] = tensor[(..., *shared.slices(window, scale))]
     return whole
+
+
+def _conceal(context: Tensor, there: list[Window], seen: Window) -> Tensor:
+    """Give patches whose tile is lost a mean colour from around them: (1, C, h, w)."""
+    ones = [(window, torch.ones(1, 1, *window.size)) for window in there]
+    visible = _gather(ones, seen, 1, 1) > 0
+    if visible.all():
+        return context
+    concealed = torch.zeros_like(context)
+    concealed[:, :3] = fill_hidden(context[:, :3], visible, nothing=0.0)  # the three means
+    return torch.where(visible, context, concealed)

@@ -33,6 +33,7 @@ class DecodedTile:
         coded: what it was decoded from.
         latents: None where only the context was wanted.
         damaged: whether levels are left out that are there, but not as they were coded.
+        empty: whether nothing is left of it, not even the context.
     """
 
     window: Window
@@ -40,6 +41,7 @@ class DecodedTile:
     context: Tensor
     latents: Tensor | None
     damaged: bool
+    empty: bool
 
 
 @torch.autocast("cpu", enabled=False)
@@ -93,7 +95,7 @@ def decode_tile(
         popped += [[level] for level in trunk.levels]
         good = tile.intact_levels(level_checks(number, popped))
         if found and reason is None and good == intact:
-            return DecodedTile(window, tile, *found, damaged=intact < there)
+            return DecodedTile(window, tile, *found, damaged=intact < there, empty=intact == 0)
         if not keep_going:
             raise TileDamaged(number, reason) if reason else TileDamaged(number)
         intact = min(good, intact - 1)

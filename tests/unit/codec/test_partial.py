@@ -178,6 +178,17 @@ def test_a_damaged_tile_loses_itself_alone(
         assert wrong < 1.5 * error(blurred[inner], pixels[inner])
 
 
+def test_a_tile_without_its_context_gets_the_colours_around_it(files: Files) -> None:
+    flat = np.broadcast_to(np.array([200, 60, 90], np.uint8), (160, 160, 3))
+    data = bytearray(files.encode(flat, 90, 1))
+    offset, size = read_index(bytes(data)).spans[12, 1].tolist()
+    data[offset + size // 2] ^= 0x10
+    left = files.decode(bytes(data), keep_going=True)
+    assert left.lost_tiles == (12,)
+    # an untrained synthesis adds some noise of its own
+    assert np.abs(left.samples.astype(int) - flat).max() < 24
+
+
 def test_damaged_alpha_is_shown_opaque(files: Files, pixels: np.ndarray) -> None:
     alpha = np.full((160, 192, 1), 100, np.uint8)
     data = files.encode(np.concatenate([pixels, alpha], axis=2), 60, 4)  # 2 x 2 tiles
