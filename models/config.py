@@ -43,12 +43,12 @@ class ModelConfig:
     luma_context: int = 6
     chroma_context: int = 4
     level_channels: tuple[int, ...] = (8, 12, 16, 24, 32, 48)
-    checkerboard_groups: int = 2
+    checkerboard_groups: int = 3
     top_width: int = 128
     trunk_width: int = 80
     prior_width: int = 96
     analysis_widths: tuple[int, int] = (64, 96)
-    analysis_blocks: tuple[int, int] = (2, 3)
+    analysis_blocks: tuple[int, int] = (3, 5)
     posterior_width: int = 64
     synthesis_widths: tuple[int, int] = (96, 48)
     synthesis_blocks: tuple[int, int] = (2, 2)

@@ -10,9 +10,11 @@ from PIL import Image
 
 from hvae_codec.bitstream import InvalidField, TileDamaged, Truncated, read_index
 from hvae_codec.codec.tiling import synthesis_halo
+from hvae_codec.models.config import PRESETS
+from hvae_codec.models.trunk import levels_of
 
 Files = Any
-LEVELS = 8  # of latents
+LEVELS = len(levels_of(PRESETS["tiny"]))
 
 
 def error(one: np.ndarray, other: np.ndarray) -> float:
