@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from hvae_codec.codec import deep
 from hvae_codec.codec.errors import ImageError
@@ -59,7 +59,7 @@ def test_a_transparent_colour_becomes_alpha(channels: int) -> None:
     data = deep.write(samples, "PNG", {})
     color = samples[3, 4].astype(">u2").tobytes()
     chunk = io.BytesIO()
-    deep.PngImagePlugin.putchunk(chunk, b"tRNS", color)
+    PngImagePlugin.putchunk(chunk, b"tRNS", color)
     found = read(data[:33] + chunk.getvalue() + data[33:])
     assert np.array_equal(found[..., :channels], samples)
     assert found[3, 4, channels] == 0
