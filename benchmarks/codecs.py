@@ -49,11 +49,11 @@ class Codec:
     times_only: bool = False
 
 
-def warm_up(codec: Codec) -> None:
-    """Encode and decode a small image, so that all that is done once is done."""
+def warm_up(codec: Codec, setting: int) -> None:
+    """Encode and decode a small image, so that all that a setting does once is done."""
     from PIL import Image
 
-    codec.decode(codec.encode(Image.new("RGB", (64, 64)), codec.settings[0]))
+    codec.decode(codec.encode(Image.new("RGB", (64, 64)), setting))
 
 
 def ours(qualities: tuple[int, ...]) -> Codec:

@@ -28,7 +28,12 @@ def _encode(format_name: str, options: dict[str, Any], image: Image.Image, quali
 def _encode_jpeg2000(image: Image.Image, tenths_db: int) -> bytes:
     buffer = io.BytesIO()
     image.save(
-        buffer, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[tenths_db / 10]
+        buffer,
+        "JPEG2000",
+        irreversible=True,
+        mct=1,  # Pillow would code red, green and blue apart
+        quality_mode="dB",
+        quality_layers=[tenths_db / 10],
     )
     return buffer.getvalue()
 
@@ -90,7 +95,7 @@ def _webp() -> Codec:
 def _jpeg2000() -> Codec:
     return Codec(
         "jpeg2000",
-        f"JPEG 2000, {_PILLOW}, OpenJPEG {_feature('jpg_2000')}, 9/7; setting: tenths of dB",
+        f"JPEG 2000, {_PILLOW}, OpenJPEG {_feature('jpg_2000')}, 9/7, YCbCr; setting: tenths of dB",
         ".jp2",
         (270, 300, 330, 360, 390, 415),
         range(200, 501, 5),

@@ -102,6 +102,9 @@ def as_markdown(report: Report, out: Path, folder: Path) -> str:
     ]
     facts = [f"- {title}: {fact}" for title, fact in report.machine.items()]
     sources = [f"- {name}: {source}" for name, source in _sources(report.summary)]
+    curves = " ".join(
+        f"{link}/{codec.name}.json" for codec in report.summary.codecs if codec.points
+    )
     return (
         "\n\n".join(
             [
@@ -115,8 +118,8 @@ def as_markdown(report: Report, out: Path, folder: Path) -> str:
                 "## Encoders and sources",
                 "\n".join(sources),
                 f"Every file: [images.csv]({link}/images.csv). Every timed call:"
-                f" [speed.csv]({link}/speed.csv). `python -m compressai.utils.plot -f"
-                f" {link}/*.json` draws the curves (all but summary.json).",
+                f" [speed.csv]({link}/speed.csv). CompressAI's plot draws the curves:",
+                f"```sh\npython -m compressai.utils.plot -f {curves}\n```",
             ]
         )
         + "\n"

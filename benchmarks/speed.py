@@ -18,7 +18,7 @@ from .codecs import Codec, warm_up
 from .run import read_image
 
 ENOUGH_S = 30.0
-"""A codec that has been timed for so long gets no further turn: a slow one has fewer rounds."""
+"""A codec that has been timed for so long begins no further round."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,14 @@ def measure(
             start = time.perf_counter()
             pool = ProcessPoolExecutor(1, get_context("spawn"))
             workers[codec.name] = stack.enter_context(pool)
-            pool.submit(warm_up, codec).result()
+            pool.submit(warm_up, codec, codec.settings[0]).result()
             startup_s[codec.name] = time.perf_counter() - start
         spent_s = dict.fromkeys(workers, 0.0)
         for number in range(rounds):
             path = paths[number * len(paths) // rounds]
+            taking_part = {name for name in workers if spent_s[name] < ENOUGH_S}
             for codec, setting in turns:
-                if spent_s[codec.name] < ENOUGH_S:
+                if codec.name in taking_part:
                     call = workers[codec.name].submit(_time, codec, setting, number, path)
                     timings.append(call.result())
                     spent_s[codec.name] += timings[-1].encode_s + timings[-1].decode_s
@@ -117,6 +118,7 @@ def _turns(codecs: Sequence[Codec]) -> list[tuple[Codec, int]]:
 
 def _time(codec: Codec, setting: int, number: int, path: Path) -> Timing:
     image = read_image(path)
+    warm_up(codec, setting)  # some load the weights of a setting when it first comes up
     cpu_start, start = time.process_time(), time.perf_counter()
     data = codec.encode(image, setting)
     middle = time.perf_counter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,6 +11,7 @@ from statistics import fmean, median
 
 from .bjontegaard_delta import Curve, Delta, Window, delta
 from .codecs import OURS, Codec
+from .datasets import KODAK
 from .metrics import ms_ssim_db
 from .run import Record
 from .speed import Process, Speed, Timing
@@ -177,7 +177,7 @@ def _published_beside(measured: Container[str], images: set[str]) -> dict[str, P
 
 def is_kodak(images: set[str]) -> bool:
     """Recognise the 24 images of the Kodak suite by their names."""
-    return len(images) == 24 and all(re.fullmatch(r"kodim\d\d\.png", name) for name in images)
+    return images == set(KODAK)
 
 
 def published_curves() -> dict[str, Published]:

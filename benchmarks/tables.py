@@ -92,9 +92,9 @@ def speed(summary: Summary) -> Table:
         rows,
         (
             f"Each codec in a process of its own, taking turns, one call at a time; medians over"
-            f" {summary.rounds} rounds at all settings, another image each round (fewer rounds for"
-            f" what has taken {ENOUGH_S:g} s). Threads are as each library sets them: cores busy is"
-            " CPU time over wall time, median."
+            f" {summary.rounds} rounds at all settings, another image each round (no further round"
+            f" for what has taken {ENOUGH_S:g} s). Threads are as each library sets them:"
+            " cores busy is CPU time over wall time, median."
             " From pixels in memory to bytes and back. Start-up of the process (interpreter,"
             " imports, weights, one small image) is not in the seconds of a call. Peak is the"
             " whole process, Python included.",

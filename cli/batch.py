@@ -29,16 +29,16 @@ class Settings:
     quiet: bool
     as_json: bool
 
-    @property
-    def replaces(self) -> bool:
-        """Whether outputs that exist are replaced.
+    def replaces(self, job: "Job") -> bool:
+        """Tell whether an output that exists is replaced.
 
-        Not by default where the name was only inferred: `decode photo.hvae` would put the coded
-        picture in the place of the original, and `decode *` some other picture in its.
+        Not by default where its name was only inferred and it lies beside the input:
+        `decode photo.hvae` would put the coded picture in the place of the original, and
+        `decode *` some other picture in its.
         """
-        if self.overwrite is None:
-            return self.output is not None or self.out_dir is not None
-        return self.overwrite
+        if self.overwrite is not None:
+            return self.overwrite
+        return self.output is not None or (self.out_dir is not None and not job.is_beside)
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class Job:
 
     source: str
     target: str
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the output, or what it links to, lies in the folder of the input."""
+        folder = os.path.dirname(self.source) or os.curdir
+        return _identity(folder) == _identity(os.path.dirname(os.path.realpath(self.target)))
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,11 @@ Result = TypeVar("Result")
 Work = Callable[[Job], Done]
 """Reads and writes one file; picklable, since other processes call it."""
 
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Polite requests to end; Windows knows no hang-up."""
+
 
 def plan(
     arguments: Sequence[str], settings: Settings, suffix: str, is_output: Callable[[str], bool]
@@ -85,10 +96,12 @@ def plan(
             stdout are asked for what they cannot do.
     """
     output, inputs = settings.output, list(arguments)
-    if output and settings.out_dir:
+    if output is not None and settings.out_dir:
         raise click.UsageError("-o and --out-dir exclude each other")
-    if len(inputs) == 2 and not output and not settings.out_dir and is_output(inputs[1]):
+    if len(inputs) == 2 and output is None and not settings.out_dir and is_output(inputs[1]):
         output = inputs.pop()
+    if output == "":
+        raise click.UsageError("the output's name is empty")
     if output and len(inputs) > 1:
         raise click.UsageError(f"one output for {len(inputs)} inputs; use --out-dir")
     if console.STDIO in inputs and not output:
@@ -168,7 +181,9 @@ def _ready(jobs: list[Job], settings: Settings) -> list[Job]:
     """Return the files that can be begun; what is wrong with the others is told at once."""
     ready = []
     for job in jobs:
-        error = _attempt(lambda job: files.check(job.source, job.target, settings.replaces), job)
+        error = _attempt(
+            lambda job: files.check(job.source, job.target, settings.replaces(job)), job
+        )
         if isinstance(error, str):
             console.error(error)
         else:
@@ -230,8 +245,9 @@ def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str
 
 def _begin_process(workers: int) -> None:
     """Share the cores with the other processes, and end at once when asked to."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end_process)
+    for number in _ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end_process)
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
@@ -244,7 +260,6 @@ def _end_process(number: int, frame: object) -> None:
 
 def _let_signals_interrupt() -> None:
     """Let a polite request to end do what Ctrl-C does, so that nothing half written stays."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) == signal.SIG_DFL:
+    for number in _ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)

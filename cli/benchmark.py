@@ -13,10 +13,6 @@ from . import console, options
 if TYPE_CHECKING:
     from ..benchmarks.codecs import Codec
 
-_PEERS = (
-    "jpeg,jpeg-444,webp,jpeg2000,avif,jpegxl,heic,"
-    "bmshj2018-factorized,bmshj2018-hyperprior,mbt2018-mean,cheng2020-anchor"
-)
 _LIBRARIES = ("bjontegaard", "jinja2", "matplotlib", "pytorch_msssim", "skimage")
 
 
@@ -54,12 +50,12 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
 )
 @click.option(
     "--qualities",
-    default="10,20,30,40,50,60,70,80,90",
+    default="5,15,25,35,45,55,65,75,85,95",
     callback=_qualities,
     show_default=True,
     help="Qualities of this codec.",
 )
-@click.option("--peers", default=_PEERS, show_default=True, help="'' for none.")
+@click.option("--peers", help="Names with commas between; '' for none.  [default: all]")
 @click.option("--anchor", help="What BD-rates are against.  [default: jpeg, or the first peer]")
 @click.option(
     "--window",
@@ -86,7 +82,7 @@ def benchmark(
     folder: Path,
     out: Path,
     qualities: tuple[int, ...],
-    peers: str,
+    peers: str | None,
     anchor: str | None,
     window: tuple[float, float],
     jobs: int | None,
@@ -97,7 +93,8 @@ def benchmark(
     """Compare this codec with its peers on FOLDER.
 
     Bits of files on disk, PSNR, MS-SSIM and SSIM of every image; BD-rates, times and memory;
-    tables, plots, and a page with pictures (index.html). A second run measures only what is new.
+    tables, plots, and a page with pictures (index.html). A second run measures only new files;
+    times and pictures are made again.
     """
     if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
         raise click.ClickException(
@@ -129,12 +126,14 @@ def benchmark(
     console.note(f"wrote {click.format_filename(out)}")
 
 
-def _codecs(qualities: tuple[int, ...], peers: str) -> list["Codec"]:
+def _codecs(qualities: tuple[int, ...], peers: str | None) -> list["Codec"]:
     """Make the codecs by name; one that is absent gets a line and no more."""
     from ..benchmarks.codecs import Absent, ours
     from ..benchmarks.peers import PEERS
 
-    names = list(dict.fromkeys(name.strip() for name in peers.split(",") if name.strip()))
+    names = list(PEERS)
+    if peers is not None:
+        names = list(dict.fromkeys(name.strip() for name in peers.split(",") if name.strip()))
     if unknown := [name for name in names if name not in PEERS]:
         raise click.UsageError(f"peer '{unknown[0]}' is not one of {', '.join(PEERS)}")
     codecs = [ours(qualities)]
@@ -149,12 +148,13 @@ def _codecs(qualities: tuple[int, ...], peers: str) -> list["Codec"]:
 def _command() -> str:
     """Repeat what was typed; of the images' folder only its name, the rest is this machine's."""
     context = click.get_current_context()
-    words = ["hvae-codec", "benchmark", context.params["folder"].name]
+    words = ["hvae-codec", "benchmark", context.params["folder"].resolve().name]
     for option in context.command.params:
         name = option.name or ""
         typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if typed and isinstance(option, click.Option) and not option.is_flag:
             value = context.params[name]
             value = ",".join(map("{:g}".format, value)) if isinstance(value, tuple) else value
+            value = value.name if isinstance(value, Path) and value.is_absolute() else value
             words += [option.opts[0], str(value)]
     return shlex.join(words)

@@ -18,7 +18,7 @@ def result(text: str) -> None:
 
 def result_json(record: dict[str, object]) -> None:
     """Print what the command was asked for as one line of JSON."""
-    click.echo(json.dumps(record, ensure_ascii=False))
+    click.echo(json.dumps(record))  # in ASCII: file names need not be UTF-8
 
 
 def note(text: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,11 +37,14 @@ def decode(
 
     Of two arguments the second is the output unless it ends in .hvae or .bin; then it must not
     exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...); stdout gets PNG.
+    JPEG is written with quality 95 and colour in full resolution (4:4:4). What a format cannot
+    hold of the metadata is left out and told; alpha and 16 bits are refused there.
     """
     settings = batch.Settings(**shared)
     jobs = batch.plan(sources, settings, ".png", is_output)
     for job in jobs:
-        images.image_format(job.target)  # a suffix that no format has is refused before the work
+        if not Path(job.target).is_dir():  # which is refused as one
+            images.image_format(job.target)  # a suffix of no format is refused before the work
     wanted = {
         "region": region, "scale": _SCALES[scale], "levels": levels, "keep_going": keep_going,
     }  # fmt: skip
@@ -66,13 +70,14 @@ def decode_file(wanted: dict[str, Any], job: batch.Job) -> batch.Done:
     decoded = api.decode_parts(source, **wanted)
     seconds = time.perf_counter() - start
     with console.blame(job.target):
-        images.write_image(job.target, decoded)
+        left_out = images.write_image(job.target, decoded)
     file_bytes = len(source) if isinstance(source, bytes) else os.path.getsize(source)
     height, width = decoded.pixels.shape[:2]
     return batch.Done(
         f"{console.shown(job.source)}  {console.spaced(file_bytes)} bytes"
         f" -> {console.shown(job.target)} {width}x{height}"
-        f"  {console.speed(width, height, seconds)}",
+        f"  {console.speed(width, height, seconds)}"
+        f"{'  without ' if left_out else ''}{', '.join(left_out)}",
         {
             "input": job.source,
             "output": job.target,
@@ -81,6 +86,7 @@ def decode_file(wanted: dict[str, Any], job: batch.Job) -> batch.Done:
             "file_bytes": file_bytes,
             "lost_tiles": decoded.lost_tiles,
             "whole_levels": decoded.whole_levels,
+            "left_out": left_out,
             "decode_s": seconds,
         },
         _flaw(source, decoded.lost_tiles) if wanted["keep_going"] else None,

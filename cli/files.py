@@ -1,5 +1,6 @@
 """Files in and out, whole or not at all; '-' stands for stdin and stdout."""
 
+import errno
 import io
 import os
 import secrets
@@ -40,8 +41,10 @@ def check(source: str, target: str, replaces: bool) -> None:
         raise IsADirectoryError(None, "is a folder", target)
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(None, "its folder does not exist", target)
+    if os.path.islink(os.path.realpath(target)):  # what a real path still links to is itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), target)
     # a device is written to, not replaced
-    if not replaces and path.exists() and path.resolve().is_file():
+    if not replaces and path.is_file():
         raise FileExistsError(None, "exists already; --overwrite replaces it", target)
 
 
@@ -73,7 +76,7 @@ def writing(path: str) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; the old file is then as it was.
     """
-    final = Path(path).resolve()  # a link stays a link
+    final = Path(os.path.realpath(path))  # a link stays a link
     if path == STDIO:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

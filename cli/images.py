@@ -3,7 +3,7 @@
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..codec.api import Decoded
+
+# What Pillow's writers hold, by reading back what they wrote. Those that are not named drop it, and
+# most of them say nothing.
+_HOLD_METADATA = {"PNG", "TIFF", "JPEG", "MPO", "WEBP", "AVIF"}
+_HOLD_ALPHA = {
+    "PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "DDS", "ICO", "ICNS", "IM", "QOI",
+}  # fmt: skip
+_HOLD_16_BITS = {"PNG", "TIFF", "JPEG2000", "PPM"}  # of grey; colour is written by codec.deep
+
+_NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
+_XMP_TAG = 700
+# How the pixels of a TIFF lie. Cameras write some of these of their own file into EXIF, and Pillow
+# would take them for the new one's.
+_LAYOUT_TAGS = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284}
+_LAYOUT_TAGS |= {317, 320, 322, 323, 324, 325, 338, 339, 530, 532}
 
 
 def open_image(path: str) -> "Image.Image":
@@ -60,22 +75,26 @@ def image_format(path: str) -> str:
     return name
 
 
-def write_image(path: str, decoded: "Decoded") -> None:
+def write_image(path: str, decoded: "Decoded") -> list[str]:
     """Write what was decoded in the format that the path's suffix names, with its metadata.
+
+    Returns:
+        What the format cannot hold of the metadata, as a person says it.
 
     Raises:
         OSError: the format cannot hold the image, or the file cannot be written.
-        ImageError: the same, of 16 bits a channel.
+        ImageError: the format would drop alpha, or cut 16 bits to 8.
     """
     name = image_format(path)
+    _refuse_losses(name, decoded)
     if decoded.pixels.dtype.itemsize == 2 and decoded.pixels.shape[2] > 1:
         from ..codec import deep
 
         files.write_bytes(path, deep.write(decoded.pixels, name, decoded.metadata))
-        return
+        return []
     with files.writing(path) as stream:
         try:
-            decoded.image.save(stream, name, **decoded.metadata)
+            decoded.image.save(stream, name, **_save_options(name, decoded.metadata))
         except MemoryError:
             raise
         except OSError as error:
@@ -84,3 +103,38 @@ def write_image(path: str, decoded: "Decoded") -> None:
             raise OSError(f"cannot be written as {name} ({error})") from error
         except Exception as error:  # as many kinds as there are formats
             raise OSError(f"cannot be written as {name} ({error})") from error
+    return [] if name in _HOLD_METADATA else [_NAMES[key] for key in decoded.metadata]
+
+
+def _refuse_losses(name: str, decoded: "Decoded") -> None:
+    from ..codec.errors import ImageError
+
+    channels = decoded.pixels.shape[2]
+    if channels in (2, 4) and name not in _HOLD_ALPHA:
+        raise ImageError(f"{name} does not hold alpha; write PNG, TIFF or WebP")
+    if decoded.pixels.dtype.itemsize == 2 and channels == 1 and name not in _HOLD_16_BITS:
+        raise ImageError(f"{name} does not hold 16 bits a channel; write PNG or TIFF")
+
+
+def _save_options(name: str, metadata: dict[str, bytes]) -> dict[str, Any]:
+    """Return what Pillow's writer of a format needs to be told; `xmp` it takes not everywhere."""
+    from PIL import Image, PngImagePlugin
+
+    options: dict[str, Any] = dict(metadata)
+    if name in ("JPEG", "MPO"):
+        # Pillow's own choice, 75 and 4:2:0, would lose more than most files of ours have lost.
+        options |= {"quality": 95, "subsampling": 0}
+    xmp = metadata.get("xmp")
+    if xmp and name == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", cast(str, xmp))  # bytes, too, and verbatim
+        options["pnginfo"] = chunks
+    if name == "TIFF":
+        exif = Image.Exif()
+        exif.load(metadata.get("exif", b""))
+        for tag in _LAYOUT_TAGS & set(exif):
+            del exif[tag]
+        if xmp:
+            exif[_XMP_TAG] = xmp
+        options["exif"] = exif
+    return options

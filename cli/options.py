@@ -1,6 +1,7 @@
 """Options that several commands share, and the kinds of values that click does not know."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,24 @@ class ByteCount(click.ParamType):
         if count < 1:
             self.fail(f"'{value}' is not a number of bytes like 30000, 30k or 1.5M", param, context)
         return count
+
+
+class Folder(click.Path):
+    """A folder, which need not exist."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        context: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path; an empty one would be the current folder."""
+        if value == "":
+            self.fail("the folder's name is empty", param, context)
+        return super().convert(value, param, context)
 
 
 class PositiveNumber(click.ParamType):
@@ -73,7 +92,7 @@ _BATCH_OPTIONS = (
     click.option("-o", "--output", metavar="OUTPUT", help="Where to write one; '-' is stdout."),
     click.option(
         "--out-dir",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=Folder(),
         help="Folder to write to, made if absent (default: beside each input).",
     ),
     click.option(
@@ -82,7 +101,8 @@ _BATCH_OPTIONS = (
     click.option(
         "--overwrite/--no-overwrite",
         default=None,
-        help="Replace outputs that exist (default: only where -o or --out-dir names them).",
+        help="Replace outputs that exist (default: those that -o names, and those in an --out-dir"
+        " that is not the input's own folder).",
     ),
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("--json", "as_json", is_flag=True, help="Print a line of JSON a file on stdout."),

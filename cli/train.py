@@ -50,12 +50,18 @@ def train(
     The learning rate is constant until the last COOLDOWN steps, so that a run can be extended by
     resuming it with more STEPS. The last SIMULATE steps train with simulated integer arithmetic.
     """
+    if not resume and (out / "checkpoint.pt").exists():
+        raise click.UsageError(
+            f"{click.format_filename(out)} holds a run already: --resume goes on with it, "
+            "or name another --out"
+        )
+    if crop_px % 32:
+        raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
+
     from ..models.training.data import BatchSizes
     from ..models.training.loop import train as run
     from ..models.training.state import TrainConfig
 
-    if crop_px % 32:
-        raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
     config = TrainConfig(
         data=data,
         valid=valid,
@@ -82,10 +88,13 @@ def train(
 @click.option("--data", type=_FOLDER, help="Training photographs that the tables are refined on.")
 def export(checkpoint: Path, out: Path, data: Path | None) -> None:
     """Freeze CHECKPOINT into integers and pmf tables: the weight file that encodes and decodes."""
+    if out.exists() and out.samefile(checkpoint):
+        raise click.UsageError(f"{click.format_filename(out)} is the checkpoint itself")
+
     from ..codec import export as exporting
     from ..models.training.data import ImageCache
 
     with console.blame(str(checkpoint)):
-        cache = ImageCache(data, checkpoint.parent.parent / "cache") if data else None
+        cache = ImageCache(data, checkpoint.resolve().parent.parent / "cache") if data else None
         exporting.export(checkpoint, out, cache)
     console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")

@@ -20,7 +20,10 @@ def verify(sources: tuple[str, ...]) -> None:
         differing = console.spaced(report.differing)
         verdict = f"{differing} differ"
         if not report.differing:
-            verdict = f"identical  (pixels within {report.max_pixel_difference} of 255)"
+            verdict = (
+                f"identical  (pixels within {report.max_pixel_difference}"
+                f" of {report.largest_sample})"
+            )
         console.result(
             f"{console.shown(source)}  {report.tiles} tiles"
             f"  {console.spaced(report.symbols)} symbols  {verdict}"

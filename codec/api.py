@@ -305,4 +305,5 @@ def _opened(source: Source) -> Iterator[OpenSource]:
         with Path(source).open("rb") as file:
             yield file
     else:
-        yield source
+        # a cursor over bytes shares them, over anything else it would copy all for each tile
+        yield bytes(source) if isinstance(source, bytearray | memoryview) else source

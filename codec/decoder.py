@@ -28,7 +28,7 @@ from ..models.quality import step_of
 from .alpha import decode_alpha, fill_hidden
 from .tile import DecodedTile, decode_tile
 from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
-from .view import View
+from .view import View, whole
 from .weights import Codec
 
 THUMBNAIL_SCALE = 8
@@ -77,9 +77,11 @@ def decode_file(
     """
     header = index.header
     codec.accept(header)
+    levels = None if levels is None else whole("levels", levels)
     _check_known(codec, index, levels)
     thumbnail = view.scale >= THUMBNAIL_SCALE
-    halo = 0 if thumbnail else synthesis_halo(codec.model.config)
+    # a thumbnail sees around itself only to fill what is lost
+    halo = int(keep_going) if thumbnail else synthesis_halo(codec.model.config)
     wanted = index.levels if levels is None else min(1 + levels, index.levels)
     wanted = 1 if thumbnail else wanted
     place = (view.height, view.width, header.tile)
@@ -161,7 +163,9 @@ def _colour(
     )
     context = _conceal(context, [t.window for t in tiles], seen)
     if view.scale >= THUMBNAIL_SCALE:
-        ycbcr = context_thumbnail(model, context, at, PATCH_PX // view.scale)
+        side = PATCH_PX // view.scale
+        rows, columns = part.slices(seen, side)
+        ycbcr = context_thumbnail(model, context, at, side)[..., rows, columns]
     else:
         parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
         latents = _gather(parts, seen, LATENTS_A_SIDE, model.config.latent_channels)

@@ -34,10 +34,11 @@ def is_cut_by_pillow(image: Image.Image) -> bool:
     """
     found = rawmodes(image)
     odd = [raw for raw in found if ";12" in raw or (";16" in raw and raw.endswith("S"))]
-    maxima = [t[3][1] for t in getattr(image, "tile", ()) if t[0] == "ppm"]
+    maxima = [t[3][1] for t in getattr(image, "tile", ()) if t[0] in ("ppm", "ppm_plain")]
     if odd or max(maxima, default=0) > 255:
         raise ImageError("only 8 and 16 bits a channel of PNG and TIFF are supported; convert it")
-    cut = any(";16" in raw for raw in found) and not image.mode.startswith("I;16")
+    is_deep = any(";16" in raw and raw != "BGR;16" for raw in found)  # that has 16 bits a pixel
+    cut = is_deep and not image.mode.startswith("I;16")
     if cut and (image.format not in ("PNG", "TIFF") or image.mode == "CMYK"):
         raise ImageError(
             f"{image.format} of 16 bits a channel and mode {image.mode} is not supported; "
@@ -46,22 +47,37 @@ def is_cut_by_pillow(image: Image.Image) -> bool:
     return cut
 
 
-def read(image: Image.Image) -> np.ndarray:
-    """Read the samples of an open PNG or TIFF of 16 bits: uint16 (H, W, 1...4).
+def file_of(image: Image.Image) -> bytes:
+    """Return the bytes of the file that an image was opened from and not yet loaded.
 
     Raises:
-        ImageError: what reads it is not installed, or it is of a kind that is not supported.
+        ImageError: it is closed.
     """
     stream: Any = getattr(image, "fp", None)
     if stream is None:
         raise ImageError("the image's file is closed: its 16 bits cannot be read")
     stream.seek(0)
-    data = stream.read()
-    if image.format == "TIFF":
+    return stream.read()
+
+
+def read(
+    data: bytes, format: str | None, transparency: int | tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Read the samples of a PNG or TIFF of 16 bits: uint16 (H, W, 1...4).
+
+    Args:
+        data: the file.
+        format: PNG or TIFF.
+        transparency: the colour that a PNG makes transparent.
+
+    Raises:
+        ImageError: what reads it is not installed, or it is of a kind that is not supported.
+    """
+    if format == "TIFF":
         return _read_tiff(data)
     samples = _imagecodecs().png_decode(data)
     samples = samples[..., None] if samples.ndim == 2 else samples
-    return with_transparency(samples, image.info.get("transparency"))
+    return with_transparency(samples, transparency)
 
 
 def with_transparency(samples: np.ndarray, color: int | tuple[int, ...] | None) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from ..bitstream import (
     MAX_PIXELS,
     Header,
     ImageTooLarge,
-    InvalidField,
     Tile,
     alpha_check,
     bulk_words,
@@ -33,6 +31,7 @@ from .grey import luma_of
 from .image import Pixels
 from .symbols import Selector, SymbolWriter
 from .tiling import PATCH_PX, TILE_PATCHES, Window, analysis_halo, patch_grid, tiles_in
+from .view import whole
 from .weights import Codec
 
 
@@ -71,7 +70,7 @@ def encode_pixels(
         ImageTooLarge: the image has more pixels than a decoder accepts.
     """
     height, width = pixels.size
-    quality = _whole(quality)
+    quality = whole("quality", quality)
     if height * width > MAX_PIXELS:
         raise ImageTooLarge(width, height, MAX_PIXELS)
     header = Header(
@@ -91,13 +90,6 @@ def encode_pixels(
         for number, window in tiles_in(patch_grid(height, width), height, width, tile)
     ]
     return write_container(header, pixels.metadata, tiles)
-
-
-def _whole(quality: int) -> int:
-    try:
-        return operator.index(quality)
-    except TypeError:
-        raise InvalidField(f"quality {quality!r} is not a whole number") from None
 
 
 def encode_alphas(pixels: Pixels, tile: int = TILE_PATCHES) -> list[bytes]:

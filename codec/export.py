@@ -59,9 +59,9 @@ def load_checkpoint(path: Path) -> DctVae:
     """
     saved = read_checkpoint(path)
     model = DctVae(ModelConfig.from_json(saved["config"]))
+    named = saved["average"].items()
     prefix = "module."
-    averaged = {k.removeprefix(prefix): v for k, v in saved["average"].items() if prefix in k}
-    model.load_state_dict(averaged)
+    model.load_state_dict({k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)})
     return model.eval()
 
 

@@ -103,12 +103,16 @@ def to_pixels(image: Image.Image | np.ndarray, *, strip: bool = False) -> Pixels
 def _take_apart(image: Image.Image, strip: bool) -> Pixels:
     rawmodes = deep.rawmodes(image)
     if deep.is_cut_by_pillow(image):
-        samples, metadata = deep.read(image), _metadata(image)
-        # a TIFF's orientation is applied already, as Pillow does when it loads one
-        turn = 1 if image.format == "TIFF" else _orientation(image)
+        data = deep.file_of(image)
+        with Image.open(io.BytesIO(data), formats=[image.format or ""]) as other:
+            other.load()  # not the caller's image, which would be cut by it
+            metadata = metadata_of(other)
+            # a TIFF's orientation is applied already, as Pillow does when it loads one
+            turn = 1 if image.format == "TIFF" else _orientation(other)
+        samples = deep.read(data, image.format, image.info.get("transparency"))
         return _array_pixels(samples, metadata, strip, turn)
     image.load()  # some formats tell of their metadata only then
-    metadata = _metadata(image)
+    metadata = metadata_of(image)
     if image.mode.startswith("I;16"):
         samples = np.asarray(image).astype(np.uint16)[..., None]
         samples = deep.with_transparency(samples, image.info.get("transparency"))
@@ -126,7 +130,7 @@ def _take_apart(image: Image.Image, strip: bool) -> Pixels:
         image.info["transparency"] *= stretch
     if strip:
         image = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-        metadata = tuple(item for item in metadata if item[0] == MetadataKind.ICC)
+        metadata = _stripped(metadata)
     mode = _TARGETS[image.mode]
     return Pixels(image, _WITH_ALPHA[mode] if image.has_transparency_data else mode, metadata)
 
@@ -142,8 +146,12 @@ def _orientation(image: Image.Image) -> int:
 def _array_pixels(samples: np.ndarray, metadata: Metadata, strip: bool, orientation: int) -> Pixels:
     if not strip:
         return Pixels(samples, metadata=metadata)
-    metadata = tuple(item for item in metadata if item[0] == MetadataKind.ICC)
-    return Pixels(deep.oriented(samples, orientation), metadata=metadata)
+    return Pixels(deep.oriented(samples, orientation), metadata=_stripped(metadata))
+
+
+def _stripped(metadata: Metadata) -> Metadata:
+    """Leave the profile alone, without which colours would be others."""
+    return tuple(item for item in metadata if item[0] == MetadataKind.ICC)
 
 
 def _refuse_frames(image: Image.Image, strip: bool) -> None:
@@ -167,7 +175,8 @@ def _from_inks(cmyk: Image.Image) -> Image.Image:
     return rgb
 
 
-def _metadata(image: Image.Image) -> Metadata:
+def metadata_of(image: Image.Image) -> Metadata:
+    """Return the ICC profile, EXIF and XMP of an image that is loaded."""
     found = ((kind, _item(image, key)) for kind, key in _KEYS.items())
     return tuple((kind, value) for kind, value in found if value)
 

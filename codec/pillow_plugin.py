@@ -10,7 +10,8 @@ from typing import IO
 from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
-from .image import info_of
+from ..models.errors import ModelError
+from .image import info_of, metadata_of
 
 FORMAT = "HVAE"
 DRAFT_SCALES = (32, 16, 8, 4, 2, 1)
@@ -83,7 +84,7 @@ class HvaeImageFile(ImageFile.ImageFile):
                     scale=self._scale,
                     keep_going=ImageFile.LOAD_TRUNCATED_IMAGES,
                 )
-            except BitstreamError as error:
+            except (BitstreamError, ModelError) as error:
                 raise OSError(str(error)) from error
             self.im, self.readonly = decoded.im, decoded.readonly
             self.tile = []
@@ -104,8 +105,10 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     options = image.encoderinfo
     given = {key: options[key] for key in _METADATA if key in options}
     if given or getattr(image, "n_frames", 1) > 1:  # of an animation, the frame at hand
+        own = info_of(metadata_of(image))  # of TIFF, a copy would lose EXIF
         image = image.copy()
-        exif = given.get("exif")
-        image.info |= given | ({"exif": exif.tobytes()} if isinstance(exif, Image.Exif) else {})
+        if isinstance(exif := given.get("exif"), Image.Exif):
+            given["exif"] = exif.tobytes()
+        image.info |= own | given
     quality = options.get("quality", api.DEFAULT_QUALITY)
     fp.write(api.encode(image, quality, verify=options.get("verify", False)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,18 @@ class View:
         out[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
 
 
+def whole(name: str, number: int) -> int:
+    """Return a whole number of any type that has them.
+
+    Raises:
+        InvalidField: it is none.
+    """
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise InvalidField(f"{name} {number!r} is not a whole number") from None
+
+
 def view_of(
     header: Header, region: tuple[int, int, int, int] | None = None, scale: int = 1
 ) -> View:
@@ -69,9 +82,13 @@ def view_of(
     Raises:
         InvalidField: the region is not within the image, or the scale is none.
     """
-    if scale not in SCALES:
+    if whole("scale", scale) not in SCALES:
         raise InvalidField(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
-    x, y, width, height = region or (0, 0, header.width, header.height)
+    if region is None:
+        region = 0, 0, header.width, header.height
+    elif len(region) != 4:
+        raise InvalidField(f"region {region} is not x, y, width and height")
+    x, y, width, height = (whole("region", number) for number in region)
     right, bottom = x + width, y + height
     if min(width, height) < 1 or min(x, y) < 0 or right > header.width or bottom > header.height:
         raise InvalidField(

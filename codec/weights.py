@@ -86,8 +86,7 @@ def _at_hand() -> Iterator[Path]:
 
 
 def _folder() -> Path:
-    with resources.as_file(resources.files("hvae_codec.models") / "weights") as folder:
-        return folder
+    return Path(str(resources.files("hvae_codec.models"))) / "weights"
 
 
 @functools.cache

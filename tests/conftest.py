@@ -1,5 +1,6 @@
 """Weights to test with: an untrained model's, made on the spot, and the shipped ones if there."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,10 @@ def shipped() -> Path:
 
 @pytest.fixture(scope="session")
 def kodak() -> Path:
-    folder = ROOT.parent / "shared" / "data" / "kodak"
+    """The 24 images: where the environment says, beside the repository, or in its data folder."""
+    shared = ROOT.parent / "shared" / "data" / "kodak"
+    there = shared if shared.is_dir() else ROOT / "data" / "kodak"
+    folder = Path(os.environ.get("HVAE_CODEC_KODAK") or there)
     if not folder.is_dir():
         pytest.skip("the Kodak images are not at hand")
     return folder

@@ -3,7 +3,6 @@
 import importlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,63 +12,13 @@ from PIL import Image
 
 from hvae_codec.bitstream import BitstreamError, MetadataKind
 from hvae_codec.cli import main
+from hvae_codec.codec.api import Decoded, FileInfo, LevelInfo
+from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError
 from hvae_codec.codec.image import to_pixels
 
 MAGIC = b"stand-in"
 DAMAGE = b"damage"
-
-
-@dataclass(frozen=True)
-class Level:
-    name: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Info:
-    width: int
-    height: int
-    quality: int
-    file_bytes: int
-    whole_bytes: int
-    bpp: float
-    color: str = "RGB"
-    bit_depth: int = 8
-    lmbda: float = 0.01
-    header_bytes: int = 12
-    metadata_bytes: int = 0
-    alpha_bytes: int = 0
-    tiles: int = 1
-    tile_px: int = 256
-    levels: tuple[Level, ...] = (Level("context", 40), Level("level 1", 60))
-    weights: str = "0123456789abcdef"
-    weights_known: bool = True
-    prior: str = "masked-diffusion"
-    version: int = 1
-
-
-@dataclass(frozen=True)
-class Report:
-    tiles: int = 1
-    symbols: int = 12345
-    differing: int = 0
-    max_pixel_difference: int = 1
-
-
-@dataclass(frozen=True)
-class Decoded:
-    image: Image.Image
-    lost_tiles: tuple[int, ...]
-    whole_levels: int = 1
-
-    @property
-    def pixels(self) -> np.ndarray:
-        return np.atleast_3d(np.asarray(self.image))
-
-    @property
-    def metadata(self) -> dict[str, bytes]:
-        return {key: self.image.info[key] for key in ("exif",) if key in self.image.info}
 
 
 def encode(
@@ -123,22 +72,44 @@ def decode_parts(
         raise BitstreamError("tile 3 is damaged")
     if region:
         image = image.crop((*region[:2], region[0] + region[2], region[1] + region[3]))
-    reduced = image.reduce(scale)
-    reduced.info = image.info
-    return Decoded(reduced, (3, 7) if damaged else ())
+    pixels = np.atleast_3d(np.asarray(image.reduce(scale)))
+    metadata = {key: image.info[key] for key in ("exif",) if key in image.info}
+    return Decoded(pixels, metadata, (3, 7) if damaged else (), whole_levels=1)
 
 
-def inspect(source: bytes | str) -> Info:
+def inspect(source: bytes | str) -> FileInfo:
     data = content(source)
     width, height = decode(source).size
     size = len(data)
     whole = size + 100 * data.endswith(DAMAGE)
-    return Info(width, height, data[len(MAGIC)], size, whole, 8 * size / (width * height))
+    return FileInfo(
+        width=width,
+        height=height,
+        color="rgb",
+        bit_depth=8,
+        quality=data[len(MAGIC)],
+        lmbda=0.01,
+        file_bytes=size,
+        whole_bytes=whole,
+        bpp=8 * size / (width * height),
+        header_bytes=12,
+        metadata_bytes=0,
+        alpha_bytes=0,
+        tiles=1,
+        tile_px=256,
+        levels=(LevelInfo("context", 40), LevelInfo("latents 1", 60)),
+        weights="0123456789abcdef",
+        weights_known=True,
+        prior="masked-diffusion",
+        version=1,
+    )
 
 
-def verify(source: bytes | str) -> Report:
+def verify(source: bytes | str) -> VerifyReport:
     decode(source)
-    return Report()
+    return VerifyReport(
+        tiles=1, symbols=12345, differing=0, max_pixel_difference=1, largest_sample=255
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,12 @@ from PIL import Image
 Run = Callable[..., Result]
 
 
+def contents(folder: Path) -> dict[str, bytes | str]:
+    """What lies in a folder: of files the bytes, of links where they point."""
+    paths = folder.iterdir()
+    return {p.name: os.readlink(p) if p.is_symlink() else p.read_bytes() for p in paths}
+
+
 def test_there_and_back_beside_the_input(hvae: Run, photo: Path) -> None:
     assert hvae("encode", photo).exit_code == 0
     original = Image.open(photo).tobytes()
@@ -116,6 +122,9 @@ def test_misuse_ends_with_2_and_writes_nothing(
             "no/where.hvae: its folder does not exist",
         ),
         (("encode", "photo.png", "-o", "."), ".: is a folder"),
+        (("decode", "."), ".: is a folder"),
+        (("decode", "coded.hvae", "-o", "."), ".: is a folder"),
+        (("encode", "photo.png", "-o", "loop.hvae"), "loop.hvae: Too many levels of symbolic"),
         (("encode", "photo.png", "-o", "coded.hvae", "--no-overwrite"), "coded.hvae: exists"),
         (("encode", "photo.png", "coded.hvae"), "coded.hvae: exists already"),
         (("decode", "coded.hvae", "photo.png"), "photo.png: exists already"),
@@ -135,13 +144,14 @@ def test_failures_end_with_1_and_one_line(
 ) -> None:
     monkeypatch.chdir(coded.parent)
     Path("text.png").write_text("not a picture")
+    Path("loop.hvae").symlink_to("loop.hvae")
     Path("cut.png").write_bytes(Path("photo.png").read_bytes()[:60])
-    before = {path: path.read_bytes() for path in coded.parent.iterdir()}
+    before = contents(coded.parent)
     result = hvae(*arguments)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: {message}")
     assert result.stderr.count("\n") == 1
-    assert {path: path.read_bytes() for path in coded.parent.iterdir()} == before
+    assert contents(coded.parent) == before
 
 
 @pytest.mark.parametrize(
@@ -211,6 +221,19 @@ def test_strip_leaves_exif_out(hvae: Run, photo: Path) -> None:
         assert hvae("encode", photo, "-o", "-", *options).exit_code == 0
         sizes.append(b"where I live" in hvae("encode", photo, "-o", "-", *options).stdout_bytes)
     assert sizes == [True, False]
+
+
+def test_metadata_that_the_format_cannot_hold_is_told(hvae: Run, photo: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    Image.open(photo).save(photo, exif=exif)
+    assert hvae("encode", photo).exit_code == 0
+    for suffix, left_out in ((".bmp", ["EXIF"]), (".jpg", [])):
+        back = photo.with_suffix(suffix)
+        result = hvae("decode", photo.with_suffix(".hvae"), "-o", back, "--json")
+        assert result.exit_code == 0
+        assert result.stderr.endswith("  without EXIF\n") == bool(left_out)
+        assert json.loads(result.stdout)["left_out"] == left_out
 
 
 def test_a_part_of_the_picture(hvae: Run, coded: Path, photo: Path) -> None:

@@ -14,7 +14,7 @@ Run = Callable[..., Result]
 def test_info_names_the_levels_and_their_bytes(hvae: Run, coded: Path) -> None:
     result = hvae("info", coded)
     assert result.exit_code == 0
-    assert result.stdout.startswith("coded.hvae  24x16 RGB 8 bit  quality 40")
+    assert result.stdout.startswith("coded.hvae  24x16 rgb 8 bit  quality 40")
     assert "context" in result.stdout
     assert "masked-diffusion" in result.stdout
 
@@ -48,6 +48,15 @@ def test_verify_says_identical(hvae: Run, coded: Path) -> None:
     assert result.stdout == (
         "coded.hvae  1 tiles  12 345 symbols  identical  (pixels within 1 of 255)\n"
     )
+
+
+def test_verify_of_16_bits_says_of_how_many(
+    hvae: Run, coded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = api.verify(coded.read_bytes())
+    deep = replace(report, max_pixel_difference=9, largest_sample=65535)
+    monkeypatch.setattr(api, "verify", lambda data: deep)
+    assert "(pixels within 9 of 65535)" in hvae("verify", coded).stdout
 
 
 def test_verify_fails_where_symbols_differ(

@@ -1,6 +1,7 @@
 """Files of 16 bits a channel, in and out."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -121,10 +122,41 @@ def test_kinds_of_tiff_that_would_lose_something_are_refused(
         to_pixels(image)
 
 
-@pytest.mark.parametrize("header", [b"P6 2 1 65535\n", b"P6 2 1 1023\n", b"P5 2 1 65535\n"])
-def test_deep_ppm_is_refused_and_not_cut(header: bytes) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P6 2 1 65535\n" + bytes(12),
+        b"P6 2 1 1023\n" + bytes(12),
+        b"P5 2 1 65535\n" + bytes(4),
+        b"P3 2 1 65535\n0 0 0 0 0 0\n",
+    ],
+)
+def test_deep_ppm_is_refused_and_not_cut(data: bytes) -> None:
     with pytest.raises(ImageError, match="supported"):
-        read(header + bytes(12))
+        read(data)
+
+
+def test_16_bits_a_pixel_are_not_16_a_channel() -> None:
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    info = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 2835, 2835, 0, 0) + masks
+    head = struct.pack("<2sIHHI", b"BM", 14 + len(info) + 4, 0, 0, 14 + len(info))
+    samples = read(head + info + struct.pack("<HH", 0xF800, 0x001F))
+    assert samples.dtype == np.uint8
+    assert samples.tolist() == [[[255, 0, 0], [0, 0, 255]]]
+
+
+def test_the_image_that_is_given_stays_as_it_is() -> None:
+    image = Image.open(io.BytesIO(deep.write(photo(3), "PNG", {})))
+    first, second = to_pixels(image), to_pixels(image)
+    assert first.bit_depth == second.bit_depth == 16
+
+
+def test_metadata_behind_the_pixels_is_found() -> None:
+    data, chunk = deep.write(photo(3), "PNG", {}), io.BytesIO()
+    PngImagePlugin.putchunk(chunk, b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + b"<x/>")
+    end = data.index(b"IEND") - 4
+    pixels = to_pixels(Image.open(io.BytesIO(data[:end] + chunk.getvalue() + data[end:])))
+    assert info_of(pixels.metadata) == {"xmp": b"<x/>"}
 
 
 def test_without_its_library_a_line_says_what_to_install(

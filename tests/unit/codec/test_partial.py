@@ -126,8 +126,9 @@ def test_every_level_adds_to_the_picture(files: Files, pixels: np.ndarray, data:
     assert all(after < 1.1 * before for before, after in itertools.pairwise(errors))
     assert errors[0] > 3 * errors[-1]
     assert np.array_equal(files.samples(data, levels=LEVELS + 5), files.samples(data))
-    with pytest.raises(InvalidField):
-        files.decode(data, levels=-1)
+    for levels in (-1, 1.5):
+        with pytest.raises(InvalidField):
+            files.decode(data, levels=levels)
 
 
 @pytest.mark.parametrize("levels", range(LEVELS + 1))
@@ -189,6 +190,8 @@ def test_a_tile_without_its_context_gets_the_colours_around_it(files: Files) -> 
     assert left.lost_tiles == (12,)
     # an untrained synthesis adds some noise of its own
     assert np.abs(left.samples.astype(int) - flat).max() < 24
+    small = files.decode(bytes(data), scale=16, keep_going=True)
+    assert np.abs(small.samples.astype(int) - flat[:10, :10]).max() < 24
 
 
 def test_damaged_alpha_is_shown_opaque(files: Files, pixels: np.ndarray) -> None:

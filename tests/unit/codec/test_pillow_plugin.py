@@ -170,3 +170,14 @@ def test_of_an_animation_the_frame_at_hand_is_saved(picture: Image.Image) -> Non
     animation.save(saved, "HVAE", quality=90)
     expected = api.decode(api.encode(animation.copy(), 90))
     assert np.array_equal(np.asarray(Image.open(saved)), np.asarray(expected))
+
+
+def test_another_option_does_not_cost_a_tiff_its_exif(picture: Image.Image) -> None:
+    tiff, exif = io.BytesIO(), Image.Exif()
+    exif[0x010E] = "a description"
+    picture.save(tiff, "TIFF", exif=exif)
+    saved = io.BytesIO()
+    Image.open(tiff).save(saved, "HVAE", icc_profile=b"a profile")
+    with Image.open(saved) as image:
+        assert image.info["icc_profile"] == b"a profile"
+        assert image.getexif()[0x010E] == "a description"
