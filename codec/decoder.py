@@ -93,7 +93,7 @@ def decode_file(
     out = np.empty((*view.size, header.color.channels), depth)
     near: dict[int, DecodedTile] = {}
     lost: set[int] = set()
-    whole = wanted
+    whole_levels = wanted
     for number, window in tiles:
         part = window.cut(view.patches)
         seen = part.grown(halo, patch_grid(view.height, view.width))
@@ -111,7 +111,7 @@ def decode_file(
                 keep_going=keep_going,
                 context_only=thumbnail,
             )
-            whole = min(whole, coded.whole_levels)
+            whole_levels = min(whole_levels, coded.whole_levels)
             if near[n].damaged or not coded.whole_levels:
                 lost.add(n)
         planes = [_colour(codec, header, near.values(), part, seen, view)]
@@ -127,7 +127,7 @@ def decode_file(
         # Drop what no later tile sees.
         end = window.left - halo if across else window.top - halo
         near = {n: t for n, t in near.items() if _end(t.window, across) > end}
-    return Picture(out, tuple(sorted(lost)), max(0, whole - 1))
+    return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
 
 
 def _end(window: Window, across: bool) -> int:
