@@ -237,7 +237,9 @@ def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str
                 yield f"{name}: not done, a process was killed (too little memory for {workers}?)"
     except BaseException:
         for process in multiprocessing.active_children():
-            process.terminate()
+            while process.is_alive():  # a signal on the way into a wait is noticed by the next one
+                process.terminate()
+                process.join(0.1)
         raise
     finally:
         pool.shutdown(cancel_futures=True)

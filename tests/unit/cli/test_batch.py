@@ -195,6 +195,8 @@ def main(jobs, sources):
     batch.run([batch.Job(source, source + ".out") for source in sources], half, settings)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # may ignore them
     main()
 """
 
