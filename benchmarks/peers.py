@@ -66,30 +66,34 @@ def _plugin(module: str, package: str) -> str:
     return f"{package} {version(package)}"
 
 
+def _pillow(
+    name: str,
+    description: str,
+    suffix: str,
+    settings: tuple[int, ...],
+    accepts: range,
+    format_name: str,
+    **options: Any,  # noqa: ANN401
+) -> Codec:
+    """Make a codec of a format that Pillow writes, with `quality` as its setting."""
+    encode, decode = partial(_encode, format_name, options), partial(_decode, format_name)
+    return Codec(name, description, suffix, settings, accepts, encode, decode)
+
+
 def _jpeg(name: str, subsampling: str) -> Codec:
     library = "libjpeg-turbo " + (features.version("libjpeg_turbo") or "unknown")
-    options = {"optimize": True, "subsampling": subsampling}
-    return Codec(
-        name,
-        f"JPEG {subsampling}, {_PILLOW}, {library}, optimised Huffman tables",
-        ".jpg",
-        (10, 20, 35, 55, 75, 88, 96),
-        range(1, 101),
-        partial(_encode, "JPEG", options),
-        partial(_decode, "JPEG"),
-    )
+    description = f"JPEG {subsampling}, {_PILLOW}, {library}, optimised Huffman tables"
+    settings = (10, 20, 35, 55, 75, 88, 96)
+    return _pillow(
+        name, description, ".jpg", settings, range(1, 101), "JPEG",
+        optimize=True, subsampling=subsampling,
+    )  # fmt: skip
 
 
 def _webp() -> Codec:
-    return Codec(
-        "webp",
-        f"WebP, {_PILLOW}, libwebp {_feature('webp')}, method 6",
-        ".webp",
-        (1, 15, 40, 70, 88, 97),
-        range(101),
-        partial(_encode, "WEBP", {"method": 6}),
-        partial(_decode, "WEBP"),
-    )
+    description = f"WebP, {_PILLOW}, libwebp {_feature('webp')}, method 6"
+    settings = (1, 15, 40, 70, 88, 97)
+    return _pillow("webp", description, ".webp", settings, range(101), "WEBP", method=6)
 
 
 def _jpeg2000() -> Codec:
@@ -105,28 +109,18 @@ def _jpeg2000() -> Codec:
 
 
 def _avif() -> Codec:
-    options = {"subsampling": "4:4:4", "speed": 6}
-    return Codec(
-        "avif",
-        f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed 6",
-        ".avif",
-        (10, 25, 40, 55, 70, 84),
-        range(101),
-        partial(_encode, "AVIF", options),
-        partial(_decode, "AVIF"),
+    description = f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed 6"
+    settings = (10, 25, 40, 55, 70, 84)
+    return _pillow(
+        "avif", description, ".avif", settings, range(101), "AVIF", subsampling="4:4:4", speed=6
     )
 
 
 def _jpeg_xl() -> Codec:
-    return Codec(
-        "jpegxl",
-        f"JPEG XL, {_plugin('pillow_jxl', 'pillow-jxl-plugin')}, effort 7 (tuned for the eye)",
-        ".jxl",
-        (8, 25, 50, 75, 90, 96),
-        range(1, 100),
-        partial(_encode, "JXL", {"effort": 7}),
-        partial(_decode, "JXL"),
-    )
+    package = _plugin("pillow_jxl", "pillow-jxl-plugin")
+    description = f"JPEG XL, {package}, effort 7 (tuned for the eye)"
+    settings = (8, 25, 50, 75, 90, 96)
+    return _pillow("jpegxl", description, ".jxl", settings, range(1, 100), "JXL", effort=7)
 
 
 def _heic() -> Codec:
@@ -134,15 +128,9 @@ def _heic() -> Codec:
     info = importlib.import_module("pillow_heif").libheif_info()
     if "x265" not in info["encoders"]:
         raise Absent(f"{package} was built without x265")
-    return Codec(
-        "heic",
-        f"HEIC 4:4:4, {package}, {info['HEIF']}",
-        ".heic",
-        (15, 25, 35, 45, 55, 64),
-        range(101),
-        partial(_encode, "HEIF", {"chroma": 444}),
-        partial(_decode, "HEIF"),
-    )
+    description = f"HEIC 4:4:4, {package}, {info['HEIF']}"
+    settings = (15, 25, 35, 45, 55, 64)
+    return _pillow("heic", description, ".heic", settings, range(101), "HEIF", chroma=444)
 
 
 PEERS: dict[str, Callable[[], Codec]] = {

@@ -24,10 +24,6 @@ _HOLD_16_BITS = {"PNG", "TIFF", "JPEG2000", "PPM"}  # of grey; colour is written
 
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 _XMP_TAG = 700
-# How the pixels of a TIFF lie. Cameras write some of these of their own file into EXIF, and Pillow
-# would take them for the new one's.
-_LAYOUT_TAGS = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284}
-_LAYOUT_TAGS |= {317, 320, 322, 323, 324, 325, 338, 339, 530, 532}
 
 
 def open_image(path: str) -> "Image.Image":
@@ -120,6 +116,8 @@ def _save_options(name: str, metadata: dict[str, bytes]) -> dict[str, Any]:
     """Return what Pillow's writer of a format needs to be told; `xmp` it takes not everywhere."""
     from PIL import Image, PngImagePlugin
 
+    from ..codec.image import TIFF_LAYOUT
+
     options: dict[str, Any] = dict(metadata)
     if name in ("JPEG", "MPO"):
         # Pillow's own choice, 75 and 4:2:0, would lose more than most files of ours have lost.
@@ -132,7 +130,8 @@ def _save_options(name: str, metadata: dict[str, bytes]) -> dict[str, Any]:
     if name == "TIFF":
         exif = Image.Exif()
         exif.load(metadata.get("exif", b""))
-        for tag in _LAYOUT_TAGS & set(exif):
+        # Cameras write some of these of their own file; Pillow would take them for the new one's.
+        for tag in TIFF_LAYOUT & set(exif):
             del exif[tag]
         if xmp:
             exif[_XMP_TAG] = xmp

@@ -97,9 +97,7 @@ def encode_alphas(pixels: Pixels, tile: int = TILE_PATCHES) -> list[bytes]:
     tiles = tiles_in(patch_grid(*pixels.size), *pixels.size, tile)
     if not pixels.color.has_alpha:
         return [b""] * len(tiles)
-    origin = Window(0, 0, 0, 0)
-    cuts = (window.slices(origin, PATCH_PX) for _, window in tiles)
-    return [encode_alpha(pixels.cut(*cut)[..., -1]) for cut in cuts]
+    return [encode_alpha(pixels.cut(*window.px)[..., -1]) for _, window in tiles]
 
 
 @torch.autocast("cpu", enabled=False)
@@ -152,7 +150,7 @@ def _cut_padded(pixels: Pixels, window: Window) -> Tensor:
         float32 (1, 3, h, w) in 0...255.
     """
     height, width = (side * PATCH_PX for side in window.size)
-    part = pixels.cut(*window.slices(Window(0, 0, 0, 0), PATCH_PX))
+    part = pixels.cut(*window.px)
     missing = ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0))
     part = np.pad(part, missing, mode="edge").astype(np.float32).transpose(2, 0, 1)
     samples = torch.from_numpy(np.ascontiguousarray(part))[None]

@@ -17,10 +17,16 @@ _TARGETS = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "YCbCr"
 _TARGETS |= {"CMYK": "RGB", "LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "LA": "LA", "RGBA": "RGBA"}
 _KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
+METADATA_KEYS = tuple(_KEYS.values())
+"""Names of metadata in the `info` of a Pillow image."""
+
 _ORIENTATION = 0x0112
-# What a TIFF says of how it stores its pixels, its profile and its XMP is no EXIF.
-_TIFF_STRUCTURE = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 284}
-_TIFF_STRUCTURE |= {317, 320, 322, 323, 324, 325, 338, 339, 530, 532, 700, 34675}
+TIFF_LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284}
+TIFF_LAYOUT |= {317, 320, 322, 323, 324, 325, 338, 339, 530, 532}
+"""Tags of how the pixels of a TIFF lie; EXIF may hold them, but they are not of the image."""
+
+# Neither is what it says of its orientation, its profile and its XMP: these are kept elsewhere.
+_TIFF_STRUCTURE = TIFF_LAYOUT | {_ORIENTATION, 700, 34675}
 # By how much Pillow stretches grey of few bits, but not the grey that stands for transparent.
 _STRETCH = {"L;2": 85, "L;4": 17}
 

@@ -11,14 +11,13 @@ from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
 from ..models.errors import ModelError
-from .image import info_of, metadata_of
+from .image import METADATA_KEYS, info_of, metadata_of
 
 FORMAT = "HVAE"
 DRAFT_SCALES = (32, 16, 8, 4, 2, 1)
 """By how much a draft is smaller; from 8 on the context alone is read and decoded."""
 
 _MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
-_METADATA = ("icc_profile", "exif", "xmp")
 
 
 def register() -> None:
@@ -103,7 +102,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     from . import api
 
     options = image.encoderinfo
-    given = {key: options[key] for key in _METADATA if key in options}
+    given = {key: options[key] for key in METADATA_KEYS if key in options}
     if given or getattr(image, "n_frames", 1) > 1:  # of an animation, the frame at hand
         own = info_of(metadata_of(image))  # of TIFF, a copy would lose EXIF
         image = image.copy()

@@ -22,7 +22,7 @@ from .decoder import decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import TargetError
 from .image import Pixels, to_pixels
-from .tiling import PATCH_PX, TILE_PATCHES, Window, tiles_in
+from .tiling import TILE_PATCHES, tiles_in
 from .view import view_of
 from .weights import load_codec
 
@@ -114,10 +114,9 @@ def _psnr_db(pixels: Pixels, data: bytes) -> float:
     decoded = decode_file(load_codec(), data, index, view).samples
     error = count = 0.0
     for _, window in tiles_in(view.patches, view.height, view.width, TILE_PATCHES):
-        cut = window.slices(Window(0, 0, 0, 0), PATCH_PX)
-        difference = pixels.cut(*cut).astype(np.float64) - decoded[cut]
+        difference = pixels.cut(*window.px).astype(np.float64) - decoded[window.px]
         if pixels.color.has_alpha:
-            difference = difference[decoded[cut][..., -1] > 0][:, :-1]
+            difference = difference[decoded[window.px][..., -1] > 0][:, :-1]
         error += float(np.square(difference).sum())
         count += difference.size
     peak = 2**pixels.bit_depth - 1

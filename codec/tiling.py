@@ -61,6 +61,11 @@ class Window:
         """Return the window in a grid that is `by` times as fine."""
         return Window(self.top * by, self.left * by, self.bottom * by, self.right * by)
 
+    @property
+    def px(self) -> tuple[slice, slice]:
+        """Rows and columns of the image, in px; they may reach beyond it."""
+        return self.slices(Window(0, 0, 0, 0), PATCH_PX)
+
     def slices(self, origin: Window, scale: int) -> tuple[slice, slice]:
         """Return where the window lies in an array that begins at `origin`, `scale` a patch."""
         top, left = (self.top - origin.top) * scale, (self.left - origin.left) * scale
