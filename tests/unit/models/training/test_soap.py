@@ -45,8 +45,9 @@ def test_biases_and_gains_get_adam(shape: tuple[int, ...]) -> None:
 
 
 def test_rotating_there_and_back_changes_nothing() -> None:
-    x = torch.randn(6, 4, 9)
-    bases = [torch.linalg.qr(torch.randn(n, n)).Q for n in (6, 4)] + [torch.empty(0)]
+    x = torch.randn(6, 9, 4)
+    orthonormal = [torch.linalg.qr(torch.randn(n, n)).Q for n in (6, 4)]
+    bases = [orthonormal[0], torch.empty(0), orthonormal[1]]
     torch.testing.assert_close(rotate(rotate(x, bases), bases, back=True), x)
 
 
@@ -56,7 +57,7 @@ def test_bases_stay_orthonormal_and_long_sides_have_none() -> None:
     for _ in range(9):
         weight.grad = torch.randn_like(weight)
         optimiser.step()
-    long, basis, taps = optimiser.state[weight]["bases"]
+    long, taps, basis = optimiser.state[weight]["bases"]
     assert long.numel() == 0
     assert taps.numel() == 0
     torch.testing.assert_close(basis.T @ basis, torch.eye(6), atol=1e-5, rtol=0)
@@ -77,3 +78,13 @@ def test_a_saved_state_goes_on_as_if_nothing_had_happened() -> None:
         return weight.detach()
 
     torch.testing.assert_close(run(cut=True), run(cut=False))
+
+
+def test_a_layer_of_dead_units_does_not_stop_it() -> None:
+    weight = torch.nn.Parameter(torch.zeros(96, 96, 3, 3))
+    grad = torch.randn(96, 96, 3, 3)
+    grad[3:] = 0
+    grad[0] *= 1e-7
+    weight.grad = grad
+    Soap([weight], lr=1e-3).step()
+    assert torch.isfinite(weight).all()
