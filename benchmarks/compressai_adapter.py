@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..codec import api
-from ..codec.encoder import tile_symbols
+from ..codec.encoder import push_context, tile_symbols
 from ..codec.image import to_pixels
+from ..codec.symbols import Ledger
 from ..codec.tiling import TILE_PATCHES, patch_grid, tiles_in
 from ..codec.weights import load_codec
 
@@ -83,8 +84,10 @@ class CompressaiAdapter(nn.Module):
         kinds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         for _, window in tiles_in(patch_grid(height, width), height, width, TILE_PATCHES):
             symbols = tile_symbols(self.codec, pixels, window, self.quality)
-            for kind, levels in zip(kinds, (symbols.context, symbols.latents), strict=True):
-                kind += [np.exp2(-tables.bits(index, values)) for index, values in levels]
+            ledger = Ledger(tables)
+            push_context(self.codec, symbols, ledger)
+            for kind, pairs in zip(kinds, (ledger.pairs, symbols.latents), strict=True):
+                kind += [np.exp2(-tables.bits(index, values)) for index, values in pairs]
         return np.concatenate(kinds[0]), np.concatenate(kinds[1])
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from . import escape
 from .errors import InvalidField, StreamDamaged
-from .escape import MAX_SYMBOL
+from .escape import MAX_SYMBOL, TOTAL
 from .tables import PmfTables, checked_index, checked_symbols
 
 # constriction ships no type stubs.
@@ -38,12 +38,12 @@ class Coder(Protocol):
     """What is used of `constriction.stream.stack.AnsCoder`."""
 
     def encode_reverse(
-        self, symbols: NDArray[np.int32], model: object, *params: NDArray[np.int32]
+        self, symbols: NDArray[np.int32], model: object, *params: NDArray[Any]
     ) -> None:
         """Push symbols, the last one first."""
         ...
 
-    def decode(self, model: object, *params: int | NDArray[np.int32]) -> NDArray[np.int32]:
+    def decode(self, model: object, *params: int | NDArray[Any]) -> NDArray[np.int32]:
         """Pop symbols."""
         ...
 
@@ -83,6 +83,7 @@ def _exact_model(pmf: NDArray[np.uint32]) -> object:
     return _stream.model.Categorical(pmf.astype(np.float64) - 1.0, perfect=False)
 
 
+_ANY_MASSES = _stream.model.Categorical(perfect=False)
 _ESCAPE_LENGTH = _exact_model(escape.LENGTH_PMF)
 _UNIFORM = _stream.model.Uniform()
 
@@ -198,6 +199,62 @@ def _pop_values(coder: Coder, count: int) -> NDArray[np.int64]:
     values = 1 << k
     values[k > 0] += coder.decode(_UNIFORM, values[k > 0].astype(np.int32))
     return values
+
+
+def push_under(coder: Coder, pmf: NDArray[np.integer], symbols: NDArray[np.integer]) -> None:
+    """Push symbols, each under masses of its own; the first of them ends on top.
+
+    Args:
+        coder: the stack.
+        pmf: integers `(n, K)`, each >= 1, of sum 2**24 in a row; `(1, K)` serves all symbols.
+        symbols: integers `(n,)` in 0...K - 1.
+
+    Raises:
+        InvalidField: shape, dtype, a mass or a symbol is wrong; nothing was pushed.
+    """
+    pmf, symbols = _checked_masses(pmf), np.asarray(symbols)
+    count, alphabet = pmf.shape
+    if symbols.ndim != 1 or symbols.dtype.kind not in "iu" or count not in (1, symbols.size):
+        raise InvalidField(
+            f"symbols are {symbols.dtype} of shape {symbols.shape} under {count} rows of masses"
+        )
+    if symbols.size and not 0 <= symbols.min() <= symbols.max() < alphabet:
+        raise InvalidField(
+            f"symbols {symbols.min()}...{symbols.max()} are outside 0...{alphabet - 1}"
+        )
+    entries = symbols.astype(np.int32)
+    if alphabet == 1 or not entries.size:
+        return  # codes nothing
+    if count == 1:
+        coder.encode_reverse(entries, _exact_model(pmf[0]))
+    else:
+        coder.encode_reverse(entries, _ANY_MASSES, pmf.astype(np.float64) - 1.0)
+
+
+def pop_under(coder: Coder, pmf: NDArray[np.integer], count: int) -> NDArray[np.int32]:
+    """Pop `count` symbols that `push_under` pushed under the same masses; int32 `(count,)`.
+
+    Raises:
+        InvalidField: shape, dtype or a mass is wrong; nothing was popped.
+    """
+    pmf = _checked_masses(pmf)
+    rows, alphabet = pmf.shape
+    if rows not in (1, count):
+        raise InvalidField(f"{count} symbols under {rows} rows of masses")
+    if alphabet == 1 or not count:
+        return np.zeros(count, np.int32)
+    if rows == 1:
+        return coder.decode(_exact_model(pmf[0]), count)
+    return coder.decode(_ANY_MASSES, pmf.astype(np.float64) - 1.0)
+
+
+def _checked_masses(pmf: NDArray[np.integer]) -> NDArray[np.integer]:
+    pmf = np.asarray(pmf)
+    if pmf.ndim != 2 or pmf.dtype.kind not in "iu":
+        raise InvalidField(f"masses are {pmf.dtype} of shape {pmf.shape}, not integers (n, K)")
+    if pmf.size and (pmf.min() < 1 or np.any(pmf.sum(axis=1, dtype=np.int64) != TOTAL)):
+        raise InvalidField(f"masses are below 1, or do not sum to {TOTAL}")
+    return pmf
 
 
 def words_of(coder: Coder) -> NDArray[np.uint32]:

@@ -3,7 +3,7 @@
     offset  bytes  field
     0       4      magic 8f 48 56 43 (not text: the first byte is not ASCII, nor begins UTF-8)
     4       1      version
-    5       1      flags: colour (bits 0-1), 16 bits deep (2), metadata (3), prior (4-5), 0 (6-7)
+    5       1      flags: colour (bits 0-1), 16 bits deep (2), metadata (3), prior (4-6), 0 (7)
     6       1...4  width in px, varint: two bytes up to 16383
             1...4  height in px, varint
             1      quality, 0...100
@@ -37,12 +37,14 @@ VERSION = 1
 PATCH_PX = 32
 MAX_SIDE_PX = 1 << 24
 MAX_TILE = 64  # 2048 px; bounds what a decoder must hold at once
+MAX_TILES = 1 << 14  # 2**24 x 1 px in tiles of 1024; each takes its time, however small it is
 MAX_PIXELS = 2 * 89_478_485  # where Pillow stops believing that an image is not a bomb
 MAX_HEADER_BYTES = 26  # with varints of five bytes, which a file may hold to be refused
 WEIGHTS_BYTES = 4
 
-_DEEP, _METADATA, _RESERVED = 1 << 2, 1 << 3, 0b1100_0000
+_DEEP, _METADATA, _RESERVED = 1 << 2, 1 << 3, 0b1000_0000
 _PRIOR_SHIFT = 4
+_PRIOR_MASK = 0b111
 
 
 class Color(IntEnum):
@@ -70,11 +72,18 @@ class Color(IntEnum):
 
 
 class Prior(IntEnum):
-    """Prior under which the context is coded; 3 is reserved."""
+    """Prior under which the context is coded; 5...7 are reserved."""
 
     MASKED_DIFFUSION = 0
     GAUSSIAN_DIFFUSION = 1
     FACTORISED = 2
+    MIXTURE = 3
+    VAMP = 4
+
+    @property
+    def label(self) -> str:
+        """Its name as people type it: `masked-diffusion`."""
+        return self.name.lower().replace("_", "-")
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,8 @@ class Header:
         ):
             if not low <= value <= high:
                 raise InvalidField(f"{name} {value} is outside {low}...{high}")
+        if self.tile_count > MAX_TILES:
+            raise InvalidField(f"{self.tile_count} tiles are more than {MAX_TILES}")
         if self.bit_depth not in (8, 16):
             raise InvalidField(f"bit depth {self.bit_depth} is neither 8 nor 16")
         if len(self.weights) != WEIGHTS_BYTES:
@@ -203,7 +214,7 @@ def unpack_header(
         weights=data[at + 2 : end],
         color=Color(flags & 3),
         bit_depth=16 if flags & _DEEP else 8,
-        prior=flags >> _PRIOR_SHIFT & 3,  # type: ignore[arg-type]  # made a Prior, or refused
+        prior=flags >> _PRIOR_SHIFT & _PRIOR_MASK,  # type: ignore[arg-type]  # made a Prior, or refused
         metadata=bool(flags & _METADATA),
     )
     if max_pixels is not None and header.width * header.height > max_pixels:

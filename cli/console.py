@@ -59,10 +59,12 @@ def explain(error: Exception) -> str | None:
         return "not enough memory"
 
     from ..bitstream import BitstreamError
-    from ..codec.errors import ImageError, TargetError
+    from ..codec.errors import ImageError, PayloadTooShort, TargetError
     from ..models.errors import ModelError
 
-    ours = isinstance(error, BitstreamError | ImageError | ModelError | TargetError)
+    ours = isinstance(
+        error, BitstreamError | ImageError | ModelError | PayloadTooShort | TargetError
+    )
     return str(error) if ours else None
 
 

@@ -23,6 +23,8 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
     help="A smaller picture, decoded faster than the whole.",
 )
 @click.option("--levels", type=click.IntRange(0), help="Only so many levels of latents.")
+@click.option("--sample", is_flag=True, help="Draw the levels beyond --levels from the model.")
+@options.seed_option
 @click.option("--keep-going", is_flag=True, help="Write what is left of a damaged file; exit 1.")
 @options.batch_options
 def decode(
@@ -30,6 +32,8 @@ def decode(
     region: tuple[int, int, int, int] | None,
     scale: str,
     levels: int | None,
+    sample: bool,
+    seed: int,
     keep_going: bool,
     **shared: Any,  # noqa: ANN401
 ) -> None:
@@ -40,6 +44,8 @@ def decode(
     JPEG is written with quality 95 and colour in full resolution (4:4:4). What a format cannot
     hold of the metadata is left out and told; alpha and 16 bits are refused there.
     """
+    if sample and levels is None:
+        raise click.UsageError("--sample draws what --levels leaves out: it needs --levels")
     settings = batch.Settings(**shared)
     jobs = batch.plan(sources, settings, ".png", is_output)
     for job in jobs:
@@ -48,6 +54,10 @@ def decode(
     wanted = {
         "region": region, "scale": _SCALES[scale], "levels": levels, "keep_going": keep_going,
     }  # fmt: skip
+    if sample:
+        from ..codec.sampling import Sampling
+
+        wanted["sampling"] = Sampling(seed)
     batch.run(jobs, partial(decode_file, wanted), settings)
 
 

@@ -20,6 +20,7 @@ class Aim:
     psnr_db: float | None
     verify: bool
     strip: bool
+    prior: str
 
     def __post_init__(self) -> None:
         given = (self.quality, self.bpp, self.max_bytes, self.psnr_db)
@@ -48,6 +49,7 @@ class Aim:
     "--psnr", "psnr_db", type=options.PositiveNumber(), help="At least so many dB in RGB."
 )
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
+@options.prior_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
 @options.batch_options
 def encode(
@@ -57,6 +59,7 @@ def encode(
     max_bytes: int | None,
     psnr_db: float | None,
     strip: bool,
+    prior: str,
     verify: bool,
     **shared: Any,  # noqa: ANN401
 ) -> None:
@@ -66,7 +69,7 @@ def encode(
     must not exist. All other arguments are images.
     """
     settings = batch.Settings(**shared)
-    aim = Aim(quality, bpp, max_bytes, psnr_db, verify, strip)
+    aim = Aim(quality, bpp, max_bytes, psnr_db, verify, strip, prior)
     jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
     batch.run(jobs, partial(encode_file, aim), settings)
 
@@ -102,7 +105,7 @@ def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
 def _encoded(image: Any, aim: Aim) -> bytes:  # noqa: ANN401
     from ..codec import api, rate
 
-    shared = {"verify": aim.verify, "strip": aim.strip}
+    shared = {"verify": aim.verify, "strip": aim.strip, "prior": aim.prior}
     if aim.max_bytes is not None:
         return rate.encode_to_size(image, aim.max_bytes, **shared)
     if aim.bpp is not None:

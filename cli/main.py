@@ -7,7 +7,8 @@ from .dataset import dataset
 from .decode import decode
 from .encode import encode
 from .info import info
-from .train import export, train
+from .sample import sample
+from .train import export, train, train_prior
 from .verify import verify
 
 
@@ -17,5 +18,16 @@ def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
 
 
-for command in (encode, decode, info, verify, benchmark, dataset, train, export):
+for command in (
+    encode,
+    decode,
+    info,
+    verify,
+    sample,
+    benchmark,
+    dataset,
+    train,
+    train_prior,
+    export,
+):
     main.add_command(command)

@@ -50,6 +50,23 @@ class Folder(click.Path):
         return super().convert(value, param, context)
 
 
+class Patches(click.ParamType):
+    """A size in patches, ROWSxCOLUMNS."""
+
+    name = "rows x columns"
+
+    def convert(
+        self, value: str | tuple, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, int]:
+        """Return both numbers."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", value)
+        if not match:
+            self.fail(f"'{value}' is not a size like 8x12 (rows x columns)", param, context)
+        return int(match[1]), int(match[2])
+
+
 class PositiveNumber(click.ParamType):
     """A finite number above zero."""
 
@@ -87,6 +104,17 @@ class Region(click.ParamType):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of what is drawn: the same, the same.",
+)
+prior_option = click.option(
+    "--prior", default="masked-diffusion", show_default=True, help="Prior of the context."
+)
 
 _BATCH_OPTIONS = (
     click.option("-o", "--output", metavar="OUTPUT", help="Where to write one; '-' is stdout."),

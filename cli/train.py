@@ -1,4 +1,4 @@
-"""`hvae-codec train` and `hvae-codec export`: photographs become weights."""
+"""`hvae-codec train`, `train-prior` and `export`: photographs become weights."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -82,19 +82,65 @@ def train(
         run(config)
 
 
+@click.command("train-prior")
+@click.argument("name")
+@click.option("--weights", type=_FILE, required=True, help="Weight file that it is to join.")
+@click.option("--data", type=_FOLDER, required=True, help="Folder of training photographs.")
+@click.option("--out", type=_NEW, required=True, help="The fitted prior, for `export --prior`.")
+@click.option("--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT).")
+@click.option("--steps", type=click.IntRange(1), default=4000, show_default=True)
+@click.option("--rate", type=float, default=3e-3, show_default=True, help="Peak learning rate.")
+@click.option("--minutes", type=float, default=float("inf"), help="At most so long.")
+def train_prior(
+    name: str,
+    weights: Path,
+    data: Path,
+    out: Path,
+    cache: Path | None,
+    steps: int,
+    rate: float,
+    minutes: float,
+) -> None:
+    """Fit one more prior of the context: factorised, mixture or vamp.
+
+    The context has no weights: no network but the prior runs, and the rest of WEIGHTS stays as it
+    is.
+    """
+    from ..models.training import contexts
+    from ..models.training.data import ImageCache
+    from ..models.weights import load_weights
+
+    with console.blame(str(weights)):
+        contexts.prior_kind(name)  # refused before the work
+        model = load_weights(weights).model
+    with console.blame(str(data)):
+        photographs = ImageCache(data, cache or out.resolve().parent / "cache")
+    config = contexts.FitConfig(steps=steps, learning_rate=rate, minutes=minutes)
+    with console.blame(str(out)):
+        grids = (
+            contexts.coefficients_of(model, photographs.image(k)) for k in range(len(photographs))
+        )
+        prior = contexts.fit(model, name, contexts.ContextWindows(grids, config.side), config)
+        contexts.save_prior(out, model, name, prior)
+
+
 @click.command()
-@click.argument("checkpoint", type=_FILE)
+@click.argument("source", type=_FILE)
 @click.option("-o", "--out", type=_NEW, required=True, help="The weight file.")
 @click.option("--data", type=_FOLDER, help="Training photographs that the tables are refined on.")
-def export(checkpoint: Path, out: Path, data: Path | None) -> None:
-    """Freeze CHECKPOINT into integers and pmf tables: the weight file that encodes and decodes."""
-    if out.exists() and out.samefile(checkpoint):
-        raise click.UsageError(f"{click.format_filename(out)} is the checkpoint itself")
+@click.option("--prior", "priors", type=_FILE, multiple=True, help="What `train-prior` fitted.")
+def export(source: Path, out: Path, data: Path | None, priors: tuple[Path, ...]) -> None:
+    """Freeze SOURCE into integers and pmf tables: the weight file that encodes and decodes.
+
+    SOURCE is a checkpoint; or a weight file, to which priors are added.
+    """
+    if out.exists() and out.samefile(source):
+        raise click.UsageError(f"{click.format_filename(out)} is the source itself")
 
     from ..codec import export as exporting
     from ..models.training.data import ImageCache
 
-    with console.blame(str(checkpoint)):
-        cache = ImageCache(data, checkpoint.resolve().parent.parent / "cache") if data else None
-        exporting.export(checkpoint, out, cache)
+    with console.blame(str(source)):
+        cache = ImageCache(data, source.resolve().parent.parent / "cache") if data else None
+        exporting.export(source, out, cache, priors)
     console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")

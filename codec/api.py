@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..bitstream import VERSION, BitstreamError, read_index
+from ..bitstream import VERSION, BitstreamError, InvalidField, Prior, read_index
 from ..bitstream import Source as OpenSource
 from ..models.quality import lmbda_of
 from .check import VerifyReport, verify_file
@@ -21,11 +21,13 @@ from .decoder import decode_file
 from .encoder import encode_pixels
 from .errors import VerificationFailed
 from .image import from_samples, info_of, to_pixels
+from .sampling import Sampling, draw_picture
 from .tiling import PATCH_PX
 from .view import view_of
 from .weights import codec_for, is_known, load_codec
 
 DEFAULT_QUALITY = 60
+DEFAULT_PRIOR = Prior.MASKED_DIFFUSION.label
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """A file: its bytes, its path, or itself, open for reading and seekable."""
@@ -124,9 +126,17 @@ class EncodedImage:
         scale: int = 1,
         levels: int | None = None,
         keep_going: bool = False,
+        sampling: Sampling | None = None,
     ) -> Image.Image:
         """Decode the pixels; see `decode`."""
-        return decode(self.source, region=region, scale=scale, levels=levels, keep_going=keep_going)
+        return decode(
+            self.source,
+            region=region,
+            scale=scale,
+            levels=levels,
+            keep_going=keep_going,
+            sampling=sampling,
+        )
 
 
 def encode(
@@ -135,6 +145,7 @@ def encode(
     *,
     verify: bool = False,
     strip: bool = False,
+    prior: str = DEFAULT_PRIOR,
 ) -> bytes:
     """Encode an image.
 
@@ -144,6 +155,7 @@ def encode(
         quality: 0 (smallest) to 100 (best).
         verify: decode the result under another configuration before returning it.
         strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
+        prior: name of the context's prior, one of those that the weights have.
 
     Returns:
         The whole file.
@@ -152,11 +164,49 @@ def encode(
         ImageError: the image is of a kind that cannot be coded.
         InvalidField: the quality is outside 0...100, or the image too large for the format.
         VerificationFailed: the other configuration decoded something else.
+        WeightsError: the weights do not have the prior.
     """
-    data = encode_pixels(load_codec(), to_pixels(image, strip=strip), quality)
+    codec, kind = load_codec(), prior_of(prior)
+    codec.prior(kind)  # refused before the image is read
+    data = encode_pixels(codec, to_pixels(image, strip=strip), quality, prior=kind)
     if verify:
         check_encoded(data)
     return data
+
+
+def sample(
+    size: tuple[int, int],
+    quality: int = DEFAULT_QUALITY,
+    *,
+    prior: str = DEFAULT_PRIOR,
+    sampling: Sampling | None = None,
+) -> Image.Image:
+    """Draw a picture from noise: context from its prior, latents from the trunk, then synthesis.
+
+    Args:
+        size: (rows, columns) of patches of 32x32 px.
+        quality: 0...100, how such a picture would have been coded.
+        prior: name of the context's prior.
+        sampling: seed and temperature.
+
+    Raises:
+        InvalidField: an argument is outside its range.
+        WeightsError: the weights do not have the prior.
+    """
+    drawn = draw_picture(load_codec(), size, quality, sampling or Sampling(), prior_of(prior))
+    return Image.fromarray(drawn)
+
+
+def prior_of(name: str) -> Prior:
+    """Return the prior of a name.
+
+    Raises:
+        InvalidField: there is none.
+    """
+    for prior in Prior:
+        if prior.label == name:
+            return prior
+    raise InvalidField(f"prior {name} is not one of {', '.join(p.label for p in Prior)}")
 
 
 def check_encoded(data: bytes) -> None:
@@ -182,6 +232,7 @@ def decode(
     scale: int = 1,
     levels: int | None = None,
     keep_going: bool = False,
+    sampling: Sampling | None = None,
 ) -> Image.Image:
     """Decode a file, or a part of it; metadata in `info`.
 
@@ -195,6 +246,7 @@ def decode(
             that is cut behind them will do.
         keep_going: decode what is there of a cut or damaged file. A damaged tile keeps the
             levels before the damage; `decode_parts` tells which tiles these are.
+        sampling: draw what `levels` leaves out from the model, by a seed and a temperature.
 
     Returns:
         An image of mode L, LA, RGB, RGBA or I;16. 16-bit colour, for which Pillow has no mode, is
@@ -205,8 +257,14 @@ def decode(
         BitstreamError: the file is not ours, cut, damaged, or of other weights, or an argument is
             outside its range.
     """
-    parts = decode_parts(source, region=region, scale=scale, levels=levels, keep_going=keep_going)
-    return parts.image
+    return decode_parts(
+        source,
+        region=region,
+        scale=scale,
+        levels=levels,
+        keep_going=keep_going,
+        sampling=sampling,
+    ).image
 
 
 def decode_parts(
@@ -216,6 +274,7 @@ def decode_parts(
     scale: int = 1,
     levels: int | None = None,
     keep_going: bool = False,
+    sampling: Sampling | None = None,
 ) -> Decoded:
     """Decode as `decode` does, and tell what was missing.
 
@@ -233,6 +292,7 @@ def decode_parts(
             view_of(index.header, region, scale),
             levels=levels,
             keep_going=keep_going,
+            sampling=sampling,
         )
     return Decoded(
         picture.samples, info_of(index.metadata), picture.lost_tiles, picture.whole_levels
@@ -294,7 +354,7 @@ def inspect(source: Source) -> FileInfo:
         levels=levels,
         weights=header.weights.hex(),
         weights_known=is_known(header),
-        prior=header.prior.name.lower().replace("_", "-"),
+        prior=header.prior.label,
         version=VERSION,
     )
 

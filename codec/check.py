@@ -15,7 +15,7 @@ from ..bitstream import BitstreamError, Index, Source, read_tile
 from ..models.config import LATENTS_A_SIDE
 from ..models.weights import carry_in
 from .decoder import decode_file
-from .grey import luma_of
+from .grey import coded_context, luma_of
 from .tile import decode_tile
 from .tiling import Window, tiles_in
 from .view import view_of
@@ -72,9 +72,9 @@ def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
 
 def _symbols(codec: Codec, window: Window, is_grey: bool) -> int:
     """Return how many symbols a tile has: of the context, and of the latents at stride 8."""
-    config, luma = codec.model.config, luma_of(codec.model)
-    context = int(luma.context_mask.sum()) if is_grey else config.context_channels
-    latents = int(luma.latents_mask.sum()) if is_grey else config.latent_channels
+    context = int(coded_context(codec.model, is_grey).sum())
+    latents = codec.model.config.latent_channels
+    latents = int(luma_of(codec.model).latents_mask.sum()) if is_grey else latents
     height, width = window.size
     return height * width * (context + LATENTS_A_SIDE**2 * latents)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from ..bitstream import (
     Header,
     Index,
     InvalidField,
-    Prior,
     Source,
     StreamDamaged,
     TileDamaged,
@@ -24,8 +23,8 @@ from ..bitstream import (
 from ..models.config import LATENTS_A_SIDE
 from ..models.dct import dct_matrix, to_rgb
 from ..models.dct_vae import DctVae
-from ..models.quality import step_of
 from .alpha import decode_alpha, fill_hidden
+from .sampling import Sampling
 from .tile import DecodedTile, decode_tile
 from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
 from .view import View, whole
@@ -58,8 +57,9 @@ def decode_file(
     *,
     levels: int | None = None,
     keep_going: bool = False,
+    sampling: Sampling | None = None,
 ) -> Picture:
-    """Decode what a view shows, tile by tile, with no more than three lines of tiles at hand.
+    """Decode what a view shows, tile by tile, with little more than two lines of tiles at hand.
 
     Args:
         codec: the weights that wrote the file.
@@ -68,12 +68,14 @@ def decode_file(
         view: what to show.
         levels: levels of latents, the rest at their means; None for all.
         keep_going: take of each tile the levels that are there and intact.
+        sampling: how to draw the levels that are left out; None leaves them at their means.
 
     Raises:
         WrongWeights: the file was written with others.
         Truncated: a level that was asked for is not there.
         TileDamaged: a tile's symbols or its alpha do not match their checks.
-        InvalidField: a prior or levels that these weights do not decode.
+        InvalidField: levels that these weights do not decode.
+        WeightsError: a prior that these weights do not have.
     """
     header = index.header
     codec.accept(header)
@@ -110,6 +112,7 @@ def decode_file(
                 levels=wanted,
                 keep_going=keep_going,
                 context_only=thumbnail,
+                sampling=sampling,
             )
             whole_levels = min(whole_levels, coded.whole_levels)
             if near[n].damaged or not coded.whole_levels:
@@ -124,19 +127,29 @@ def decode_file(
                 planes.append(torch.full_like(planes[0][:, :1], 255.0))
                 lost.add(number)
         view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.bit_depth))
-        # Drop what no later tile sees.
-        end = window.left - halo if across else window.top - halo
-        near = {n: t for n, t in near.items() if _end(t.window, across) > end}
+        near = {n: rest for n, t in near.items() if (rest := _rest(t, window, halo, across))}
     return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
 
 
-def _end(window: Window, across: bool) -> int:
-    return window.right if across else window.bottom
+def _rest(tile: DecodedTile, done: Window, halo: int, across: bool) -> DecodedTile | None:
+    """Return what of a tile is still seen once `done` is decoded, by the tiles of later lines."""
+    window = tile.window
+    top = window.top if across else max(window.top, done.top - halo)
+    left = max(window.left, done.left - halo) if across else window.left
+    kept = Window(top, left, window.bottom, window.right)
+    if kept == window:
+        return tile
+    if min(kept.size) <= 0:
+        return None
+    context = tile.context[(..., *kept.slices(window, 1))].clone()
+    if tile.latents is None:
+        return replace(tile, window=kept, context=context)
+    latents = tile.latents[(..., *kept.slices(window, LATENTS_A_SIDE))].clone()
+    return replace(tile, window=kept, context=context, latents=latents)
 
 
 def _check_known(codec: Codec, index: Index, levels: int | None) -> None:
-    if index.header.prior != Prior.MASKED_DIFFUSION:
-        raise InvalidField(f"prior {index.header.prior} is not decoded by this version")
+    codec.prior(index.header.prior)
     every = 1 + len(codec.model.entropy.trunk.levels)
     if index.levels != every:
         raise InvalidField(f"the file has {index.levels} levels, its weights have {every}")
@@ -191,7 +204,7 @@ def context_thumbnail(model: DctVae, context: Tensor, quality: Tensor, side: int
     Returns:
         (1, 3, side h, side w) YCbCr about zero.
     """
-    coefficients = (context.float() * step_of(quality)[:, None, None, None])[0]
+    coefficients = (context.float() * model.context_steps(quality))[0]
     height, width = coefficients.shape[1:]
     low = coefficients.new_zeros(3, side, side, height, width)
     for channel, (plane, i, j) in enumerate(model.dct.order):

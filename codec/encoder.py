@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ..bitstream import (
     MAX_PIXELS,
     Header,
     ImageTooLarge,
+    Prior,
     Tile,
     alpha_check,
     bulk_words,
@@ -26,8 +28,10 @@ from ..bitstream import (
 from ..models.config import LATENTS_A_SIDE
 from ..models.dct import to_ycbcr
 from ..models.fixed_point import OFFSETS
+from ..models.priors.interface import SymbolStack
 from .alpha import encode_alpha, fill_hidden
-from .grey import luma_of
+from .bits_back import BitsBackStack
+from .grey import coded_context, luma_of
 from .image import Pixels
 from .symbols import Selector, SymbolWriter
 from .tiling import PATCH_PX, TILE_PATCHES, Window, analysis_halo, patch_grid, tiles_in
@@ -35,17 +39,31 @@ from .view import whole
 from .weights import Codec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TileSymbols:
-    """What is coded of a tile: each level's table numbers and symbols, (n,), coarse to fine."""
+    """What is coded of a tile.
 
-    context: list[tuple[np.ndarray, np.ndarray]]
+    Attributes:
+        quality: 0...100.
+        context: (1, C, h, w) integers.
+        coded: bool (C,), the channels of the context that are coded; the others are zero.
+        latents: each level's table numbers and symbols, (n,), coarse to fine.
+    """
+
+    quality: int
+    context: Tensor
+    coded: Tensor
     latents: list[tuple[np.ndarray, np.ndarray]]
 
     @property
-    def levels(self) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-        """The levels of the file: all steps of the context as one, then one each."""
-        return [self.context, *([level] for level in self.latents)]
+    def levels(self) -> list[np.ndarray]:
+        """The integers of the levels of the file, coarse to fine: what its checks are of."""
+        return [context_integers(self.context), *(values for _, values in self.latents)]
+
+
+def context_integers(context: Tensor) -> np.ndarray:
+    """Return the context as its check sees it, whatever the prior: (1, C, h, w) int32."""
+    return context.to(torch.int32).numpy()
 
 
 def encode_pixels(
@@ -54,6 +72,7 @@ def encode_pixels(
     quality: int,
     *,
     tile: int = TILE_PATCHES,
+    prior: Prior = Prior.MASKED_DIFFUSION,
     alphas: Sequence[bytes] | None = None,
 ) -> bytes:
     """Encode pixels into a whole file.
@@ -63,11 +82,13 @@ def encode_pixels(
         pixels: what `image.to_pixels` gave.
         quality: 0...100.
         tile: side of a tile in patches.
+        prior: of the context.
         alphas: what `encode_alphas` gave, which is the same at every quality.
 
     Raises:
         InvalidField: the quality or the size is outside what a header holds.
         ImageTooLarge: the image has more pixels than a decoder accepts.
+        WeightsError: the weights do not have the prior.
     """
     height, width = pixels.size
     quality = whole("quality", quality)
@@ -81,14 +102,16 @@ def encode_pixels(
         weights=codec.digest[:4],
         color=pixels.color,
         bit_depth=pixels.bit_depth,
+        prior=prior,
         metadata=bool(pixels.metadata),
     )
     if alphas is None:
         alphas = encode_alphas(pixels, tile)
-    tiles = [
-        write_tile(codec, number, tile_symbols(codec, pixels, window, quality), alphas[number])
-        for number, window in tiles_in(patch_grid(height, width), height, width, tile)
-    ]
+    codec.prior(prior)  # refused before the work
+    tiles = []
+    for number, window in tiles_in(patch_grid(height, width), height, width, tile):
+        symbols = tile_symbols(codec, pixels, window, quality)
+        tiles.append(write_tile(codec, number, symbols, alphas[number], prior))
     return write_container(header, pixels.metadata, tiles)
 
 
@@ -104,7 +127,7 @@ def encode_alphas(pixels: Pixels, tile: int = TILE_PATCHES) -> list[bytes]:
 @torch.inference_mode()
 def tile_symbols(codec: Codec, pixels: Pixels, tile: Window, quality: int) -> TileSymbols:
     """Analyse a tile in its surroundings and walk down its levels."""
-    model, entropy = codec.model, codec.model.entropy
+    model = codec.model
     seen = tile.grown(analysis_halo(model.config), patch_grid(*pixels.size))
     ycbcr = to_ycbcr(_cut_padded(pixels, seen))
     at = torch.full((1,), quality)
@@ -115,30 +138,50 @@ def tile_symbols(codec: Codec, pixels: Pixels, tile: Window, quality: int) -> Ti
     rows, columns = tile.slices(seen, LATENTS_A_SIDE)
     inner = (features[0][..., rows, columns], features[1][..., rows, columns])
 
-    prior_writer, trunk_writer = SymbolWriter(1), SymbolWriter(OFFSETS)
-    coders = (prior_writer, trunk_writer)
-    if pixels.color.is_grey:
-        luma = luma_of(model)
-        context = context * luma.context_mask
-        coders = Selector(prior_writer, luma.prior), Selector(trunk_writer, luma.trunk)
-    entropy.prior.walk((1, *tile.size), at, entropy.norm, coders[0], context)
-    model.latents(context, at, coders[1], inner)
-    first = [[(t[0], s[0]) for t, s in w.levels] for w in (prior_writer, trunk_writer)]
-    return TileSymbols(*first)
+    is_grey = pixels.color.is_grey
+    coded = coded_context(model, is_grey)
+    context = context * coded[:, None, None]
+    writer = SymbolWriter(OFFSETS)
+    model.latents(context, at, Selector(writer, luma_of(model).trunk) if is_grey else writer, inner)
+    levels = [(tables[0], values[0]) for tables, values in writer.levels]
+    return TileSymbols(quality, context, coded, levels)
 
 
-def write_tile(codec: Codec, number: int, symbols: TileSymbols, alpha: bytes = b"") -> Tile:
+def write_tile(
+    codec: Codec,
+    number: int,
+    symbols: TileSymbols,
+    alpha: bytes = b"",
+    prior: Prior = Prior.MASKED_DIFFUSION,
+) -> Tile:
     """Push a tile's symbols, fine to coarse, so that a decoder pops them coarse to fine."""
     coder = coder_of()
     bulk = []
-    for level in reversed(symbols.levels):
+    for tables, values in reversed(symbols.latents):
         bulk.append(bulk_words(coder))
-        for tables, values in reversed(level):
-            push(coder, tables, values, codec.tables)
+        push(coder, tables, values, codec.tables)
+    stack = BitsBackStack(coder, codec.tables)
+    push_context(codec, symbols, stack, prior)
     words = words_of(coder)
-    checks = level_checks(number, [[values for _, values in level] for level in symbols.levels])
-    counts = level_words(bulk[::-1], words.size)
+    # a context that pops on its way (bits-back) needs what lies below it, and so its words
+    needed = list(accumulate([stack.lowest, *reversed(bulk)], min))
+    checks = level_checks(number, [[values] for values in symbols.levels])
+    counts = level_words(needed, words.size)
     return Tile(words, counts, checks, alpha, alpha_check(number, alpha))
+
+
+@torch.autocast("cpu", enabled=False)
+@torch.inference_mode()
+def push_context(
+    codec: Codec,
+    symbols: TileSymbols,
+    stack: SymbolStack,
+    prior: Prior = Prior.MASKED_DIFFUSION,
+) -> None:
+    """Push the context of a tile under one of the weights' priors."""
+    at = torch.full((1,), symbols.quality)
+    norm = codec.model.entropy.norm
+    codec.prior(prior).push(stack, symbols.context, at, norm, symbols.coded)
 
 
 def _cut_padded(pixels: Pixels, window: Window) -> Tensor:

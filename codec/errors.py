@@ -13,3 +13,7 @@ class VerificationFailed(BitstreamError):
 
 class TargetError(ValueError):
     """No quality reaches the size or the PSNR that was asked for; the message says what would."""
+
+
+class PayloadTooShort(ValueError):
+    """A prior that takes bits back finds too few; the message says why in one line."""

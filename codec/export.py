@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from ..models.config import ModelConfig
 from ..models.dct_vae import DctVae
 from ..models.fixed_point import OFFSETS
 from ..models.quality import QUALITIES
+from ..models.training.contexts import load_prior
 from ..models.training.data import ImageCache
 from ..models.training.state import read_checkpoint
-from ..models.weights import save_weights
-from .encoder import TileSymbols, tile_symbols
+from ..models.weights import load_weights, save_weights
+from .encoder import TileSymbols, push_context, tile_symbols
 from .image import Pixels
+from .symbols import Ledger
 from .tiling import PATCH_PX, Window
 from .weights import Codec
 
@@ -28,22 +31,37 @@ REFINE_WEIGHT = 2000.0
 """Symbols that a Gaussian table is worth against what is counted."""
 
 
-def export(checkpoint: Path, out: Path, cache: ImageCache | None, crops: int = 200) -> None:
-    """Freeze a checkpoint's averaged weights and write them with their tables.
+def export(
+    source: Path,
+    out: Path,
+    cache: ImageCache | None,
+    priors: Sequence[Path] = (),
+    crops: int = 200,
+) -> None:
+    """Write a weight file: integers, tables, and fitted priors of the context beside the first.
 
     Args:
-        checkpoint: `checkpoint.pt` of a training run.
+        source: `checkpoint.pt` of a training run, whose averaged weights are frozen; or a weight
+            file, which keeps what it has.
         out: the weight file.
-        cache: training images on which the tables are refined; Gaussian tables without.
+        cache: training images on which the tables are refined; of a checkpoint Gaussian tables
+            without, of a weight file its own.
+        priors: what `models.training.contexts.save_prior` wrote.
         crops: how many crops to count.
 
     Raises:
         BoundError: a filter's sums could leave the exact range.
+        WeightsError: a file is not what it should be, or a prior was fitted for other contexts.
     """
-    model = load_checkpoint(checkpoint).frozen()
-    index = torch.arange(SCALES)
-    scales = scale_of(index).double().numpy()
-    tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
+    if source.suffix == ".safetensors":
+        weights = load_weights(source)
+        model, tables = weights.model, PmfTables(**weights.tables)
+    else:
+        model = load_checkpoint(source).frozen()
+        scales = scale_of(torch.arange(SCALES)).double().numpy()
+        tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
+    for path in priors:
+        model = model.with_prior(*load_prior(path, model.config))
     if cache is not None:
         tables = refine(Codec(model, tables, b""), cache, crops)
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
@@ -79,11 +97,12 @@ def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:
         if min(whole.size) == 0:
             continue
         symbols = tile_symbols(codec, Pixels(crop), whole, number % QUALITIES)
-        counts += _counted(codec.tables, symbols)
+        counts += _counted(codec, symbols)
     return codec.tables.refined(counts, REFINE_WEIGHT)
 
 
-def _counted(tables: PmfTables, symbols: TileSymbols) -> np.ndarray:
-    pairs = symbols.context + symbols.latents
-    entries = [tables.entries(index, values) for index, values in pairs]
+def _counted(codec: Codec, symbols: TileSymbols) -> np.ndarray:
+    tables, ledger = codec.tables, Ledger(codec.tables)
+    push_context(codec, symbols, ledger)
+    entries = [tables.entries(*pair) for pair in ledger.pairs + symbols.latents]
     return np.bincount(np.concatenate(entries), minlength=tables.pmf.size)

@@ -16,16 +16,20 @@ class Luma:
     """Which channels are luma's.
 
     Attributes:
-        prior: bool (C,) for each step of the context prior.
+        context: bool (C,) for the context.
         trunk: bool (C,) for each level of the trunk.
-        context_mask: 1 for luma and 0 for chroma, (C, 1, 1).
-        latents_mask: the same for all latents.
+        latents_mask: 1 for luma and 0 for chroma, (C, 1, 1).
     """
 
-    prior: list[Tensor]
+    context: Tensor
     trunk: list[Tensor]
-    context_mask: Tensor
     latents_mask: Tensor
+
+
+def coded_context(model: DctVae, is_grey: bool) -> Tensor:
+    """Tell which channels of the context are coded: bool (C,), luma's or all."""
+    luma = luma_of(model).context
+    return luma if is_grey else torch.ones_like(luma)
 
 
 def luma_of(model: DctVae) -> Luma:
@@ -33,8 +37,7 @@ def luma_of(model: DctVae) -> Luma:
     context = torch.tensor([plane == 0 for plane, _, _ in model.dct.order])
     latents = torch.tensor([p == 0 for p, _, _ in latent_order(model.config.latent_channels)])
     return Luma(
-        prior=[context[step.start : step.stop] for step in model.entropy.prior.schedule],
+        context=context,
         trunk=[latents[level.start : level.stop] for level in model.entropy.trunk.levels],
-        context_mask=context[:, None, None].float(),
         latents_mask=latents[:, None, None].float(),
     )

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..bitstream import read_index
 from ..models.quality import QUALITIES
-from .api import check_encoded
+from .api import DEFAULT_PRIOR, check_encoded, prior_of
 from .decoder import decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import TargetError
@@ -28,7 +28,12 @@ from .weights import load_codec
 
 
 def encode_to_size(
-    image: Image.Image | np.ndarray, max_bytes: int, *, verify: bool = False, strip: bool = False
+    image: Image.Image | np.ndarray,
+    max_bytes: int,
+    *,
+    verify: bool = False,
+    strip: bool = False,
+    prior: str = DEFAULT_PRIOR,
 ) -> bytes:
     """Encode at the best quality whose file has no more than `max_bytes` bytes.
 
@@ -36,11 +41,16 @@ def encode_to_size(
         TargetError: even quality 0 takes more.
         ImageError, InvalidField, VerificationFailed: as `api.encode`.
     """
-    return _within(to_pixels(image, strip=strip), max_bytes, f"{max_bytes} bytes", verify)
+    return _within(to_pixels(image, strip=strip), max_bytes, f"{max_bytes} bytes", verify, prior)
 
 
 def encode_to_bpp(
-    image: Image.Image | np.ndarray, bpp: float, *, verify: bool = False, strip: bool = False
+    image: Image.Image | np.ndarray,
+    bpp: float,
+    *,
+    verify: bool = False,
+    strip: bool = False,
+    prior: str = DEFAULT_PRIOR,
 ) -> bytes:
     """Encode at the best quality whose file has no more than `bpp` bits a pixel.
 
@@ -49,11 +59,16 @@ def encode_to_bpp(
         ImageError, InvalidField, VerificationFailed: as `api.encode`.
     """
     pixels = to_pixels(image, strip=strip)
-    return _within(pixels, bpp * math.prod(pixels.size) / 8, f"{bpp:g} bits a pixel", verify)
+    return _within(pixels, bpp * math.prod(pixels.size) / 8, f"{bpp:g} bits a pixel", verify, prior)
 
 
 def encode_to_psnr(
-    image: Image.Image | np.ndarray, psnr_db: float, *, verify: bool = False, strip: bool = False
+    image: Image.Image | np.ndarray,
+    psnr_db: float,
+    *,
+    verify: bool = False,
+    strip: bool = False,
+    prior: str = DEFAULT_PRIOR,
 ) -> bytes:
     """Encode at the smallest quality that reaches a PSNR over all colour samples.
 
@@ -64,7 +79,7 @@ def encode_to_psnr(
         ImageError, InvalidField, VerificationFailed: as `api.encode`.
     """
     pixels = to_pixels(image, strip=strip)
-    encode = _encoder(pixels)
+    encode = _encoder(pixels, prior)
     scores: dict[int, float] = {}
 
     def reaches(quality: int) -> bool:
@@ -78,8 +93,8 @@ def encode_to_psnr(
     return _checked(encode(found), verify)
 
 
-def _within(pixels: Pixels, max_bytes: float, wish: str, verify: bool) -> bytes:
-    encode = _encoder(pixels)
+def _within(pixels: Pixels, max_bytes: float, wish: str, verify: bool, prior: str) -> bytes:
+    encode = _encoder(pixels, prior)
     over = _first(lambda quality: len(encode(quality)) > max_bytes)
     if over == 0:
         raise TargetError(f"{wish} are too few, quality 0 takes {len(encode(0))} bytes")
@@ -95,10 +110,15 @@ def _first(holds: Callable[[int], bool]) -> int | None:
     return low if low < QUALITIES else None
 
 
-def _encoder(pixels: Pixels) -> Callable[[int], bytes]:
+def _encoder(pixels: Pixels, prior: str) -> Callable[[int], bytes]:
     """Return what encodes one image at any quality, and remembers the files."""
-    codec, alphas = load_codec(), encode_alphas(pixels)
-    return functools.cache(lambda quality: encode_pixels(codec, pixels, quality, alphas=alphas))
+    codec, alphas, kind = load_codec(), encode_alphas(pixels), prior_of(prior)
+
+    @functools.cache
+    def encode(quality: int) -> bytes:
+        return encode_pixels(codec, pixels, quality, prior=kind, alphas=alphas)
+
+    return encode
 
 
 def _checked(data: bytes, verify: bool) -> bytes:

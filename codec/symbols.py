@@ -1,4 +1,4 @@
-"""The coders that write and read real symbols, for the walks of `models.trunk` and the prior."""
+"""Where symbols are written and read: stacks for the context, coders for the walk of the trunk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,73 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bitstream import Coder, PmfTables, pop
+from ..bitstream import Coder, PmfTables, bulk_words, pop, pop_under, push, push_under
 from ..models.coders import LatentCoder
+
+
+class AnsStack:
+    """The entropy coder's stack of a tile, as a prior of the context sees it.
+
+    Attributes:
+        lowest: the fewest words that popping left untouched since this stack was made, see
+            `bitstream.level_words`.
+    """
+
+    def __init__(self, coder: Coder, tables: PmfTables):
+        self.coder, self.tables = coder, tables
+        self.lowest = bulk_words(coder)
+
+    def push(self, tables: Tensor, symbols: Tensor) -> None:
+        """See `models.priors.interface.SymbolStack`."""
+        push(self.coder, _integers(tables), _integers(symbols), self.tables)
+
+    def pop(self, tables: Tensor) -> Tensor:
+        """See `SymbolStack`."""
+        return self._popped(pop(self.coder, _integers(tables), self.tables))
+
+    def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
+        """See `SymbolStack`."""
+        push_under(self.coder, _masses(pmf), _integers(symbols))
+
+    def pop_under(self, pmf: Tensor) -> Tensor:
+        """See `SymbolStack`."""
+        return self._popped(pop_under(self.coder, _masses(pmf), len(pmf)))
+
+    def _popped(self, symbols: np.ndarray) -> Tensor:
+        self.lowest = min(self.lowest, bulk_words(self.coder))
+        return torch.from_numpy(symbols.astype(np.int64))
+
+
+class Ledger:
+    """A stack that only notes what is pushed, and what it costs.
+
+    Attributes:
+        pairs: numbers of tables and symbols, (n,) each, of every push under tables.
+        bits: of all pushes.
+    """
+
+    def __init__(self, tables: PmfTables):
+        self.tables = tables
+        self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
+        self.bits = 0.0
+
+    def push(self, tables: Tensor, symbols: Tensor) -> None:
+        """See `SymbolStack`."""
+        self.pairs.append((_integers(tables), _integers(symbols)))
+        self.bits += float(self.tables.bits(*self.pairs[-1]).sum())
+
+    def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
+        """See `SymbolStack`."""
+        mass = pmf.gather(1, symbols.long()[:, None]).double()
+        self.bits -= float(torch.log2(mass / 2.0**24).sum())
+
+    def pop(self, tables: Tensor) -> Tensor:
+        """Refuse: nothing lies here."""
+        raise NotImplementedError("a prior with bits-back is counted by a real stack")
+
+    def pop_under(self, pmf: Tensor) -> Tensor:
+        """Refuse: nothing lies here."""
+        raise NotImplementedError("a prior with bits-back is counted by a real stack")
 
 
 class SymbolWriter:
@@ -51,15 +116,20 @@ class SymbolReader:
 
 
 class Limiter:
-    """Lets another coder code the first levels; the rest are zero, and so at their means."""
+    """Lets another coder code the first levels, and a third the rest.
 
-    def __init__(self, coder: LatentCoder, levels: int):
-        self.coder, self.levels = coder, levels
+    Without a third the rest are zero, and so at their means.
+    """
+
+    def __init__(self, coder: LatentCoder, levels: int, rest: LatentCoder | None = None):
+        self.coder, self.levels, self.rest = coder, levels, rest
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`."""
         if level < self.levels:
             return self.coder.code(level, scale_index, posterior)
+        if self.rest is not None:
+            return self.rest.code(level, scale_index, posterior)
         return torch.zeros_like(scale_index)
 
 
@@ -87,3 +157,13 @@ def _tables(scale_index: Tensor, tables_per_index: int) -> np.ndarray:
     """Round indices to whole ones and number their tables: (B, C, n) -> uint16 (B, C n)."""
     whole = torch.floor(scale_index.flatten(1) + 0.5) * tables_per_index
     return whole.to(torch.int32).cpu().numpy().astype(np.uint16)
+
+
+def _integers(values: Tensor) -> np.ndarray:
+    """Integers (n,) in any carrier -> int32."""
+    return values.to(torch.int32).cpu().numpy()
+
+
+def _masses(pmf: Tensor) -> np.ndarray:
+    """Masses (n, K) -> int64; a single row where it was expanded, which needs one model only."""
+    return (pmf[:1] if pmf.stride(0) == 0 else pmf).cpu().numpy()

@@ -18,9 +18,12 @@ from ..bitstream import (
     coder_of,
     level_checks,
 )
+from ..models.coders import LatentCoder
 from ..models.fixed_point import OFFSETS
-from .grey import luma_of
-from .symbols import Limiter, Selector, SymbolReader
+from .encoder import context_integers
+from .grey import coded_context, luma_of
+from .sampling import Draws, Sampling
+from .symbols import AnsStack, Limiter, Selector, SymbolReader
 from .tiling import Window
 from .weights import Codec
 
@@ -56,6 +59,7 @@ def decode_tile(
     levels: int | None = None,
     keep_going: bool = False,
     context_only: bool = False,
+    sampling: Sampling | None = None,
 ) -> DecodedTile:
     """Pop a tile's symbols, coarse to fine, and check that they are what was pushed.
 
@@ -68,6 +72,7 @@ def decode_tile(
         levels: of the file, to decode; the rest is left at the model's means. None for all.
         keep_going: leave out levels that are missing or damaged, and those behind them.
         context_only: leave the latents alone.
+        sampling: how to draw the levels that are left out; None leaves them at their means.
 
     Raises:
         Truncated: levels are missing.
@@ -79,47 +84,44 @@ def decode_tile(
     if there < wanted and not keep_going:
         raise Truncated(f"the file ends before level {there} of tile {number}, from 0 on")
     while True:
-        stacks: list[Coder] = []
-        prior = SymbolReader(stacks, codec.tables, 1)
-        trunk = SymbolReader(stacks, codec.tables, OFFSETS)
-        found = reason = None
+        coders: list[Coder] = []
+        trunk = SymbolReader(coders, codec.tables, OFFSETS)
+        context = latents = reason = None
         try:
-            stacks.append(coder_of(tile.words[: sum(tile.level_words[:intact])]))
-            found = _walk(codec, header, window, prior, trunk, intact, context_only)
+            coders.append(coder_of(tile.words[: sum(tile.level_words[:intact])]))
+            context = _context(codec, header, window, coders[0] if intact else None)
+            if not context_only:
+                drawn = Draws(codec.tables, sampling, number) if sampling else None
+                latents = _latents(codec, header, context, Limiter(trunk, intact - 1, drawn))
             if intact == every:
-                check_empty(stacks[0])
+                check_empty(coders[0])
         except StreamDamaged as error:
             reason = str(error)
-        steps = len(codec.model.entropy.prior.schedule)
-        popped = [prior.levels] if len(prior.levels) == steps else []
-        popped += [[level] for level in trunk.levels]
-        good = tile.intact_levels(level_checks(number, popped))
-        if found and reason is None and good == intact:
-            return DecodedTile(window, tile, *found, damaged=intact < there, empty=intact == 0)
+        first = [] if context is None or not intact else [context_integers(context)]
+        checks = level_checks(number, [[level] for level in (*first, *trunk.levels)])
+        good = tile.intact_levels(checks)
+        if context is not None and reason is None and good == intact:
+            damaged, empty = intact < there, intact == 0
+            return DecodedTile(window, tile, context, latents, damaged=damaged, empty=empty)
         if not keep_going:
             raise TileDamaged(number, reason) if reason else TileDamaged(number)
         intact = min(good, intact - 1)
 
 
-def _walk(
-    codec: Codec,
-    header: Header,
-    window: Window,
-    prior: SymbolReader,
-    trunk: SymbolReader,
-    levels: int,
-    context_only: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Return context and latents of the first levels of a file, the rest at the model's means."""
-    model, entropy = codec.model, codec.model.entropy
-    at = torch.full((1,), header.quality)
-    luma = luma_of(model) if header.color.is_grey else None
-    coder = Selector(prior, luma.prior) if luma else prior
-    steps = len(entropy.prior.schedule) if levels else 0
-    context = entropy.prior.walk((1, *window.size), at, entropy.norm, Limiter(coder, steps))
-    context = context * luma.context_mask if luma else context
-    if context_only:
-        return context, None
-    coder = Selector(trunk, luma.trunk) if luma else trunk
-    latents = model.latents(context, at, Limiter(coder, levels - 1))
-    return context, latents * luma.latents_mask if luma else latents
+def _context(codec: Codec, header: Header, window: Window, coder: Coder | None) -> Tensor:
+    """Pop the context (1, C, h, w) of a tile; zeros where it has no words left."""
+    if coder is None:
+        return torch.zeros(1, codec.model.config.context_channels, *window.size)
+    at, norm = torch.full((1,), header.quality), codec.model.entropy.norm
+    coded = coded_context(codec.model, header.color.is_grey)
+    stack = AnsStack(coder, codec.tables)
+    return codec.prior(header.prior).pop(stack, window.size, at, norm, coded)
+
+
+def _latents(codec: Codec, header: Header, context: Tensor, coder: LatentCoder) -> Tensor:
+    """Walk down the levels of the latents; returns them, (1, C, 4h, 4w)."""
+    model, at = codec.model, torch.full((1,), header.quality)
+    if not header.color.is_grey:
+        return model.latents(context, at, coder)
+    luma = luma_of(model)
+    return model.latents(context, at, Selector(coder, luma.trunk)) * luma.latents_mask

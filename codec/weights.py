@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ..bitstream import Header, PmfTables, WrongWeights, check_weights
+from ..bitstream import Header, PmfTables, Prior, WrongWeights, check_weights
 from ..models.dct_vae import DctVae
+from ..models.errors import WeightsError
 from ..models.fixed_point import check_arithmetic
+from ..models.priors.interface import ContextPrior
 from ..models.weights import load_weights
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
@@ -40,6 +42,18 @@ class Codec:
             WrongWeights: the header names others.
         """
         check_weights(header, self.digest)
+
+    def prior(self, kind: Prior) -> ContextPrior:
+        """Return one of the priors of the context.
+
+        Raises:
+            WeightsError: the weights do not have it.
+        """
+        priors = self.model.entropy.priors
+        if kind.label not in priors:
+            there = ", ".join(priors)
+            raise WeightsError(f"the weights have no prior {kind.label}, only {there}")
+        return priors[kind.label]
 
 
 def shipped_weights() -> Path:

@@ -49,6 +49,14 @@ def context_order(config: ModelConfig) -> list[tuple[int, int, int]]:
     return sorted(kept, key=lambda c: (math.hypot(c[1], c[2]), c))
 
 
+def context_gain(config: ModelConfig) -> Tensor:
+    """Return what each context coefficient's step is multiplied by: (C,), 1.25 but for the means.
+
+    A mean that is off shows in a whole patch. Of the rest, the latents make good what matters.
+    """
+    return torch.tensor([1.0 if i == j == 0 else 1.25 for _, i, j in context_order(config)])
+
+
 def latent_order(channels: int) -> list[tuple[int, int, int]]:
     """Return (plane, row, column) of the first `channels` 8x8 coefficients by frequency.
 

@@ -6,28 +6,44 @@ ones. `DctVae` adds what stays float: analysis, posterior heads, synthesis.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
 from .analysis import Analysis, Posterior
 from .coders import LatentCoder
 from .config import ModelConfig
-from .dct import ContextDct
+from .dct import ContextDct, context_gain
 from .leaves import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers, thaw
+from .priors import prior_kind
+from .priors.interface import ContextPrior
 from .priors.masked_diffusion import MaskedDiffusion
 from .quality import step_of
 from .synthesis import Synthesis
 from .trunk import Trunk
 
+FIXED_SYMBOLS = 0.22
+"""Share of the gradient at fixed symbols in that of the steps, measured (docs/experiments.md)."""
+
 
 class EntropyModel(nn.Module):
-    """p(u) p(z | u): the context prior and the trunk over one normalisation of the context."""
+    """p(u) p(z | u): priors of the context and the trunk over one normalisation of the context."""
 
     def __init__(self, config: ModelConfig, leaves: Leaves):
         super().__init__()
         self.norm = leaves.norm(config.context_channels)
         self.prior = MaskedDiffusion(config, leaves)
+        self.other_priors = nn.ModuleDict(
+            {name: prior_kind(name)(config, leaves) for name in config.other_priors}
+        )
         self.trunk = Trunk(config, leaves)
+
+    @property
+    def priors(self) -> dict[str, ContextPrior]:
+        """All priors of the context by name, that which ships first."""
+        return {"masked-diffusion": self.prior, **cast(dict[str, Any], self.other_priors)}
 
 
 class DctVae(nn.Module):
@@ -37,6 +53,7 @@ class DctVae(nn.Module):
         super().__init__()
         self.config = config
         self.dct = ContextDct(config)
+        self.context_gain = context_gain(config)
         self.entropy = EntropyModel(config, leaves)
         self.analysis = Analysis(config)
         self.posteriors = nn.ModuleList(
@@ -51,6 +68,7 @@ class DctVae(nn.Module):
         assert isinstance(self.entropy.norm, FloatNorm)
         coefficients = self.dct.analyse(ycbcr)
         spread = coefficients.transpose(0, 1).flatten(1).std(dim=1).clamp_min(1.0)
+        spread = spread / self.context_gain.to(spread)
         self.entropy.norm.spread.copy_(spread)
         self.entropy.prior.start_from(spread)
         at = torch.full((len(ycbcr),), quality, device=ycbcr.device)
@@ -63,14 +81,18 @@ class DctVae(nn.Module):
         gain = self.step_gain.table(quality)[:, 0].clamp_min(0.1)
         return (step_of(quality)[:, None] * gain)[..., None, None]
 
+    def context_steps(self, quality: Tensor) -> Tensor:
+        """Return the (B, C, 1, 1) quantisation step of each context coefficient, in pixels."""
+        gain = self.context_gain.to(quality.device)
+        return (step_of(quality)[:, None] * gain)[..., None, None]
+
     def context(self, ycbcr: Tensor, quality: Tensor) -> Tensor:
         """Return the integer context u = round(DCT / step): (B, C, H/32, W/32)."""
-        step = step_of(quality)[:, None, None, None]
-        return torch.floor(self.dct.analyse(ycbcr) / step + 0.5)
+        return torch.floor(self.dct.analyse(ycbcr) / self.context_steps(quality) + 0.5)
 
     def context_image(self, context: Tensor, quality: Tensor) -> Tensor:
         """Return what the context alone decodes to: (B, 3, H, W) YCbCr about zero."""
-        return self.dct.synthesise(context.float() * step_of(quality)[:, None, None, None])
+        return self.dct.synthesise(context.float() * self.context_steps(quality))
 
     def features(
         self, ycbcr: Tensor, context_image: Tensor, quality: Tensor
@@ -104,6 +126,16 @@ class DctVae(nn.Module):
         normalised = self.entropy.norm.inward(context, quality)
         return trunk.walk(normalised, quality, coder, posterior)
 
+    def straightened(self, features: tuple[Tensor, Tensor], quality: Tensor) -> Tensor:
+        """Return zeros to be added to latents in training, which correct the gradient of the steps.
+
+        Straight-through rounding lets symbols follow their step, and so charges a larger step for
+        coefficients that are zero anyway; at fixed symbols it would be charged too little. Between
+        the two lies what finite differences of the loss with rounded symbols give.
+        """
+        steps = self.steps(quality)
+        return features[1].detach() * (FIXED_SYMBOLS * (1 - steps.detach() / steps))
+
     def synthesise(self, context_image: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), YCbCr about zero, from the context's image and latents."""
         return self.synthesis(context_image, latents * self.steps(quality), quality)
@@ -120,11 +152,29 @@ class DctVae(nn.Module):
         return model.eval()
 
     def thawed(self) -> DctVae:
-        """Return a copy of a frozen model that can be trained further."""
-        model = DctVae(self.config)
+        """Return a copy of a frozen model that can be trained further, without its other priors."""
+        model = DctVae(replace(self.config, other_priors=()))
         thaw(self.entropy, model.entropy)
         model._copy_float_parts(self)
         return model
+
+    def with_prior(self, name: str, fitted: nn.Module) -> DctVae:
+        """Return a copy of a frozen model with one more prior of the context, or another of a name.
+
+        Args:
+            name: of the prior.
+            fitted: the prior in float.
+
+        Raises:
+            BoundError: a filter's sums could leave the exact range.
+        """
+        others = dict.fromkeys((*self.config.other_priors, name))
+        model = DctVae(replace(self.config, other_priors=tuple(others)), INTEGER)
+        part = f"entropy.other_priors.{name}."
+        kept = {k: v for k, v in self.state_dict().items() if not k.startswith(part)}
+        freeze(fitted, model.entropy.other_priors[name])
+        model.load_state_dict(kept, strict=False)
+        return model.eval()
 
     def _copy_float_parts(self, other: DctVae) -> None:
         for name in ("analysis", "posteriors", "step_gain", "synthesis"):

@@ -35,6 +35,26 @@ from .fixed_point import (
 from .quality import QUALITIES, step_of
 
 
+class FloatLeaf(nn.Module):
+    """A leaf of one prior's own, in training."""
+
+
+class IntegerLeaf(nn.Module):
+    """What a `FloatLeaf` becomes, whose place it takes: buffers of integers, exact at run time."""
+
+    def take(self, trained: FloatLeaf) -> None:
+        """Copy the trained leaf into integers."""
+        raise NotImplementedError
+
+    def check(self, name: str) -> None:
+        """Prove that the integers are what the run time takes them for.
+
+        Raises:
+            BoundError: they are not.
+        """
+        raise NotImplementedError
+
+
 class FloatConv(nn.Module):
     """A convolution in training: real weights, or simulated integers when `simulate` is set."""
 
@@ -165,7 +185,8 @@ class IntegerGain(nn.Module):
 class FloatNorm(nn.Module):
     """Brings context symbols to activations and back: x = 64 * u * step / spread.
 
-    `spread` (C,) is each coefficient's standard deviation in pixels, measured on training images.
+    `spread` (C,) is each coefficient's standard deviation on training images, in pixels over the
+    gain of its step.
     """
 
     spread: Tensor
@@ -274,6 +295,9 @@ def freeze(trained: nn.Module, integer: nn.Module) -> None:
             ratio = step_of(torch.arange(QUALITIES))[:, None].double() / source.spread.double()
             leaf.inward_table = torch.floor(ratio * (UNIT * 2**8) + 0.5)
             leaf.outward_table = torch.floor(OFFSETS / UNIT * 2**12 / ratio + 0.5)
+        elif isinstance(leaf, IntegerLeaf):
+            assert isinstance(source, FloatLeaf)
+            leaf.take(source)
     check(integer)
 
 
@@ -306,7 +330,7 @@ def check(integer: nn.Module) -> None:
         BoundError: a leaf could leave the exact range.
     """
     for name, leaf in integer.named_modules():
-        if isinstance(leaf, (FloatConv, FloatGain)):
+        if isinstance(leaf, (FloatConv, FloatGain, FloatLeaf)):
             raise BoundError(f"{name}: a float layer decides symbols; freeze the network first")
-        if isinstance(leaf, (IntegerConv, IntegerGain, IntegerNorm)):
+        if isinstance(leaf, (IntegerConv, IntegerGain, IntegerNorm, IntegerLeaf)):
             leaf.check(name)

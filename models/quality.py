@@ -11,7 +11,7 @@ QUALITIES = 101
 """Number of quality levels; each has its own row in the trunk's integer tables."""
 
 LMBDA_MIN = 4e-4
-LMBDA_MAX = 0.4
+LMBDA_MAX = 0.6
 
 
 def lmbda_of(quality: Tensor) -> Tensor:

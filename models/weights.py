@@ -1,6 +1,6 @@
 """The weight file: one safetensors file with the frozen model and the pmf tables.
 
-    entropy.*            integers: weights int8, biases int32, shifts int8, gains and norms int32
+    entropy.*            integers: weights and shifts int8, all else int32
     everything else      float16
     tables.*             the frozen pmfs, as `bitstream.PmfTables` holds them
     metadata             hvae_codec: JSON of format version and configuration
@@ -29,14 +29,7 @@ from .leaves import INTEGER, check
 
 FORMAT = "1"
 TABLES = ("tables.pmf", "tables.start", "tables.length")
-_INTEGER_TYPES = {
-    "weight": np.int8,
-    "bias": np.int32,
-    "shift": np.int8,
-    "table": np.int32,
-    "inward_table": np.int32,
-    "outward_table": np.int32,
-}
+_SMALL = ("weight", "shift")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +51,7 @@ def save_weights(path: Path, model: DctVae, tables: dict[str, np.ndarray]) -> No
     tensors = {name: tables[name.removeprefix("tables.")] for name in TABLES}
     for name, tensor in model.state_dict().items():
         array = tensor.detach().cpu().numpy()
-        kind = _INTEGER_TYPES[name.rsplit(".", 1)[-1]] if _is_integer(name) else np.float16
+        kind = _kind_of(name)
         tensors[name] = np.ascontiguousarray(array.astype(kind))
         if _is_integer(name) and not np.array_equal(tensors[name], array):
             raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
@@ -114,8 +107,14 @@ def load_weights(path: Path) -> Weights:
 def carry_in(model: DctVae, dtype: torch.dtype) -> None:
     """Carry the entropy model's integers in float32 (fast) or float64; results are the same."""
     for name, buffer in model.entropy.named_buffers():
-        if not name.startswith("norm."):
+        if not name.startswith("norm.") and buffer.is_floating_point():
             buffer.data = buffer.data.to(dtype)
+
+
+def _kind_of(name: str) -> type[np.int8] | type[np.int32] | type[np.float16]:
+    if not _is_integer(name):
+        return np.float16
+    return np.int8 if name.rsplit(".", 1)[-1] in _SMALL else np.int32
 
 
 def _is_integer(name: str) -> bool:

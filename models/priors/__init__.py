@@ -1,1 +1,33 @@
 """Priors p(u) of the context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from ..config import ModelConfig
+from ..errors import WeightsError
+from ..leaves import Leaves
+from .factorised import Factorised
+from .gaussian_diffusion import GaussianDiffusion
+from .mixture import Mixture, VampPrior
+
+OTHERS: dict[str, Callable[[ModelConfig, Leaves], nn.Module]] = {
+    "gaussian-diffusion": GaussianDiffusion,
+    "factorised": Factorised,
+    "mixture": Mixture,
+    "vamp": VampPrior,
+}
+"""Priors that weights may have beside the masked diffusion."""
+
+
+def prior_kind(name: str) -> Callable[[ModelConfig, Leaves], nn.Module]:
+    """Return what makes a prior of this name from a configuration and its leaves.
+
+    Raises:
+        WeightsError: the name is unknown.
+    """
+    if name not in OTHERS:
+        raise WeightsError(f"prior {name} is not one of {', '.join(OTHERS)}")
+    return OTHERS[name]

@@ -9,6 +9,7 @@ coarse to fine, the lowest zone on a checkerboard: few steps, each one exact to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -19,18 +20,19 @@ from ..blocks import FixedBlock
 from ..coders import LatentCoder, gaussian_bits, scale_of
 from ..config import ModelConfig
 from ..fixed_point import OFFSETS, saturate, two_scales
-from ..leaves import FloatConv, FloatNorm, IntegerNorm, Leaves
+from ..leaves import FloatConv, Leaves
 from ..trunk import Level, pick, place, split_head, start_head, start_scales
-
-ZONES = (3, 12, 33)
-"""Where zones end, in channels of `dct.context_order`: DC, frequencies up to 1.5, up to 3, rest."""
+from .interface import Norm, SymbolStack
 
 
 def steps_of(config: ModelConfig) -> list[Level]:
     """Return the schedule of reveals: channels, and the colour of the checkerboard if halved."""
-    ends = [end for end in ZONES if end < config.context_channels] + [config.context_channels]
-    steps = [Level(0, ends[0], 0), Level(0, ends[0], 1)]
-    return steps + [Level(a, b, None) for a, b in pairwise(ends)]
+    inner = [end for end in config.prior_zones if end < config.context_channels]
+    steps = []
+    for zone, (start, stop) in enumerate(pairwise([0, *inner, config.context_channels])):
+        parities = (0, 1) if zone < config.prior_checkerboards else (None,)
+        steps += [Level(start, stop, parity) for parity in parities]
+    return steps
 
 
 class PriorStep(nn.Module):
@@ -55,9 +57,35 @@ class PriorStep(nn.Module):
         return mean.float(), index.float()
 
 
-def _residual(context: Tensor | None, channels: slice, parity: int | None, whole: Tensor) -> Tensor:
+def _residual(
+    context: Tensor | None, channels: Tensor, parity: int | None, whole: Tensor
+) -> Tensor:
     assert context is not None, "this coder needs a context"
     return pick(context[:, channels].double(), parity) - whole
+
+
+class _Recorder:
+    """Finds what each step codes, for it is pushed in reverse."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[Tensor, Tensor]] = []
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        """See `LatentCoder`."""
+        symbols = posterior()
+        self.steps.append((scale_index.flatten(), symbols.flatten()))
+        return symbols
+
+
+class _Popper:
+    """Pops each step off a stack."""
+
+    def __init__(self, stack: SymbolStack):
+        self.stack = stack
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        """See `LatentCoder`."""
+        return self.stack.pop(scale_index.flatten()).to(scale_index).view(scale_index.shape)
 
 
 class MaskedDiffusion(nn.Module):
@@ -76,8 +104,8 @@ class MaskedDiffusion(nn.Module):
             assert isinstance(step, PriorStep)
             start_scales(step.head_gain, spread[level.start : level.stop])
 
-    def bits(self, u: Tensor, quality: Tensor, norm: FloatNorm | IntegerNorm) -> Tensor:
-        """Return -log2 p(u), one sum a step: (steps, B), of integer context (B, C, h, w)."""
+    def bits(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
+        """Return -log2 p(u), one term a step; see `interface.ContextPrior`."""
         known = torch.zeros_like(u)
         sums = []
         for level, step in zip(self.schedule, self.steps, strict=True):
@@ -93,12 +121,33 @@ class MaskedDiffusion(nn.Module):
             )
         return torch.stack(sums)
 
+    def push(
+        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, coded: Tensor
+    ) -> None:
+        """See `interface.ContextPrior`."""
+        recorder = _Recorder()
+        self.walk((1, u.shape[2], u.shape[3]), quality, norm, recorder, coded, u)
+        for tables, symbols in reversed(recorder.steps):
+            stack.push(tables, symbols)
+
+    def pop(
+        self,
+        stack: SymbolStack,
+        size: tuple[int, int],
+        quality: Tensor,
+        norm: Norm,
+        coded: Tensor,
+    ) -> Tensor:
+        """See `interface.ContextPrior`."""
+        return self.walk((1, *size), quality, norm, _Popper(stack), coded)
+
     def walk(
         self,
         size: tuple[int, int, int],
         quality: Tensor,
-        norm: FloatNorm | IntegerNorm,
+        norm: Norm,
         coder: LatentCoder,
+        coded: Tensor,
         context: Tensor | None = None,
     ) -> Tensor:
         """Code the context of `size` (B, h, w) patches step by step, on integers.
@@ -109,6 +158,7 @@ class MaskedDiffusion(nn.Module):
             norm: the norm shared with the trunk.
             coder: gets table numbers, scale index times eight plus eighths of the mean, and the
                 context less the whole part of the mean.
+            coded: (C,) bool, the channels that are coded; the others are zero.
             context: (B, C, h, w) integers, for coders that ask.
 
         Returns:
@@ -118,11 +168,14 @@ class MaskedDiffusion(nn.Module):
         known = torch.zeros(b, self.channels, h, w, dtype=torch.float64, device=quality.device)
         for number, (level, step) in enumerate(zip(self.schedule, self.steps, strict=True)):
             channels = slice(level.start, level.stop)
+            chosen = coded[channels]
             mean, index = step(norm.inward(known, quality), quality)
-            mean = pick(norm.outward(mean, quality, channels), level.parity)
+            mean = pick(norm.outward(mean, quality, channels)[:, chosen], level.parity)
+            index = torch.floor(pick(index[:, chosen], level.parity) + 0.5)
             whole = torch.floor(mean / OFFSETS)
-            table = OFFSETS * torch.floor(pick(index, level.parity) + 0.5) + mean - OFFSETS * whole
-            residual = partial(_residual, context, channels, level.parity, whole)
+            table = OFFSETS * index + mean - OFFSETS * whole
+            here = level.start + chosen.nonzero()[:, 0]
+            residual = partial(_residual, context, here, level.parity, whole)
             symbols = coder.code(number, table, residual)
-            known[:, channels] += place(symbols + whole, level.parity, h, w)
+            known[:, here] += place(symbols + whole, level.parity, h, w)
         return known

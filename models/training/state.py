@@ -18,7 +18,7 @@ from ..weights import load_weights
 from .data import BatchSizes
 from .soap import Soap
 
-LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
+LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton")
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: it is not a checkpoint.
     """
+    return read_saved(path, {"config", "average"}, "checkpoint")
+
+
+def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
+    """Read a dictionary that torch saved, which has some keys.
+
+    Raises:
+        WeightsError: it is not `what` it should be.
+    """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path.name} is not a checkpoint") from error
-    if not isinstance(saved, dict) or not {"config", "average"} <= saved.keys():
-        raise WeightsError(f"{path.name} is not a checkpoint of this program")
+        raise WeightsError(f"{path.name} is not a {what}") from error
+    if not isinstance(saved, dict) or not keys <= saved.keys():
+        raise WeightsError(f"{path.name} is not a {what} of this program")
     return saved
 
 

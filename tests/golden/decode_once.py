@@ -23,7 +23,8 @@ from hvae_codec.bitstream import (
     read_tile,
 )
 from hvae_codec.codec.decoder import decode_file
-from hvae_codec.codec.grey import luma_of
+from hvae_codec.codec.encoder import context_integers
+from hvae_codec.codec.grey import coded_context, luma_of
 from hvae_codec.codec.symbols import Selector, SymbolReader
 from hvae_codec.codec.tiling import Window, patch_grid, tiles_in
 from hvae_codec.codec.view import view_of
@@ -66,16 +67,15 @@ class Decoder:
         at = torch.tensor([index.header.quality for index in indices])
         stacks = [coder_of(tile.words) for tile in tiles]
         prior, trunk = SymbolReader(stacks, tables, 1), SymbolReader(stacks, tables, OFFSETS)
-        coders, luma = (prior, trunk), luma_of(model)
         is_grey = indices[0].header.color.is_grey
-        if is_grey:
-            coders = Selector(prior, luma.prior), Selector(trunk, luma.trunk)
+        coder = Selector(trunk, luma_of(model).trunk) if is_grey else trunk
+        coded = coded_context(model, is_grey)
         size = (len(places), *self.windows[places[0]].size)
-        context = model.entropy.prior.walk(size, at, model.entropy.norm, coders[0])
-        model.latents(context * luma.context_mask if is_grey else context, at, coders[1])
+        context = model.entropy.prior.walk(size, at, model.entropy.norm, prior, coded)
+        model.latents(context, at, coder)
         for k, place in enumerate(places):
             check_empty(stacks[k])
-            levels = [[step[k] for step in prior.levels], *([one[k]] for one in trunk.levels)]
+            levels = [[context_integers(context[k])], *([one[k]] for one in trunk.levels)]
             if tiles[k].intact_levels(level_checks(place[1], levels)) != len(levels):
                 raise SystemExit(f"symbols of tile {place[1]} of {place[0]} differ")
             self.symbols[place] = [symbols for level in levels for symbols in level]

@@ -8,8 +8,9 @@ from PIL import Image
 
 from hvae_codec.bitstream import read_index
 from hvae_codec.codec.decoder import decode_file
-from hvae_codec.codec.encoder import encode_pixels, tile_symbols
+from hvae_codec.codec.encoder import encode_pixels, push_context, tile_symbols
 from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.symbols import Ledger
 from hvae_codec.codec.tiling import patch_grid
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import load_codec
@@ -29,7 +30,9 @@ def test_quality_buys_pixels_with_bytes(shipped: Path, kodak: Path, name: str) -
         sizes.append(len(data))
         errors.append(np.square(decoded.astype(np.float64) - original).mean())
         symbols = tile_symbols(codec, pixels, patch_grid(256, 256), quality)
-        bits = sum(codec.tables.bits(*pair).sum() for level in symbols.levels for pair in level)
+        ledger = Ledger(codec.tables)
+        push_context(codec, symbols, ledger)
+        bits = ledger.bits + sum(codec.tables.bits(*pair).sum() for pair in symbols.latents)
         assert bits / 8 * 0.99 <= len(data) <= bits / 8 * 1.01 + 64
     assert sizes == sorted(set(sizes))
     assert errors == sorted(set(errors), reverse=True)

@@ -16,7 +16,9 @@ from hvae_codec.bitstream import (
     gaussian_tables,
     level_words,
     pop,
+    pop_under,
     push,
+    push_under,
     words_of,
 )
 from hvae_codec.bitstream.ans import _exact_model
@@ -183,3 +185,58 @@ def test_threads_may_share_tables() -> None:
     for thread in threads:
         thread.join()
     assert results == [True] * 4
+
+
+def masses(rows: int, alphabet: int, seed: int = 0) -> np.ndarray:
+    """Random integer masses of sum 2**24, some of them 1."""
+    rng = np.random.default_rng(seed)
+    pmf = np.floor(rng.dirichlet(np.full(alphabet, 0.3), rows) * (2**24 - alphabet)) + 1
+    pmf[np.arange(rows), pmf.argmax(axis=1)] += 2**24 - pmf.sum(axis=1)
+    return pmf.astype(np.int64)
+
+
+@pytest.mark.parametrize("alphabet", [1, 2, 5, 3000])
+@pytest.mark.parametrize("rows", [1, 40])
+def test_symbols_under_masses_of_their_own_come_back_at_their_price(
+    rows: int, alphabet: int
+) -> None:
+    pmf, coder = masses(rows, alphabet), coder_of(np.arange(1, 9, dtype=np.uint32))
+    rng, before = np.random.default_rng(1), coder.num_valid_bits()
+    symbols = np.array([rng.choice(alphabet, p=pmf[k % rows] / 2**24) for k in range(40)])
+    push_under(coder, pmf, symbols)
+    bits = np.log2(2**24 / pmf[np.arange(40) % rows, symbols]).sum()
+    assert coder.num_valid_bits() - before == pytest.approx(bits, abs=40)
+    assert np.array_equal(pop_under(coder, pmf, 40), symbols)
+    assert np.array_equal(words_of(coder), np.arange(1, 9))
+
+
+def test_what_is_popped_first_can_be_pushed_back() -> None:
+    words = np.arange(1, 30, dtype=np.uint32)
+    pmf, coder = masses(20, 7), coder_of(words)
+    symbols = pop_under(coder, pmf, 20)
+    push_under(coder, pmf, symbols)
+    assert np.array_equal(words_of(coder), words)
+
+
+@pytest.mark.parametrize(
+    ("pmf", "symbols", "message"),
+    [
+        (masses(1, 3)[0], [0], "not integers"),
+        (masses(1, 3).astype(float), [0], "not integers"),
+        (masses(1, 3) * 2, [0], "do not sum"),
+        (np.array([[2**24, 0]]), [0], "below 1"),
+        (masses(1, 3), [3], r"outside 0\.\.\.2"),
+        (masses(1, 3), [-1], r"outside 0\.\.\.2"),
+        (masses(2, 3), [0, 0, 0], "under 2 rows"),
+    ],
+)
+def test_masses_and_symbols_that_do_not_fit_are_refused(
+    pmf: np.ndarray, symbols: list[int], message: str
+) -> None:
+    coder = coder_of()
+    with pytest.raises(InvalidField, match=message):
+        push_under(coder, pmf, np.array(symbols))
+    assert coder.is_empty()
+    if "outside" not in message:
+        with pytest.raises(InvalidField):
+            pop_under(coder, pmf, len(symbols))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hvae_codec.bitstream import (
+    MAX_TILES,
     Color,
     Header,
     HeaderDamaged,
@@ -54,6 +55,13 @@ def test_golden_bytes_with_every_field_in_use() -> None:
     assert unpack_header(packed) == (header, len(packed))
 
 
+def test_the_longest_image_has_as_many_tiles_as_there_may_be() -> None:
+    longest = replace(PHOTO, width=1 << 24, height=1, tile=32)
+    assert longest.tile_count == MAX_TILES
+    with pytest.raises(InvalidField, match="32768 tiles are more than 16384"):
+        replace(longest, tile=16)
+
+
 def test_a_photograph_takes_16_bytes_beside_the_checksum() -> None:
     assert len(pack_header(replace(PHOTO, width=16383, height=16383))) == 16 + 4
 
@@ -89,7 +97,7 @@ def test_tile_grid(width: int, height: int, tile: int, grid: tuple[int, int]) ->
         {"tile": 256},
         {"weights": b"abc"},
         {"bit_depth": 12},
-        {"prior": 3},
+        {"prior": 5},
         {"color": 4},
     ],
 )
@@ -125,9 +133,8 @@ def test_a_damaged_header_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("8f485643 01 41 8006 8004 28 10 deadbeef", "reserved bits"),
         ("8f485643 01 81 8006 8004 28 10 deadbeef", "reserved bits"),
-        ("8f485643 01 31 8006 8004 28 10 deadbeef", "prior 3"),
+        ("8f485643 01 51 8006 8004 28 10 deadbeef", "prior 5"),
         ("8f485643 01 01 00 8004 28 10 deadbeef", "width 0"),
         ("8f485643 01 01 8006 00 28 10 deadbeef", "height 0"),
         ("8f485643 01 01 8006 8004 65 10 deadbeef", "quality 101"),

@@ -4,6 +4,7 @@ import importlib
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,20 @@ from hvae_codec.codec.api import Decoded, FileInfo, LevelInfo
 from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError
 from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.sampling import Sampling
+from hvae_codec.models.errors import WeightsError
 
 MAGIC = b"stand-in"
 DAMAGE = b"damage"
 
 
 def encode(
-    image: Image.Image, quality: int = 60, *, verify: bool = False, strip: bool = False
+    image: Image.Image,
+    quality: int = 60,
+    *,
+    verify: bool = False,
+    strip: bool = False,
+    prior: str = "masked-diffusion",
 ) -> bytes:
     pixels = to_pixels(image, strip=strip)  # refuses what the codec refuses
     exif = dict(pixels.metadata).get(MetadataKind.EXIF)
@@ -31,18 +39,18 @@ def encode(
     return MAGIC + bytes([quality]) + buffer.getvalue()
 
 
-def encode_to_size(image: Image.Image, max_bytes: int, **options: bool) -> bytes:
+def encode_to_size(image: Image.Image, max_bytes: int, **options: Any) -> bytes:  # noqa: ANN401
     smallest = encode(image, 0, **options)
     if len(smallest) > max_bytes:
         raise TargetError(f"quality 0 takes {len(smallest)} bytes")
     return smallest
 
 
-def encode_to_bpp(image: Image.Image, bpp: float, **options: bool) -> bytes:
+def encode_to_bpp(image: Image.Image, bpp: float, **options: Any) -> bytes:  # noqa: ANN401
     return encode(image, 20, **options)
 
 
-def encode_to_psnr(image: Image.Image, psnr_db: float, **options: bool) -> bytes:
+def encode_to_psnr(image: Image.Image, psnr_db: float, **options: Any) -> bytes:  # noqa: ANN401
     return encode(image, 80, **options)
 
 
@@ -64,6 +72,7 @@ def decode_parts(
     scale: int = 1,
     levels: int | None = None,
     keep_going: bool = False,
+    sampling: Sampling | None = None,
 ) -> Decoded:
     """Of a file that ends in DAMAGE, tiles 3 and 7 are lost, and 100 bytes are missing."""
     image = decode(source)
@@ -75,6 +84,12 @@ def decode_parts(
     pixels = np.atleast_3d(np.asarray(image.reduce(scale)))
     metadata = {key: image.info[key] for key in ("exif",) if key in image.info}
     return Decoded(pixels, metadata, (3, 7) if damaged else (), whole_levels=1)
+
+
+def sample(size: tuple[int, int], quality: int, *, prior: str, sampling: Sampling) -> Image.Image:
+    if prior != "masked-diffusion":
+        raise WeightsError(f"the weights have no prior {prior}")
+    return Image.new("RGB", (32 * size[1], 32 * size[0]), (sampling.seed, quality, 0))
 
 
 def inspect(source: bytes | str) -> FileInfo:
@@ -116,7 +131,7 @@ def verify(source: bytes | str) -> VerifyReport:
 def codec(monkeypatch: pytest.MonkeyPatch) -> None:
     api = importlib.import_module("hvae_codec.codec.api")
     rate = importlib.import_module("hvae_codec.codec.rate")
-    for function in (encode, decode, decode_parts, inspect, verify):
+    for function in (encode, decode, decode_parts, sample, inspect, verify):
         monkeypatch.setattr(api, function.__name__, function)
     for function in (encode_to_size, encode_to_bpp, encode_to_psnr):
         monkeypatch.setattr(rate, function.__name__, function)

@@ -3,8 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from click.testing import Result
+from PIL import Image
+
+from hvae_codec.codec.weights import load_codec
 
 Run = Callable[..., Result]
 
@@ -29,7 +34,7 @@ def test_weights_do_not_replace_their_checkpoint(hvae: Run, checkpoint: Path, na
     (checkpoint.parent / "link.pt").symlink_to(checkpoint)
     result = hvae("export", checkpoint, "-o", checkpoint.parent / name)
     assert result.exit_code == 2
-    assert f"{name} is the checkpoint itself" in result.stderr
+    assert f"{name} is the source itself" in result.stderr
     assert checkpoint.read_bytes() == b"days of work"
 
 
@@ -43,8 +48,27 @@ def test_the_photographs_of_a_checkpoint_in_the_current_folder_are_cached_beside
 
     monkeypatch.setattr("hvae_codec.models.training.data.ImageCache", remember)
     monkeypatch.setattr(
-        "hvae_codec.codec.export.export", lambda checkpoint, out, cache: out.write_bytes(b"w")
+        "hvae_codec.codec.export.export", lambda source, out, cache, priors: out.write_bytes(b"w")
     )
     monkeypatch.chdir(checkpoint.parent)
     assert hvae("export", "checkpoint.pt", "-o", "w", "--data", tmp_path).exit_code == 0
     assert asked == [(tmp_path, tmp_path / "cache")]
+
+
+def test_a_fitted_prior_joins_a_weight_file(
+    hvae: Run, tiny_weights: Path, photograph: np.ndarray, tmp_path: Path
+) -> None:
+    pictures, fitted, joined = (tmp_path / name for name in ("pictures", "v.pt", "w.safetensors"))
+    pictures.mkdir()
+    Image.fromarray(photograph[:288, :320]).save(pictures / "a.png")
+    shared = "--weights", tiny_weights, "--data", pictures, "--out", fitted
+    result = hvae("train-prior", "flow", *shared)
+    assert result.exit_code == 1
+    assert "tiny.safetensors: prior flow is not one of gaussian-diffusion, " in result.stderr
+    assert hvae("train-prior", "vamp", *shared, "--steps", 1).exit_code == 0
+    assert hvae("export", tiny_weights, "-o", joined, "--prior", fitted).exit_code == 0
+    before, after = load_codec(tiny_weights), load_codec(joined)
+    assert tuple(after.model.entropy.priors) == ("masked-diffusion", "vamp")
+    assert np.array_equal(before.tables.pmf, after.tables.pmf)
+    for name, values in before.model.state_dict().items():
+        assert torch.equal(after.model.state_dict()[name], values), name

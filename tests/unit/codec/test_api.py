@@ -56,7 +56,7 @@ def test_a_file_tells_what_it_is(picture: Image.Image, tmp_path: Path) -> None:
     assert (info.tiles, info.tile_px) == (4, 64)
     assert info.weights_known
     assert info.version == 1
-    assert info.lmbda == pytest.approx(4e-4 * 10 ** (3 * 0.33), rel=1e-4)
+    assert info.lmbda == pytest.approx(4e-4 * 1500**0.33, rel=1e-4)
     assert info.file_bytes == info.whole_bytes == len(data)
     assert info.bpp == pytest.approx(len(data) * 8 / 8000)
     assert (info.metadata_bytes, info.alpha_bytes) == (33, 0)

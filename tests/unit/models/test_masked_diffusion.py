@@ -22,11 +22,15 @@ def contexts(model: DctVae, photograph: np.ndarray, size: tuple[int, int], at: T
     return model.context(to_ycbcr(rgb), at)
 
 
+def every(channels: int) -> Tensor:
+    return torch.ones(channels, dtype=torch.bool)
+
+
 def walk(codec: Codec, context: Tensor, at: Tensor) -> SymbolWriter:
     writer = SymbolWriter(1)
-    entropy, (b, _, h, w) = codec.model.entropy, context.shape
+    entropy, (b, c, h, w) = codec.model.entropy, context.shape
     with torch.no_grad():
-        written = entropy.prior.walk((b, h, w), at, entropy.norm, writer, context)
+        written = entropy.prior.walk((b, h, w), at, entropy.norm, writer, every(c), context)
     assert torch.equal(written, context.double())
     return writer
 
@@ -57,7 +61,7 @@ def test_what_is_written_is_read_back(
     reader = SymbolReader(stacks, tiny_codec.tables, 1)
     entropy = tiny_codec.model.entropy
     with torch.no_grad():
-        read = entropy.prior.walk((3, *size), at, entropy.norm, reader)
+        read = entropy.prior.walk((3, *size), at, entropy.norm, reader, every(context.shape[1]))
     assert torch.equal(read, context.double())
     for coder in stacks:
         check_empty(coder)
@@ -93,12 +97,12 @@ class Prober:
 
 def test_each_step_knows_those_before_it_and_no_other(tiny_codec: Codec) -> None:
     entropy, at = tiny_codec.model.entropy, torch.tensor([50])
-    plain = Prober(-1)
+    plain, coded = Prober(-1), every(entropy.prior.channels)
     with torch.no_grad():
-        entropy.prior.walk((1, 4, 4), at, entropy.norm, plain)
+        entropy.prior.walk((1, 4, 4), at, entropy.norm, plain, coded)
         for changed in range(len(entropy.prior.steps)):
             prober = Prober(changed)
-            entropy.prior.walk((1, 4, 4), at, entropy.norm, prober)
+            entropy.prior.walk((1, 4, 4), at, entropy.norm, prober, coded)
             same = [torch.equal(a, b) for a, b in zip(plain.tables, prober.tables, strict=True)]
             assert all(same[: changed + 1])
             assert not any(same[changed + 1 :])

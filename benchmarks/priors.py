@@ -1,0 +1,287 @@
+r"""Measures the priors of the context side by side, and the context alone against JPEG.
+
+    python -m hvae_codec.benchmarks.priors KODAK VALID --out OUT --markdown docs/priors.md \
+        --plot docs/context.png
+
+Of every image at five qualities a file is written under each prior that the weights have. The
+symbols are the same, so networks run once for all of them. The first folder gives the plot and the
+sheet (OUT/sheet.png).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from tqdm import tqdm
+
+from ..bitstream import Header, Prior, coder_of, read_index, write_container
+from ..codec import api
+from ..codec.decoder import decode_file
+from ..codec.encoder import TileSymbols, push_context, tile_symbols, write_tile
+from ..codec.image import to_pixels
+from ..codec.sampling import Sampling
+from ..codec.symbols import AnsStack
+from ..codec.tiling import TILE_PATCHES, patch_grid, tiles_in
+from ..codec.view import view_of
+from ..codec.weights import Codec, load_codec
+from .bjontegaard_delta import Curve, bd_rate
+from .metrics import psnr_rgb
+from .run import find_images, read_image
+
+QUALITIES = (10, 30, 50, 70, 90)
+JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)
+SHEET_LEVELS = (0, 1, 3, 5, None)
+BEGIN, END = "<!-- measured -->", "<!-- end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file of one image at one quality under one prior.
+
+    Attributes:
+        context_bytes: of level 0 in the file.
+        bound_bytes: what the prior's own bound says, -log2 p(u) or more.
+        push_s, pop_s: what coding the context takes.
+    """
+
+    image: str
+    pixels: int
+    quality: int
+    prior: str
+    file_bytes: int
+    context_bytes: int
+    bound_bytes: float
+    psnr_db: float
+    push_s: float
+    pop_s: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A picture of few bits: of the context alone, or of JPEG."""
+
+    image: str
+    setting: int
+    bpp: float
+    psnr_db: float
+
+
+def measure(codec: Codec, path: Path) -> tuple[list[Row], list[Point]]:
+    """Write files of one image at every quality under every prior; the context alone as well."""
+    image = read_image(path)
+    pixels, original = to_pixels(image), np.asarray(image)
+    height, width = pixels.size
+    places = tiles_in(patch_grid(height, width), height, width, TILE_PATCHES)
+    rows, alone = [], []
+    for quality in QUALITIES:
+        symbols = [tile_symbols(codec, pixels, window, quality) for _, window in places]
+        psnr = None
+        for name in codec.model.entropy.priors:
+            kind = api.prior_of(name)
+            header = Header(
+                width=width, height=height, quality=quality, tile=TILE_PATCHES,
+                weights=codec.digest[:4], color=pixels.color, prior=kind,
+            )  # fmt: skip
+            tiles = [write_tile(codec, n, s, prior=kind) for n, s in enumerate(symbols)]
+            data = write_container(header, (), tiles)
+            info = api.inspect(data)
+            if psnr is None:
+                psnr = psnr_rgb(original, _decoded(codec, data))
+                cut = info.header_bytes + info.levels[0].bytes
+                dim = psnr_rgb(original, _decoded(codec, data, levels=0))
+                alone.append(Point(path.stem, quality, 8 * cut / (width * height), dim))
+            bound = sum(_bound_bits(codec, s, kind) for s in symbols) / 8
+            seconds = [_coding_seconds(codec, s, kind) for s in symbols]
+            push, pop = (sum(side) for side in zip(*seconds, strict=True))
+            rows.append(
+                Row(path.stem, width * height, quality, name, len(data), info.levels[0].bytes,
+                    bound, psnr, push, pop)
+            )  # fmt: skip
+    return rows, alone
+
+
+def _decoded(codec: Codec, data: bytes, **options: object) -> np.ndarray:
+    index = read_index(data)
+    return decode_file(codec, data, index, view_of(index.header), **options).samples  # type: ignore[arg-type]
+
+
+@torch.inference_mode()
+def _bound_bits(codec: Codec, symbols: TileSymbols, kind: Prior) -> float:
+    at, norm = torch.full((1,), symbols.quality), codec.model.entropy.norm
+    return float(codec.prior(kind).bits(symbols.context.float(), at, norm).sum())
+
+
+@torch.inference_mode()
+def _coding_seconds(codec: Codec, symbols: TileSymbols, kind: Prior) -> tuple[float, float]:
+    below = np.random.default_rng(0).integers(1, 2**32, 4096, np.uint32)  # for bits-back
+    stack = AnsStack(coder_of(below), codec.tables)
+    start = time.perf_counter()
+    push_context(codec, symbols, stack, kind)
+    between = time.perf_counter()
+    at, norm = torch.full((1,), symbols.quality), codec.model.entropy.norm
+    rows, columns = symbols.context.shape[2:]
+    found = codec.prior(kind).pop(stack, (rows, columns), at, norm, symbols.coded)
+    end = time.perf_counter()
+    assert torch.equal(found, symbols.context.double())
+    return between - start, end - between
+
+
+def jpeg(path: Path) -> list[Point]:
+    """Encode an image as a small JPEG at several qualities."""
+    image = read_image(path)
+    original, points = np.asarray(image), []
+    for quality in JPEG_QUALITIES:
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=quality, optimize=True)
+        decoded = np.asarray(Image.open(out).convert("RGB"))
+        bpp = 8 * out.tell() / (image.width * image.height)
+        points.append(Point(path.stem, quality, bpp, psnr_rgb(original, decoded)))
+    return points
+
+
+def table(name: str, rows: list[Row]) -> str:
+    """Tabulate what each prior takes, in Markdown: means over images."""
+    priors = list(dict.fromkeys(row.prior for row in rows))
+    images = len({row.image for row in rows})
+
+    def at(prior: str, quality: int) -> list[Row]:
+        return [row for row in rows if (row.prior, row.quality) == (prior, quality)]
+
+    def context(prior: str, quality: int) -> float:
+        return statistics.mean(8 * row.context_bytes / row.pixels for row in at(prior, quality))
+
+    def curve(prior: str) -> Curve:
+        every = [at(prior, quality) for quality in QUALITIES]
+        return Curve(
+            tuple(
+                statistics.mean(8 * row.file_bytes / row.pixels for row in some) for some in every
+            ),
+            tuple(statistics.mean(row.psnr_db for row in some) for some in every),
+        )
+
+    anchor = "factorised" if "factorised" in priors else priors[0]
+    lines = [
+        f"{name}, {images} images. Bits a pixel of the context on disk at each quality; the rest "
+        f"are means over all: context against {anchor}, file's BD-rate against {anchor}, context "
+        "against the prior's own bound, seconds a megapixel to encode and decode the context.",
+        "",
+        f"| prior | {' | '.join(f'q {q}' for q in QUALITIES)} | context | BD-rate | to bound "
+        "| encode | decode |",
+        "|---|" + "---|" * (len(QUALITIES) + 5),
+    ]
+    for prior in priors:
+        mine = [row for row in rows if row.prior == prior]
+        bpp = [context(prior, q) for q in QUALITIES]
+        saved = 100 * (sum(bpp) / sum(context(anchor, q) for q in QUALITIES) - 1)
+        bound = sum(row.context_bytes for row in mine) / sum(row.bound_bytes for row in mine)
+        million = sum(row.pixels for row in mine) / 1e6
+        push, pop = (
+            sum(getattr(row, side) for row in mine) / million for side in ("push_s", "pop_s")
+        )
+        lines.append(
+            f"| {prior} | {' | '.join(f'{b:.4f}' for b in bpp)} | {saved:+.1f} % "
+            f"| {bd_rate(curve(anchor), curve(prior)):+.2f} % | {100 * (bound - 1):+.2f} % "
+            f"| {push:.2f} | {pop:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def curve_of(points: list[Point]) -> Curve:
+    """Return the mean curve over images."""
+    settings = list(dict.fromkeys(point.setting for point in points))
+    groups = [[p for p in points if p.setting == setting] for setting in settings]
+    return Curve(
+        tuple(statistics.mean(p.bpp for p in group) for group in groups),
+        tuple(statistics.mean(p.psnr_db for p in group) for group in groups),
+    )
+
+
+def against_jpeg(context: Curve, other: Curve) -> str:
+    """Say what JPEG takes for the PSNR of each context, in Markdown."""
+    by_db = sorted(zip(other.db, other.bpp, strict=True))
+    lines = [
+        "| quality | PSNR dB | context alone, bpp | JPEG at this PSNR, bpp |",
+        "|---|---|---|---|",
+    ]
+    for quality, bpp, db in zip(QUALITIES, context.bpp, context.db, strict=True):
+        least = db < by_db[0][0]
+        jpeg_bpp = float(np.interp(db, [d for d, _ in by_db], [b for _, b in by_db]))
+        lines.append(
+            f"| {quality} | {db:.2f} | {bpp:.4f} | {'< ' if least else ''}{jpeg_bpp:.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(path: Path, context: Curve, other: Curve, images: int) -> None:
+    """Draw the context alone against JPEG (DCT-VAE, figure 5)."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, curve in (("context alone", context), ("JPEG", other)):
+        axes.plot(curve.bpp, curve.db, marker=".", label=name)
+    axes.set(xlabel="bits per pixel", ylabel="PSNR, RGB (dB)", title=f"Means over {images} images")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=100)
+
+
+def sheet(path: Path, images: list[Path], quality: int = 30) -> None:
+    """Lay decoded examples side by side (DCT-VAE, figure 6): the picture, then fewer levels."""
+    lines = []
+    for source in images:
+        image = read_image(source)
+        data = api.encode(image, quality)
+        cells = [np.asarray(image)]
+        for levels in SHEET_LEVELS:
+            cells.append(np.asarray(api.decode(data, levels=levels).convert("RGB")))
+        drawn = api.decode(data, levels=0, sampling=Sampling(temperature=0.7))
+        cells.append(np.asarray(drawn.convert("RGB")))
+        lines.append(np.concatenate([cell[:256, :256] for cell in cells], axis=1))
+    Image.fromarray(np.concatenate(lines)).save(path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure, and write what was asked for."""
+    parser = argparse.ArgumentParser(description="Measure the priors of the context.")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True, help="for priors.json and sheet.png")
+    parser.add_argument("--images", type=int, default=1000, help="at most so many of each folder")
+    parser.add_argument("--markdown", type=Path, help="file whose measured part is replaced")
+    parser.add_argument("--plot", type=Path, help="where the plot goes")
+    options = parser.parse_args(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    codec, parts, records = load_codec(), [], []
+    found = [find_images(folder)[: options.images] for folder in options.folders]
+    for folder, paths in zip(options.folders, found, strict=True):
+        measured = [measure(codec, path) for path in tqdm(paths, desc=folder.name)]
+        rows = [row for some, _ in measured for row in some]
+        records += [asdict(row) for row in rows]
+        parts.append(table(folder.name.capitalize(), rows))
+        if folder == options.folders[0]:
+            context = curve_of([point for _, some in measured for point in some])
+            other = curve_of([point for path in paths for point in jpeg(path)])
+            parts.append(against_jpeg(context, other))
+            if options.plot:
+                plot(options.plot, context, other, len(paths))
+            sheet(options.out / "sheet.png", paths[:6])
+    (options.out / "priors.json").write_text(json.dumps(records, indent=1))
+    text = "\n\n".join(parts)
+    print(text)
+    if options.markdown:
+        before, _, rest = options.markdown.read_text("utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        filled = f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+        options.markdown.write_text(filled, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

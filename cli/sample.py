@@ -1,0 +1,32 @@
+"""`hvae-codec sample`: pictures from noise."""
+
+import click
+
+from . import console, images, options
+
+
+@click.command()
+@click.option("-o", "--output", required=True, help="The picture; its suffix names the format.")
+@click.option("--size", type=options.Patches(), default="8x12", show_default=True,
+              help="Rows x columns of patches of 32x32 pixels.")  # fmt: skip
+@click.option("-q", "--quality", type=click.IntRange(0, 100), default=60, show_default=True,
+              help="How such a picture would have been coded.")  # fmt: skip
+@click.option("--temperature", type=click.FloatRange(0), default=1.0, show_default=True,
+              help="Below 1 the likely is drawn more often; 0 takes nothing else.")  # fmt: skip
+@options.seed_option
+@options.prior_option
+def sample(
+    output: str, size: tuple[int, int], quality: int, temperature: float, seed: int, prior: str
+) -> None:
+    """Draw a picture: the context from its prior, the latents from the trunk, then synthesis."""
+    images.image_format(output)  # a suffix of no format is refused before the work
+
+    import numpy as np
+
+    from ..codec import api
+    from ..codec.sampling import Sampling
+
+    with console.blame(output):
+        picture = api.sample(size, quality, prior=prior, sampling=Sampling(seed, temperature))
+        images.write_image(output, api.Decoded(np.asarray(picture), {}, (), 0))
+    console.note(f"{console.shown(output)}  {picture.width}x{picture.height}")

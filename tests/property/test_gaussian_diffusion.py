@@ -1,0 +1,101 @@
+"""Bits-back over the Gaussian diffusion: what is pushed is popped, and the stack is as it was."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hvae_codec.bitstream import coder_of, gaussian_tables, words_of
+from hvae_codec.codec.bits_back import BitsBackStack
+from hvae_codec.models.coders import SCALES, scale_of
+from hvae_codec.models.config import PRESETS
+from hvae_codec.models.fixed_point import OFFSETS
+from hvae_codec.models.leaves import FLOAT, INTEGER, FloatNorm, IntegerNorm, freeze
+from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
+
+CONFIG = PRESETS["tiny"]
+TABLES = gaussian_tables(
+    scale_of(torch.arange(SCALES)).double().numpy(), np.arange(OFFSETS) / OFFSETS
+)
+
+
+def _frozen() -> tuple[GaussianDiffusion, IntegerNorm]:
+    """An untrained prior all of whose weights matter."""
+    generator = torch.Generator().manual_seed(0)
+    spread = 20 + 400 * torch.rand(CONFIG.context_channels, generator=generator)
+    norm, trained = FloatNorm(CONFIG.context_channels), GaussianDiffusion(CONFIG, FLOAT)
+    norm.spread.copy_(spread)
+    trained.start_from(torch.empty(0), spread)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+    frozen, integer_norm = GaussianDiffusion(CONFIG, INTEGER), IntegerNorm(CONFIG.context_channels)
+    freeze(trained, frozen)
+    freeze(norm, integer_norm)
+    return frozen, integer_norm
+
+
+PRIOR, NORM = _frozen()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.tuples(st.integers(1, 10), st.integers(1, 10)),
+    quality=st.integers(0, 100),
+    steps=st.sampled_from([1, 2, 3, 7]),
+    magnitude=st.sampled_from([0, 1, 50, 2**15, 2**19]),
+    grey=st.booleans(),
+)
+@torch.no_grad()
+def test_popping_undoes_pushing(
+    seed: int, size: tuple[int, int], quality: int, steps: int, magnitude: int, grey: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    coded = torch.from_numpy(rng.random(CONFIG.context_channels) < (0.5 if grey else 1.0))
+    coded[0] = True
+    u = torch.from_numpy(rng.integers(-magnitude, magnitude + 1, (1, len(coded), *size))).double()
+    u = u * coded[:, None, None]
+    before = rng.integers(1, 2**32, 20_000, dtype=np.uint32)
+    coder = coder_of(before)
+    stack, at = BitsBackStack(coder, TABLES), torch.tensor([quality])
+    PRIOR.steps = steps
+    PRIOR.push(stack, u, at, NORM, coded)
+    words = words_of(coder)
+    assert not np.array_equal(words, before)
+    stack = BitsBackStack(coder_of(words), TABLES)
+    assert torch.equal(PRIOR.pop(stack, size, at, NORM, coded), u)
+    assert np.array_equal(words_of(stack.coder), before)
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1), steps=st.sampled_from([1, 4]))
+@torch.no_grad()
+def test_pushing_undoes_popping(seed: int, steps: int) -> None:
+    """Any words are a context of the prior and a shorter stack."""
+    rng = np.random.default_rng(seed)
+    before = rng.integers(1, 2**32, 20_000, dtype=np.uint32)
+    stack, at = BitsBackStack(coder_of(before), TABLES), torch.tensor([int(rng.integers(101))])
+    coded = torch.ones(CONFIG.context_channels, dtype=torch.bool)
+    PRIOR.steps = steps
+    u = PRIOR.pop(stack, (3, 9), at, NORM, coded)
+    PRIOR.push(stack, u, at, NORM, coded)
+    assert np.array_equal(words_of(stack.coder), before)
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+@torch.no_grad()
+def test_other_grids_and_qualities_do_not_decode(steps: int) -> None:
+    """What conditions the prior does so, or the tests above would hold for any network."""
+    rng = np.random.default_rng(1)
+    coded = torch.ones(CONFIG.context_channels, dtype=torch.bool)
+    u = torch.from_numpy(rng.integers(-3, 4, (1, len(coded), 2, 2))).double()
+    coder = coder_of(rng.integers(1, 2**32, 20_000, dtype=np.uint32))
+    PRIOR.steps = steps
+    PRIOR.push(BitsBackStack(coder, TABLES), u, torch.tensor([50]), NORM, coded)
+    words = words_of(coder)
+    for quality, count in ((51, steps), (50, steps + 1)):
+        PRIOR.steps = count
+        stack = BitsBackStack(coder_of(words), TABLES)
+        assert not torch.equal(PRIOR.pop(stack, (2, 2), torch.tensor([quality]), NORM, coded), u)

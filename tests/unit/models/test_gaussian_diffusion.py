@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hvae_codec.bitstream import PmfTables, coder_of
+from hvae_codec.codec.bits_back import BitsBackStack
+from hvae_codec.codec.errors import PayloadTooShort
+from hvae_codec.models.config import PRESETS
+from hvae_codec.models.leaves import FLOAT, INTEGER, FloatNorm, IntegerNorm, freeze
+from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
+from hvae_codec.models.quality import step_of
+
+CONFIG = PRESETS["tiny"]
+EVERY = torch.ones(CONFIG.context_channels, dtype=torch.bool)
+AT = torch.tensor([70])
+
+
+@pytest.fixture(scope="module")
+def spread() -> Tensor:
+    return torch.logspace(2.5, 1, CONFIG.context_channels)
+
+
+@pytest.fixture(scope="module")
+def norm(spread: Tensor) -> FloatNorm:
+    norm = FloatNorm(CONFIG.context_channels)
+    norm.spread.copy_(spread)
+    return norm
+
+
+@pytest.fixture(scope="module")
+def integer_norm(norm: FloatNorm) -> IntegerNorm:
+    integer = IntegerNorm(CONFIG.context_channels)
+    freeze(norm, integer)
+    return integer
+
+
+@pytest.fixture(scope="module")
+def trained(spread: Tensor) -> GaussianDiffusion:
+    """Knows nothing but the spread, which is all there is to know of `context`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        prior = GaussianDiffusion(CONFIG, FLOAT)
+    prior.start_from(torch.empty(0), spread)
+    return prior
+
+
+@pytest.fixture(scope="module")
+def frozen(trained: GaussianDiffusion) -> GaussianDiffusion:
+    prior = GaussianDiffusion(CONFIG, INTEGER)
+    freeze(trained, prior)
+    return prior
+
+
+def context(spread: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+    """Independent Gaussian coefficients (1, C, *size), rounded to steps."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(1, len(spread), *size, generator=generator) * spread[:, None, None]
+    return torch.floor(x / step_of(AT) + 0.5)
+
+
+def stack_of(words: int, tables: dict[str, np.ndarray]) -> BitsBackStack:
+    filled = np.random.default_rng(3).integers(1, 2**32, words, dtype=np.uint32)
+    return BitsBackStack(coder_of(filled), PmfTables(**tables))
+
+
+class Counter(BitsBackStack):
+    """Adds up what each symbol costs under its masses, and takes off what is popped."""
+
+    bits = 0.0
+
+    def push(self, tables: Tensor, symbols: Tensor) -> None:
+        super().push(tables, symbols)
+        self.bits += float(self.tables.bits(tables.numpy(), symbols.long().numpy()).sum())
+
+    def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
+        super().push_under(pmf, symbols)
+        self.bits += self.cost(pmf, symbols)
+
+    def pop_under(self, pmf: Tensor) -> Tensor:
+        symbols = super().pop_under(pmf)
+        self.bits -= self.cost(pmf, symbols)
+        return symbols
+
+    @staticmethod
+    def cost(pmf: Tensor, symbols: Tensor) -> float:
+        return float(torch.log2(2**24 / pmf.gather(1, symbols[:, None]).double()).sum())
+
+
+@torch.no_grad()
+def test_the_stack_grows_by_the_bound(
+    trained: GaussianDiffusion,
+    frozen: GaussianDiffusion,
+    norm: FloatNorm,
+    integer_norm: IntegerNorm,
+    spread: Tensor,
+    tables: dict[str, np.ndarray],
+) -> None:
+    trained.steps = frozen.steps = 50
+    u = context(spread, (8, 9), seed=0)
+    torch.manual_seed(0)
+    bound = float(trained.bound(u, AT.float(), norm).sum())
+    stack = Counter(stack_of(5000, tables).coder, PmfTables(**tables))
+    bits = stack.coder.num_valid_bits()
+    frozen.push(stack, u.double(), AT, integer_norm, EVERY)
+    grown = stack.coder.num_valid_bits() - bits
+    assert grown == pytest.approx(stack.bits, abs=8)
+    assert grown == pytest.approx(bound, rel=0.02)
+    # bins are a quarter of a deviation wide, so two latents of a chunk take so many bits at most
+    assert 0 < stack.initial_bits < 10 * u[..., :4, :4].numel()
+
+
+@torch.no_grad()
+def test_more_steps_cost_less(trained: GaussianDiffusion, norm: FloatNorm, spread: Tensor) -> None:
+    u, sums = context(spread, (8, 8), seed=1), []
+    for trained.steps in (5, 20, 80):
+        sums.append(float(trained.bound(u, AT.float(), norm).sum()))
+    assert sums[0] > sums[1] > sums[2]
+
+
+@torch.no_grad()
+def test_one_random_step_stands_for_all(
+    trained: GaussianDiffusion, norm: FloatNorm, spread: Tensor
+) -> None:
+    trained.steps = 10
+    u = context(spread, (4, 4), seed=2)
+    many, at = u.expand(200, -1, -1, -1), AT.float().expand(200)
+    torch.manual_seed(0)
+    estimated = trained.bits(many, at, norm).mean(dim=1)
+    bound = trained.bound(many[:20], at[:20], norm).mean(dim=1)
+    assert float(estimated[1]) == pytest.approx(float(bound[1:-1].sum()), rel=0.05)
+    assert float(estimated[2]) == pytest.approx(float(bound[-1]), rel=0.05)
+
+
+def test_every_weight_learns(trained: GaussianDiffusion, norm: FloatNorm, spread: Tensor) -> None:
+    prior = GaussianDiffusion(CONFIG, FLOAT)
+    prior.load_state_dict(trained.state_dict())
+    torch.nn.init.normal_(prior.unet.head.weight, std=0.01)
+    u = torch.cat([context(spread, (6, 5), seed) for seed in range(16)])
+    prior.bits(u, torch.linspace(0, 100, 16), norm).sum().backward()
+    still = [n for n, p in prior.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == []
+
+
+@torch.no_grad()
+def test_too_short_a_payload_is_refused(
+    frozen: GaussianDiffusion,
+    integer_norm: IntegerNorm,
+    spread: Tensor,
+    tables: dict[str, np.ndarray],
+) -> None:
+    frozen.steps = 3
+    u = context(spread, (4, 4), seed=3).double()
+    with pytest.raises(PayloadTooShort):
+        frozen.push(stack_of(50, tables), u, AT, integer_norm, EVERY)
+    frozen.push(stack_of(500, tables), u, AT, integer_norm, EVERY)
+
+
+class Dice:
+    """A stack from which symbols are drawn at random, and which forgets what is pushed."""
+
+    def __init__(self, tables: dict[str, np.ndarray], seed: int):
+        self.tables = PmfTables(**tables)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def push(self, tables: Tensor, symbols: Tensor) -> None:
+        pass
+
+    def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
+        pass
+
+    def pop_under(self, pmf: Tensor) -> Tensor:
+        at = torch.randint(2**24, (len(pmf), 1), generator=self.generator)
+        return torch.searchsorted(pmf.cumsum(dim=1), at, right=True)[:, 0]
+
+    def pop(self, tables: Tensor) -> Tensor:
+        drawn = []
+        for table in tables.tolist():
+            pmf = torch.from_numpy(self.tables.table(table).astype(np.int64))[None]
+            drawn.append(int(self.tables.start[table]) + int(self.pop_under(pmf)[0]))
+        return torch.tensor(drawn)
+
+
+@torch.no_grad()
+def test_popping_dice_samples_the_prior(
+    frozen: GaussianDiffusion,
+    integer_norm: IntegerNorm,
+    spread: Tensor,
+    tables: dict[str, np.ndarray],
+) -> None:
+    frozen.steps = 100  # with few, samples vary too little
+    u = frozen.pop(Dice(tables, 0), (8, 8), AT, integer_norm, EVERY)
+    drawn = (u.float() * step_of(AT))[0].flatten(1).std(dim=1)
+    assert torch.allclose(drawn / spread, torch.ones_like(spread), atol=0.35)
+    assert float((drawn / spread).mean()) == pytest.approx(1, abs=0.1)
