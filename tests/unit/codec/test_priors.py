@@ -44,7 +44,7 @@ def with_every_prior(model: DctVae, photograph: np.ndarray) -> DctVae:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
             prior = prior_kind(name)(model.config, FLOAT)
-            prior.start_from(patches, norm.spread)
+            prior.start_from(patches, norm.spread)  # type: ignore[operator]
         model = model.with_prior(name, prior)
     return model
 
