@@ -18,7 +18,7 @@ from ..weights import load_weights
 from .data import BatchSizes
 from .soap import Soap
 
-LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton")
+LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
 
 
 @dataclass(frozen=True)
