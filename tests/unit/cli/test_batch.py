@@ -182,7 +182,7 @@ def half(job):
     with files.writing(job.target) as stream:
         stream.write(bytes(100_000))
         stream.flush()
-        print("half", flush=True)
+        os.write(1, b"half\\n")  # at once: processes share the pipe
         if job.source == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(600)
