@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def decode_file(
     keep_going: bool = False,
     sampling: Sampling | None = None,
 ) -> Picture:
-    """Decode what a view shows, tile by tile, with little more than two lines of tiles at hand.
+    """Decode what a view shows, tile by tile, with no more than three lines of tiles at hand.
 
     Args:
         codec: the weights that wrote the file.
@@ -127,25 +127,14 @@ def decode_file(
                 planes.append(torch.full_like(planes[0][:, :1], 255.0))
                 lost.add(number)
         view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.bit_depth))
-        near = {n: rest for n, t in near.items() if (rest := _rest(t, window, halo, across))}
+        # Drop what no later tile sees.
+        end = window.left - halo if across else window.top - halo
+        near = {n: t for n, t in near.items() if _end(t.window, across) > end}
     return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
 
 
-def _rest(tile: DecodedTile, done: Window, halo: int, across: bool) -> DecodedTile | None:
-    """Return what of a tile is still seen once `done` is decoded, by the tiles of later lines."""
-    window = tile.window
-    top = window.top if across else max(window.top, done.top - halo)
-    left = max(window.left, done.left - halo) if across else window.left
-    kept = Window(top, left, window.bottom, window.right)
-    if kept == window:
-        return tile
-    if min(kept.size) <= 0:
-        return None
-    context = tile.context[(..., *kept.slices(window, 1))].clone()
-    if tile.latents is None:
-        return replace(tile, window=kept, context=context)
-    latents = tile.latents[(..., *kept.slices(window, LATENTS_A_SIDE))].clone()
-    return replace(tile, window=kept, context=context, latents=latents)
+def _end(window: Window, across: bool) -> int:
+    return window.right if across else window.bottom
 
 
 def _check_known(codec: Codec, index: Index, levels: int | None) -> None:
