@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..bitstream import Coder, PmfTables, bulk_words, pop, pop_under, push, push_under
 from ..models.coders import LatentCoder
+from ..models.priors.interface import TOTAL
 
 
 class AnsStack:
@@ -66,7 +67,7 @@ class Ledger:
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         """See `SymbolStack`."""
         mass = pmf.gather(1, symbols.long()[:, None]).double()
-        self.bits -= float(torch.log2(mass / 2.0**24).sum())
+        self.bits -= float(torch.log2(mass / TOTAL).sum())
 
     def pop(self, tables: Tensor) -> Tensor:
         """Refuse: nothing lies here."""

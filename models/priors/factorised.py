@@ -14,9 +14,8 @@ from ..config import ModelConfig
 from ..errors import BoundError, WeightsError
 from ..leaves import INTEGER, FloatLeaf, IntegerLeaf, Leaves
 from ..quality import QUALITIES, step_of
-from .interface import Norm, SymbolStack
+from .interface import TOTAL, Norm, SymbolStack
 
-TOTAL = 2**24
 PX = 2**10
 """Units a pixel of knots and edges."""
 

@@ -14,6 +14,9 @@ from ..leaves import FloatNorm, IntegerNorm
 
 Norm = FloatNorm | IntegerNorm
 
+TOTAL = 2**24
+"""Of the integer masses of a pmf."""
+
 
 class SymbolStack(Protocol):
     """A stack of symbols: what is pushed last is popped first. The entropy coder's side of a tile.

@@ -24,9 +24,8 @@ from ..errors import BoundError
 from ..fixed_point import ACTIVATION_MAX, OFFSETS, UNIT
 from ..leaves import INTEGER, FloatLeaf, IntegerLeaf, Leaves
 from ..quality import LMBDA_MAX, LMBDA_MIN, QUALITIES, step_of
-from .interface import Norm, SymbolStack
+from .interface import TOTAL, Norm, SymbolStack
 
-TOTAL = 2**24
 INDEX_UNIT = 2**12
 """Units of a scale index in integers."""
 

@@ -30,7 +30,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 import torch
 from torch import Tensor
 
-from .interface import SymbolStack
+from .interface import TOTAL, SymbolStack
 
 LOG_SNR_MAX, LOG_SNR_MIN = 7, -10
 BINS_A_DEVIATION = 4
@@ -41,7 +41,6 @@ OFFSETS_A_BIN = 64
 
 MAX_STEPS = 1000
 RING = 2**16
-TOTAL = 2**24
 
 DATA_BITS = 16
 """The context x and what is predicted of it are integers in units of 2**-16 deviations."""
