@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from hvae_codec.models.priors.interface import TOTAL
 from hvae_codec.models.priors.normal_bins import (
     BINS_A_DEVIATION,
     LOG_SNR_MAX,
     LOG_SNR_MIN,
     OFFSETS_A_BIN,
     RING,
-    TOTAL,
     Bins,
     schedule_of,
 )
