@@ -82,7 +82,7 @@ def decode_file(wanted: dict[str, Any], job: batch.Job) -> batch.Done:
     with console.blame(job.target):
         left_out = images.write_image(job.target, decoded)
     file_bytes = len(source) if isinstance(source, bytes) else os.path.getsize(source)
-    height, width = decoded.pixels.shape[:2]
+    height, width = decoded.picture.size
     return batch.Done(
         f"{console.shown(job.source)}  {console.spaced(file_bytes)} bytes"
         f" -> {console.shown(job.target)} {width}x{height}"

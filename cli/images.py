@@ -83,7 +83,7 @@ def write_image(path: str, decoded: "Decoded") -> list[str]:
     """
     name = image_format(path)
     _refuse_losses(name, decoded)
-    if decoded.pixels.dtype.itemsize == 2 and decoded.pixels.shape[2] > 1:
+    if decoded.picture.bit_depth == 16 and decoded.picture.color.channels > 1:
         from ..codec import deep
 
         files.write_bytes(path, deep.write(decoded.pixels, name, decoded.metadata))
@@ -105,10 +105,10 @@ def write_image(path: str, decoded: "Decoded") -> list[str]:
 def _refuse_losses(name: str, decoded: "Decoded") -> None:
     from ..codec.errors import ImageError
 
-    channels = decoded.pixels.shape[2]
-    if channels in (2, 4) and name not in _HOLD_ALPHA:
+    color = decoded.picture.color
+    if color.has_alpha and name not in _HOLD_ALPHA:
         raise ImageError(f"{name} does not hold alpha; write PNG, TIFF or WebP")
-    if decoded.pixels.dtype.itemsize == 2 and channels == 1 and name not in _HOLD_16_BITS:
+    if decoded.picture.bit_depth == 16 and color.channels == 1 and name not in _HOLD_16_BITS:
         raise ImageError(f"{name} does not hold 16 bits a channel; write PNG or TIFF")
 
 

@@ -21,12 +21,11 @@ def sample(
     """Draw a picture: the context from its prior, the latents from the trunk, then synthesis."""
     images.image_format(output)  # a suffix of no format is refused before the work
 
-    import numpy as np
-
     from ..codec import api
+    from ..codec.image import Pixels
     from ..codec.sampling import Sampling
 
     with console.blame(output):
         picture = api.sample(size, quality, prior=prior, sampling=Sampling(seed, temperature))
-        images.write_image(output, api.Decoded(np.asarray(picture), {}, (), 0))
+        images.write_image(output, api.Decoded(Pixels(picture, "RGB"), {}, (), 0))
     console.note(f"{console.shown(output)}  {picture.width}x{picture.height}")

@@ -20,7 +20,7 @@ from .check import VerifyReport, verify_file
 from .decoder import decode_file
 from .encoder import encode_pixels
 from .errors import VerificationFailed
-from .image import from_samples, info_of, to_pixels
+from .image import Pixels, info_of, to_image, to_pixels
 from .sampling import Sampling, draw_picture
 from .tiling import PATCH_PX
 from .view import view_of
@@ -89,7 +89,7 @@ class Decoded:
     """A decoded picture, and what was missing of it.
 
     Attributes:
-        pixels: (H, W, 1...4) uint8, or uint16 where the file has 16 bits a channel.
+        picture: its pixels, with their size, color and bit_depth.
         metadata: what `image.info` gets: `icc_profile`, `exif`, `xmp`, bytes each.
         lost_tiles: numbers of the tiles, row by row, of which something is damaged or nothing is
             there; only with `keep_going`.
@@ -97,10 +97,15 @@ class Decoded:
             is the context alone.
     """
 
-    pixels: np.ndarray
+    picture: Pixels
     metadata: dict[str, bytes]
     lost_tiles: tuple[int, ...]
     whole_levels: int
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(H, W, 1...4) uint8, or uint16 where the file has 16 bits a channel."""
+        return self.picture.samples
 
     @property
     def image(self) -> Image.Image:
@@ -109,7 +114,7 @@ class Decoded:
         Pillow has no mode for 16-bit colour: whoever writes such a file takes `pixels` (see
         `codec.deep.write`).
         """
-        return from_samples(self.pixels, self.metadata)
+        return to_image(self.picture, self.metadata)
 
 
 class EncodedImage:
@@ -295,7 +300,7 @@ def decode_parts(
             sampling=sampling,
         )
     return Decoded(
-        picture.samples, info_of(index.metadata), picture.lost_tiles, picture.whole_levels
+        picture.pixels, info_of(index.metadata), picture.lost_tiles, picture.whole_levels
     )
 
 

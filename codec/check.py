@@ -65,8 +65,8 @@ def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
             differing = sum(size for size, bad in zip(sizes, failed, strict=True) if bad)
             differing = differing or sum(sizes)  # a fault that comes and goes is one all the same
             return VerifyReport(len(windows), sum(sizes), differing, None, largest)
-    rows = zip(usual.samples, again.samples, strict=True)  # no further copies of a large picture
-    difference = max(int(np.abs(a.astype(np.int32) - b).max()) for a, b in rows)
+    pairs = ((usual.pixels.cut(*one.px), again.pixels.cut(*one.px)) for one in windows)
+    difference = max(int(np.abs(a.astype(np.int32) - b).max()) for a, b in pairs)
     return VerifyReport(len(windows), sum(sizes), 0, difference, largest)
 
 

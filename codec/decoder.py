@@ -24,6 +24,7 @@ from ..models.config import LATENTS_A_SIDE
 from ..models.dct import dct_matrix, to_rgb
 from ..models.dct_vae import DctVae
 from .alpha import decode_alpha, fill_hidden
+from .image import Pixels
 from .sampling import Sampling
 from .tile import DecodedTile, decode_tile
 from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
@@ -39,14 +40,19 @@ class Picture:
     """What was decoded.
 
     Attributes:
-        samples: (h, w, C) uint8 or uint16.
+        pixels: (h, w) of the view.
         lost_tiles: numbers of the tiles of which something is damaged or nothing is there.
         whole_levels: levels of latents that are there of every tile, of those asked for.
     """
 
-    samples: np.ndarray
+    pixels: Pixels
     lost_tiles: tuple[int, ...]
     whole_levels: int
+
+    @property
+    def samples(self) -> np.ndarray:
+        """(h, w, C) uint8 or uint16."""
+        return self.pixels.samples
 
 
 def decode_file(
@@ -91,8 +97,7 @@ def decode_file(
     across = view.width > view.height
     if across:  # lines along the shorter side are shorter
         tiles.sort(key=lambda tile: tile[1].left)
-    depth = np.uint8 if header.bit_depth == 8 else np.uint16
-    out = np.empty((*view.size, header.color.channels), depth)
+    out = Pixels.blank(view.size, header.color, header.bit_depth)
     near: dict[int, DecodedTile] = {}
     lost: set[int] = set()
     whole_levels = wanted

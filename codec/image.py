@@ -20,6 +20,9 @@ _KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKin
 METADATA_KEYS = tuple(_KEYS.values())
 """Names of metadata in the `info` of a Pillow image."""
 
+MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
+"""What Pillow calls 8 bits a channel of each kind."""
+
 _ORIENTATION = 0x0112
 TIFF_LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284}
 TIFF_LAYOUT |= {317, 320, 322, 323, 324, 325, 338, 339, 530, 532}
@@ -33,7 +36,9 @@ _STRETCH = {"L;2": 85, "L;4": 17}
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """What is coded of an image; a Pillow image is converted where it is cut, not as a whole.
+    """What is coded of an image, or what was decoded.
+
+    A Pillow image is converted where it is cut, not as a whole: copies of large pictures count.
 
     Args:
         source: uint8 or uint16 (H, W, C) of 1 to 4 channels, or a loaded image.
@@ -44,6 +49,16 @@ class Pixels:
     source: np.ndarray | Image.Image
     mode: str = ""
     metadata: Metadata = ()
+
+    @classmethod
+    def blank(cls, size: tuple[int, int], color: Color, bit_depth: int) -> Pixels:
+        """Return pixels (height, width) that are to be pasted.
+
+        Those of 8 bits lie in a Pillow image, for most are wanted as one.
+        """
+        if bit_depth == 8:
+            return cls(Image.new(MODES[color], size[::-1]), MODES[color])
+        return cls(np.zeros((*size, color.channels), np.uint16))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,9 +74,7 @@ class Pixels:
             return (Color.GREY, Color.GREY_ALPHA, Color.RGB, Color.RGB_ALPHA)[
                 self.source.shape[2] - 1
             ]
-        return {"L": Color.GREY, "LA": Color.GREY_ALPHA, "RGB": Color.RGB}.get(
-            self.mode, Color.RGB_ALPHA
-        )
+        return next(color for color, mode in MODES.items() if mode == self.mode)
 
     @property
     def bit_depth(self) -> int:
@@ -77,6 +90,19 @@ class Pixels:
         box = (columns.start, rows.start, min(columns.stop, width), min(rows.stop, height))
         part = np.asarray(self.source.crop(box).convert(self.mode))
         return part[..., None] if part.ndim == 2 else part
+
+    def paste(self, top: int, left: int, samples: np.ndarray) -> None:
+        """Lay samples (h, w, C), which must fit, over the rectangle that begins at a place."""
+        if isinstance(self.source, np.ndarray):
+            self.source[top : top + samples.shape[0], left : left + samples.shape[1]] = samples
+        else:
+            self.source.paste(_image_of(samples), (left, top))
+
+    @property
+    def samples(self) -> np.ndarray:
+        """All samples (H, W, C); of a Pillow image, a copy."""
+        height, width = self.size
+        return self.cut(slice(0, height), slice(0, width))
 
 
 def to_pixels(image: Image.Image | np.ndarray, *, strip: bool = False) -> Pixels:
@@ -212,16 +238,21 @@ def info_of(metadata: Metadata) -> dict[str, bytes]:
     return {_KEYS[kind]: value for kind, value in metadata}
 
 
-def from_samples(samples: np.ndarray, info: dict[str, bytes]) -> Image.Image:
-    """Make a Pillow image of samples (H, W, 1...4); 16-bit colour becomes 8-bit.
+def to_image(pixels: Pixels, info: dict[str, bytes]) -> Image.Image:
+    """Return pixels as a Pillow image, their own where they lie in one.
 
     Args:
-        samples: uint8 or uint16.
+        pixels: 16-bit grey becomes I;16; 16-bit colour, for which Pillow has no mode, 8 bits.
         info: what its `info` gets.
     """
+    own = pixels.source
+    image = _image_of(own) if isinstance(own, np.ndarray) else own
+    image.info.update(info)
+    return image
+
+
+def _image_of(samples: np.ndarray) -> Image.Image:
     grey = samples.shape[2] == 1
     if samples.dtype == np.uint16 and not grey:
         samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(samples[..., 0]) if grey else samples)
-    image.info.update(info)
-    return image
+    return Image.fromarray(np.ascontiguousarray(samples[..., 0] if grey else samples))

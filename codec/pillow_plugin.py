@@ -11,13 +11,11 @@ from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
 from ..models.errors import ModelError
-from .image import METADATA_KEYS, info_of, metadata_of
+from .image import METADATA_KEYS, MODES, info_of, metadata_of
 
 FORMAT = "HVAE"
 DRAFT_SCALES = (32, 16, 8, 4, 2, 1)
 """By how much a draft is smaller; from 8 on the context alone is read and decoded."""
-
-_MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
 
 
 def register() -> None:
@@ -49,7 +47,7 @@ class HvaeImageFile(ImageFile.ImageFile):
             raise OSError(str(error)) from error
         header = index.header
         deep_grey = header.color == Color.GREY and header.bit_depth == 16
-        self._mode = "I;16" if deep_grey else _MODES[header.color]
+        self._mode = "I;16" if deep_grey else MODES[header.color]
         self._size = header.width, header.height
         self.info.update(info_of(index.metadata))
         self._scale = 1

@@ -131,12 +131,13 @@ def _psnr_db(pixels: Pixels, data: bytes) -> float:
     """Return the PSNR of what a file decodes to, tile by tile: the sum needs no whole copy."""
     index = read_index(data)
     view = view_of(index.header)
-    decoded = decode_file(load_codec(), data, index, view).samples
+    decoded = decode_file(load_codec(), data, index, view).pixels
     error = count = 0.0
     for _, window in tiles_in(view.patches, view.height, view.width, TILE_PATCHES):
-        difference = pixels.cut(*window.px).astype(np.float64) - decoded[window.px]
+        shown = decoded.cut(*window.px)
+        difference = pixels.cut(*window.px).astype(np.float64) - shown
         if pixels.color.has_alpha:
-            difference = difference[decoded[window.px][..., -1] > 0][:, :-1]
+            difference = difference[shown[..., -1] > 0][:, :-1]
         error += float(np.square(difference).sum())
         count += difference.size
     peak = 2**pixels.bit_depth - 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bitstream import Header, InvalidField
+from .image import Pixels
 from .tiling import PATCH_PX, Window
 
 SCALES = (1, 2, 4, 8, 16, 32)
@@ -53,13 +54,13 @@ class View:
             min(columns, self.width - part.left * PATCH_PX),
         )
 
-    def paste(self, out: np.ndarray, part: Window, samples: np.ndarray) -> None:
+    def paste(self, out: Pixels, part: Window, samples: np.ndarray) -> None:
         """Lay the samples (h, w, C) of some patches over `out`, which shows this view."""
         side = PATCH_PX // self.scale
         top, left = part.top * side - self.top, part.left * side - self.left
         y, x = max(top, 0), max(left, 0)
-        piece = samples[y - top : out.shape[0] - top, x - left : out.shape[1] - left]
-        out[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+        height, width = self.size
+        out.paste(y, x, samples[y - top : height - top, x - left : width - left])
 
 
 def whole(name: str, number: int) -> int:

@@ -21,7 +21,7 @@ from PIL import Image
 from hvae_codec.bitstream import read_index
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
-from hvae_codec.codec.image import from_samples, to_pixels
+from hvae_codec.codec.image import Pixels, to_image, to_pixels
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec
 
@@ -154,7 +154,7 @@ def regenerate(weights: Path, photograph: np.ndarray) -> None:
         data = encode(codec, photograph, name)
         files.append(HERE / f"{name}.hvae")
         files[-1].write_bytes(data)
-        from_samples(decode(codec, data), {}).save(HERE / f"{name}.png", optimize=True)
+        to_image(Pixels(decode(codec, data)), {}).save(HERE / f"{name}.png", optimize=True)
     symbols = decode_once([[weights, *files]], Path(os.devnull), "one thread")
     entries = {
         file.stem: {

@@ -16,7 +16,7 @@ from hvae_codec.cli import main
 from hvae_codec.codec.api import Decoded, FileInfo, LevelInfo
 from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError
-from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.image import Pixels, to_pixels
 from hvae_codec.codec.sampling import Sampling
 from hvae_codec.models.errors import WeightsError
 
@@ -83,7 +83,7 @@ def decode_parts(
         image = image.crop((*region[:2], region[0] + region[2], region[1] + region[3]))
     pixels = np.atleast_3d(np.asarray(image.reduce(scale)))
     metadata = {key: image.info[key] for key in ("exif",) if key in image.info}
-    return Decoded(pixels, metadata, (3, 7) if damaged else (), whole_levels=1)
+    return Decoded(Pixels(pixels), metadata, (3, 7) if damaged else (), whole_levels=1)
 
 
 def sample(size: tuple[int, int], quality: int, *, prior: str, sampling: Sampling) -> Image.Image:

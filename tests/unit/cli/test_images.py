@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 from hvae_codec.cli import images
 from hvae_codec.codec.api import Decoded
 from hvae_codec.codec.errors import ImageError
+from hvae_codec.codec.image import Pixels
 
 DESCRIPTION = 0x010E
 
@@ -17,7 +18,7 @@ def picture(channels: int, metadata: dict[str, bytes] | None = None, deep: bool 
     rows, columns, channel = np.mgrid[:40, :56, :channels]
     samples = 3 * rows + columns + 20 * channel
     pixels = (samples * 200).astype(np.uint16) if deep else samples.astype(np.uint8)
-    return Decoded(pixels, metadata or {}, (), whole_levels=1)
+    return Decoded(Pixels(pixels), metadata or {}, (), whole_levels=1)
 
 
 @pytest.fixture
