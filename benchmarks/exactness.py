@@ -35,9 +35,10 @@ from ..codec.view import view_of
 from ..codec.weights import load_codec
 from ..models.dct import to_ycbcr
 from ..models.dct_vae import DctVae
-from ..models.training.data import find_images, validation_images
+from ..models.training.data import validation_images
 from ..models.training.losses import validate
 from .bjontegaard_delta import Curve, bd_rate
+from .run import find_images
 
 _MODULE = "hvae_codec.benchmarks.exactness"
 QUALITIES = (10, 30, 50, 70, 90)

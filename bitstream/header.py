@@ -145,6 +145,11 @@ class Header:
         return -(-self.height // side), -(-self.width // side)
 
     @property
+    def largest_sample(self) -> int:
+        """What a channel can be at most: 255 or 65535."""
+        return 2**self.bit_depth - 1
+
+    @property
     def tile_count(self) -> int:
         """Number of tiles, which stand row by row."""
         rows, columns = self.tile_grid

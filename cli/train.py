@@ -25,6 +25,13 @@ _NEW = click.Path(path_type=Path)
 @click.option("--rate", type=float, default=8e-4, show_default=True, help="Peak learning rate.")
 @click.option("--crops", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--crop-px", type=click.IntRange(64), default=128, show_default=True)
+@click.option(
+    "--wide-crops",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    help="Crops a step that teach the context's prior; with 0 it stays as it is.",
+)
 @click.option("--minutes", type=float, default=float("inf"), help="Stop after so long.")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--compile", is_flag=True, help="Compile the model (worth it on a GPU).")
@@ -41,6 +48,7 @@ def train(
     rate: float,
     crops: int,
     crop_px: int,
+    wide_crops: int,
     minutes: float,
     workers: int,
     compile: bool,
@@ -73,7 +81,7 @@ def train(
         cooldown=cooldown,
         simulate=simulate,
         learning_rate=rate,
-        sizes=replace(BatchSizes(), crops=crops, crop_px=crop_px),
+        sizes=replace(BatchSizes(), crops=crops, crop_px=crop_px, wide_crops=wide_crops),
         minutes=minutes,
         workers=workers,
         compile=compile,
@@ -90,6 +98,9 @@ def train(
 @click.option("--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT).")
 @click.option("--steps", type=click.IntRange(1), default=4000, show_default=True)
 @click.option("--rate", type=float, default=3e-3, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Windows a step."
+)
 @click.option("--minutes", type=float, default=float("inf"), help="At most so long.")
 def train_prior(
     name: str,
@@ -99,9 +110,10 @@ def train_prior(
     cache: Path | None,
     steps: int,
     rate: float,
+    batch: int,
     minutes: float,
 ) -> None:
-    """Fit one more prior of the context: factorised, mixture or vamp.
+    """Fit a prior of the context: masked-diffusion, factorised, mixture, vamp, gaussian-diffusion.
 
     The context has no weights: no network but the prior runs, and the rest of WEIGHTS stays as it
     is.
@@ -115,7 +127,7 @@ def train_prior(
         model = load_weights(weights).model
     with console.blame(str(data)):
         photographs = ImageCache(data, cache or out.resolve().parent / "cache")
-    config = contexts.FitConfig(steps=steps, learning_rate=rate, minutes=minutes)
+    config = contexts.FitConfig(steps=steps, learning_rate=rate, batch=batch, minutes=minutes)
     with console.blame(str(out)):
         grids = (
             contexts.coefficients_of(model, photographs.image(k)) for k in range(len(photographs))

@@ -54,7 +54,6 @@ def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
     """
     header, view = index.header, view_of(index.header)
     windows = [w for _, w in tiles_in(view.patches, view.height, view.width, header.tile)]
-    largest = 2**header.bit_depth - 1
     sizes = [_symbols(codec, window, header.color.is_grey) for window in windows]
     usual = decode_file(codec, source, index, view)
     with other_configuration(codec) as other:
@@ -64,10 +63,10 @@ def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
             failed = [not _decodes(other, source, index, n, w) for n, w in enumerate(windows)]
             differing = sum(size for size, bad in zip(sizes, failed, strict=True) if bad)
             differing = differing or sum(sizes)  # a fault that comes and goes is one all the same
-            return VerifyReport(len(windows), sum(sizes), differing, None, largest)
+            return VerifyReport(len(windows), sum(sizes), differing, None, header.largest_sample)
     pairs = ((usual.pixels.cut(*one.px), again.pixels.cut(*one.px)) for one in windows)
     difference = max(int(np.abs(a.astype(np.int32) - b).max()) for a, b in pairs)
-    return VerifyReport(len(windows), sum(sizes), 0, difference, largest)
+    return VerifyReport(len(windows), sum(sizes), 0, difference, header.largest_sample)
 
 
 def _symbols(codec: Codec, window: Window, is_grey: bool) -> int:

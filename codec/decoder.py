@@ -80,8 +80,7 @@ def decode_file(
         WrongWeights: the file was written with others.
         Truncated: a level that was asked for is not there.
         TileDamaged: a tile's symbols or its alpha do not match their checks.
-        InvalidField: levels that these weights do not decode.
-        WeightsError: a prior that these weights do not have.
+        InvalidField: levels or a prior that these weights do not have.
     """
     header = index.header
     codec.accept(header)
@@ -131,7 +130,7 @@ def decode_file(
                     raise
                 planes.append(torch.full_like(planes[0][:, :1], 255.0))
                 lost.add(number)
-        view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.bit_depth))
+        view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.largest_sample))
         # Drop what no later tile sees.
         end = window.left - halo if across else window.top - halo
         near = {n: t for n, t in near.items() if _end(t.window, across) > end}
@@ -143,7 +142,9 @@ def _end(window: Window, across: bool) -> int:
 
 
 def _check_known(codec: Codec, index: Index, levels: int | None) -> None:
-    codec.prior(index.header.prior)
+    prior = index.header.prior.label
+    if prior not in codec.model.entropy.priors:
+        raise InvalidField(f"the file names the prior {prior}, which its weights do not have")
     every = 1 + len(codec.model.entropy.trunk.levels)
     if index.levels != every:
         raise InvalidField(f"the file has {index.levels} levels, its weights have {every}")
@@ -224,7 +225,7 @@ def _alpha(header: Header, tile: DecodedTile, number: int, part: Window, view: V
         raise TileDamaged(number, str(error)) from error
     rows, columns = part.slices(tile.window, PATCH_PX)
     plane = torch.from_numpy(alpha[rows, columns].astype(np.float32))[None, None]
-    return _shown(plane * (255 / (2**header.bit_depth - 1)), part, view)
+    return _shown(plane * (255 / header.largest_sample), part, view)
 
 
 def _shown(plane: Tensor, part: Window, view: View) -> Tensor:
@@ -234,10 +235,10 @@ def _shown(plane: Tensor, part: Window, view: View) -> Tensor:
     return plane if view.scale == 1 else F.avg_pool2d(plane, view.scale, ceil_mode=True)
 
 
-def _quantised(planes: Tensor, bit_depth: int) -> np.ndarray:
+def _quantised(planes: Tensor, largest: int) -> np.ndarray:
     """Round float (1, C, h, w) in 0...255 to samples (h, w, C)."""
-    samples = (planes[0] * ((2**bit_depth - 1) / 255)).round_().permute(1, 2, 0).numpy()
-    return samples.astype(np.uint8 if bit_depth == 8 else np.uint16)
+    samples = (planes[0] * (largest / 255)).round_().permute(1, 2, 0).numpy()
+    return samples.astype(np.uint8 if largest == 255 else np.uint16)
 
 
 def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int, channels: int) -> Tensor:

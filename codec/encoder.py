@@ -197,7 +197,7 @@ def _cut_padded(pixels: Pixels, window: Window) -> Tensor:
     missing = ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0))
     part = np.pad(part, missing, mode="edge").astype(np.float32).transpose(2, 0, 1)
     samples = torch.from_numpy(np.ascontiguousarray(part))[None]
-    samples *= 255 / (2**pixels.bit_depth - 1)
+    samples *= 255 / pixels.largest_sample
     if pixels.color.has_alpha:
         samples = fill_hidden(samples[:, :-1], samples[:, -1:] > 0)
     return samples.expand(1, 3, height, width)

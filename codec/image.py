@@ -82,6 +82,11 @@ class Pixels:
         deep = isinstance(self.source, np.ndarray) and self.source.dtype == np.uint16
         return 16 if deep else 8
 
+    @property
+    def largest_sample(self) -> int:
+        """What a channel can be at most: 255 or 65535."""
+        return 2**self.bit_depth - 1
+
     def cut(self, rows: slice, columns: slice) -> np.ndarray:
         """Return the samples of a rectangle, as far as the image reaches: (h, w, C)."""
         if isinstance(self.source, np.ndarray):

@@ -140,5 +140,4 @@ def _psnr_db(pixels: Pixels, data: bytes) -> float:
             difference = difference[shown[..., -1] > 0][:, :-1]
         error += float(np.square(difference).sum())
         count += difference.size
-    peak = 2**pixels.bit_depth - 1
-    return math.inf if not error else 10 * math.log10(peak**2 * count / error)
+    return math.inf if not error else 10 * math.log10(pixels.largest_sample**2 * count / error)

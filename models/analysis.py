@@ -15,7 +15,7 @@ from .blocks import Block, zero_conv
 from .config import LATENT_STRIDE, ModelConfig
 from .dct import block_dct_weight, full_precision
 from .fixed_point import UNIT
-from .trunk import Level
+from .steps import Level
 
 PIXEL_SCALE = 1 / 64
 """Pixels and coefficients enter float networks divided by 64, about one standard deviation."""

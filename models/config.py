@@ -32,9 +32,9 @@ class ModelConfig:
             squares first, the white ones knowing them.
         top_width: channels of the trunk at stride 32.
         trunk_width: channels of the trunk at stride 8.
-        prior_width: channels of each step of the context prior, a masked diffusion.
+        prior_width: channels of the context prior, a masked diffusion.
         prior_zones: where its zones of frequency end, in channels of `dct.context_order`: by
-            default the means, frequencies up to 1.5, up to 3, the rest.
+            default the means, then frequencies up to 1.4, 2, 2.3, 3, 3.6 and 4.5, the rest.
         prior_checkerboards: how many of the first zones are revealed in two half steps.
         other_priors: names of the context priors that the weights have beside it.
         prior_components: of the mixture and the VampPrior.
@@ -52,12 +52,12 @@ class ModelConfig:
     top_width: int = 128
     trunk_width: int = 80
     prior_width: int = 96
-    prior_zones: tuple[int, ...] = (3, 12, 33)
-    prior_checkerboards: int = 1
+    prior_zones: tuple[int, ...] = (3, 12, 18, 24, 33, 45, 56)
+    prior_checkerboards: int = 2
     other_priors: tuple[str, ...] = ()
     prior_components: int = 64
     analysis_widths: tuple[int, int] = (64, 96)
-    analysis_blocks: tuple[int, int] = (3, 5)
+    analysis_blocks: tuple[int, int] = (3, 9)
     posterior_width: int = 64
     synthesis_widths: tuple[int, int] = (96, 48)
     synthesis_blocks: tuple[int, int] = (2, 2)

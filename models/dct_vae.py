@@ -17,7 +17,7 @@ from .coders import LatentCoder
 from .config import ModelConfig
 from .dct import ContextDct, context_gain
 from .leaves import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers, thaw
-from .priors import prior_kind
+from .priors import DEFAULT_PRIOR, prior_kind
 from .priors.interface import ContextPrior
 from .priors.masked_diffusion import MaskedDiffusion
 from .quality import step_of
@@ -43,7 +43,7 @@ class EntropyModel(nn.Module):
     @property
     def priors(self) -> dict[str, ContextPrior]:
         """All priors of the context by name, that which ships first."""
-        return {"masked-diffusion": self.prior, **cast(dict[str, Any], self.other_priors)}
+        return {DEFAULT_PRIOR: self.prior, **cast(dict[str, Any], self.other_priors)}
 
 
 class DctVae(nn.Module):
@@ -70,7 +70,7 @@ class DctVae(nn.Module):
         spread = coefficients.transpose(0, 1).flatten(1).std(dim=1).clamp_min(1.0)
         spread = spread / self.context_gain.to(spread)
         self.entropy.norm.spread.copy_(spread)
-        self.entropy.prior.start_from(spread)
+        self.entropy.prior.start_from(coefficients, spread)
         at = torch.full((len(ycbcr),), quality, device=ycbcr.device)
         context_image = self.context_image(self.context(ycbcr, at), at)
         _, residual = self.analysis(ycbcr, context_image, at)
@@ -169,11 +169,12 @@ class DctVae(nn.Module):
             BoundError: a filter's sums could leave the exact range.
         """
         others = dict.fromkeys((*self.config.other_priors, name))
+        others.pop(DEFAULT_PRIOR, None)
         model = DctVae(replace(self.config, other_priors=tuple(others)), INTEGER)
-        part = f"entropy.other_priors.{name}."
-        kept = {k: v for k, v in self.state_dict().items() if not k.startswith(part)}
-        freeze(fitted, model.entropy.other_priors[name])
+        part = "prior" if name == DEFAULT_PRIOR else f"other_priors.{name}"
+        kept = {k: v for k, v in self.state_dict().items() if not k.startswith(f"entropy.{part}.")}
         model.load_state_dict(kept, strict=False)
+        freeze(fitted, model.entropy.get_submodule(part))
         return model.eval()
 
     def _copy_float_parts(self, other: DctVae) -> None:

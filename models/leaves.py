@@ -34,6 +34,8 @@ from .fixed_point import (
 )
 from .quality import QUALITIES, step_of
 
+_EVERY = slice(None)
+
 
 class FloatLeaf(nn.Module):
     """A leaf of one prior's own, in training."""
@@ -79,8 +81,9 @@ class FloatConv(nn.Module):
             w, b = w * scale[:, None, None, None], (b - torch.exp2(shift - 1)) * scale
         weight = weight + (w - weight).detach()
         bias = bias + (b - bias).detach()
-        with torch.autocast(x.device.type, enabled=False):
-            return round_through(F.conv2d(x.float(), weight, bias, padding=pad))
+        sums = F.conv2d(x, weight, bias, padding=pad)
+        # bfloat16 holds rounded weights exactly, but not sums: these it rounds more than integers
+        return round_through(sums) if sums.dtype == torch.float32 else sums
 
 
 class IntegerConv(nn.Module):
@@ -198,9 +201,9 @@ class FloatNorm(nn.Module):
     def _ratio(self, quality: Tensor) -> Tensor:
         return (step_of(quality)[:, None] / self.spread)[..., None, None]  # (B, C, 1, 1)
 
-    def inward(self, symbols: Tensor, quality: Tensor) -> Tensor:
-        """(B, C, h, w) symbols -> activations."""
-        return saturate(symbols * self._ratio(quality) * UNIT)
+    def inward(self, symbols: Tensor, quality: Tensor, channels: slice = _EVERY) -> Tensor:
+        """(B, c, h, w) symbols of some channels -> activations."""
+        return saturate(symbols * self._ratio(quality)[:, channels] * UNIT)
 
     def outward(self, x: Tensor, quality: Tensor, channels: slice) -> Tensor:
         """(B, c, h, w) activations of some channels -> eighths of symbols."""
@@ -218,9 +221,9 @@ class IntegerNorm(nn.Module):
         for name in ("inward_table", "outward_table"):
             self.register_buffer(name, torch.zeros(QUALITIES, channels, dtype=torch.float64))
 
-    def inward(self, symbols: Tensor, quality: Tensor) -> Tensor:
+    def inward(self, symbols: Tensor, quality: Tensor, channels: slice = _EVERY) -> Tensor:
         """Q.0 context times Q.8 -> saturated activations (float64)."""
-        factor = self.inward_table[quality][..., None, None]
+        factor = self.inward_table[quality][:, channels, None, None]
         return saturate(torch.floor(symbols.double() * factor * 2.0**-8 + 0.5))
 
     def outward(self, x: Tensor, quality: Tensor, channels: slice) -> Tensor:

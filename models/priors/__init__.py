@@ -11,7 +11,11 @@ from ..errors import WeightsError
 from ..leaves import Leaves
 from .factorised import Factorised
 from .gaussian_diffusion import GaussianDiffusion
+from .masked_diffusion import MaskedDiffusion
 from .mixture import Mixture, VampPrior
+
+DEFAULT_PRIOR = "masked-diffusion"
+"""The prior that every weight file has, and that encodes unless another is named."""
 
 OTHERS: dict[str, Callable[[ModelConfig, Leaves], nn.Module]] = {
     "gaussian-diffusion": GaussianDiffusion,
@@ -28,6 +32,7 @@ def prior_kind(name: str) -> Callable[[ModelConfig, Leaves], nn.Module]:
     Raises:
         WeightsError: the name is unknown.
     """
-    if name not in OTHERS:
-        raise WeightsError(f"prior {name} is not one of {', '.join(OTHERS)}")
-    return OTHERS[name]
+    kinds = {DEFAULT_PRIOR: MaskedDiffusion, **OTHERS}
+    if name not in kinds:
+        raise WeightsError(f"prior {name} is not one of {', '.join(kinds)}")
+    return kinds[name]

@@ -2,59 +2,36 @@
 
 Hoogeboom et al. 2022, "Autoregressive diffusion models": each step reveals a part of the variables
 given all that are known, at all patches at once. Here the order is fixed, by zones of frequency,
-coarse to fine, the lowest zone on a checkerboard: few steps, each one exact to code.
+coarse to fine, the lowest zones on a checkerboard: few steps, each one exact to code.
 
-    known coefficients, here and in neighbouring patches -> network of the step -> mean, scale
+    quality -> h
+    for each zone:   h -> block -> head -> mean, scale index -> coder -> coefficients
+                     h <- h + embed(coefficients)
+
+The state h sees a patch further round it with each convolution, so that later zones, which hold
+most of the bits, are predicted by the deepest network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from ..blocks import FixedBlock
 from ..coders import LatentCoder, gaussian_bits, scale_of
 from ..config import ModelConfig
-from ..fixed_point import OFFSETS, saturate, two_scales
-from ..leaves import FloatConv, Leaves
-from ..trunk import Level, pick, place, split_head, start_head, start_scales
+from ..fixed_point import OFFSETS, saturate
+from ..leaves import FloatGain, Leaves
+from ..steps import Level, Step, levels_between, pick, place, start_scales
 from .interface import Norm, SymbolStack
 
 
 def steps_of(config: ModelConfig) -> list[Level]:
     """Return the schedule of reveals: channels, and the colour of the checkerboard if halved."""
     inner = [end for end in config.prior_zones if end < config.context_channels]
-    steps = []
-    for zone, (start, stop) in enumerate(pairwise([0, *inner, config.context_channels])):
-        parities = (0, 1) if zone < config.prior_checkerboards else (None,)
-        steps += [Level(start, stop, parity) for parity in parities]
-    return steps
-
-
-class PriorStep(nn.Module):
-    """The network of one reveal."""
-
-    def __init__(self, config: ModelConfig, level: Level, leaves: Leaves):
-        super().__init__()
-        width, channels = config.prior_width, level.stop - level.start
-        self.stem = leaves.conv(2 * config.context_channels, width, 3)
-        self.block = FixedBlock(width, leaves)
-        self.head = leaves.conv(width, 2 * channels, 1)
-        self.head_gain = leaves.gain(2 * channels)
-        if isinstance(self.head, FloatConv):
-            start_head(self.head)
-
-    def forward(self, known: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised known context (B, C, h, w) -> means (activations) and scale indices."""
-        h = self.block(
-            saturate(self.stem(two_scales(known.to(self.stem.weight.dtype), 2, 2))), quality
-        )
-        mean, index = split_head(self.head_gain(self.head(h), quality))
-        return mean.float(), index.float()
+    return levels_between([0, *inner, config.context_channels], config.prior_checkerboards)
 
 
 def _residual(
@@ -93,32 +70,43 @@ class MaskedDiffusion(nn.Module):
 
     def __init__(self, config: ModelConfig, leaves: Leaves):
         super().__init__()
-        self.channels = config.context_channels
+        self.channels, self.width = config.context_channels, config.prior_width
         self.schedule = steps_of(config)
-        self.steps = nn.ModuleList(PriorStep(config, s, leaves) for s in self.schedule)
+        self.start = leaves.gain(self.width)
+        if isinstance(self.start, FloatGain):
+            nn.init.normal_(self.start.knots.data[:, 1], std=0.3)
+        last = len(self.schedule) - 1
+        self.steps = nn.ModuleList(
+            Step(self.width, level, i == last, leaves, scales=(2, 2))
+            for i, level in enumerate(self.schedule)
+        )
 
-    @torch.no_grad()
-    def start_from(self, spread: Tensor) -> None:
-        """Start scales at each coefficient's standard deviation (C,), in pixels."""
+    def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
+        """Start scales at each coefficient's standard deviation (C,), in pixels over the gain."""
         for level, step in zip(self.schedule, self.steps, strict=True):
-            assert isinstance(step, PriorStep)
+            assert isinstance(step, Step)
             start_scales(step.head_gain, spread[level.start : level.stop])
+
+    def _begin(self, like: Tensor, quality: Tensor) -> Tensor:
+        """Return the state that knows nothing but the quality: (B, width, h, w)."""
+        nothing = like.new_zeros(like.shape[0], self.width, *like.shape[2:])
+        return saturate(self.start(nothing, quality))
 
     def bits(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
         """Return -log2 p(u), one term a step; see `interface.ContextPrior`."""
-        known = torch.zeros_like(u)
+        known = norm.inward(u, quality)
+        h = self._begin(known, quality)
         sums = []
         for level, step in zip(self.schedule, self.steps, strict=True):
+            assert isinstance(step, Step)
             channels = slice(level.start, level.stop)
-            mean, index = step(norm.inward(known, quality), quality)
+            h, mean, index = step.predict(h, quality)
             mean = norm.outward(mean, quality, channels) / OFFSETS
             residual = pick(u[:, channels] - mean, level.parity)
             bits = gaussian_bits(residual, scale_of(pick(index, level.parity)))
             sums.append(bits.sum(dim=(1, 2)))
-            known = known.clone()
-            known[:, channels] += place(
-                pick(u[:, channels], level.parity), level.parity, *u.shape[2:]
-            )
+            revealed = place(pick(known[:, channels], level.parity), level.parity, *u.shape[2:])
+            h = step.learn(h, revealed)
         return torch.stack(sums)
 
     def push(
@@ -164,12 +152,15 @@ class MaskedDiffusion(nn.Module):
         Returns:
             (B, C, h, w) integer context, float64.
         """
-        b, h, w = size
-        known = torch.zeros(b, self.channels, h, w, dtype=torch.float64, device=quality.device)
+        dtype = self.steps[0].head.weight.dtype
+        b, rows, columns = size
+        u = torch.zeros(b, self.channels, rows, columns, dtype=torch.float64, device=quality.device)
+        h = self._begin(u.to(dtype), quality)
         for number, (level, step) in enumerate(zip(self.schedule, self.steps, strict=True)):
+            assert isinstance(step, Step)
             channels = slice(level.start, level.stop)
             chosen = coded[channels]
-            mean, index = step(norm.inward(known, quality), quality)
+            h, mean, index = step.predict(h, quality)
             mean = pick(norm.outward(mean, quality, channels)[:, chosen], level.parity)
             index = torch.floor(pick(index[:, chosen], level.parity) + 0.5)
             whole = torch.floor(mean / OFFSETS)
@@ -177,5 +168,8 @@ class MaskedDiffusion(nn.Module):
             here = level.start + chosen.nonzero()[:, 0]
             residual = partial(_residual, context, here, level.parity, whole)
             symbols = coder.code(number, table, residual)
-            known[:, here] += place(symbols + whole, level.parity, h, w)
-        return known
+            revealed = torch.zeros_like(u[:, channels])
+            revealed[:, chosen] = place(symbols + whole, level.parity, rows, columns)
+            u[:, channels] += revealed
+            h = step.learn(h, norm.inward(revealed, quality, channels))
+        return u

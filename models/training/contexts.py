@@ -19,10 +19,10 @@ from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from ..errors import DataError, WeightsError
 from ..leaves import FLOAT, FloatNorm, IntegerNorm, simulate_integers, thaw
-from ..priors import prior_kind
+from ..priors import DEFAULT_PRIOR, prior_kind
 from ..priors.interface import ContextPrior
-from ..quality import lmbda_of
-from .losses import draw_quality
+from .losses import draw_quality, prior_bpp, prior_loss
+from .soap import Soap
 from .state import read_saved
 
 START_WINDOWS = 256
@@ -38,7 +38,7 @@ class FitConfig:
     batch: int = 8
     side: int = 8
     """Patches a side of the windows."""
-    simulate: float = 0.1
+    simulate: float = 0.2
     """Last share of the steps, trained with simulated integer arithmetic."""
     minutes: float = float("inf")
     """The learning rate falls to nothing within so long, if `steps` would take longer."""
@@ -83,7 +83,9 @@ def coefficients_of(model: DctVae, image: np.ndarray) -> Tensor:
 
 
 def fit(model: DctVae, name: str, windows: ContextWindows, config: FitConfig) -> nn.Module:
-    """Fit a prior of one name, beside a frozen model, and return it in float.
+    """Fit a prior of one name, for a frozen model, and return it in float.
+
+    The masked diffusion goes on from the model's own; others start anew.
 
     A sample's bits a pixel are divided by sqrt(lambda), as in `losses.objective`, so that all
     qualities pull with like strength.
@@ -95,10 +97,15 @@ def fit(model: DctVae, name: str, windows: ContextWindows, config: FitConfig) ->
     prior: Any = prior_kind(name)(model.config, FLOAT)  # a module and a ContextPrior
     norm = float_norm(model)
     rng = np.random.default_rng(config.seed)
-    patches = windows.draw(rng, START_WINDOWS).transpose(1, 3).flatten(0, 2) / model.context_gain
-    patches = patches[torch.randperm(len(patches))]
-    prior.start_from(patches, norm.spread)
-    optimiser = torch.optim.Adam(prior.parameters(), config.learning_rate, betas=(0.9, 0.98))
+    if name == DEFAULT_PRIOR:
+        thaw(model.entropy.prior, prior)
+        prior.to(memory_format=torch.channels_last)
+        optimiser = Soap(prior.parameters(), config.learning_rate)
+    else:
+        drawn = windows.draw(rng, START_WINDOWS).transpose(1, 3).flatten(0, 2)
+        patches = drawn[torch.randperm(len(drawn))] / model.context_gain
+        prior.start_from(patches, norm.spread)
+        optimiser = torch.optim.Adam(prior.parameters(), config.learning_rate, betas=(0.9, 0.98))
     began = time.monotonic()
     bar = tqdm(total=config.steps, mininterval=10)
     step, done = 0, 0.0
@@ -110,7 +117,7 @@ def fit(model: DctVae, name: str, windows: ContextWindows, config: FitConfig) ->
         quality = draw_quality(config.batch, torch.device("cpu"))
         px = windows.draw(rng, config.batch)
         u = torch.floor(px / model.context_steps(quality) + 0.5)
-        loss = _loss(prior, u, quality, norm)
+        loss = prior_loss(prior, u, quality, norm)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
@@ -121,11 +128,6 @@ def fit(model: DctVae, name: str, windows: ContextWindows, config: FitConfig) ->
         bar.update()
         bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
     return prior.eval()
-
-
-def _loss(prior: ContextPrior, u: Tensor, quality: Tensor, norm: FloatNorm) -> Tensor:
-    bpp = prior.bits(u, quality, norm).sum(0) / (u[0, 0].numel() * PATCH_PX**2)
-    return (bpp / lmbda_of(quality).sqrt()).mean()
 
 
 def float_norm(model: DctVae) -> FloatNorm:
@@ -148,7 +150,7 @@ def context_bpp(
     at, rates = torch.full((1,), quality), []
     for px in grids:
         u = torch.floor(px[None] / model.context_steps(at) + 0.5)
-        rates.append(float(prior.bits(u, at, norm).sum()) / (px[0].numel() * PATCH_PX**2))
+        rates.append(float(prior_bpp(prior, u, at, norm)))
     return sum(rates) / len(rates)
 
 
@@ -168,12 +170,19 @@ def load_prior(path: Path, config: ModelConfig) -> tuple[str, nn.Module]:
     """
     saved = read_saved(path, {"config", "name", "prior"}, "fitted prior")
     own = ModelConfig.from_json(saved["config"])
-    theirs, ours = ((c.luma_context, c.chroma_context) for c in (own, config))
-    if theirs != ours or own.prior_components != config.prior_components:
-        raise WeightsError(f"{path.name} was fitted to other contexts, or has other components")
+    if _shape_of(own, saved["name"]) != _shape_of(config, saved["name"]):
+        raise WeightsError(f"{path.name} was fitted to other contexts, or has another shape")
     prior = prior_kind(saved["name"])(own, FLOAT)
     try:
         prior.load_state_dict(saved["prior"])
     except RuntimeError as error:
         raise WeightsError(f"the prior in {path.name} is of another shape") from error
     return saved["name"], prior.eval()
+
+
+def _shape_of(config: ModelConfig, name: str) -> tuple[object, ...]:
+    """Return what the shape of a prior depends on."""
+    context = config.luma_context, config.chroma_context
+    if name == DEFAULT_PRIOR:
+        return *context, config.prior_width, config.prior_zones, config.prior_checkerboards
+    return *context, config.prior_components

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ..coders import Noiser, Rounder
+from ..config import PATCH_PX
 from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import DctVae
+from ..priors.interface import ContextPrior, Norm
 from ..quality import QUALITIES, lmbda_of
 
 
@@ -34,18 +36,29 @@ def draw_quality(count: int, device: torch.device) -> Tensor:
     return strata * ((QUALITIES - 1) / count)
 
 
+def prior_bpp(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm) -> Tensor:
+    """Return the (B,) bits a pixel of contexts (B, C, h, w) under a prior."""
+    bits = prior.bits(context, quality, norm).sum(0)
+    return bits / (context[0, 0].numel() * PATCH_PX**2)
+
+
+def prior_loss(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm) -> Tensor:
+    """Return what a prior minimises: bits a pixel over sqrt(lambda), as in `objective`."""
+    return (prior_bpp(prior, context, quality, norm) / lmbda_of(quality).sqrt()).mean()
+
+
 def run(
-    model: DctVae, rgb: Tensor, quality: Tensor, coder: Noiser | Rounder
+    model: DctVae, rgb: Tensor, quality: Tensor, coder: Noiser | Rounder, with_prior: bool = True
 ) -> tuple[Tensor, Terms]:
     """Code images (B, 3, H, W) in 0...255 with a coder that counts bits.
 
     Returns:
-        The decoded images (B, 3, H, W), not clamped, and what they cost.
+        The decoded images (B, 3, H, W), not clamped, and what they cost; nothing for the context
+        if it is to be left out.
     """
     pixels = rgb.shape[2] * rgb.shape[3]
     ycbcr = to_ycbcr(rgb)
     context = model.context(ycbcr, quality)
-    prior_bits = model.entropy.prior.bits(context, quality, model.entropy.norm).sum(0)
     context_image = model.context_image(context, quality)
     features = model.features(ycbcr, context_image, quality)
     latents = model.latents(context, quality, coder, features)
@@ -53,26 +66,27 @@ def run(
     decoded = to_rgb(model.synthesise(context_image, latents, quality))
     mse = (decoded - rgb).square().mean(dim=(1, 2, 3))
     levels = [bits / pixels for bits in coder.level_bits]
-    return decoded, Terms(prior_bits / pixels, levels, mse)
+    rate = torch.zeros_like(mse)
+    if with_prior:
+        rate = prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
+    return decoded, Terms(rate, levels, mse)
 
 
 def objective(model: DctVae, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms]:
     """Return the training loss of a batch, uint8 (B, 3, h, w) crops and wide crops.
 
     A sample's loss (bpp + lambda * MSE) is divided by sqrt(lambda), so that all qualities pull
-    with like strength. The prior has no other weights below it: it learns from the wide crops,
-    which show it more neighbours, as well as from the crops.
+    with like strength. The context has no weights, so what its prior learns is apart from the rest:
+    it learns from the wide crops, which show it more neighbours, and from them alone.
     """
     quality = draw_quality(len(crops), crops.device)
-    _, terms = run(model, crops.float(), quality, Noiser())
+    _, terms = run(model, crops.float(), quality, Noiser(), with_prior=False)
     lmbda = lmbda_of(quality)
     loss = ((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
     if len(wide):
         quality = draw_quality(len(wide), wide.device)
         context = model.context(to_ycbcr(wide.float()), quality)
-        bits = model.entropy.prior.bits(context, quality, model.entropy.norm).sum(0)
-        bpp = bits / (wide.shape[2] * wide.shape[3])
-        loss = loss + (bpp / lmbda_of(quality).sqrt()).mean()
+        loss = loss + prior_loss(model.entropy.prior, context, quality, model.entropy.norm)
     return loss, terms
 
 

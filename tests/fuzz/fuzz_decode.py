@@ -34,7 +34,12 @@ with atheris.instrument_imports(include=["hvae_codec.bitstream", "hvae_codec.cod
     from hvae_codec.models.config import PRESETS
     from hvae_codec.models.dct_vae import DctVae
     from hvae_codec.models.fixed_point import OFFSETS
+    from hvae_codec.models.leaves import FLOAT
+    from hvae_codec.models.priors import prior_kind
     from hvae_codec.models.weights import save_weights
+
+OTHER_PRIORS = ("factorised", "mixture")
+"""The Gaussian diffusion is too slow to be fuzzed."""
 
 MAX_FUZZED_PX = 128 * 128  # larger images only take longer
 
@@ -99,6 +104,17 @@ def _index_end(data: bytes, begin: int, header: Header) -> int | None:
     return at if levels and at + 4 <= len(data) else None
 
 
+def tiny_model() -> DctVae:
+    """Return an untrained model with some of the other priors."""
+    model = DctVae(PRESETS["tiny"]).frozen()
+    for name in OTHER_PRIORS:
+        prior: Any = prior_kind(name)(model.config, FLOAT)
+        patches = torch.randn(256, model.config.context_channels) * 30
+        prior.start_from(patches, torch.full((model.config.context_channels,), 30.0))
+        model = model.with_prior(name, prior)
+    return model
+
+
 def main() -> None:
     """Make tiny weights and a first corpus, then fuzz."""
     torch.manual_seed(0)
@@ -108,7 +124,7 @@ def main() -> None:
         scale_of(torch.arange(SCALES)).double().numpy(), np.arange(OFFSETS) / OFFSETS
     )
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
-    save_weights(folder / "tiny.safetensors", DctVae(PRESETS["tiny"]).frozen(), arrays)
+    save_weights(folder / "tiny.safetensors", tiny_model(), arrays)
     os.environ[WEIGHTS_VARIABLE] = str(folder / "tiny.safetensors")
     corpus = folder / "corpus"
     corpus.mkdir()
@@ -117,8 +133,9 @@ def main() -> None:
             image = (
                 np.random.default_rng(channels).integers(0, 255, (9, 40, channels)).astype(dtype)
             )
-            path = corpus / f"{channels}_{np.dtype(dtype).name}"
-            path.write_bytes(api.encode(image, 10) + b"\0")
+            for prior in (api.DEFAULT_PRIOR, *OTHER_PRIORS):
+                path = corpus / f"{channels}_{np.dtype(dtype).name}_{prior}"
+                path.write_bytes(api.encode(image, 10, prior=prior) + b"\0")
     atheris.Setup([*sys.argv, str(corpus)], one_input)
     atheris.Fuzz()
 

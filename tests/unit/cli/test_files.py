@@ -28,24 +28,23 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
 FULL = """
 import resource, sys
 from pathlib import Path
-import numpy as np
 from PIL import Image
 from hvae_codec.cli import console, images
+from hvae_codec.codec.api import Decoded
+from hvae_codec.codec.image import Pixels
 
-class Decoded:
-    image = Image.effect_noise((300, 200), 90).convert("RGB")
-    pixels = np.asarray(image)
-    metadata = {}
+noise = Image.effect_noise((300, 200), 90).convert("RGB")
+decoded = Decoded(Pixels(noise, "RGB"), {}, (), 0)
 
 for suffix in sys.argv[1:]:
-    images.write_image("whole" + suffix, Decoded)
+    images.write_image("whole" + suffix, decoded)
     size = Path("whole" + suffix).stat().st_size
     for limit in (size, size - 1, size // 2, 1):
         Path("old" + suffix).write_text("old")
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         error = None
         try:
-            images.write_image("old" + suffix, Decoded)
+            images.write_image("old" + suffix, decoded)
         except OSError as caught:
             error = caught
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)

@@ -64,7 +64,7 @@ def test_a_fitted_prior_joins_a_weight_file(
     shared = "--weights", tiny_weights, "--data", pictures, "--out", fitted
     result = hvae("train-prior", "flow", *shared)
     assert result.exit_code == 1
-    assert "tiny.safetensors: prior flow is not one of gaussian-diffusion, " in result.stderr
+    assert "tiny.safetensors: prior flow is not one of masked-diffusion, " in result.stderr
     assert hvae("train-prior", "vamp", *shared, "--steps", 1).exit_code == 0
     assert hvae("export", tiny_weights, "-o", joined, "--prior", fitted).exit_code == 0
     before, after = load_codec(tiny_weights), load_codec(joined)

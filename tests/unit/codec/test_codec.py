@@ -22,7 +22,6 @@ from hvae_codec.codec import check
 from hvae_codec.codec.tile import decode_tile
 from hvae_codec.codec.tiling import patch_grid, tiles_in
 from hvae_codec.codec.weights import Codec
-from hvae_codec.models.errors import WeightsError
 
 Files = Any
 SIZES = [(1, 1), (1, 70), (70, 1), (2, 3), (7, 33), (31, 32), (32, 32), (33, 32), (64, 65)]
@@ -174,8 +173,8 @@ def rewritten(data: bytes, **changes: Any) -> bytes:  # noqa: ANN401
         ({"color": 3}, TileDamaged),  # whose alpha does not decode
         ({"color": 0}, TileDamaged),
         ({"quality": 51}, TileDamaged),
-        ({"prior": Prior.GAUSSIAN_DIFFUSION}, WeightsError),
-        ({"prior": Prior.FACTORISED}, WeightsError),
+        ({"prior": Prior.GAUSSIAN_DIFFUSION}, InvalidField),
+        ({"prior": Prior.FACTORISED}, InvalidField),
     ],
     ids=str,
 )

@@ -9,7 +9,8 @@ from hvae_codec.models.coders import SCALES
 from hvae_codec.models.config import PRESETS, ModelConfig
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.priors.masked_diffusion import steps_of
-from hvae_codec.models.trunk import Level, levels_of, pick, place
+from hvae_codec.models.steps import Level, pick, place
+from hvae_codec.models.trunk import levels_of
 
 
 class Drawer:

@@ -10,7 +10,7 @@ from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.errors import DataError, WeightsError
 from hvae_codec.models.leaves import INTEGER
-from hvae_codec.models.priors import OTHERS
+from hvae_codec.models.priors import DEFAULT_PRIOR, OTHERS
 from hvae_codec.models.training.contexts import (
     ContextWindows,
     FitConfig,
@@ -71,6 +71,25 @@ def test_fitting_saves_bits_and_survives_freezing(
     assert integer == pytest.approx(after, rel=0.01)
     for key, values in frozen.state_dict().items():
         assert torch.equal(model.state_dict()[key], values), key
+
+
+def test_the_masked_diffusion_goes_on_from_where_it_is(
+    frozen: DctVae, grids: list[Tensor], tmp_path: Path
+) -> None:
+    windows, rate = ContextWindows(grids, 4), {"learning_rate": 0.002, "batch": 4, "side": 4}
+    fitted = fit(frozen, DEFAULT_PRIOR, windows, FitConfig(steps=30, **rate))
+    save_prior(tmp_path / "prior.pt", frozen, DEFAULT_PRIOR, fitted)
+    model = frozen.with_prior(*load_prior(tmp_path / "prior.pt", frozen.config))
+    assert model.config == frozen.config
+    norm = frozen.entropy.norm
+    before, after = (context_bpp(m.entropy.prior, norm, frozen, grids, 50) for m in (frozen, model))
+    assert after < 0.97 * before
+    assert after == pytest.approx(
+        context_bpp(fitted, float_norm(frozen), frozen, grids, 50), rel=0.01
+    )
+    for key, values in frozen.state_dict().items():
+        if not key.startswith("entropy.prior."):
+            assert torch.equal(model.state_dict()[key], values), key
 
 
 def test_a_prior_of_other_contexts_is_refused(frozen: DctVae, tmp_path: Path) -> None:
