@@ -56,9 +56,10 @@ class Pixels:
 
         Those of 8 bits lie in a Pillow image, for most are wanted as one.
         """
+        height, width = size
         if bit_depth == 8:
-            return cls(Image.new(MODES[color], size[::-1]), MODES[color])
-        return cls(np.zeros((*size, color.channels), np.uint16))
+            return cls(Image.new(MODES[color], (width, height)), MODES[color])
+        return cls(np.zeros((height, width, color.channels), np.uint16))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -152,10 +152,11 @@ class MaskedDiffusion(nn.Module):
         Returns:
             (B, C, h, w) integer context, float64.
         """
-        dtype = self.steps[0].head.weight.dtype
         b, rows, columns = size
         u = torch.zeros(b, self.channels, rows, columns, dtype=torch.float64, device=quality.device)
-        h = self._begin(u.to(dtype), quality)
+        first = self.steps[0]
+        assert isinstance(first, Step)
+        h = self._begin(u.to(first.head.weight.dtype), quality)
         for number, (level, step) in enumerate(zip(self.schedule, self.steps, strict=True)):
             assert isinstance(step, Step)
             channels = slice(level.start, level.stop)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_the_masked_diffusion_goes_on_from_where_it_is(
     frozen: DctVae, grids: list[Tensor], tmp_path: Path
 ) -> None:
     windows, rate = ContextWindows(grids, 4), {"learning_rate": 0.002, "batch": 4, "side": 4}
-    fitted = fit(frozen, DEFAULT_PRIOR, windows, FitConfig(steps=30, **rate))
+    fitted: Any = fit(frozen, DEFAULT_PRIOR, windows, FitConfig(steps=30, **rate))
     save_prior(tmp_path / "prior.pt", frozen, DEFAULT_PRIOR, fitted)
     model = frozen.with_prior(*load_prior(tmp_path / "prior.pt", frozen.config))
     assert model.config == frozen.config
