@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..bitstream import VERSION, BitstreamError, InvalidField, Prior, read_index
 from ..bitstream import Source as OpenSource
+from ..models.priors import DEFAULT_PRIOR
 from ..models.quality import lmbda_of
 from .check import VerifyReport, verify_file
 from .decoder import decode_file
@@ -27,7 +28,6 @@ from .view import view_of
 from .weights import codec_for, is_known, load_codec
 
 DEFAULT_QUALITY = 60
-DEFAULT_PRIOR = Prior.MASKED_DIFFUSION.label
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """A file: its bytes, its path, or itself, open for reading and seekable."""

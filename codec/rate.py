@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from ..bitstream import read_index
+from ..models.priors import DEFAULT_PRIOR
 from ..models.quality import QUALITIES
-from .api import DEFAULT_PRIOR, check_encoded, prior_of
+from .api import check_encoded, prior_of
 from .decoder import decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import TargetError

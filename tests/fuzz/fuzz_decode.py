@@ -35,7 +35,7 @@ with atheris.instrument_imports(include=["hvae_codec.bitstream", "hvae_codec.cod
     from hvae_codec.models.dct_vae import DctVae
     from hvae_codec.models.fixed_point import OFFSETS
     from hvae_codec.models.leaves import FLOAT
-    from hvae_codec.models.priors import prior_kind
+    from hvae_codec.models.priors import DEFAULT_PRIOR, prior_kind
     from hvae_codec.models.weights import save_weights
 
 OTHER_PRIORS = ("factorised", "mixture")
@@ -133,7 +133,7 @@ def main() -> None:
             image = (
                 np.random.default_rng(channels).integers(0, 255, (9, 40, channels)).astype(dtype)
             )
-            for prior in (api.DEFAULT_PRIOR, *OTHER_PRIORS):
+            for prior in (DEFAULT_PRIOR, *OTHER_PRIORS):
                 path = corpus / f"{channels}_{np.dtype(dtype).name}_{prior}"
                 path.write_bytes(api.encode(image, 10, prior=prior) + b"\0")
     atheris.Setup([*sys.argv, str(corpus)], one_input)
