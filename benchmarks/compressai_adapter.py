@@ -86,7 +86,7 @@ class CompressaiAdapter(nn.Module):
             symbols = tile_symbols(self.codec, pixels, window, self.quality)
             ledger = Ledger(tables)
             push_context(self.codec, symbols, ledger)
-            for kind, pairs in zip(kinds, (ledger.pairs, symbols.latents), strict=True):
+            for kind, pairs in zip(kinds, (ledger.pairs, symbols.pairs), strict=True):
                 kind += [np.exp2(-tables.bits(index, values)) for index, values in pairs]
         return np.concatenate(kinds[0]), np.concatenate(kinds[1])
 

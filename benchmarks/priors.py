@@ -30,7 +30,7 @@ from ..codec.decoder import decode_file
 from ..codec.encoder import TileSymbols, push_context, tile_symbols, write_tile
 from ..codec.image import to_pixels
 from ..codec.sampling import Sampling
-from ..codec.symbols import AnsStack
+from ..codec.symbols import AnsStack, Ledger
 from ..codec.tiling import TILE_PATCHES, patch_grid, tiles_in
 from ..codec.view import view_of
 from ..codec.weights import Codec, load_codec
@@ -40,7 +40,7 @@ from .run import find_images, read_image
 
 QUALITIES = (10, 30, 50, 70, 90)
 JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)
-SHEET_LEVELS = (0, 1, 3, 5, None)
+SHEET_LEVELS = (0, 1, 2, 4, None)
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
 
@@ -50,7 +50,8 @@ class Row:
 
     Attributes:
         context_bytes: of level 0 in the file.
-        bound_bytes: what the prior's own bound says, -log2 p(u) or more.
+        bound_bytes: -log2 p(u) under the integer masses that code; of the Gaussian diffusion its
+            NELBO in float.
         push_s, pop_s: what coding the context takes.
     """
 
@@ -117,6 +118,10 @@ def _decoded(codec: Codec, data: bytes, **options: object) -> np.ndarray:
 
 @torch.inference_mode()
 def _bound_bits(codec: Codec, symbols: TileSymbols, kind: Prior) -> float:
+    if kind is not Prior.GAUSSIAN_DIFFUSION:
+        ledger = Ledger(codec.tables)
+        push_context(codec, symbols, ledger, kind)
+        return ledger.bits
     at, norm = torch.full((1,), symbols.quality), codec.model.entropy.norm
     return float(codec.prior(kind).bits(symbols.context.float(), at, norm).sum())
 

@@ -98,10 +98,11 @@ def train(
 @click.option("--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT).")
 @click.option("--steps", type=click.IntRange(1), default=4000, show_default=True)
 @click.option("--rate", type=float, default=3e-3, show_default=True, help="Peak learning rate.")
-@click.option(
-    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Windows a step."
-)
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops a step.")
 @click.option("--minutes", type=float, default=float("inf"), help="At most so long.")
+@click.option(
+    "--pseudo-inputs", is_flag=True, help="Fit gaussian-diffusion to noisy contexts, to draw from."
+)
 def train_prior(
     name: str,
     weights: Path,
@@ -112,6 +113,7 @@ def train_prior(
     rate: float,
     batch: int,
     minutes: float,
+    pseudo_inputs: bool,
 ) -> None:
     """Fit a prior of the context: masked-diffusion, factorised, mixture, vamp, gaussian-diffusion.
 
@@ -122,17 +124,22 @@ def train_prior(
     from ..models.training.data import ImageCache
     from ..models.weights import load_weights
 
+    if pseudo_inputs and name != "gaussian-diffusion":
+        raise click.UsageError("--pseudo-inputs is for gaussian-diffusion")
     with console.blame(str(weights)):
         contexts.prior_kind(name)  # refused before the work
         model = load_weights(weights).model
     with console.blame(str(data)):
         photographs = ImageCache(data, cache or out.resolve().parent / "cache")
-    config = contexts.FitConfig(steps=steps, learning_rate=rate, batch=batch, minutes=minutes)
+    config = contexts.FitConfig(
+        steps=steps,
+        learning_rate=rate,
+        batch=batch,
+        minutes=minutes,
+        pseudo_inputs=pseudo_inputs,
+    )
     with console.blame(str(out)):
-        grids = (
-            contexts.coefficients_of(model, photographs.image(k)) for k in range(len(photographs))
-        )
-        prior = contexts.fit(model, name, contexts.ContextWindows(grids, config.side), config)
+        prior = contexts.fit(model, name, photographs, config)
         contexts.save_prior(out, model, name, prior)
 
 
@@ -140,7 +147,13 @@ def train_prior(
 @click.argument("source", type=_FILE)
 @click.option("-o", "--out", type=_NEW, required=True, help="The weight file.")
 @click.option("--data", type=_FOLDER, help="Training photographs that the tables are refined on.")
-@click.option("--prior", "priors", type=_FILE, multiple=True, help="What `train-prior` fitted.")
+@click.option(
+    "--prior",
+    "priors",
+    type=_FILE,
+    multiple=True,
+    help="What `train-prior` fitted; or a weight file, to take over its further priors.",
+)
 def export(source: Path, out: Path, data: Path | None, priors: tuple[Path, ...]) -> None:
     """Freeze SOURCE into integers and pmf tables: the weight file that encodes and decodes.
 

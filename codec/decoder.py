@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ def decode_file(
     keep_going: bool = False,
     sampling: Sampling | None = None,
 ) -> Picture:
-    """Decode what a view shows, tile by tile, with no more than three lines of tiles at hand.
+    """Decode what a view shows, tile by tile; two lines of tiles and a border are at hand.
 
     Args:
         codec: the weights that wrote the file.
@@ -97,12 +97,13 @@ def decode_file(
     if across:  # lines along the shorter side are shorter
         tiles.sort(key=lambda tile: tile[1].left)
     out = Pixels.blank(view.size, header.color, header.bit_depth)
+    grid = patch_grid(view.height, view.width)
     near: dict[int, DecodedTile] = {}
     lost: set[int] = set()
     whole_levels = wanted
     for number, window in tiles:
         part = window.cut(view.patches)
-        seen = part.grown(halo, patch_grid(view.height, view.width))
+        seen = part.grown(halo, grid)
         for n, around in tiles_in(seen, *place):
             if n in near:
                 continue
@@ -133,19 +134,16 @@ def decode_file(
         view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.largest_sample))
         # Drop what no later tile sees.
         end = window.left - halo if across else window.top - halo
-        near = {n: t for n, t in near.items() if _end(t.window, across) > end}
+        ahead = replace(grid, left=max(0, end)) if across else replace(grid, top=max(0, end))
+        near = {n: t.cut(ahead) for n, t in near.items() if min(t.window.cut(ahead).size) > 0}
     return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
-
-
-def _end(window: Window, across: bool) -> int:
-    return window.right if across else window.bottom
 
 
 def _check_known(codec: Codec, index: Index, levels: int | None) -> None:
     prior = index.header.prior.label
     if prior not in codec.model.entropy.priors:
         raise InvalidField(f"the file names the prior {prior}, which its weights do not have")
-    every = 1 + len(codec.model.entropy.trunk.levels)
+    every = 1 + len(codec.model.config.level_channels)
     if index.levels != every:
         raise InvalidField(f"the file has {index.levels} levels, its weights have {every}")
     if levels is not None and levels < 0:

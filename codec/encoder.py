@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 import torch
@@ -47,18 +47,24 @@ class TileSymbols:
         quality: 0...100.
         context: (1, C, h, w) integers.
         coded: bool (C,), the channels of the context that are coded; the others are zero.
-        latents: each level's table numbers and symbols, (n,), coarse to fine.
+        latents: of each level, coarse to fine, a pair a step: table numbers and symbols, (n,).
     """
 
     quality: int
     context: Tensor
     coded: Tensor
-    latents: list[tuple[np.ndarray, np.ndarray]]
+    latents: list[list[tuple[np.ndarray, np.ndarray]]]
 
     @property
-    def levels(self) -> list[np.ndarray]:
+    def levels(self) -> list[list[np.ndarray]]:
         """The integers of the levels of the file, coarse to fine: what its checks are of."""
-        return [context_integers(self.context), *(values for _, values in self.latents)]
+        latents = [[values for _, values in level] for level in self.latents]
+        return [[context_integers(self.context)], *latents]
+
+    @property
+    def pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The latents without their levels."""
+        return list(chain.from_iterable(self.latents))
 
 
 def context_integers(context: Tensor) -> np.ndarray:
@@ -143,7 +149,7 @@ def tile_symbols(codec: Codec, pixels: Pixels, tile: Window, quality: int) -> Ti
     context = context * coded[:, None, None]
     writer = SymbolWriter(OFFSETS)
     model.latents(context, at, Selector(writer, luma_of(model).trunk) if is_grey else writer, inner)
-    levels = [(tables[0], values[0]) for tables, values in writer.levels]
+    levels = [[(tables[0], values[0]) for tables, values in level] for level in writer.levels]
     return TileSymbols(quality, context, coded, levels)
 
 
@@ -157,15 +163,16 @@ def write_tile(
     """Push a tile's symbols, fine to coarse, so that a decoder pops them coarse to fine."""
     coder = coder_of()
     bulk = []
-    for tables, values in reversed(symbols.latents):
+    for level in reversed(symbols.latents):
         bulk.append(bulk_words(coder))
-        push(coder, tables, values, codec.tables)
+        for tables, values in reversed(level):
+            push(coder, tables, values, codec.tables)
     stack = BitsBackStack(coder, codec.tables)
     push_context(codec, symbols, stack, prior)
     words = words_of(coder)
     # a context that pops on its way (bits-back) needs what lies below it, and so its words
     needed = list(accumulate([stack.lowest, *reversed(bulk)], min))
-    checks = level_checks(number, [[values] for values in symbols.levels])
+    checks = level_checks(number, symbols.levels)
     counts = level_words(needed, words.size)
     return Tile(words, counts, checks, alpha, alpha_check(number, alpha))
 

@@ -46,7 +46,8 @@ def export(
         out: the weight file.
         cache: training images on which the tables are refined; of a checkpoint Gaussian tables
             without, of a weight file its own.
-        priors: what `models.training.contexts.save_prior` wrote.
+        priors: what `models.training.contexts.save_prior` wrote; or weight files, whose priors
+            beside the first are taken over.
         crops: how many crops to count.
 
     Raises:
@@ -61,7 +62,10 @@ def export(
         scales = scale_of(torch.arange(SCALES)).double().numpy()
         tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
     for path in priors:
-        model = model.with_prior(*load_prior(path, model.config))
+        if path.suffix == ".safetensors":
+            model = model.with_priors_of(load_weights(path).model)
+        else:
+            model = model.with_prior(*load_prior(path, model.config))
     if cache is not None:
         tables = refine(Codec(model, tables, b""), cache, crops)
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
@@ -104,5 +108,5 @@ def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:
 def _counted(codec: Codec, symbols: TileSymbols) -> np.ndarray:
     tables, ledger = codec.tables, Ledger(codec.tables)
     push_context(codec, symbols, ledger)
-    entries = [tables.entries(*pair) for pair in ledger.pairs + symbols.latents]
+    entries = [tables.entries(*pair) for pair in ledger.pairs + symbols.pairs]
     return np.bincount(np.concatenate(entries), minlength=tables.pmf.size)

@@ -38,6 +38,6 @@ def luma_of(model: DctVae) -> Luma:
     latents = torch.tensor([p == 0 for p, _, _ in latent_order(model.config.latent_channels)])
     return Luma(
         context=context,
-        trunk=[latents[level.start : level.stop] for level in model.entropy.trunk.levels],
+        trunk=list(latents.split(model.config.level_channels)),
         latents_mask=latents[:, None, None].float(),
     )

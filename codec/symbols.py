@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,18 +83,20 @@ class SymbolWriter:
     """Encoder: rounds the posterior's residual, and records it with its table.
 
     Attributes:
-        levels: a pair a call, table numbers uint16 and symbols int32, both (tiles, n).
+        levels: of each level a pair a call, table numbers uint16 and symbols int32, both
+            (tiles, n).
     """
 
     def __init__(self, tables_per_index: int):
         self.tables_per_index = tables_per_index
-        self.levels: list[tuple[np.ndarray, np.ndarray]] = []
+        self.levels: list[list[tuple[np.ndarray, np.ndarray]]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`."""
         symbols = torch.round(posterior())
         tables = _tables(scale_index, self.tables_per_index)
-        self.levels.append((tables, symbols.flatten(1).to(torch.int32).cpu().numpy()))
+        written = symbols.flatten(1).to(torch.int32).cpu().numpy()
+        _record(self.levels, level, (tables, written))
         return symbols
 
 
@@ -101,19 +104,20 @@ class SymbolReader:
     """Decoder: pops the symbols of each tile off its own stack.
 
     Attributes:
-        levels: the symbols of each call, int32 (tiles, n).
+        levels: of each level the symbols of each call, int32 (tiles, n).
     """
 
     def __init__(self, stacks: Sequence[Coder], tables: PmfTables, tables_per_index: int):
         self.stacks, self.tables, self.tables_per_index = stacks, tables, tables_per_index
-        self.levels: list[np.ndarray] = []
+        self.levels: list[list[np.ndarray]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`; never asks for the posterior."""
         rows = _tables(scale_index, self.tables_per_index)
         popped = [pop(s, row, self.tables) for s, row in zip(self.stacks, rows, strict=True)]
-        self.levels.append(np.stack(popped))
-        return torch.from_numpy(self.levels[-1]).to(scale_index).view(scale_index.shape)
+        symbols = np.stack(popped)
+        _record(self.levels, level, symbols)
+        return torch.from_numpy(symbols).to(scale_index).view(scale_index.shape)
 
 
 class Limiter:
@@ -152,6 +156,13 @@ class Selector:
         symbols = coded.new_zeros(scale_index.shape)
         symbols[:, chosen] = coded
         return symbols
+
+
+def _record(levels: list[list[Any]], level: int, coded: object) -> None:
+    """Note what a call coded of a level, which its first call begins."""
+    if level == len(levels):
+        levels.append([])
+    levels[level].append(coded)
 
 
 def _tables(scale_index: Tensor, tables_per_index: int) -> np.ndarray:

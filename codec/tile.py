@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from ..bitstream import (
     level_checks,
 )
 from ..models.coders import LatentCoder
+from ..models.config import LATENTS_A_SIDE
 from ..models.fixed_point import OFFSETS
 from .encoder import context_integers
 from .grey import coded_context, luma_of
@@ -45,6 +46,17 @@ class DecodedTile:
     latents: Tensor | None
     damaged: bool
     empty: bool
+
+    def cut(self, window: Window) -> DecodedTile:
+        """Return what a window that touches the tile holds of it, and let the rest go."""
+        shared = self.window.cut(window)
+        if shared == self.window:
+            return self
+        context = self.context[(..., *shared.slices(self.window, 1))].clone()
+        latents = self.latents
+        if latents is not None:
+            latents = latents[(..., *shared.slices(self.window, LATENTS_A_SIDE))].clone()
+        return replace(self, window=shared, context=context, latents=latents)
 
 
 @torch.autocast("cpu", enabled=False)
@@ -97,8 +109,8 @@ def decode_tile(
                 check_empty(coders[0])
         except StreamDamaged as error:
             reason = str(error)
-        first = [] if context is None or not intact else [context_integers(context)]
-        checks = level_checks(number, [[level] for level in (*first, *trunk.levels)])
+        first = [] if context is None or not intact else [[context_integers(context)]]
+        checks = level_checks(number, [*first, *trunk.levels])
         good = tile.intact_levels(checks)
         if context is not None and reason is None and good == intact:
             damaged, empty = intact < there, intact == 0

@@ -22,7 +22,7 @@ def analysis_halo(config: ModelConfig) -> int:
 def synthesis_halo(config: ModelConfig) -> int:
     """Return the patches around a tile that hold the synthesis' receptive field."""
     coarse, fine = config.synthesis_blocks
-    return -(-(8 * 2 * coarse + 4 * (1 + 2 * fine)) // PATCH_PX)
+    return -(-(8 * 2 * coarse + 4 * 2 * fine) // PATCH_PX)
 
 
 @dataclass(frozen=True)

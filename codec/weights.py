@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 from ..bitstream import Header, PmfTables, Prior, WrongWeights, check_weights
 from ..models.dct_vae import DctVae
@@ -53,7 +54,7 @@ class Codec:
         if kind.label not in priors:
             there = ", ".join(priors)
             raise WeightsError(f"the weights have no prior {kind.label}, only {there}")
-        return priors[kind.label]
+        return cast(ContextPrior, priors[kind.label])
 
 
 def shipped_weights() -> Path:

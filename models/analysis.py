@@ -15,7 +15,7 @@ from .blocks import Block, zero_conv
 from .config import LATENT_STRIDE, ModelConfig
 from .dct import block_dct_weight, full_precision
 from .fixed_point import UNIT
-from .steps import Level
+from .steps import Part
 
 PIXEL_SCALE = 1 / 64
 """Pixels and coefficients enter float networks divided by 64, about one standard deviation."""
@@ -64,11 +64,11 @@ class Analysis(nn.Module):
 class Posterior(nn.Module):
     """The head of q(z_l | z_<l, x) of one level: a correction to the linear coefficients."""
 
-    def __init__(self, config: ModelConfig, level: Level):
+    def __init__(self, config: ModelConfig, part: Part):
         super().__init__()
         width = config.posterior_width
         self.conv1 = nn.Conv2d(config.analysis_widths[1] + config.trunk_width, width, 3, padding=1)
-        self.conv2 = zero_conv(width, level.stop - level.start)
+        self.conv2 = zero_conv(width, part.stop - part.start)
 
     def forward(self, features: Tensor, h: Tensor) -> Tensor:
         """Features (B, F, H, W) and the trunk's state (B, T, H, W) -> (B, C_l, H, W) in steps."""

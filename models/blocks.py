@@ -26,9 +26,9 @@ class FixedBlock(nn.Module):
         return saturate(x + self.conv2(inner))
 
 
-def zero_conv(inputs: int, outputs: int) -> nn.Conv2d:
-    """Return a 3x3 convolution that starts at zero: what it corrects starts uncorrected."""
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+def zero_conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
+    """Return a convolution that starts at zero: what it corrects starts uncorrected."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     for parameter in conv.parameters():
         nn.init.zeros_(parameter)
     return conv

@@ -25,7 +25,7 @@ class LatentCoder(Protocol):
     """Turns the posterior of a level into symbols, or finds symbols without one."""
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
-        """Return the symbols of a level.
+        """Return the symbols of a level, or of half of its positions: then the rest comes next.
 
         Args:
             level: number of the level, coarse to fine.
@@ -66,6 +66,14 @@ class _BitCounter:
     def __init__(self) -> None:
         self.level_bits: list[Tensor] = []  # one (B,) a level
 
+    def _count(self, level: int, bits: Tensor) -> None:
+        """Add the bits (B, C, n) of a call; a level may be coded in several."""
+        bits = bits.sum(dim=(1, 2))
+        if level < len(self.level_bits):
+            self.level_bits[level] = self.level_bits[level] + bits
+        else:
+            self.level_bits.append(bits)
+
     @property
     def bits(self) -> Tensor:
         """(B,) bits of each sample over all levels."""
@@ -88,7 +96,7 @@ class Noiser(_BitCounter):
         noisy = residual + torch.rand_like(residual) - 0.5
         smooth = gaussian_bits(noisy, scale.detach())
         bits = gaussian_bits(symbols.detach(), scale) + (smooth - smooth.detach())
-        self.level_bits.append(bits.sum(dim=(1, 2)))
+        self._count(level, bits)
         return symbols
 
 
@@ -99,5 +107,5 @@ class Rounder(_BitCounter):
         """See `LatentCoder`."""
         symbols = torch.round(posterior().float())
         bits = gaussian_bits(symbols, scale_of(torch.floor(scale_index + 0.5)))
-        self.level_bits.append(bits.sum(dim=(1, 2)))
+        self._count(level, bits)
         return symbols

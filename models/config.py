@@ -26,9 +26,9 @@ class ModelConfig:
     Attributes:
         luma_context: kept DCT coefficients a side of a 32x32 luma patch.
         chroma_context: the same for each chroma plane.
-        level_channels: latent channels of each group, in order of frequency; they sum to the
+        level_channels: latent channels of each level, in order of frequency; they sum to the
             number of 8x8 DCT coefficients kept.
-        checkerboard_groups: how many of the first groups are coded in two half steps, the black
+        checkerboard_groups: how many of the first levels are coded in two half steps, the black
             squares first, the white ones knowing them.
         top_width: channels of the trunk at stride 32.
         trunk_width: channels of the trunk at stride 8.
@@ -53,7 +53,7 @@ class ModelConfig:
     trunk_width: int = 80
     prior_width: int = 96
     prior_zones: tuple[int, ...] = (3, 12, 18, 24, 33, 45, 56)
-    prior_checkerboards: int = 2
+    prior_checkerboards: int = 8
     other_priors: tuple[str, ...] = ()
     prior_components: int = 64
     analysis_widths: tuple[int, int] = (64, 96)

@@ -7,7 +7,7 @@ ones. `DctVae` adds what stays float: analysis, posterior heads, synthesis.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,9 @@ from .analysis import Analysis, Posterior
 from .coders import LatentCoder
 from .config import ModelConfig
 from .dct import ContextDct, context_gain
+from .errors import WeightsError
 from .leaves import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simulate_integers, thaw
 from .priors import DEFAULT_PRIOR, prior_kind
-from .priors.interface import ContextPrior
 from .priors.masked_diffusion import MaskedDiffusion
 from .quality import step_of
 from .synthesis import Synthesis
@@ -34,16 +34,14 @@ class EntropyModel(nn.Module):
     def __init__(self, config: ModelConfig, leaves: Leaves):
         super().__init__()
         self.norm = leaves.norm(config.context_channels)
-        self.prior = MaskedDiffusion(config, leaves)
-        self.other_priors = nn.ModuleDict(
-            {name: prior_kind(name)(config, leaves) for name in config.other_priors}
-        )
+        names = (DEFAULT_PRIOR, *config.other_priors)
+        self.priors = nn.ModuleDict({name: prior_kind(name)(config, leaves) for name in names})
         self.trunk = Trunk(config, leaves)
 
     @property
-    def priors(self) -> dict[str, ContextPrior]:
-        """All priors of the context by name, that which ships first."""
-        return {DEFAULT_PRIOR: self.prior, **cast(dict[str, Any], self.other_priors)}
+    def prior(self) -> MaskedDiffusion:
+        """The prior of the context that every model has."""
+        return cast(MaskedDiffusion, self.priors[DEFAULT_PRIOR])
 
 
 class DctVae(nn.Module):
@@ -57,7 +55,7 @@ class DctVae(nn.Module):
         self.entropy = EntropyModel(config, leaves)
         self.analysis = Analysis(config)
         self.posteriors = nn.ModuleList(
-            Posterior(config, level) for level in self.entropy.trunk.levels
+            Posterior(config, part) for part in self.entropy.trunk.parts
         )
         self.step_gain = FloatGain(config.latent_channels)
         self.synthesis = Synthesis(config)
@@ -118,10 +116,10 @@ class DctVae(nn.Module):
         """
         trunk = self.entropy.trunk
 
-        def posterior(level: int, h: Tensor) -> Tensor:
+        def posterior(step: int, h: Tensor) -> Tensor:
             assert features is not None, "this coder needs an image"
-            channels = slice(trunk.levels[level].start, trunk.levels[level].stop)
-            return features[1][:, channels] + self.posteriors[level](features[0], h).float()
+            channels = slice(trunk.parts[step].start, trunk.parts[step].stop)
+            return features[1][:, channels] + self.posteriors[step](features[0], h).float()
 
         normalised = self.entropy.norm.inward(context, quality)
         return trunk.walk(normalised, quality, coder, posterior)
@@ -171,10 +169,27 @@ class DctVae(nn.Module):
         others = dict.fromkeys((*self.config.other_priors, name))
         others.pop(DEFAULT_PRIOR, None)
         model = DctVae(replace(self.config, other_priors=tuple(others)), INTEGER)
-        part = "prior" if name == DEFAULT_PRIOR else f"other_priors.{name}"
+        part = f"priors.{name}"
         kept = {k: v for k, v in self.state_dict().items() if not k.startswith(f"entropy.{part}.")}
         model.load_state_dict(kept, strict=False)
         freeze(fitted, model.entropy.get_submodule(part))
+        return model.eval()
+
+    def with_priors_of(self, other: DctVae) -> DctVae:
+        """Return a copy of a frozen model with the further priors of another frozen one.
+
+        Raises:
+            WeightsError: they were fitted to other contexts.
+        """
+        ours, theirs = self.entropy.norm.state_dict(), other.entropy.norm.state_dict()
+        same = all(torch.equal(ours[name], theirs[name]) for name in ours)
+        if not same or self.config.prior_components != other.config.prior_components:
+            raise WeightsError("its priors were fitted to other contexts, or have another shape")
+        names = dict.fromkeys((*self.config.other_priors, *other.config.other_priors))
+        model = DctVae(replace(self.config, other_priors=tuple(names)), INTEGER)
+        parts = tuple(f"entropy.priors.{name}." for name in other.config.other_priors)
+        further = {k: v for k, v in other.state_dict().items() if k.startswith(parts)}
+        model.load_state_dict({**self.state_dict(), **further})
         return model.eval()
 
     def _copy_float_parts(self, other: DctVae) -> None:

@@ -143,7 +143,7 @@ class FloatGain(nn.Module):
         places = torch.arange(KNOTS, device=at.device)
         hat = (1 - (at[:, None] - places).abs()).clamp_min(0)  # (B, KNOTS)
         with torch.autocast(at.device.type, enabled=False):
-            rows = torch.einsum("bk,kic->bic", hat, self.knots.float())
+            rows = (hat @ self.knots.float().flatten(1)).unflatten(1, self.knots.shape[1:])
         return rows * torch.tensor([1.0, UNIT], device=rows.device)[:, None]
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:

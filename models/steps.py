@@ -26,26 +26,27 @@ INDEX_UNIT = 4
 """A scale index is a head's output divided by 4."""
 
 
-class Level(NamedTuple):
-    """What one step codes: a slice of channels, at all positions or at half of them."""
+class Part(NamedTuple):
+    """What one step codes: the channels of a level, at all positions or at half of them."""
 
+    level: int
     start: int
     stop: int
     parity: int | None
 
 
-def levels_between(ends: Sequence[int], halved: int) -> list[Level]:
-    """Return the steps over groups of channels, coarse to fine, the first of them in halves.
+def parts_between(ends: Sequence[int], halved: int) -> list[Part]:
+    """Return what the steps over some levels code, coarse to fine, the first levels in halves.
 
     Args:
-        ends: where groups begin and end, from 0 on.
-        halved: how many of the first groups are coded in two half steps.
+        ends: where the channels of levels begin and end, from 0 on.
+        halved: how many of the first levels are coded in two half steps.
     """
-    levels = []
-    for group, (start, stop) in enumerate(pairwise(ends)):
-        parities = (0, 1) if group < halved else (None,)
-        levels += [Level(start, stop, parity) for parity in parities]
-    return levels
+    parts = []
+    for level, (start, stop) in enumerate(pairwise(ends)):
+        parities = (0, 1) if level < halved else (None,)
+        parts += [Part(level, start, stop, parity) for parity in parities]
+    return parts
 
 
 def _squares(height: int, width: int, parity: int, device: torch.device) -> Tensor:
@@ -75,17 +76,15 @@ class Step(nn.Module):
 
     Args:
         width: channels of the state.
-        level: what the step codes.
+        part: what the step codes.
         last: nothing follows that could learn of it.
         leaves: float or integer layers.
         scales: of what was coded, (left, right) of `two_scales`, for the way back.
     """
 
-    def __init__(
-        self, width: int, level: Level, last: bool, leaves: Leaves, scales: tuple[int, int]
-    ):
+    def __init__(self, width: int, part: Part, last: bool, leaves: Leaves, scales: tuple[int, int]):
         super().__init__()
-        channels = level.stop - level.start
+        channels = part.stop - part.start
         self.scales = scales
         self.block = FixedBlock(width, leaves)
         self.head = leaves.conv(width, 2 * channels, 1)

@@ -26,7 +26,7 @@ class Synthesis(nn.Module):
         self.coarse = nn.ModuleList(Block(coarse) for _ in range(blocks_coarse))
         self.up = nn.Conv2d(coarse, 4 * fine, 1)
         self.fine = nn.ModuleList(Block(fine) for _ in range(blocks_fine))
-        self.head = zero_conv(fine, 48)
+        self.head = zero_conv(fine, 48, 1)
 
     def forward(self, context_image: Tensor, coefficients: Tensor, quality: Tensor) -> Tensor:
         """Synthesise an image.

@@ -1,11 +1,11 @@
 """The top-down network, which both sides run: means and scales of every latent, from integers only.
 
     context u (stride 32) -> top -> upsample to stride 8 -> h
-    for each level:   h -> block -> head -> mean, scale index -> coder -> symbols
+    for each step:    h -> block -> head -> mean, scale index -> coder -> symbols
                       z = mean + symbols;   h <- h + embed(z)
 
 p(z_1, ..., z_L | u) = prod p(z_l | z_<l, u) (DVP-VAE, eq. 11). Levels are groups of channels in
-order of frequency; the first groups are coded in two half steps on a checkerboard.
+order of frequency; the first ones take two steps each, the halves of a checkerboard.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from .coders import LatentCoder
 from .config import LATENTS_A_SIDE, ModelConfig
 from .fixed_point import saturate, two_scales
 from .leaves import FloatConv, Leaves
-from .steps import Level, Step, levels_between, pick, place, start_scales
+from .steps import Part, Step, parts_between, pick, place, start_scales
 
 MEAN_UNIT = 64
 """Means and latents are multiples of 1/64 step: coarser ones would add to the distortion."""
 
 
 Posterior = Callable[[int, Tensor], Tensor]
-"""q(z_l | z_<l, x) in steps, (B, C_l, H, W), from the level's number and the trunk's state."""
+"""q(z_l | z_<l, x) in steps, (B, C_l, H, W), from the step's number and the trunk's state."""
 
 
-def levels_of(config: ModelConfig) -> list[Level]:
-    """Return the steps of the top-down pass, coarse to fine."""
+def parts_of(config: ModelConfig) -> list[Part]:
+    """Return what the steps of the top-down pass code, coarse to fine."""
     ends = list(accumulate(config.level_channels, initial=0))
-    return levels_between(ends, config.checkerboard_groups)
+    return parts_between(ends, config.checkerboard_groups)
 
 
 def _residual(
-    posterior: Posterior | None, number: int, h: Tensor, parity: int | None, mean: Tensor
+    posterior: Posterior | None, step: int, h: Tensor, parity: int | None, mean: Tensor
 ) -> Tensor:
     assert posterior is not None, "this coder needs a posterior"
-    return pick(posterior(number, h), parity) - mean / MEAN_UNIT
+    return pick(posterior(step, h), parity) - mean / MEAN_UNIT
 
 
 class Trunk(nn.Module):
@@ -52,24 +52,24 @@ class Trunk(nn.Module):
 
     def __init__(self, config: ModelConfig, leaves: Leaves):
         super().__init__()
-        self.levels = levels_of(config)
+        self.parts = parts_of(config)
         self.latent_channels = config.latent_channels
         self.stem = leaves.conv(2 * config.context_channels, config.top_width, 3)
         self.top = FixedBlock(config.top_width, leaves)
         self.up = leaves.conv(config.top_width, LATENTS_A_SIDE**2 * config.trunk_width, 1)
         if isinstance(self.up, FloatConv):
             nn.init.normal_(self.up.weight, std=0.5 / math.sqrt(config.top_width))
-        last = len(self.levels) - 1
+        last = len(self.parts) - 1
         self.steps = nn.ModuleList(
-            Step(config.trunk_width, level, i == last, leaves, scales=(0, 4))
-            for i, level in enumerate(self.levels)
+            Step(config.trunk_width, part, i == last, leaves, scales=(0, 4))
+            for i, part in enumerate(self.parts)
         )
 
     def start_from(self, spread: Tensor) -> None:
         """Start scales at each latent channel's standard deviation (C,), in pixels."""
-        for level, step in zip(self.levels, self.steps, strict=True):
+        for part, step in zip(self.parts, self.steps, strict=True):
             assert isinstance(step, Step)
-            start_scales(step.head_gain, spread[level.start : level.stop])
+            start_scales(step.head_gain, spread[part.start : part.stop])
 
     def walk(
         self,
@@ -93,13 +93,13 @@ class Trunk(nn.Module):
         h = self.up(self.top(h, quality))
         h = saturate(F.pixel_shuffle(h, LATENTS_A_SIDE))
         latents = h.new_zeros(h.shape[0], self.latent_channels, *h.shape[2:], dtype=torch.float32)
-        for number, (level, step) in enumerate(zip(self.levels, self.steps, strict=True)):
+        for number, (part, step) in enumerate(zip(self.parts, self.steps, strict=True)):
             assert isinstance(step, Step)
             h, mean, index = step.predict(h, quality)
-            mean, index = pick(mean, level.parity), pick(index, level.parity)
-            residual = partial(_residual, posterior, number, h, level.parity, mean)
-            symbols = coder.code(number, index, residual)
-            z = place(symbols * MEAN_UNIT + mean, level.parity, *h.shape[2:])
-            latents[:, level.start : level.stop] += z / MEAN_UNIT
+            mean, index = pick(mean, part.parity), pick(index, part.parity)
+            residual = partial(_residual, posterior, number, h, part.parity, mean)
+            symbols = coder.code(part.level, index, residual)
+            z = place(symbols * MEAN_UNIT + mean, part.parity, *h.shape[2:])
+            latents[:, part.start : part.stop] += z / MEAN_UNIT
             h = step.learn(h, z)
         return latents

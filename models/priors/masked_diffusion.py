@@ -2,7 +2,7 @@
 
 Hoogeboom et al. 2022, "Autoregressive diffusion models": each step reveals a part of the variables
 given all that are known, at all patches at once. Here the order is fixed, by zones of frequency,
-coarse to fine, the lowest zones on a checkerboard: few steps, each one exact to code.
+coarse to fine, each zone on a checkerboard: few steps, each one exact to code.
 
     quality -> h
     for each zone:   h -> block -> head -> mean, scale index -> coder -> coefficients
@@ -24,14 +24,14 @@ from ..coders import LatentCoder, gaussian_bits, scale_of
 from ..config import ModelConfig
 from ..fixed_point import OFFSETS, saturate
 from ..leaves import FloatGain, Leaves
-from ..steps import Level, Step, levels_between, pick, place, start_scales
+from ..steps import Part, Step, parts_between, pick, place, start_scales
 from .interface import Norm, SymbolStack
 
 
-def steps_of(config: ModelConfig) -> list[Level]:
+def steps_of(config: ModelConfig) -> list[Part]:
     """Return the schedule of reveals: channels, and the colour of the checkerboard if halved."""
     inner = [end for end in config.prior_zones if end < config.context_channels]
-    return levels_between([0, *inner, config.context_channels], config.prior_checkerboards)
+    return parts_between([0, *inner, config.context_channels], config.prior_checkerboards)
 
 
 def _residual(
@@ -77,15 +77,15 @@ class MaskedDiffusion(nn.Module):
             nn.init.normal_(self.start.knots.data[:, 1], std=0.3)
         last = len(self.schedule) - 1
         self.steps = nn.ModuleList(
-            Step(self.width, level, i == last, leaves, scales=(2, 2))
-            for i, level in enumerate(self.schedule)
+            Step(self.width, part, i == last, leaves, scales=(2, 2))
+            for i, part in enumerate(self.schedule)
         )
 
     def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
         """Start scales at each coefficient's standard deviation (C,), in pixels over the gain."""
-        for level, step in zip(self.schedule, self.steps, strict=True):
+        for part, step in zip(self.schedule, self.steps, strict=True):
             assert isinstance(step, Step)
-            start_scales(step.head_gain, spread[level.start : level.stop])
+            start_scales(step.head_gain, spread[part.start : part.stop])
 
     def _begin(self, like: Tensor, quality: Tensor) -> Tensor:
         """Return the state that knows nothing but the quality: (B, width, h, w)."""
@@ -97,15 +97,15 @@ class MaskedDiffusion(nn.Module):
         known = norm.inward(u, quality)
         h = self._begin(known, quality)
         sums = []
-        for level, step in zip(self.schedule, self.steps, strict=True):
+        for part, step in zip(self.schedule, self.steps, strict=True):
             assert isinstance(step, Step)
-            channels = slice(level.start, level.stop)
+            channels = slice(part.start, part.stop)
             h, mean, index = step.predict(h, quality)
             mean = norm.outward(mean, quality, channels) / OFFSETS
-            residual = pick(u[:, channels] - mean, level.parity)
-            bits = gaussian_bits(residual, scale_of(pick(index, level.parity)))
+            residual = pick(u[:, channels] - mean, part.parity)
+            bits = gaussian_bits(residual, scale_of(pick(index, part.parity)))
             sums.append(bits.sum(dim=(1, 2)))
-            revealed = place(pick(known[:, channels], level.parity), level.parity, *u.shape[2:])
+            revealed = place(pick(known[:, channels], part.parity), part.parity, *u.shape[2:])
             h = step.learn(h, revealed)
         return torch.stack(sums)
 
@@ -157,20 +157,20 @@ class MaskedDiffusion(nn.Module):
         first = self.steps[0]
         assert isinstance(first, Step)
         h = self._begin(u.to(first.head.weight.dtype), quality)
-        for number, (level, step) in enumerate(zip(self.schedule, self.steps, strict=True)):
+        for part, step in zip(self.schedule, self.steps, strict=True):
             assert isinstance(step, Step)
-            channels = slice(level.start, level.stop)
+            channels = slice(part.start, part.stop)
             chosen = coded[channels]
             h, mean, index = step.predict(h, quality)
-            mean = pick(norm.outward(mean, quality, channels)[:, chosen], level.parity)
-            index = torch.floor(pick(index[:, chosen], level.parity) + 0.5)
+            mean = pick(norm.outward(mean, quality, channels)[:, chosen], part.parity)
+            index = torch.floor(pick(index[:, chosen], part.parity) + 0.5)
             whole = torch.floor(mean / OFFSETS)
             table = OFFSETS * index + mean - OFFSETS * whole
-            here = level.start + chosen.nonzero()[:, 0]
-            residual = partial(_residual, context, here, level.parity, whole)
-            symbols = coder.code(number, table, residual)
+            here = part.start + chosen.nonzero()[:, 0]
+            residual = partial(_residual, context, here, part.parity, whole)
+            symbols = coder.code(part.level, table, residual)
             revealed = torch.zeros_like(u[:, channels])
-            revealed[:, chosen] = place(symbols + whole, level.parity, rows, columns)
+            revealed[:, chosen] = place(symbols + whole, part.parity, rows, columns)
             u[:, channels] += revealed
             h = step.learn(h, norm.inward(revealed, quality, channels))
         return u

@@ -68,6 +68,8 @@ def train(config: TrainConfig) -> None:
             sample = CropDataset(cache, BatchSizes(128, 128, 0), steps=1, seed=1)[0][0]
             run.model.start_from(to_ycbcr(sample.to(device).float()))
             run.averaged.load_state_dict(run.model.state_dict())
+        if not config.sizes.wide_crops:
+            run.model.entropy.prior.requires_grad_(False)  # nothing teaches it
         images = validation_images(config.valid, config.valid_images)
         loss_of: nn.Module = Objective(run.model)
         if config.compile:

@@ -15,8 +15,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..config import PATCH_PX
 from ..priors.gaussian_diffusion import GaussianDiffusion
 from ..priors.interface import Norm
+from ..quality import lmbda_of
 
 SIGMA_START = 0.5
 _LOG_SIGMA_MIN = -10.0  # DVP-VAE, table 7
@@ -54,3 +56,11 @@ class PseudoInputs(nn.Module):
         patches = coefficients.shape[2] * coefficients.shape[3]
         cross = prior.bits(u, quality, norm, continuous=True).sum(dim=0)
         return cross + patches * (distortion - known).sum()
+
+    def loss(
+        self, prior: GaussianDiffusion, coefficients: Tensor, quality: Tensor, norm: Norm
+    ) -> Tensor:
+        """Return the mean of `bits`, in bits a pixel over sqrt(lambda), as in `losses`."""
+        pixels = coefficients.shape[2] * coefficients.shape[3] * PATCH_PX**2
+        bits = self.bits(prior, coefficients, quality, norm)
+        return (bits / pixels / lmbda_of(quality).sqrt()).mean()

@@ -75,7 +75,10 @@ class Decoder:
         model.latents(context, at, coder)
         for k, place in enumerate(places):
             check_empty(stacks[k])
-            levels = [[context_integers(context[k])], *([one[k]] for one in trunk.levels)]
+            levels = [
+                [context_integers(context[k])],
+                *([part[k] for part in one] for one in trunk.levels),
+            ]
             if tiles[k].intact_levels(level_checks(place[1], levels)) != len(levels):
                 raise SystemExit(f"symbols of tile {place[1]} of {place[0]} differ")
             self.symbols[place] = [symbols for level in levels for symbols in level]

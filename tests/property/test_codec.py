@@ -89,6 +89,6 @@ def test_a_file_is_as_large_as_the_model_says(
     symbols = tile_symbols(tiny_codec, to_pixels(pixels), patch_grid(height, width), quality)
     ledger = Ledger(tiny_codec.tables)
     push_context(tiny_codec, symbols, ledger)
-    bits = ledger.bits + sum(tiny_codec.tables.bits(*pair).sum() for pair in symbols.latents)
+    bits = ledger.bits + sum(tiny_codec.tables.bits(*pair).sum() for pair in symbols.pairs)
     size = len(encode_pixels(tiny_codec, to_pixels(pixels), quality))
     assert bits / 8 * 0.99 <= size <= bits / 8 * 1.01 + 64

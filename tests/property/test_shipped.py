@@ -32,7 +32,7 @@ def test_quality_buys_pixels_with_bytes(shipped: Path, kodak: Path, name: str) -
         symbols = tile_symbols(codec, pixels, patch_grid(256, 256), quality)
         ledger = Ledger(codec.tables)
         push_context(codec, symbols, ledger)
-        bits = ledger.bits + sum(codec.tables.bits(*pair).sum() for pair in symbols.latents)
+        bits = ledger.bits + sum(codec.tables.bits(*pair).sum() for pair in symbols.pairs)
         assert bits / 8 * 0.99 <= len(data) <= bits / 8 * 1.01 + 64
     assert sizes == sorted(set(sizes))
     assert errors == sorted(set(errors), reverse=True)

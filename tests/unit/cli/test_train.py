@@ -58,15 +58,19 @@ def test_the_photographs_of_a_checkpoint_in_the_current_folder_are_cached_beside
 def test_a_fitted_prior_joins_a_weight_file(
     hvae: Run, tiny_weights: Path, photograph: np.ndarray, tmp_path: Path
 ) -> None:
-    pictures, fitted, joined = (tmp_path / name for name in ("pictures", "v.pt", "w.safetensors"))
+    names = ("pictures", "v.pt", "w.safetensors", "again.safetensors")
+    pictures, fitted, joined, taken = (tmp_path / name for name in names)
     pictures.mkdir()
     Image.fromarray(photograph[:288, :320]).save(pictures / "a.png")
     shared = "--weights", tiny_weights, "--data", pictures, "--out", fitted
     result = hvae("train-prior", "flow", *shared)
     assert result.exit_code == 1
     assert "tiny.safetensors: prior flow is not one of masked-diffusion, " in result.stderr
+    assert hvae("train-prior", "vamp", *shared, "--pseudo-inputs").exit_code == 2
     assert hvae("train-prior", "vamp", *shared, "--steps", 1).exit_code == 0
     assert hvae("export", tiny_weights, "-o", joined, "--prior", fitted).exit_code == 0
+    assert hvae("export", tiny_weights, "-o", taken, "--prior", joined).exit_code == 0
+    assert taken.read_bytes() == joined.read_bytes()
     before, after = load_codec(tiny_weights), load_codec(joined)
     assert tuple(after.model.entropy.priors) == ("masked-diffusion", "vamp")
     assert np.array_equal(before.tables.pmf, after.tables.pmf)

@@ -63,7 +63,7 @@ def test_tiles_of_any_size_leave_no_seams(
     pictures = []
     for side in (tile, 5):
         header = Header(32 * 5, 32 * 5, 40, side, codec.digest[:4])
-        levels = (0,) * (1 + len(base.entropy.trunk.levels))
+        levels = (0,) * (1 + len(base.config.level_channels))
         empty = Tile(np.zeros(0, np.uint32), levels, levels)
         data = write_container(header, (), (empty,) * header.tile_count)
         pictures.append(decode_file(codec, data, read_index(data), view_of(header)).samples)

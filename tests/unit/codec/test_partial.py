@@ -11,10 +11,9 @@ from PIL import Image
 from hvae_codec.bitstream import InvalidField, TileDamaged, Truncated, read_index
 from hvae_codec.codec.tiling import synthesis_halo
 from hvae_codec.models.config import PRESETS
-from hvae_codec.models.trunk import levels_of
 
 Files = Any
-LEVELS = len(levels_of(PRESETS["tiny"]))
+LEVELS = len(PRESETS["tiny"].level_channels)
 
 
 def error(one: np.ndarray, other: np.ndarray) -> float:

@@ -21,13 +21,15 @@ from hvae_codec.codec.sampling import Draws, Sampling
 from hvae_codec.codec.symbols import AnsStack, Ledger
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.models.config import PATCH_PX
+from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.errors import BoundError, WeightsError
 from hvae_codec.models.leaves import FLOAT, check
 from hvae_codec.models.priors import OTHERS, prior_kind
 from hvae_codec.models.priors.interface import ContextPrior, Norm, SymbolStack
 from hvae_codec.models.quality import step_of
-from hvae_codec.models.training.contexts import coefficients_of, float_norm
+from hvae_codec.models.training.contexts import float_norm
 from hvae_codec.models.weights import save_weights
 
 PRIORS = [Prior.MASKED_DIFFUSION, *(p for p in Prior if p.label in OTHERS)]
@@ -38,8 +40,10 @@ SIZES = [(1, 1), (1, 3), (4, 5)]
 def with_every_prior(model: DctVae, photograph: np.ndarray) -> DctVae:
     """A frozen model with priors that start from a photograph and are fitted no further."""
     pytest.importorskip("compressai")
-    norm, px = float_norm(model), coefficients_of(model, photograph)
-    patches = px.flatten(1).T / model.context_gain
+    norm, rgb = float_norm(model), torch.tensor(photograph).permute(2, 0, 1)[None]
+    rows, columns = (side // PATCH_PX * PATCH_PX for side in photograph.shape[:2])
+    px = model.dct.analyse(to_ycbcr(rgb[..., :rows, :columns].float()))
+    patches = px[0].flatten(1).T / model.context_gain
     for name in OTHERS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
@@ -183,7 +187,7 @@ def test_integers_out_of_range_are_refused(
 ) -> None:
     model = with_every_prior(tiny_codec.model, photograph)
     check(model.entropy)
-    model.entropy.other_priors.get_buffer(broken).view(-1)[0] -= 2**25
+    model.entropy.priors.get_buffer(broken).view(-1)[0] -= 2**25
     with pytest.raises(BoundError):
         check(model.entropy)
 
@@ -238,7 +242,7 @@ def test_bits_back_needs_the_words_that_it_reached_into(
     every_codec: Codec, photograph: np.ndarray, side: int
 ) -> None:
     model = copy.deepcopy(every_codec.model)
-    model.entropy.other_priors["vamp"] = BitsBack(model.entropy.prior)
+    model.entropy.priors["vamp"] = BitsBack(model.entropy.prior)
     codec, pixels = replace(every_codec, model=model), to_pixels(photograph[:side, :side])
     data, usual = (encode_pixels(codec, pixels, 80, prior=p) for p in (Prior.VAMP, PRIORS[0]))
     assert abs(len(data) - len(usual)) <= 8  # what it took came back

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -35,6 +36,10 @@ def walk(codec: Codec, context: Tensor, at: Tensor) -> SymbolWriter:
     return writer
 
 
+def parts(writer: SymbolWriter) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(chain.from_iterable(writer.levels))
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_every_coefficient_is_coded_once(
     tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int]
@@ -42,7 +47,7 @@ def test_every_coefficient_is_coded_once(
     at = torch.tensor([50])
     context = contexts(tiny_codec.model, photograph, size, at)
     writer = walk(tiny_codec, context, at)
-    assert sum(symbols.size for _, symbols in writer.levels) == context.numel()
+    assert sum(symbols.size for _, symbols in parts(writer)) == context.numel()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -55,7 +60,7 @@ def test_what_is_written_is_read_back(
     stacks = []
     for tile in range(len(at)):
         coder = coder_of()
-        for tables, symbols in reversed(writer.levels):
+        for tables, symbols in reversed(parts(writer)):
             push(coder, tables[tile], symbols[tile], tiny_codec.tables)
         stacks.append(coder_of(words_of(coder)))
     reader = SymbolReader(stacks, tiny_codec.tables, 1)
@@ -77,10 +82,11 @@ def test_training_counts_what_the_integers_cost(
         entropy = tiny_model.entropy
         expected = float(entropy.prior.bits(context, at.float(), entropy.norm).sum())
     bits = 0.0
-    for index, symbols in walk(tiny_codec, context, at).levels:
+    for index, symbols in parts(walk(tiny_codec, context, at)):
         bits += tiny_codec.tables.bits(index.ravel(), symbols.ravel()).sum()
-    # scales are rounded to 13 % and means to eighths: a few per cent at the most
-    assert bits == pytest.approx(expected, rel=0.05)
+    # scales are rounded to 13 % and means to eighths: a few per cent at the most; and what is far
+    # off in a model that hardly trained is escaped, for less than a Gaussian's tail
+    assert 0.9 * expected < bits < 1.05 * expected
 
 
 class Prober:
@@ -91,8 +97,9 @@ class Prober:
         self.tables: list[Tensor] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        step = len(self.tables)
         self.tables.append(scale_index)
-        return torch.full_like(scale_index, 5.0 if level == self.changed else 0.0)
+        return torch.full_like(scale_index, 5.0 if step == self.changed else 0.0)
 
 
 def test_each_step_knows_those_before_it_and_no_other(tiny_codec: Codec) -> None:
