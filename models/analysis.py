@@ -62,15 +62,31 @@ class Analysis(nn.Module):
 
 
 class Posterior(nn.Module):
-    """The head of q(z_l | z_<l, x) of one level: a correction to the linear coefficients."""
+    """The head of q(z_l | z_<l, x) of one step, a correction to the linear coefficients.
+
+    It moves the residual, and it draws residuals nearer to zero: a dead zone that is as wide as
+    image, state and quality say, for a symbol that is hardly worth its bits.
+    """
 
     def __init__(self, config: ModelConfig, part: Part):
         super().__init__()
-        width = config.posterior_width
+        width, channels = config.posterior_width, part.stop - part.start
         self.conv1 = nn.Conv2d(config.analysis_widths[1] + config.trunk_width, width, 3, padding=1)
-        self.conv2 = zero_conv(width, part.stop - part.start)
+        self.conv2 = zero_conv(width, channels)
+        self.shrink = zero_conv(width, channels, 1)
 
-    def forward(self, features: Tensor, h: Tensor) -> Tensor:
-        """Features (B, F, H, W) and the trunk's state (B, T, H, W) -> (B, C_l, H, W) in steps."""
-        x = torch.cat([features, (h / UNIT).to(features.dtype)], dim=1)
-        return self.conv2(F.leaky_relu(self.conv1(x), 0.1))
+    def forward(self, features: Tensor, h: Tensor, residual: Tensor) -> Tensor:
+        """Correct the residual of a step.
+
+        Args:
+            features: (B, F, H, W) of the analysis.
+            h: (B, T, H, W), the trunk's state, activations.
+            residual: (B, C_l, H, W), linear coefficients less their means, in steps.
+
+        Returns:
+            (B, C_l, H, W) float32, in steps.
+        """
+        x = self.conv1(torch.cat([features, (h / UNIT).to(features.dtype)], dim=1))
+        x = F.leaky_relu(x, 0.1)
+        residual = residual + self.conv2(x).float()
+        return residual - self.shrink(x).float() * residual.clamp(-1, 1)

@@ -1,8 +1,7 @@
 """What can happen at a level of the top-down pass: the coders that it is given.
 
-The pass (`trunk.Trunk.walk`) is written once. Training adds noise and counts bits, validation
-rounds and counts bits; encoder and decoder, which write and read real symbols, live in
-`codec.symbols`.
+The pass (`trunk.Trunk.walk`) is written once. Validation rounds and counts bits, training does so
+with a gradient; encoder and decoder, which write and read real symbols, live in `codec.symbols`.
 """
 
 from __future__ import annotations
@@ -80,24 +79,43 @@ class _BitCounter:
         return torch.stack(self.level_bits).sum(0)
 
 
-class Noiser(_BitCounter):
-    """Training: differentiable stand-ins for what an encoder does.
+class Learner(_BitCounter):
+    """Training: rounds as an encoder does, with a gradient that sees the decisions.
 
-    Symbols are rounded with a straight-through gradient: noise in them would undo the linear
-    skeleton. Scales learn from the bits of these symbols. Residuals learn from the bits under
-    uniform noise, which are smooth; but scales must not learn from those, which charge 1.4 times
-    the scale for a coefficient that is always zero (see docs/design.md).
+    The loss of rounded symbols changes in two ways: smoothly at fixed symbols, and by a jump where
+    a residual crosses a threshold between two integers. The gradient of its mean has both; the
+    second is density at the threshold times jump, which a kernel estimates (`_crossing`). So
+    symbols move with their residuals by that weight, latents with their means by the rest, and
+    bits by their exact difference between both sides of the threshold. Rounding straight through is
+    a weight of one everywhere: it teaches as if all symbols followed their residuals, though most
+    are zero and stay so (docs/design.md).
     """
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `LatentCoder`."""
         residual, scale = posterior().float(), scale_of(scale_index)
-        symbols = residual + (torch.round(residual) - residual).detach()
-        noisy = residual + torch.rand_like(residual) - 0.5
-        smooth = gaussian_bits(noisy, scale.detach())
-        bits = gaussian_bits(symbols.detach(), scale) + (smooth - smooth.detach())
-        self._count(level, bits)
-        return symbols
+        at = residual.detach()
+        symbols = torch.round(at)
+        across = torch.where(at < symbols, -1.0, 1.0)  # to the nearest threshold's other side
+        moved = _crossing(at, symbols, across, scale.detach()) * (residual - at)  # 0, a gradient
+        bits = gaussian_bits(symbols, scale)
+        jump = gaussian_bits(symbols + across, scale.detach()) - bits.detach()
+        self._count(level, bits + jump * across * moved)
+        return symbols + moved
+
+
+def _crossing(residual: Tensor, symbols: Tensor, across: Tensor, scale: Tensor) -> Tensor:
+    """Return by how much a residual stands for those at the threshold nearest to it.
+
+    The kernel 2 |2 (r - s)| has an integral of one from an integer to the next. Where scales are
+    small the density changes much in its width: there residuals count by the Gaussian's density at
+    the threshold over that at their place, or twice where that is more. Wider residuals are not as
+    Gaussian as that; where each holds was measured, by finite differences (docs/experiments.md).
+    """
+    threshold = symbols + 0.5 * across
+    log_ratio = (residual.square() - threshold.square()) / (2 * scale.square())
+    fade = torch.exp(-((scale / 0.45) ** 4))
+    return 4 * (residual - symbols).abs() * torch.exp((fade * log_ratio).clamp_max(math.log(2)))
 
 
 class Rounder(_BitCounter):

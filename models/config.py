@@ -28,7 +28,7 @@ class ModelConfig:
         chroma_context: the same for each chroma plane.
         level_channels: latent channels of each level, in order of frequency; they sum to the
             number of 8x8 DCT coefficients kept.
-        checkerboard_groups: how many of the first levels are coded in two half steps, the black
+        checkerboard_levels: how many of the first levels are coded in two half steps, the black
             squares first, the white ones knowing them.
         top_width: channels of the trunk at stride 32.
         trunk_width: channels of the trunk at stride 8.
@@ -48,7 +48,7 @@ class ModelConfig:
     luma_context: int = 6
     chroma_context: int = 4
     level_channels: tuple[int, ...] = (8, 12, 16, 24, 32, 48)
-    checkerboard_groups: int = 3
+    checkerboard_levels: int = 3
     top_width: int = 128
     trunk_width: int = 80
     prior_width: int = 96

@@ -24,9 +24,6 @@ from .quality import step_of
 from .synthesis import Synthesis
 from .trunk import Trunk
 
-FIXED_SYMBOLS = 0.22
-"""Share of the gradient at fixed symbols in that of the steps, measured (docs/experiments.md)."""
-
 
 class EntropyModel(nn.Module):
     """p(u) p(z | u): priors of the context and the trunk over one normalisation of the context."""
@@ -116,23 +113,13 @@ class DctVae(nn.Module):
         """
         trunk = self.entropy.trunk
 
-        def posterior(step: int, h: Tensor) -> Tensor:
+        def posterior(step: int, h: Tensor, mean: Tensor) -> Tensor:
             assert features is not None, "this coder needs an image"
             channels = slice(trunk.parts[step].start, trunk.parts[step].stop)
-            return features[1][:, channels] + self.posteriors[step](features[0], h).float()
+            return self.posteriors[step](features[0], h, features[1][:, channels] - mean)
 
         normalised = self.entropy.norm.inward(context, quality)
         return trunk.walk(normalised, quality, coder, posterior)
-
-    def straightened(self, features: tuple[Tensor, Tensor], quality: Tensor) -> Tensor:
-        """Return zeros to be added to latents in training, which correct the gradient of the steps.
-
-        Straight-through rounding lets symbols follow their step, and so charges a larger step for
-        coefficients that are zero anyway; at fixed symbols it would be charged too little. Between
-        the two lies what finite differences of the loss with rounded symbols give.
-        """
-        steps = self.steps(quality)
-        return features[1].detach() * (FIXED_SYMBOLS * (1 - steps.detach() / steps))
 
     def synthesise(self, context_image: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), YCbCr about zero, from the context's image and latents."""

@@ -30,21 +30,22 @@ MEAN_UNIT = 64
 """Means and latents are multiples of 1/64 step: coarser ones would add to the distortion."""
 
 
-Posterior = Callable[[int, Tensor], Tensor]
-"""q(z_l | z_<l, x) in steps, (B, C_l, H, W), from the step's number and the trunk's state."""
+Posterior = Callable[[int, Tensor, Tensor], Tensor]
+"""q(z_l | z_<l, x) less its mean under the prior, (B, C_l, H, W) in steps, from the step's number,
+the trunk's state and that mean."""
 
 
 def parts_of(config: ModelConfig) -> list[Part]:
     """Return what the steps of the top-down pass code, coarse to fine."""
     ends = list(accumulate(config.level_channels, initial=0))
-    return parts_between(ends, config.checkerboard_groups)
+    return parts_between(ends, config.checkerboard_levels)
 
 
 def _residual(
-    posterior: Posterior | None, step: int, h: Tensor, parity: int | None, mean: Tensor
+    posterior: Posterior | None, step: int, h: Tensor, mean: Tensor, parity: int | None
 ) -> Tensor:
     assert posterior is not None, "this coder needs a posterior"
-    return pick(posterior(step, h), parity) - mean / MEAN_UNIT
+    return pick(posterior(step, h, mean / MEAN_UNIT), parity)
 
 
 class Trunk(nn.Module):
@@ -96,8 +97,8 @@ class Trunk(nn.Module):
         for number, (part, step) in enumerate(zip(self.parts, self.steps, strict=True)):
             assert isinstance(step, Step)
             h, mean, index = step.predict(h, quality)
+            residual = partial(_residual, posterior, number, h, mean, part.parity)
             mean, index = pick(mean, part.parity), pick(index, part.parity)
-            residual = partial(_residual, posterior, number, h, part.parity, mean)
             symbols = coder.code(part.level, index, residual)
             z = place(symbols * MEAN_UNIT + mean, part.parity, *h.shape[2:])
             latents[:, part.start : part.stop] += z / MEAN_UNIT

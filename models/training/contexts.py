@@ -21,7 +21,7 @@ from ..leaves import FLOAT, FloatNorm, IntegerNorm, simulate_integers, thaw
 from ..priors import DEFAULT_PRIOR, prior_kind
 from ..priors.gaussian_diffusion import GaussianDiffusion
 from .data import BatchSizes, CropDataset, ImageCache, batches
-from .losses import draw_quality, prior_loss
+from .losses import draw_quality, prior_bpp, rate_loss
 from .pseudo_inputs import PseudoInputs
 from .soap import Soap
 from .state import read_saved
@@ -93,9 +93,10 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         quality = draw_quality(config.batch, torch.device("cpu"))
         u = _coefficients(model, crops) / model.context_steps(quality)
         if noise is None:
-            loss = prior_loss(prior, torch.floor(u + 0.5), quality, norm)
+            bpp = prior_bpp(prior, torch.floor(u + 0.5), quality, norm)
         else:
-            loss = noise.loss(prior, u, quality, norm)
+            bpp = noise.bpp(prior, u, quality, norm)
+        loss = rate_loss(bpp, quality)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(prior.parameters(), 1.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..coders import Noiser, Rounder
+from ..coders import Learner, Rounder
 from ..config import PATCH_PX
 from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import DctVae
@@ -42,13 +42,13 @@ def prior_bpp(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm)
     return bits / (context[0, 0].numel() * PATCH_PX**2)
 
 
-def prior_loss(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm) -> Tensor:
-    """Return what a prior minimises: bits a pixel over sqrt(lambda), as in `objective`."""
-    return (prior_bpp(prior, context, quality, norm) / lmbda_of(quality).sqrt()).mean()
+def rate_loss(bpp: Tensor, quality: Tensor) -> Tensor:
+    """Return what a prior minimises, of (B,) bits a pixel: their share of the `objective`."""
+    return (bpp / lmbda_of(quality).sqrt()).mean()
 
 
 def run(
-    model: DctVae, rgb: Tensor, quality: Tensor, coder: Noiser | Rounder, with_prior: bool = True
+    model: DctVae, rgb: Tensor, quality: Tensor, coder: Learner | Rounder, with_prior: bool = True
 ) -> tuple[Tensor, Terms]:
     """Code images (B, 3, H, W) in 0...255 with a coder that counts bits.
 
@@ -62,7 +62,6 @@ def run(
     context_image = model.context_image(context, quality)
     features = model.features(ycbcr, context_image, quality)
     latents = model.latents(context, quality, coder, features)
-    latents = latents + model.straightened(features, quality)
     decoded = to_rgb(model.synthesise(context_image, latents, quality))
     mse = (decoded - rgb).square().mean(dim=(1, 2, 3))
     levels = [bits / pixels for bits in coder.level_bits]
@@ -80,13 +79,14 @@ def objective(model: DctVae, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms
     it learns from the wide crops, which show it more neighbours, and from them alone.
     """
     quality = draw_quality(len(crops), crops.device)
-    _, terms = run(model, crops.float(), quality, Noiser(), with_prior=False)
+    _, terms = run(model, crops.float(), quality, Learner(), with_prior=False)
     lmbda = lmbda_of(quality)
     loss = ((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
     if len(wide):
         quality = draw_quality(len(wide), wide.device)
         context = model.context(to_ycbcr(wide.float()), quality)
-        loss = loss + prior_loss(model.entropy.prior, context, quality, model.entropy.norm)
+        bpp = prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
+        loss = loss + rate_loss(bpp, quality)
     return loss, terms
 
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ..config import PATCH_PX
 from ..priors.gaussian_diffusion import GaussianDiffusion
 from ..priors.interface import Norm
-from ..quality import lmbda_of
 
 SIGMA_START = 0.5
 _LOG_SIGMA_MIN = -10.0  # DVP-VAE, table 7
@@ -35,7 +34,7 @@ class PseudoInputs(nn.Module):
         """(C,) in steps."""
         return self.log_sigma.clamp_min(_LOG_SIGMA_MIN).exp()
 
-    def bits(
+    def bpp(
         self, prior: GaussianDiffusion, coefficients: Tensor, quality: Tensor, norm: Norm
     ) -> Tensor:
         """Return KL(r(u | x) || p(u)) and the distortion of u in bits, to be minimised together.
@@ -47,7 +46,7 @@ class PseudoInputs(nn.Module):
             norm: a `FloatNorm`.
 
         Returns:
-            (B,) bits.
+            (B,) bits a pixel.
         """
         sigma = self.sigma()
         u = coefficients + sigma[:, None, None] * torch.randn_like(coefficients)
@@ -55,12 +54,4 @@ class PseudoInputs(nn.Module):
         distortion = sigma.square() * (6 / math.log(2))
         patches = coefficients.shape[2] * coefficients.shape[3]
         cross = prior.bits(u, quality, norm, continuous=True).sum(dim=0)
-        return cross + patches * (distortion - known).sum()
-
-    def loss(
-        self, prior: GaussianDiffusion, coefficients: Tensor, quality: Tensor, norm: Norm
-    ) -> Tensor:
-        """Return the mean of `bits`, in bits a pixel over sqrt(lambda), as in `losses`."""
-        pixels = coefficients.shape[2] * coefficients.shape[3] * PATCH_PX**2
-        bits = self.bits(prior, coefficients, quality, norm)
-        return (bits / pixels / lmbda_of(quality).sqrt()).mean()
+        return (cross / patches + (distortion - known).sum()) / PATCH_PX**2

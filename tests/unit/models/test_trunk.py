@@ -50,7 +50,7 @@ class Ones:
         return torch.ones_like(scale_index)
 
 
-@pytest.mark.parametrize("config", [*PRESETS.values(), ModelConfig(checkerboard_groups=0)])
+@pytest.mark.parametrize("config", [*PRESETS.values(), ModelConfig(checkerboard_levels=0)])
 @pytest.mark.parametrize("order", [parts_of, steps_of])
 def test_every_variable_is_coded_once(
     config: ModelConfig, order: Callable[[ModelConfig], list[Part]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.models.coders import Noiser, Rounder
+from hvae_codec.models.coders import Learner, Rounder
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.quality import lmbda_of
 from hvae_codec.models.training.losses import draw_quality, objective, run, validate
@@ -75,9 +75,9 @@ def test_training_sees_what_validation_sees(tiny_model: DctVae, clouds: Tensor) 
     quality = torch.tensor([20.0, 80.0])
     images = clouds[:2, :, :64, :64]
     with torch.no_grad():
-        noisy, trained = run(tiny_model, images, quality, Noiser())
+        learning, trained = run(tiny_model, images, quality, Learner())
         rounded, counted = run(tiny_model, images, quality, Rounder())
-    torch.testing.assert_close(noisy, rounded)
+    torch.testing.assert_close(learning, rounded)
     torch.testing.assert_close(trained.bpp, counted.bpp, rtol=0.02, atol=0)  # index unrounded
     mse = (rounded - images).square().mean(dim=(1, 2, 3))
     torch.testing.assert_close(counted.mse, mse)

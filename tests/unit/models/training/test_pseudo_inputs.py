@@ -23,7 +23,7 @@ def test_sigma_becomes_the_noise_of_rounding() -> None:
     optimiser = torch.optim.Adam(pseudo.parameters(), lr=0.08)
     for _ in range(40):
         coefficients = 2 * torch.randn(8, CHANNELS, 2, 2)
-        loss = pseudo.bits(prior, coefficients, quality, norm).mean()
+        loss = pseudo.bpp(prior, coefficients, quality, norm).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
