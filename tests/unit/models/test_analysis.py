@@ -13,6 +13,7 @@ def test_a_posterior_begins_as_the_linear_coefficients_and_can_widen_the_dead_zo
     residual = torch.tensor([-2.2, -0.6, 0.0, 0.6, 3.0]).expand(1, 2, 1, 5)
     with torch.no_grad():
         assert torch.equal(head(features, h, residual), residual)
+        assert head.shrink.bias is not None
         head.shrink.bias[0] = 0.25
         shrunk = head(features, h, residual)
     expected = torch.tensor([-1.95, -0.45, 0.0, 0.45, 2.75])
