@@ -109,8 +109,8 @@ def _crossing(residual: Tensor, symbols: Tensor, across: Tensor, scale: Tensor) 
 
     The kernel 2 |2 (r - s)| has an integral of one from an integer to the next. Where scales are
     small the density changes much in its width: there residuals count by the Gaussian's density at
-    the threshold over that at their place, or twice where that is more. Wider residuals are not as
-    Gaussian as that; where each holds was measured, by finite differences (docs/experiments.md).
+    the threshold over that at their place, at most double. Where scales are larger residuals are
+    not Gaussian enough for that, as finite differences show (docs/experiments.md).
     """
     threshold = symbols + 0.5 * across
     log_ratio = (residual.square() - threshold.square()) / (2 * scale.square())
