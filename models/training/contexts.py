@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ from .state import read_saved
 
 START_CROPS = 256
 """Crops whose patches a prior starts from."""
+
+POOL_CROPS = 512
+DRAWS = 4
+"""How often a crop is drawn from the pool before it leaves it, each time at another quality.
+Cutting and transforming crops would take longer than learning from them."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +89,23 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
     began = time.monotonic()
     bar = tqdm(total=config.steps, mininterval=10)
     done = 0.0
-    sizes = BatchSizes(0, 0, config.batch, side)
+    sizes = BatchSizes(0, 0, max(1, config.batch // DRAWS), side)
     loader = batches(photographs, sizes, 0, config.steps, config.seed + 1, workers=0)
+    pool: deque[Tensor] = deque(maxlen=POOL_CROPS)
     for step, (_, crops) in enumerate(loader):
+        pool.extend(_coefficients(model, crops))
         simulate_integers(prior, done >= 1 - config.simulate)
         rate = min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate * config.learning_rate
         quality = draw_quality(config.batch, torch.device("cpu"))
-        u = _coefficients(model, crops) / model.context_steps(quality)
-        if noise is None:
-            bpp = prior_bpp(prior, torch.floor(u + 0.5), quality, norm)
-        else:
-            bpp = noise.bpp(prior, u, quality, norm)
+        drawn = torch.randint(len(pool), (config.batch,)).tolist()
+        u = torch.stack([pool[i] for i in drawn]) / model.context_steps(quality)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=name == DEFAULT_PRIOR):
+            if noise is None:
+                bpp = prior_bpp(prior, torch.floor(u + 0.5), quality, norm)
+            else:
+                bpp = noise.bpp(prior, u, quality, norm)
         loss = rate_loss(bpp, quality)
         optimiser.zero_grad()
         loss.backward()
