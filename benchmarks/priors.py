@@ -5,7 +5,8 @@ r"""Measures the priors of the context side by side, and the context alone again
 
 Of every image at five qualities a file is written under each prior that the weights have. The
 symbols are the same, so networks run once for all of them. The first folder gives the plot and the
-sheet (OUT/sheet.png).
+sheet (OUT/sheet.png). The Gaussian diffusion takes minutes an image: `--diffusion N` measures it,
+with three numbers of steps, on N images spread over the first folder, in a table of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import io
 import json
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,12 +30,16 @@ from ..bitstream import Header, Prior, coder_of, read_index, write_container
 from ..codec import api
 from ..codec.decoder import decode_file
 from ..codec.encoder import TileSymbols, push_context, tile_symbols, write_tile
+from ..codec.errors import PayloadTooShort
 from ..codec.image import to_pixels
 from ..codec.sampling import Sampling
 from ..codec.symbols import AnsStack, Ledger
 from ..codec.tiling import TILE_PATCHES, patch_grid, tiles_in
 from ..codec.view import view_of
 from ..codec.weights import Codec, load_codec
+from ..models.leaves import FLOAT, thaw
+from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
+from ..models.training.contexts import float_norm
 from .bjontegaard_delta import Curve, bd_rate
 from .metrics import psnr_rgb
 from .run import find_images, read_image
@@ -41,6 +47,7 @@ from .run import find_images, read_image
 QUALITIES = (10, 30, 50, 70, 90)
 JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)
 SHEET_LEVELS = (0, 1, 2, 4, None)
+DIFFUSION_STEPS = (10, 50, 200)
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
 
@@ -49,7 +56,7 @@ class Row:
     """A file of one image at one quality under one prior.
 
     Attributes:
-        context_bytes: of level 0 in the file.
+        context_bytes: of the file less its latents: what bits-back borrowed is given back.
         bound_bytes: -log2 p(u) under the integer masses that code; of the Gaussian diffusion its
             NELBO in float.
         push_s, pop_s: what coding the context takes.
@@ -77,8 +84,11 @@ class Point:
     psnr_db: float
 
 
-def measure(codec: Codec, path: Path) -> tuple[list[Row], list[Point]]:
-    """Write files of one image at every quality under every prior; the context alone as well."""
+def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row], list[Point]]:
+    """Write files of one image at every quality under every prior; the context alone as well.
+
+    Where the latents do not cover what the Gaussian diffusion borrows, there is no row.
+    """
     image = read_image(path)
     pixels, original = to_pixels(image), np.asarray(image)
     height, width = pixels.size
@@ -86,17 +96,20 @@ def measure(codec: Codec, path: Path) -> tuple[list[Row], list[Point]]:
     rows, alone = [], []
     for quality in QUALITIES:
         symbols = [tile_symbols(codec, pixels, window, quality) for _, window in places]
-        psnr = None
-        for name in codec.model.entropy.priors:
-            kind = api.prior_of(name)
+        psnr, latents_bytes = 0.0, 0
+        for number, (name, kind) in enumerate(_ways(codec, diffusion)):
             header = Header(
                 width=width, height=height, quality=quality, tile=TILE_PATCHES,
                 weights=codec.digest[:4], color=pixels.color, prior=kind,
             )  # fmt: skip
-            tiles = [write_tile(codec, n, s, prior=kind) for n, s in enumerate(symbols)]
+            try:
+                tiles = [write_tile(codec, n, s, prior=kind) for n, s in enumerate(symbols)]
+            except PayloadTooShort:
+                continue
             data = write_container(header, (), tiles)
-            info = api.inspect(data)
-            if psnr is None:
+            if number == 0:
+                info = api.inspect(data)
+                latents_bytes = len(data) - info.levels[0].bytes
                 psnr = psnr_rgb(original, _decoded(codec, data))
                 cut = info.header_bytes + info.levels[0].bytes
                 dim = psnr_rgb(original, _decoded(codec, data, levels=0))
@@ -105,10 +118,22 @@ def measure(codec: Codec, path: Path) -> tuple[list[Row], list[Point]]:
             seconds = [_coding_seconds(codec, s, kind) for s in symbols]
             push, pop = (sum(side) for side in zip(*seconds, strict=True))
             rows.append(
-                Row(path.stem, width * height, quality, name, len(data), info.levels[0].bytes,
+                Row(path.stem, width * height, quality, name, len(data), len(data) - latents_bytes,
                     bound, psnr, push, pop)
             )  # fmt: skip
     return rows, alone
+
+
+def _ways(codec: Codec, diffusion: bool) -> Iterator[tuple[str, Prior]]:
+    """Yield each prior with its name, the Gaussian diffusion once for each number of its steps."""
+    for name, prior in codec.model.entropy.priors.items():
+        if not isinstance(prior, GaussianDiffusion):
+            yield name, api.prior_of(name)
+        elif diffusion:
+            for steps in DIFFUSION_STEPS:
+                prior.steps = steps
+                yield f"{name}, T = {steps}", api.prior_of(name)
+            prior.steps = STEPS
 
 
 def _decoded(codec: Codec, data: bytes, **options: object) -> np.ndarray:
@@ -122,8 +147,12 @@ def _bound_bits(codec: Codec, symbols: TileSymbols, kind: Prior) -> float:
         ledger = Ledger(codec.tables)
         push_context(codec, symbols, ledger, kind)
         return ledger.bits
-    at, norm = torch.full((1,), symbols.quality), codec.model.entropy.norm
-    return float(codec.prior(kind).bits(symbols.context.float(), at, norm).sum())
+    integer = codec.prior(kind)
+    assert isinstance(integer, GaussianDiffusion)
+    prior = GaussianDiffusion(codec.model.config, FLOAT, integer.steps)
+    thaw(integer, prior)
+    at, norm = torch.full((1,), symbols.quality), float_norm(codec.model)
+    return float(prior.bound(symbols.context.float(), at, norm).sum())
 
 
 @torch.inference_mode()
@@ -155,18 +184,24 @@ def jpeg(path: Path) -> list[Point]:
 
 
 def table(name: str, rows: list[Row]) -> str:
-    """Tabulate what each prior takes, in Markdown: means over images."""
+    """Tabulate what each prior takes, in Markdown: means over images.
+
+    A quality at which the file of some image was refused is left out of a prior's row.
+    """
     priors = list(dict.fromkeys(row.prior for row in rows))
     images = len({row.image for row in rows})
 
     def at(prior: str, quality: int) -> list[Row]:
         return [row for row in rows if (row.prior, row.quality) == (prior, quality)]
 
+    def complete(prior: str) -> list[int]:
+        return [q for q in QUALITIES if len(at(prior, q)) == images]
+
     def context(prior: str, quality: int) -> float:
         return statistics.mean(8 * row.context_bytes / row.pixels for row in at(prior, quality))
 
     def curve(prior: str) -> Curve:
-        every = [at(prior, quality) for quality in QUALITIES]
+        every = [at(prior, quality) for quality in complete(prior)]
         return Curve(
             tuple(
                 statistics.mean(8 * row.file_bytes / row.pixels for row in some) for some in every
@@ -186,15 +221,16 @@ def table(name: str, rows: list[Row]) -> str:
     ]
     for prior in priors:
         mine = [row for row in rows if row.prior == prior]
-        bpp = [context(prior, q) for q in QUALITIES]
-        saved = 100 * (sum(bpp) / sum(context(anchor, q) for q in QUALITIES) - 1)
+        bpp = {q: context(prior, q) for q in complete(prior)}
+        cells = [f"{bpp[q]:.4f}" if q in bpp else "refused" for q in QUALITIES]
+        saved = 100 * (sum(bpp.values()) / sum(context(anchor, q) for q in bpp) - 1)
         bound = sum(row.context_bytes for row in mine) / sum(row.bound_bytes for row in mine)
         million = sum(row.pixels for row in mine) / 1e6
         push, pop = (
             sum(getattr(row, side) for row in mine) / million for side in ("push_s", "pop_s")
         )
         lines.append(
-            f"| {prior} | {' | '.join(f'{b:.4f}' for b in bpp)} | {saved:+.1f} % "
+            f"| {prior} | {' | '.join(cells)} | {saved:+.1f} % "
             f"| {bd_rate(curve(anchor), curve(prior)):+.2f} % | {100 * (bound - 1):+.2f} % "
             f"| {push:.2f} | {pop:.2f} |"
         )
@@ -260,6 +296,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True, help="for priors.json and sheet.png")
     parser.add_argument("--images", type=int, default=1000, help="at most so many of each folder")
+    parser.add_argument("--diffusion", type=int, default=0, help="images for Gaussian diffusion")
     parser.add_argument("--markdown", type=Path, help="file whose measured part is replaced")
     parser.add_argument("--plot", type=Path, help="where the plot goes")
     options = parser.parse_args(argv)
@@ -278,6 +315,12 @@ def main(argv: list[str] | None = None) -> None:
             if options.plot:
                 plot(options.plot, context, other, len(paths))
             sheet(options.out / "sheet.png", paths[:6])
+    if options.diffusion:
+        paths = found[0][:: max(1, len(found[0]) // options.diffusion)][: options.diffusion]
+        slow = [measure(codec, path, diffusion=True)[0] for path in tqdm(paths, desc="diffusion")]
+        rows = [row for some in slow for row in some]
+        records += [asdict(row) for row in rows]
+        parts.append(table(", ".join(path.stem for path in paths), rows))
     (options.out / "priors.json").write_text(json.dumps(records, indent=1))
     text = "\n\n".join(parts)
     print(text)

@@ -114,7 +114,20 @@ class GaussianDiffusion(nn.Module):
         return torch.stack([_last_bits(x), steps, _first_bits(x, unit, u, continuous)])
 
     def bound(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
-        """Return the NELBO with every step: (T + 2, B) bits, of z_T, of steps T-1...0, of u."""
+        """Return the NELBO with every step, of chunks as they are coded.
+
+        Args:
+            u: (B, C, h, w) integers.
+            quality: (B,).
+            norm: a `FloatNorm`.
+
+        Returns:
+            (T + 2, B) bits, of z_T, of steps T-1...0, of u.
+        """
+        chunks = [u[:, :, rows, columns] for rows, columns in _chunks(u.shape[2], u.shape[3])]
+        return torch.stack([self._chunk_bound(chunk, quality, norm) for chunk in chunks]).sum(0)
+
+    def _chunk_bound(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
         x, unit = _data(u, quality, norm)
         steps = [
             self._step_bits(x, unit, quality, torch.full_like(quality, i))

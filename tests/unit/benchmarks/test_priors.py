@@ -25,6 +25,14 @@ def test_the_table_compares_with_the_factorised_prior() -> None:
     assert factorised[6:8] == ["+0.0 %", "+0.00 %"]
 
 
+def test_qualities_at_which_a_file_is_refused_are_left_out() -> None:
+    rows = [row("factorised", q, 100) for q in priors.QUALITIES]
+    rows += [row("gaussian-diffusion, T = 50", q, 90) for q in priors.QUALITIES[1:]]
+    cells = priors.table("Some", rows).splitlines()[-1].split(" | ")
+    assert cells[1:7] == ["refused", *["0.0900"] * 4, "-10.0 %"]
+    assert -20 < float(cells[7].removesuffix(" %")) < 0
+
+
 def test_one_command_writes_table_plot_and_sheet(
     tiny_in_use: Path, photograph: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,3 +56,21 @@ def test_one_command_writes_table_plot_and_sheet(
     assert plot.stat().st_size > 1000
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.size == (7 * 96, 2 * 64)
+
+
+def test_the_gaussian_diffusion_is_measured_net_of_what_it_borrows(
+    shipped: Path, photograph: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(priors, "QUALITIES", (1, 80))
+    monkeypatch.setattr(priors, "DIFFUSION_STEPS", (20, 50))
+    grain = np.random.default_rng(0).integers(0, 16, (128, 160, 3))
+    grainy = np.clip(photograph[:128, :160] + grain, 0, 255).astype(np.uint8)
+    Image.fromarray(grainy).save(tmp_path / "a.png")
+    codec = load_codec(shipped)
+    rows, _ = priors.measure(codec, tmp_path / "a.png", diffusion=True)
+    names = [f"gaussian-diffusion, T = {steps}" for steps in (20, 50)]
+    sizes = {r.prior: r.context_bytes for r in rows if r.quality == 80}
+    assert sizes[names[0]] > sizes[names[1]] > sizes["masked-diffusion"]
+    diffusion = [r for r in rows if r.prior == names[1]]
+    assert [r.quality for r in diffusion] == [80]  # too little to borrow from at quality 1
+    assert diffusion[0].context_bytes == pytest.approx(diffusion[0].bound_bytes, rel=0.1)
