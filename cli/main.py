@@ -1,5 +1,7 @@
 """The command `hvae-codec`: a group of commands, one file each."""
 
+import os
+
 import click
 
 from .benchmark import benchmark
@@ -16,6 +18,10 @@ from .verify import verify
 @click.version_option(package_name="hvae-codec")
 def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
+    # Torch's threads wait for each other by spinning, by default for so long that where another
+    # program holds a core they hardly do anything else. Read when torch is loaded.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 for command in (

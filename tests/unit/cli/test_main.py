@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,27 @@ def test_help_loads_nothing_heavy() -> None:
     )
     assert done.stdout.count("Usage: ") == 1 + len(main.commands)
     assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_do_not_spin_for_long(given: dict[str, str], found: str) -> None:
+    ask = "import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    program = f"""
+from hvae_codec.cli import main
+main.command("ask")(lambda: exec({ask!r}))
+main(["ask"])
+"""
+    settings = {
+        k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True, stdout=subprocess.PIPE, text=True, env={**settings, **given},
+    )  # fmt: skip
+    assert done.stdout.strip() == found
 
 
 def test_version(hvae: Callable[..., Result]) -> None:
