@@ -62,6 +62,9 @@ CHUNK = 4
 
 WIDTH, INNER_WIDTH = 64, 128
 
+_ESCAPE_BITS = 40.0
+"""What a symbol far from its mean takes: an escape under masses of 24 bits, then its distance."""
+
 _LOG_2 = math.log(2)
 _NOISE = math.exp(-LOG_SNR_MAX / 2)  # sigma_0 / alpha_0
 _LIMIT = ACTIVATION_MAX / UNIT
@@ -279,7 +282,7 @@ def _first_bits(x: Tensor, unit: Tensor, u: Tensor, continuous: bool = False) ->
     if continuous:
         bits = (0.5 * (off / noise).square() + torch.log(noise * math.sqrt(2 * math.pi))) / _LOG_2
     else:
-        bits = gaussian_bits(off, noise)
+        bits = gaussian_bits(off, noise).clamp_max(_ESCAPE_BITS)
     return bits.sum(dim=(1, 2, 3))
 
 
