@@ -32,7 +32,7 @@ START_CROPS = 256
 
 POOL_CROPS = 512
 DRAWS = 4
-"""How often a crop is drawn from the pool before it leaves it, each time at another quality.
+"""How often a crop is drawn, on average, before it leaves the pool, each time at another quality.
 Cutting and transforming crops would take longer than learning from them."""
 
 
