@@ -19,6 +19,11 @@ SCALES = 64
 SCALE_MIN = 0.1
 SCALE_MAX = 256.0
 
+CURVATURE = 0.5 * 6 / math.log(2)
+"""Bits that a symbol a step away costs by the curvature of the distortion: 6 / ln 2 for an
+orthonormal transform (`quality.step_of`), and half of it by finite differences of the whole model,
+where later levels make good some of it (docs/experiments.md)."""
+
 
 class LatentCoder(Protocol):
     """Turns the posterior of a level into symbols, or finds symbols without one."""
@@ -89,6 +94,10 @@ class Learner(_BitCounter):
     bits by their exact difference between both sides of the threshold. Rounding straight through is
     a weight of one everywhere: it teaches as if all symbols followed their residuals, though most
     are zero and stay so (docs/design.md).
+
+    What is behind the symbols, distortion above all, has a gradient at the symbol, not at the
+    threshold: it always says that half a step towards the residual would be better, and forgets
+    that a whole step is what it takes. `CURVATURE` makes good for that.
     """
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
@@ -100,6 +109,7 @@ class Learner(_BitCounter):
         moved = _crossing(at, symbols, across, scale.detach()) * (residual - at)  # 0, a gradient
         bits = gaussian_bits(symbols, scale)
         jump = gaussian_bits(symbols + across, scale.detach()) - bits.detach()
+        jump = jump + 2 * CURVATURE * (at - symbols).abs()
         self._count(level, bits + jump * across * moved)
         return symbols + moved
 

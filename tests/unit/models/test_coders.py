@@ -120,6 +120,28 @@ def test_the_gradient_is_that_of_finite_differences(scale: float, gain: float) -
     assert float(at.grad) == pytest.approx(finite, abs=0.3)
 
 
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_the_gradient_does_not_drive_residuals_from_integers(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(1, 1, 400_000, generator=generator) * scale
+    fraction = drawn - torch.round(drawn)
+
+    def cost_of(push: Tensor, coder: Learner | Rounder) -> Tensor:
+        index = torch.log(torch.tensor(scale / SCALE_MIN)) / math.log(SCALE_MAX / SCALE_MIN)
+        whole = torch.round(index * (SCALES - 1)).expand_as(drawn)
+        symbols = coder.code(0, whole, given(drawn + push * fraction))
+        distortion = 6 / math.log(2) * (symbols - drawn).square()
+        return coder.bits.sum() / drawn.numel() + distortion.mean()
+
+    push = torch.tensor(0.0, requires_grad=True)
+    cost_of(push, Learner()).backward()
+    sides = [float(cost_of(torch.tensor(e), Rounder())) for e in (-0.1, 0.1)]
+    finite = (sides[1] - sides[0]) / 0.2
+    assert push.grad is not None
+    # half of the curvature leaves half of the error, which is 2.2 without any
+    assert float(push.grad) == pytest.approx(finite, abs=1.3)
+
+
 def test_scales_learn_at_fixed_symbols() -> None:
     index = torch.full((1, 1, 64), 20.0, requires_grad=True)
     learner = Learner()
