@@ -21,6 +21,7 @@ class Aim:
     verify: bool
     strip: bool
     prior: str
+    effort: int
 
     def __post_init__(self) -> None:
         given = (self.quality, self.bpp, self.max_bytes, self.psnr_db)
@@ -49,6 +50,13 @@ class Aim:
     "--psnr", "psnr_db", type=options.PositiveNumber(), help="At least so many dB in RGB."
 )
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
+@click.option(
+    "--effort",
+    type=click.IntRange(0, 9),
+    default=0,
+    show_default=True,
+    help="Search longer for a smaller file and a better image.",
+)
 @options.prior_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
 @options.batch_options
@@ -59,6 +67,7 @@ def encode(
     max_bytes: int | None,
     psnr_db: float | None,
     strip: bool,
+    effort: int,
     prior: str,
     verify: bool,
     **shared: Any,  # noqa: ANN401
@@ -69,7 +78,7 @@ def encode(
     must not exist. All other arguments are images.
     """
     settings = batch.Settings(**shared)
-    aim = Aim(quality, bpp, max_bytes, psnr_db, verify, strip, prior)
+    aim = Aim(quality, bpp, max_bytes, psnr_db, verify, strip, prior, effort)
     jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
     batch.run(jobs, partial(encode_file, aim), settings)
 
@@ -105,7 +114,12 @@ def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
 def _encoded(image: Any, aim: Aim) -> bytes:  # noqa: ANN401
     from ..codec import api, rate
 
-    shared = {"verify": aim.verify, "strip": aim.strip, "prior": aim.prior}
+    shared: dict[str, Any] = {
+        "verify": aim.verify,
+        "strip": aim.strip,
+        "prior": aim.prior,
+        "effort": aim.effort,
+    }
     if aim.max_bytes is not None:
         return rate.encode_to_size(image, aim.max_bytes, **shared)
     if aim.bpp is not None:

@@ -151,6 +151,7 @@ def encode(
     verify: bool = False,
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
+    effort: int = 0,
 ) -> bytes:
     """Encode an image.
 
@@ -161,19 +162,20 @@ def encode(
         verify: decode the result under another configuration before returning it.
         strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
         prior: name of the context's prior, one of those that the weights have.
+        effort: 0...9. The larger, the longer the latents are searched for a smaller loss.
 
     Returns:
         The whole file.
 
     Raises:
         ImageError: the image is of a kind that cannot be coded.
-        InvalidField: the quality is outside 0...100, or the image too large for the format.
+        InvalidField: quality or effort is out of range, or the image too large for the format.
         VerificationFailed: the other configuration decoded something else.
         WeightsError: the weights do not have the prior.
     """
     codec, kind = load_codec(), prior_of(prior)
     codec.prior(kind)  # refused before the image is read
-    data = encode_pixels(codec, to_pixels(image, strip=strip), quality, prior=kind)
+    data = encode_pixels(codec, to_pixels(image, strip=strip), quality, prior=kind, effort=effort)
     if verify:
         check_encoded(data)
     return data

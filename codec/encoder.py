@@ -14,6 +14,7 @@ from ..bitstream import (
     MAX_PIXELS,
     Header,
     ImageTooLarge,
+    InvalidField,
     Prior,
     Tile,
     alpha_check,
@@ -33,8 +34,17 @@ from .alpha import encode_alpha, fill_hidden
 from .bits_back import BitsBackStack
 from .grey import coded_context, luma_of
 from .image import Pixels
+from .search import EFFORTS, PASSES, Scene, aimed_at, search
 from .symbols import Selector, SymbolWriter
-from .tiling import PATCH_PX, TILE_PATCHES, Window, analysis_halo, patch_grid, tiles_in
+from .tiling import (
+    PATCH_PX,
+    TILE_PATCHES,
+    Window,
+    analysis_halo,
+    patch_grid,
+    synthesis_halo,
+    tiles_in,
+)
 from .view import whole
 from .weights import Codec
 
@@ -80,6 +90,7 @@ def encode_pixels(
     tile: int = TILE_PATCHES,
     prior: Prior = Prior.MASKED_DIFFUSION,
     alphas: Sequence[bytes] | None = None,
+    effort: int = 0,
 ) -> bytes:
     """Encode pixels into a whole file.
 
@@ -90,14 +101,17 @@ def encode_pixels(
         tile: side of a tile in patches.
         prior: of the context.
         alphas: what `encode_alphas` gave, which is the same at every quality.
+        effort: 0...9, `search.PASSES` times as many passes to search the latents.
 
     Raises:
-        InvalidField: the quality or the size is outside what a header holds.
+        InvalidField: the quality, the effort or the size is outside its range.
         ImageTooLarge: the image has more pixels than a decoder accepts.
         WeightsError: the weights do not have the prior.
     """
     height, width = pixels.size
     quality = whole("quality", quality)
+    if whole("effort", effort) not in EFFORTS:
+        raise InvalidField(f"effort {effort} is outside {EFFORTS[0]}…{EFFORTS[-1]}")
     if height * width > MAX_PIXELS:
         raise ImageTooLarge(width, height, MAX_PIXELS)
     header = Header(
@@ -116,7 +130,7 @@ def encode_pixels(
     codec.prior(prior)  # refused before the work
     tiles = []
     for number, window in tiles_in(patch_grid(height, width), height, width, tile):
-        symbols = tile_symbols(codec, pixels, window, quality)
+        symbols = tile_symbols(codec, pixels, window, quality, effort)
         tiles.append(write_tile(codec, number, symbols, alphas[number], prior))
     return write_container(header, pixels.metadata, tiles)
 
@@ -130,25 +144,32 @@ def encode_alphas(pixels: Pixels, tile: int = TILE_PATCHES) -> list[bytes]:
 
 
 @torch.autocast("cpu", enabled=False)
-@torch.inference_mode()
-def tile_symbols(codec: Codec, pixels: Pixels, tile: Window, quality: int) -> TileSymbols:
-    """Analyse a tile in its surroundings and walk down its levels."""
-    model = codec.model
+@torch.inference_mode(mode=False)  # whatever the caller has: a search needs gradients
+@torch.no_grad()
+def tile_symbols(
+    codec: Codec, pixels: Pixels, tile: Window, quality: int, effort: int = 0
+) -> TileSymbols:
+    """Analyse a tile in its surroundings, search its latents, and walk down its levels."""
+    model, at = codec.model, torch.full((1,), quality)
     seen = tile.grown(analysis_halo(model.config), patch_grid(*pixels.size))
     ycbcr = to_ycbcr(_cut_padded(pixels, seen))
-    at = torch.full((1,), quality)
     context = model.context(ycbcr, at)
     features = model.features(ycbcr, model.context_image(context, at), at)
-    rows, columns = tile.slices(seen, 1)
-    context = context[..., rows, columns]
-    rows, columns = tile.slices(seen, LATENTS_A_SIDE)
-    inner = (features[0][..., rows, columns], features[1][..., rows, columns])
-
     is_grey = pixels.color.is_grey
     coded = coded_context(model, is_grey)
     context = context * coded[:, None, None]
+
+    near = tile.grown(synthesis_halo(model.config), seen) if effort else tile
+    posterior = model.posterior([_part(x, near, seen, LATENTS_A_SIDE) for x in features])
+    if effort:
+        around = _part(ycbcr, near, seen, PATCH_PX), _part(context, near, seen, 1)
+        scene = Scene(*around, posterior, near, tile)
+        targets = search(codec.float_model, scene, at, effort * PASSES, is_grey)
+        posterior = aimed_at(model, targets)
+    context = _part(context, tile, seen, 1)
     writer = SymbolWriter(OFFSETS)
-    model.latents(context, at, Selector(writer, luma_of(model).trunk) if is_grey else writer, inner)
+    coder = Selector(writer, luma_of(model).trunk) if is_grey else writer
+    model.latents(context, at, coder, posterior)
     levels = [[(tables[0], values[0]) for tables, values in level] for level in writer.levels]
     return TileSymbols(quality, context, coded, levels)
 
@@ -189,6 +210,12 @@ def push_context(
     at = torch.full((1,), symbols.quality)
     norm = codec.model.entropy.norm
     codec.prior(prior).push(stack, symbols.context, at, norm, symbols.coded)
+
+
+def _part(x: Tensor, window: Window, of: Window, scale: int) -> Tensor:
+    """Cut a window out of what lies over another one, (..., H, W), `scale` a patch."""
+    rows, columns = window.slices(of, scale)
+    return x[..., rows, columns]
 
 
 def _cut_padded(pixels: Pixels, window: Window) -> Tensor:

@@ -94,8 +94,8 @@ class HvaeImageFile(ImageFile.ImageFile):
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Encode an image; called by `Image.save`.
 
-    Its options: `quality` (0...100), `verify`, and `icc_profile`, `exif`, `xmp`, which otherwise
-    are the image's own, and with None are left out.
+    Its options: `quality` (0...100), `effort` (0...9), `verify`, and `icc_profile`, `exif`, `xmp`,
+    which otherwise are the image's own, and with None are left out.
     """
     from . import api
 
@@ -108,4 +108,5 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
             given["exif"] = exif.tobytes()
         image.info |= own | given
     quality = options.get("quality", api.DEFAULT_QUALITY)
-    fp.write(api.encode(image, quality, verify=options.get("verify", False)))
+    verify, effort = options.get("verify", False), options.get("effort", 0)
+    fp.write(api.encode(image, quality, verify=verify, effort=effort))

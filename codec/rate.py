@@ -35,6 +35,7 @@ def encode_to_size(
     verify: bool = False,
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
+    effort: int = 0,
 ) -> bytes:
     """Encode at the best quality whose file has no more than `max_bytes` bytes.
 
@@ -42,7 +43,8 @@ def encode_to_size(
         TargetError: even quality 0 takes more.
         ImageError, InvalidField, VerificationFailed: as `api.encode`.
     """
-    return _within(to_pixels(image, strip=strip), max_bytes, f"{max_bytes} bytes", verify, prior)
+    encode = _encoder(to_pixels(image, strip=strip), prior, effort)
+    return _within(encode, max_bytes, f"{max_bytes} bytes", verify)
 
 
 def encode_to_bpp(
@@ -52,6 +54,7 @@ def encode_to_bpp(
     verify: bool = False,
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
+    effort: int = 0,
 ) -> bytes:
     """Encode at the best quality whose file has no more than `bpp` bits a pixel.
 
@@ -60,7 +63,8 @@ def encode_to_bpp(
         ImageError, InvalidField, VerificationFailed: as `api.encode`.
     """
     pixels = to_pixels(image, strip=strip)
-    return _within(pixels, bpp * math.prod(pixels.size) / 8, f"{bpp:g} bits a pixel", verify, prior)
+    encode, max_bytes = _encoder(pixels, prior, effort), bpp * math.prod(pixels.size) / 8
+    return _within(encode, max_bytes, f"{bpp:g} bits a pixel", verify)
 
 
 def encode_to_psnr(
@@ -70,6 +74,7 @@ def encode_to_psnr(
     verify: bool = False,
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
+    effort: int = 0,
 ) -> bytes:
     """Encode at the smallest quality that reaches a PSNR over all colour samples.
 
@@ -80,7 +85,7 @@ def encode_to_psnr(
         ImageError, InvalidField, VerificationFailed: as `api.encode`.
     """
     pixels = to_pixels(image, strip=strip)
-    encode = _encoder(pixels, prior)
+    encode = _encoder(pixels, prior, effort)
     scores: dict[int, float] = {}
 
     def reaches(quality: int) -> bool:
@@ -94,8 +99,7 @@ def encode_to_psnr(
     return _checked(encode(found), verify)
 
 
-def _within(pixels: Pixels, max_bytes: float, wish: str, verify: bool, prior: str) -> bytes:
-    encode = _encoder(pixels, prior)
+def _within(encode: Callable[[int], bytes], max_bytes: float, wish: str, verify: bool) -> bytes:
     over = _first(lambda quality: len(encode(quality)) > max_bytes)
     if over == 0:
         raise TargetError(f"{wish} are too few, quality 0 takes {len(encode(0))} bytes")
@@ -111,13 +115,13 @@ def _first(holds: Callable[[int], bool]) -> int | None:
     return low if low < QUALITIES else None
 
 
-def _encoder(pixels: Pixels, prior: str) -> Callable[[int], bytes]:
+def _encoder(pixels: Pixels, prior: str, effort: int) -> Callable[[int], bytes]:
     """Return what encodes one image at any quality, and remembers the files."""
     codec, alphas, kind = load_codec(), encode_alphas(pixels), prior_of(prior)
 
     @functools.cache
     def encode(quality: int) -> bytes:
-        return encode_pixels(codec, pixels, quality, prior=kind, alphas=alphas)
+        return encode_pixels(codec, pixels, quality, prior=kind, alphas=alphas, effort=effort)
 
     return encode
 

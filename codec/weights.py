@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
+import torch
+
 from ..bitstream import Header, PmfTables, Prior, WrongWeights, check_weights
 from ..models.dct_vae import DctVae
 from ..models.errors import WeightsError
@@ -43,6 +45,12 @@ class Codec:
             WrongWeights: the header names others.
         """
         check_weights(header, self.digest)
+
+    @functools.cached_property
+    def float_model(self) -> DctVae:
+        """The model in float, whose gradient a search follows."""
+        thawed = self.model.thawed().eval().requires_grad_(False)
+        return thawed.to(memory_format=torch.channels_last)
 
     def prior(self, kind: Prior) -> ContextPrior:
         """Return one of the priors of the context.

@@ -61,7 +61,7 @@ class Analysis(nn.Module):
         return x, coefficients
 
 
-class Posterior(nn.Module):
+class LatentPosterior(nn.Module):
     """The head of q(z_l | z_<l, x) of one step, a correction to the linear coefficients.
 
     It moves the residual, and it draws residuals nearer to zero: a dead zone that is as wide as

@@ -19,10 +19,9 @@ SCALES = 64
 SCALE_MIN = 0.1
 SCALE_MAX = 256.0
 
-CURVATURE = 0.5 * 6 / math.log(2)
-"""Bits that a symbol a step away costs by the curvature of the distortion: 6 / ln 2 for an
-orthonormal transform (`quality.step_of`), and half of it by finite differences of the whole model,
-where later levels make good some of it (docs/experiments.md)."""
+CURVATURE = 6 / math.log(2)
+"""Bits that a symbol a step away costs by the curvature of the distortion, for an orthonormal
+transform (`quality.step_of`)."""
 
 
 class LatentCoder(Protocol):
@@ -98,7 +97,15 @@ class Learner(_BitCounter):
     What is behind the symbols, distortion above all, has a gradient at the symbol, not at the
     threshold: it always says that half a step towards the residual would be better, and forgets
     that a whole step is what it takes. `CURVATURE` makes good for that.
+
+    Args:
+        curvature: how much of it to count. For one picture all; the mean over many pictures is
+            best learned with half (docs/experiments.md).
     """
+
+    def __init__(self, curvature: float = 0.5):
+        super().__init__()
+        self.curvature = curvature * CURVATURE
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `LatentCoder`."""
@@ -109,7 +116,7 @@ class Learner(_BitCounter):
         moved = _crossing(at, symbols, across, scale.detach()) * (residual - at)  # 0, a gradient
         bits = gaussian_bits(symbols, scale)
         jump = gaussian_bits(symbols + across, scale.detach()) - bits.detach()
-        jump = jump + 2 * CURVATURE * (at - symbols).abs()
+        jump = jump + 2 * self.curvature * (at - symbols).abs()
         self._count(level, bits + jump * across * moved)
         return symbols + moved
 

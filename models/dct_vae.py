@@ -6,13 +6,14 @@ ones. `DctVae` adds what stays float: analysis, posterior heads, synthesis.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from .analysis import Analysis, Posterior
+from .analysis import Analysis, LatentPosterior
 from .coders import LatentCoder
 from .config import ModelConfig
 from .dct import ContextDct, context_gain
@@ -22,7 +23,7 @@ from .priors import DEFAULT_PRIOR, prior_kind
 from .priors.masked_diffusion import MaskedDiffusion
 from .quality import step_of
 from .synthesis import Synthesis
-from .trunk import Trunk
+from .trunk import Posterior, Trunk
 
 
 class EntropyModel(nn.Module):
@@ -52,7 +53,7 @@ class DctVae(nn.Module):
         self.entropy = EntropyModel(config, leaves)
         self.analysis = Analysis(config)
         self.posteriors = nn.ModuleList(
-            Posterior(config, part) for part in self.entropy.trunk.parts
+            LatentPosterior(config, part) for part in self.entropy.trunk.parts
         )
         self.step_gain = FloatGain(config.latent_channels)
         self.synthesis = Synthesis(config)
@@ -96,12 +97,22 @@ class DctVae(nn.Module):
         features, coefficients = self.analysis(ycbcr, context_image, quality)
         return features, coefficients / self.steps(quality)
 
+    def posterior(self, features: Sequence[Tensor]) -> Posterior:
+        """Return q(z | x) as the trunk asks for it, of what `features` gave."""
+        trunk = self.entropy.trunk
+
+        def residual(step: int, h: Tensor, mean: Tensor) -> Tensor:
+            channels = slice(trunk.parts[step].start, trunk.parts[step].stop)
+            return self.posteriors[step](features[0], h, features[1][:, channels] - mean)
+
+        return residual
+
     def latents(
         self,
         context: Tensor,
         quality: Tensor,
         coder: LatentCoder,
-        features: tuple[Tensor, Tensor] | None = None,
+        posterior: Posterior | None = None,
     ) -> Tensor:
         """Walk the trunk: (B, latent_channels, H/8, W/8) latents in steps.
 
@@ -109,17 +120,10 @@ class DctVae(nn.Module):
             context: (B, C, h, w) integers.
             quality: (B,).
             coder: see `trunk.Trunk.walk`.
-            features: what `features` gave, for coders that ask for the posterior.
+            posterior: for coders that ask.
         """
-        trunk = self.entropy.trunk
-
-        def posterior(step: int, h: Tensor, mean: Tensor) -> Tensor:
-            assert features is not None, "this coder needs an image"
-            channels = slice(trunk.parts[step].start, trunk.parts[step].stop)
-            return self.posteriors[step](features[0], h, features[1][:, channels] - mean)
-
         normalised = self.entropy.norm.inward(context, quality)
-        return trunk.walk(normalised, quality, coder, posterior)
+        return self.entropy.trunk.walk(normalised, quality, coder, posterior)
 
     def synthesise(self, context_image: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), YCbCr about zero, from the context's image and latents."""

@@ -1,0 +1,94 @@
+"""What effort buys, and that it changes nothing but the symbols."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hvae_codec.bitstream import InvalidField
+from hvae_codec.codec import api, rate
+from hvae_codec.codec.encoder import encode_pixels
+from hvae_codec.codec.image import Pixels
+from hvae_codec.codec.weights import Codec
+from hvae_codec.models.quality import lmbda_of
+
+pytestmark = pytest.mark.usefixtures("tiny_in_use")
+
+
+def loss(data: bytes, pixels: np.ndarray, quality: int) -> float:
+    """Bits of the file and lambda times the squared error of what it decodes to."""
+    decoded = api.decode_parts(data).pixels.reshape(pixels.shape).astype(np.float64)
+    squares = np.square(decoded - pixels)
+    error = squares.sum() if pixels.ndim == 2 else squares.mean(axis=2).sum()
+    return 8 * len(data) + float(lmbda_of(torch.tensor(quality))) * error
+
+
+@pytest.mark.parametrize("quality", [20, 70])
+@pytest.mark.parametrize("kind", ["colour", "grey"])
+def test_effort_saves_bits_or_error(photograph: np.ndarray, quality: int, kind: str) -> None:
+    pixels = photograph[60:160, 180:310]
+    pixels = pixels if kind == "colour" else pixels[..., 1].copy()
+    losses = []
+    for effort in (0, 1, 3):
+        data = api.encode(pixels, quality, effort=effort, verify=True)
+        losses.append(loss(data, pixels, quality))
+    assert losses[2] < losses[1] < losses[0]
+    assert losses[2] < 0.99 * losses[0]
+
+
+def test_tiles_are_searched_in_their_surroundings(
+    tiny_codec: Codec, photograph: np.ndarray
+) -> None:
+    pixels = photograph[60:188, 180:308]
+    losses = []
+    for effort in (0, 2):
+        data = encode_pixels(tiny_codec, Pixels(pixels), 50, tile=2, effort=effort)
+        losses.append(loss(data, pixels, 50))
+    assert losses[1] < 0.99 * losses[0]
+
+
+def test_no_effort_is_what_was(photograph: np.ndarray) -> None:
+    pixels = photograph[:70, :90]
+    assert api.encode(pixels, 40, effort=0) == api.encode(pixels, 40)
+
+
+def test_alpha_and_16_bits_are_searched_as_well(photograph: np.ndarray) -> None:
+    pixels = photograph[60:130, 180:250].astype(np.uint16) * 257
+    alpha = np.full((70, 70, 1), 65535, np.uint16)
+    alpha[:20] = 0
+    pixels = np.concatenate([pixels, alpha], axis=2)
+    before, after = (api.encode(pixels, 50, effort=effort) for effort in (0, 1))
+    assert before != after
+    decoded = api.decode_parts(after).pixels
+    assert decoded.dtype == np.uint16
+    assert np.array_equal(decoded[..., 3], pixels[..., 3])
+
+
+def test_targets_hold_with_effort(photograph: np.ndarray) -> None:
+    pixels = photograph[60:130, 180:250]
+    data = rate.encode_to_size(pixels, 2000, effort=1)
+    assert len(data) <= 2000
+    quality = api.inspect(data).quality
+    assert data == api.encode(pixels, quality, effort=1)
+
+
+@pytest.mark.parametrize("effort", [-1, 10])
+def test_other_efforts_are_refused(photograph: np.ndarray, effort: int) -> None:
+    with pytest.raises(InvalidField, match=f"effort {effort} is outside 0…9"):
+        api.encode(photograph[:9, :9], effort=effort)
+
+
+def test_pillow_knows_effort(photograph: np.ndarray) -> None:
+    import hvae_codec.pillow  # noqa: F401  (registers)
+
+    pixels, buffer = photograph[60:130, 180:250], io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "HVAE", quality=50, effort=1)
+    assert buffer.getvalue() == api.encode(pixels, 50, effort=1)
+
+
+def test_a_caller_without_gradients_gets_the_same(photograph: np.ndarray) -> None:
+    with torch.inference_mode():
+        inside = api.encode(photograph[:40, :40], 50, effort=1)
+    assert inside == api.encode(photograph[:40, :40], 50, effort=1)
