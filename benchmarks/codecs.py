@@ -56,8 +56,8 @@ def warm_up(codec: Codec, setting: int) -> None:
     codec.decode(codec.encode(Image.new("RGB", (64, 64)), setting))
 
 
-def ours(qualities: tuple[int, ...]) -> Codec:
-    """Make a codec among codecs of this one.
+def ours(qualities: tuple[int, ...], effort: int = 0) -> Codec:
+    """Make a codec among codecs of this one; with effort it goes by another name.
 
     Raises:
         OSError, WeightsError: the weights cannot be read.
@@ -65,21 +65,22 @@ def ours(qualities: tuple[int, ...]) -> Codec:
     from ..codec.weights import load_codec
 
     weights = load_codec().digest.hex()[:8]
+    state = f"code {_code_digest()}, weights {weights}"
     return Codec(
-        name=OURS,
-        description=f"hvae-codec {version('hvae-codec')}, code {_code_digest()}, weights {weights}",
+        name=f"{OURS}-effort-{effort}" if effort else OURS,
+        description=f"hvae-codec {version('hvae-codec')}, effort {effort}, {state}",
         suffix=".hvae",
         settings=qualities,
         accepts=range(101),
-        encode=_encode,
+        encode=functools.partial(_encode, effort),
         decode=_decode,
     )
 
 
-def _encode(image: Image.Image, quality: int) -> bytes:
+def _encode(effort: int, image: Image.Image, quality: int) -> bytes:
     from ..codec import api
 
-    return api.encode(image, quality)
+    return api.encode(image, quality, effort=effort)
 
 
 def _decode(data: bytes) -> Image.Image:

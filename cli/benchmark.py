@@ -55,6 +55,13 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
     show_default=True,
     help="Qualities of this codec.",
 )
+@click.option(
+    "--effort",
+    type=click.IntRange(0, 9),
+    default=0,
+    show_default=True,
+    help="Measure this codec with so much effort as well.",
+)
 @click.option("--peers", help="Names with commas between; '' for none.  [default: all]")
 @click.option("--anchor", help="What BD-rates are against.  [default: jpeg, or the first peer]")
 @click.option(
@@ -82,6 +89,7 @@ def benchmark(
     folder: Path,
     out: Path,
     qualities: tuple[int, ...],
+    effort: int,
     peers: str | None,
     anchor: str | None,
     window: tuple[float, float],
@@ -105,7 +113,7 @@ def benchmark(
         from ..benchmarks import crops, machine, report, run, speed, summary
 
         paths = run.find_images(folder)
-        codecs = _codecs(qualities, peers)
+        codecs = _codecs(qualities, effort, peers)
         names = summary.curve_names(codecs, [path.name for path in paths])
         try:
             anchor = summary.choose_anchor(anchor, names)
@@ -126,8 +134,8 @@ def benchmark(
     console.note(f"wrote {click.format_filename(out)}")
 
 
-def _codecs(qualities: tuple[int, ...], peers: str | None) -> list["Codec"]:
-    """Make the codecs by name; one that is absent gets a line and no more."""
+def _codecs(qualities: tuple[int, ...], effort: int, peers: str | None) -> list["Codec"]:
+    """Make the codecs: this one, also with effort, and peers; an absent one gets a line."""
     from ..benchmarks.codecs import Absent, ours
     from ..benchmarks.peers import PEERS
 
@@ -136,7 +144,7 @@ def _codecs(qualities: tuple[int, ...], peers: str | None) -> list["Codec"]:
         names = list(dict.fromkeys(name.strip() for name in peers.split(",") if name.strip()))
     if unknown := [name for name in names if name not in PEERS]:
         raise click.UsageError(f"peer '{unknown[0]}' is not one of {', '.join(PEERS)}")
-    codecs = [ours(qualities)]
+    codecs = [ours(qualities, number) for number in sorted({0, effort})]
     for name in names:
         try:
             codecs.append(PEERS[name]())

@@ -31,6 +31,7 @@ def encode(
     verify: bool = False,
     strip: bool = False,
     prior: str = "masked-diffusion",
+    effort: int = 0,
 ) -> bytes:
     pixels = to_pixels(image, strip=strip)  # refuses what the codec refuses
     exif = dict(pixels.metadata).get(MetadataKind.EXIF)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from PIL import Image
 
 from hvae_codec.benchmarks.peers import PEERS
 
@@ -14,7 +15,11 @@ Run = Callable[..., Result]
 def lossy(codec: None, tiny_in_use: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let WebP stand in for the codec: BD-rates need something lossy."""
     webp = PEERS["webp"]()
-    monkeypatch.setattr("hvae_codec.codec.api.encode", webp.encode)
+
+    def encode(image: Image.Image, quality: int, effort: int) -> bytes:
+        return webp.encode(image, quality + effort)
+
+    monkeypatch.setattr("hvae_codec.codec.api.encode", encode)
     monkeypatch.setattr("hvae_codec.codec.api.decode", webp.decode)
 
 
@@ -47,6 +52,13 @@ def test_json_is_all_that_stdout_gets(benchmark: Run) -> None:
     found = json.loads(benchmark("--json", "--peers", "").stdout)
     assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec"]
     assert "processor" in found["machine"]
+
+
+def test_effort_is_one_more_codec(benchmark: Run) -> None:
+    found = json.loads(benchmark("--json", "--peers", "", "--effort", 9).stdout)
+    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec", "hvae-codec-effort-9"]
+    one, other = ([point["bpp"] for point in codec["points"]] for codec in found["codecs"])
+    assert other > one
 
 
 def test_an_absent_peer_is_one_line(benchmark: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,7 @@ def test_decode_writes_what_the_suffix_says(hvae: Run, coded: Path, suffix: str)
     "arguments",
     [
         ("encode", "photo.png", "-q", "101"),
+        ("encode", "photo.png", "--effort", "10"),
         ("encode", "photo.png", "photo.png"),
         ("encode", "photo.png", "a", "-o", "b"),
         ("encode", "-"),
@@ -210,6 +211,34 @@ def test_the_quality_is_given_or_found(
     result = hvae("encode", photo, *arguments, "--json")
     assert json.loads(result.stdout)["quality"] == quality
     assert (f"  quality {quality}  " in result.stderr) == (quality in (0, 20, 80))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function"),
+    [
+        ((), "api.encode"),
+        (("--size", "1M"), "rate.encode_to_size"),
+        (("--bpp", 2), "rate.encode_to_bpp"),
+        (("--psnr", 40), "rate.encode_to_psnr"),
+    ],
+)
+def test_effort_reaches_the_codec(
+    hvae: Run,
+    photo: Path,
+    arguments: tuple[object, ...],
+    function: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+
+    def note(*positional: object, effort: int, **options: object) -> bytes:
+        given.append(effort)
+        raise OSError("enough")
+
+    monkeypatch.setattr(f"hvae_codec.codec.{function}", note)
+    for effort in ((), ("--effort", 7)):
+        hvae("encode", photo, *arguments, *effort)
+    assert given == [0, 7]
 
 
 def test_strip_leaves_exif_out(hvae: Run, photo: Path) -> None:
