@@ -55,13 +55,7 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
     show_default=True,
     help="Qualities of this codec.",
 )
-@click.option(
-    "--effort",
-    type=click.IntRange(0, 9),
-    default=0,
-    show_default=True,
-    help="Measure this codec with so much effort as well.",
-)
+@options.effort_option("Measure this codec with so much effort as well.")
 @click.option("--peers", help="Names with commas between; '' for none.  [default: all]")
 @click.option("--anchor", help="What BD-rates are against.  [default: jpeg, or the first peer]")
 @click.option(

@@ -50,13 +50,7 @@ class Aim:
     "--psnr", "psnr_db", type=options.PositiveNumber(), help="At least so many dB in RGB."
 )
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
-@click.option(
-    "--effort",
-    type=click.IntRange(0, 9),
-    default=0,
-    show_default=True,
-    help="Search longer for a smaller file and a better image.",
-)
+@options.effort_option("Search longer for a smaller file and a better image.")
 @options.prior_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
 @options.batch_options

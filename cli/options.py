@@ -116,6 +116,14 @@ prior_option = click.option(
     "--prior", default="masked-diffusion", show_default=True, help="Prior of the context."
 )
 
+
+def effort_option(meaning: str) -> Callable[[Function], Function]:
+    """Return the option for an encoder's effort, which commands put to different ends."""
+    return click.option(
+        "--effort", type=click.IntRange(0, 9), default=0, show_default=True, help=meaning
+    )
+
+
 _BATCH_OPTIONS = (
     click.option("-o", "--output", metavar="OUTPUT", help="Where to write one; '-' is stdout."),
     click.option(

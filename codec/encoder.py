@@ -160,13 +160,14 @@ def tile_symbols(
     context = context * coded[:, None, None]
 
     near = tile.grown(synthesis_halo(model.config), seen) if effort else tile
-    posterior = model.posterior([_part(x, near, seen, LATENTS_A_SIDE) for x in features])
+    at_near = near.slices(seen, LATENTS_A_SIDE)
+    posterior = model.posterior([x[(..., *at_near)] for x in features])
     if effort:
-        around = _part(ycbcr, near, seen, PATCH_PX), _part(context, near, seen, 1)
+        around = ycbcr[(..., *near.slices(seen, PATCH_PX))], context[(..., *near.slices(seen, 1))]
         scene = Scene(*around, posterior, near, tile)
         targets = search(codec.float_model, scene, at, effort * PASSES, is_grey)
         posterior = aimed_at(model, targets)
-    context = _part(context, tile, seen, 1)
+    context = context[(..., *tile.slices(seen, 1))]
     writer = SymbolWriter(OFFSETS)
     coder = Selector(writer, luma_of(model).trunk) if is_grey else writer
     model.latents(context, at, coder, posterior)
@@ -210,12 +211,6 @@ def push_context(
     at = torch.full((1,), symbols.quality)
     norm = codec.model.entropy.norm
     codec.prior(prior).push(stack, symbols.context, at, norm, symbols.coded)
-
-
-def _part(x: Tensor, window: Window, of: Window, scale: int) -> Tensor:
-    """Cut a window out of what lies over another one, (..., H, W), `scale` a patch."""
-    rows, columns = window.slices(of, scale)
-    return x[..., rows, columns]
 
 
 def _cut_padded(pixels: Pixels, window: Window) -> Tensor:

@@ -79,10 +79,9 @@ def search(model: DctVae, scene: Scene, quality: Tensor, passes: int, is_grey: b
     luma, lmbda = luma_of(model), lmbda_of(quality)
     context_image = model.context_image(scene.context, quality)
     targets, latents = _first_walk(model, scene, quality)
-    rows, columns = scene.tile.slices(scene.window, LATENTS_A_SIDE)
-    start = targets[..., rows, columns]
-    patch_rows, patch_columns = scene.tile.slices(scene.window, 1)
-    context = scene.context[..., patch_rows, patch_columns]
+    inside = (..., *scene.tile.slices(scene.window, LATENTS_A_SIDE))
+    start = targets[inside]
+    context = scene.context[(..., *scene.tile.slices(scene.window, 1))]
     moved = torch.zeros_like(start, requires_grad=True)
     optimiser = torch.optim.Adam([moved], RATE, betas=(0.9, 0.98))
     least, best = torch.inf, start
@@ -91,13 +90,11 @@ def search(model: DctVae, scene: Scene, quality: Tensor, passes: int, is_grey: b
         learner = Learner(curvature=1.0)
         coder = Selector(learner, luma.trunk) if is_grey else learner
         latents = latents.detach().clone()
-        latents[..., rows, columns] = model.latents(
-            context, quality, coder, aimed_at(model, start + moved)
-        )
+        latents[inside] = model.latents(context, quality, coder, aimed_at(model, start + moved))
         shown = latents * luma.latents_mask if is_grey else latents
         error = model.synthesise(context_image, shown, quality) - scene.ycbcr
-        squares = error[:, 0] if is_grey else _in_rgb(error)
-        loss = learner.bits.sum() + lmbda.sum() * squares.square().sum()
+        error = error[:, 0] if is_grey else _in_rgb(error)
+        loss = learner.bits.sum() + lmbda.sum() * error.square().sum()
         if loss.item() < least:
             least, best = loss.item(), (start + moved).detach()
         if number < passes:

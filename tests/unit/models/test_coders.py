@@ -98,11 +98,15 @@ def test_bits_add_up_over_levels() -> None:
     torch.testing.assert_close(rounder.bits, 4 * one)
 
 
+def index_of(scale: float, like: Tensor) -> Tensor:
+    """The whole index of the nearest scale, everywhere."""
+    index = torch.log(torch.tensor(scale / SCALE_MIN)) / math.log(SCALE_MAX / SCALE_MIN)
+    return torch.round(index * (SCALES - 1)).expand_as(like)
+
+
 def cost(gain: Tensor, drawn: Tensor, scale: float, coder: Learner | Rounder) -> Tensor:
     """Rate and distortion of coding what was drawn under a gain, in bits a symbol."""
-    index = torch.log(torch.tensor(scale / SCALE_MIN)) / math.log(SCALE_MAX / SCALE_MIN)
-    whole = torch.round(index * (SCALES - 1)).expand_as(drawn)
-    symbols = coder.code(0, whole, given(gain * drawn))
+    symbols = coder.code(0, index_of(scale, drawn), given(gain * drawn))
     distortion = 6 / math.log(2) * (symbols / gain - drawn).square()
     return coder.bits.sum() / drawn.numel() + distortion.mean()
 
@@ -127,9 +131,7 @@ def test_the_gradient_does_not_drive_residuals_from_integers(scale: float) -> No
     fraction = drawn - torch.round(drawn)
 
     def cost_of(push: Tensor, coder: Learner | Rounder) -> Tensor:
-        index = torch.log(torch.tensor(scale / SCALE_MIN)) / math.log(SCALE_MAX / SCALE_MIN)
-        whole = torch.round(index * (SCALES - 1)).expand_as(drawn)
-        symbols = coder.code(0, whole, given(drawn + push * fraction))
+        symbols = coder.code(0, index_of(scale, drawn), given(drawn + push * fraction))
         distortion = 6 / math.log(2) * (symbols - drawn).square()
         return coder.bits.sum() / drawn.numel() + distortion.mean()
 
