@@ -162,7 +162,7 @@ def encode(
         verify: decode the result under another configuration before returning it.
         strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
         prior: name of the context's prior, one of those that the weights have.
-        effort: 0...9. The larger, the longer the latents are searched for a smaller loss.
+        effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
 
     Returns:
         The whole file.

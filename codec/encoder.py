@@ -32,10 +32,10 @@ from ..models.fixed_point import OFFSETS
 from ..models.priors.interface import SymbolStack
 from .alpha import encode_alpha, fill_hidden
 from .bits_back import BitsBackStack
-from .grey import coded_context, luma_of
+from .grey import coded_context, walk_latents
 from .image import Pixels
 from .search import EFFORTS, PASSES, Scene, aimed_at, search
-from .symbols import Selector, SymbolWriter
+from .symbols import SymbolWriter
 from .tiling import (
     PATCH_PX,
     TILE_PATCHES,
@@ -149,7 +149,7 @@ def encode_alphas(pixels: Pixels, tile: int = TILE_PATCHES) -> list[bytes]:
 def tile_symbols(
     codec: Codec, pixels: Pixels, tile: Window, quality: int, effort: int = 0
 ) -> TileSymbols:
-    """Analyse a tile in its surroundings, search its latents, and walk down its levels."""
+    """Analyse a tile in its surroundings, search its symbols, and walk down its levels."""
     model, at = codec.model, torch.full((1,), quality)
     seen = tile.grown(analysis_halo(model.config), patch_grid(*pixels.size))
     ycbcr = to_ycbcr(_cut_padded(pixels, seen))
@@ -162,17 +162,16 @@ def tile_symbols(
     near = tile.grown(synthesis_halo(model.config), seen) if effort else tile
     at_near = near.slices(seen, LATENTS_A_SIDE)
     posterior = model.posterior([x[(..., *at_near)] for x in features])
+    own = context[(..., *tile.slices(seen, 1))]
     if effort:
         around = ycbcr[(..., *near.slices(seen, PATCH_PX))], context[(..., *near.slices(seen, 1))]
         scene = Scene(*around, posterior, near, tile)
-        targets = search(codec.float_model, scene, at, effort * PASSES, is_grey)
-        posterior = aimed_at(model, targets)
-    context = context[(..., *tile.slices(seen, 1))]
+        own, latents = search(codec.float_model, scene, at, effort * PASSES, is_grey)
+        posterior = aimed_at(model, latents)
     writer = SymbolWriter(OFFSETS)
-    coder = Selector(writer, luma_of(model).trunk) if is_grey else writer
-    model.latents(context, at, coder, posterior)
+    walk_latents(model, own, at, writer, posterior, is_grey=is_grey)
     levels = [[(tables[0], values[0]) for tables, values in level] for level in writer.levels]
-    return TileSymbols(quality, context, coded, levels)
+    return TileSymbols(quality, own, coded, levels)
 
 
 def write_tile(

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..models.coders import LatentCoder
 from ..models.dct import latent_order
 from ..models.dct_vae import DctVae
+from ..models.trunk import Posterior
+from .symbols import Selector
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,32 @@ def luma_of(model: DctVae) -> Luma:
         trunk=list(latents.split(model.config.level_channels)),
         latents_mask=latents[:, None, None].float(),
     )
+
+
+def walk_latents(
+    model: DctVae,
+    context: Tensor,
+    quality: Tensor,
+    coder: LatentCoder,
+    posterior: Posterior | None = None,
+    *,
+    is_grey: bool,
+) -> Tensor:
+    """Walk down the levels of the latents, of luma alone if the image is grey.
+
+    Args:
+        model: trunk and posteriors.
+        context: (B, C, h, w) integers.
+        quality: (B,).
+        coder: see `models.trunk.Trunk.walk`.
+        posterior: for coders that ask.
+        is_grey: chroma is not coded, and zero.
+
+    Returns:
+        (B, C, 4h, 4w) latents in steps.
+    """
+    if not is_grey:
+        return model.latents(context, quality, coder, posterior)
+    luma = luma_of(model)
+    latents = model.latents(context, quality, Selector(coder, luma.trunk), posterior)
+    return latents * luma.latents_mask

@@ -1,8 +1,9 @@
-"""Searches the latents of a tile for a smaller loss, pass by pass: what an encoder's effort buys.
+"""Searches the symbols of a tile for a smaller loss, pass by pass: what an encoder's effort buys.
 
-The networks of the encoder decide without having seen what their symbols decode to. A pass walks
-down the levels, rounds, decodes, and goes back with the gradient of training (`coders.Learner`),
-along which the targets descend: what the latents would be without rounding. (Yang et al. 2020,
+The networks of the encoder decide without having seen what their symbols decode to. A pass rounds
+the context, walks down the levels, rounds, decodes, and goes back with the gradient of training
+(`coders.Learner`), along which the targets descend: what context and latents would be without
+rounding. Where the context moves, the latents' targets make up for it. (Yang et al. 2020,
 "Improving inference for neural image compression", do so with Gumbel noise, which takes many more
 passes.)
 """
@@ -14,23 +15,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..models.coders import Learner, Rounder
-from ..models.config import LATENTS_A_SIDE
+from ..models.coders import CURVATURE, Learner, Rounder
+from ..models.config import LATENTS_A_SIDE, PATCH_PX
 from ..models.dct import to_rgb
 from ..models.dct_vae import DctVae
 from ..models.quality import lmbda_of
 from ..models.steps import pick, place
 from ..models.trunk import Posterior
-from .grey import luma_of
-from .symbols import Selector
+from .grey import coded_context, walk_latents
 from .tiling import Window
 
 EFFORTS = range(10)
 PASSES = 4
 """Passes of each unit of effort."""
 
-RATE = 0.05
-"""Learning rate of Adam: by how many steps of quantisation a pass moves a target."""
+RATES = (0.15, 0.05)
+"""Learning rates of Adam for context and latents: how many steps of quantisation a pass moves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,10 @@ def aimed_at(model: DctVae, targets: Tensor) -> Posterior:
 
 
 @torch.enable_grad()
-def search(model: DctVae, scene: Scene, quality: Tensor, passes: int, is_grey: bool) -> Tensor:
-    """Search the targets of a tile's latents.
+def search(
+    model: DctVae, scene: Scene, quality: Tensor, passes: int, is_grey: bool
+) -> tuple[Tensor, Tensor]:
+    """Search the context and the latents of a tile.
 
     Args:
         model: in float.
@@ -74,42 +76,71 @@ def search(model: DctVae, scene: Scene, quality: Tensor, passes: int, is_grey: b
         is_grey: chroma is not coded.
 
     Returns:
-        (1, C, h, w) targets of the tile, in steps: those of the pass with the smallest loss.
+        (1, C, H/32, W/32) integers and (1, C', H/8, W/8) latents in steps, both of the tile: those
+        of the pass with the smallest loss.
     """
-    luma, lmbda = luma_of(model), lmbda_of(quality)
-    context_image = model.context_image(scene.context, quality)
-    targets, latents = _first_walk(model, scene, quality)
+    lmbda = lmbda_of(quality).sum()
+    coded = coded_context(model, is_grey)[:, None, None]
+    patches = (..., *scene.tile.slices(scene.window, 1))
     inside = (..., *scene.tile.slices(scene.window, LATENTS_A_SIDE))
-    start = targets[inside]
-    context = scene.context[(..., *scene.tile.slices(scene.window, 1))]
+    pixels = (..., *scene.tile.slices(scene.window, PATCH_PX))
+    original = _shown(scene.ycbcr, is_grey)
+    targets, latents = _first_walk(model, scene, quality, is_grey)
+    first, start = model.context_image(scene.context[patches], quality), targets[inside]
+    aim = (model.dct.analyse(scene.ycbcr[pixels]) / model.context_steps(quality)).requires_grad_()
     moved = torch.zeros_like(start, requires_grad=True)
-    optimiser = torch.optim.Adam([moved], RATE, betas=(0.9, 0.98))
-    least, best = torch.inf, start
-    for number in range(passes + 1):  # the last one only looks
+    groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
+    least, best = torch.inf, (scene.context[patches], latents[inside])
+    for number in range(passes + 1):
+        torch.set_grad_enabled(number < passes)  # the last one only looks
+        context, bent = _rounded(aim * coded, model.context_gain)
+        off = model.context_image(context, quality) - first
+        target = start + moved - model.analysis.coefficients(off) / model.steps(quality)
         # one picture needs all of the curvature: nothing averages over what is left of it
         learner = Learner(curvature=1.0)
-        coder = Selector(learner, luma.trunk) if is_grey else learner
-        latents = latents.detach().clone()
-        latents[inside] = model.latents(context, quality, coder, aimed_at(model, start + moved))
-        shown = latents * luma.latents_mask if is_grey else latents
-        error = model.synthesise(context_image, shown, quality) - scene.ycbcr
-        error = error[:, 0] if is_grey else _in_rgb(error)
-        loss = learner.bits.sum() + lmbda.sum() * error.square().sum()
+        contexts, latents = scene.context.clone(), latents.detach().clone()
+        contexts[patches] = context
+        posterior = aimed_at(model, target)
+        latents[inside] = walk_latents(model, context, quality, learner, posterior, is_grey=is_grey)
+        decoded = model.synthesise(model.context_image(contexts, quality), latents, quality)
+        error = _shown(decoded, is_grey) - original
+        prior_bits = model.entropy.prior.bits(context, quality, model.entropy.norm)
+        loss = learner.bits.sum() + prior_bits.sum() + lmbda * error.square().mean(1).sum()
         if loss.item() < least:
-            least, best = loss.item(), (start + moved).detach()
+            least, best = loss.item(), (context.detach(), latents[inside].detach())
         if number < passes:
-            (moved.grad,) = torch.autograd.grad(loss, moved)
+            aim.grad, moved.grad = torch.autograd.grad(loss + bent, (aim, moved))
             optimiser.step()
     return best
 
 
-def _in_rgb(difference: Tensor) -> Tensor:
-    """Return a difference (B, 3, H, W) in RGB, scaled so that a pixel's squares sum to its MSE."""
-    return (to_rgb(difference) - 128.0) / difference.shape[1] ** 0.5
+def _rounded(aim: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """Round the context as `Learner` rounds latents.
+
+    Args:
+        aim: (1, C, h, w) the context before rounding.
+        gain: (C,) of its steps.
+
+    Returns:
+        the context, and the bits that the distortion's curvature adds: zero. Both have a gradient.
+    """
+    symbols = torch.floor(aim.detach() + 0.5)
+    rest = aim.detach() - symbols
+    moved = 4 * rest.abs() * (aim - aim.detach())
+    bent = 2 * CURVATURE * gain.square()[:, None, None] * rest * moved
+    return symbols + moved, bent.sum()
+
+
+def _shown(ycbcr: Tensor, is_grey: bool) -> Tensor:
+    """Return the samples that are seen in the end: (B, 1 or 3, H, W) in 0...255."""
+    return (ycbcr[:, :1] + 128.0 if is_grey else to_rgb(ycbcr)).clamp(0, 255)
 
 
 @torch.no_grad()
-def _first_walk(model: DctVae, scene: Scene, quality: Tensor) -> tuple[Tensor, Tensor]:
+def _first_walk(
+    model: DctVae, scene: Scene, quality: Tensor, is_grey: bool
+) -> tuple[Tensor, Tensor]:
     """Return where the encoder would put the latents of the scene, and where rounding does."""
     parts = model.entropy.trunk.parts
     height, width = (LATENTS_A_SIDE * side for side in scene.window.size)
@@ -121,4 +152,5 @@ def _first_walk(model: DctVae, scene: Scene, quality: Tensor) -> tuple[Tensor, T
         targets[:, part.start : part.stop] += here
         return residual
 
-    return targets, model.latents(scene.context, quality, Rounder(), noted)
+    latents = walk_latents(model, scene.context, quality, Rounder(), noted, is_grey=is_grey)
+    return targets, latents

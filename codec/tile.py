@@ -22,9 +22,9 @@ from ..models.coders import LatentCoder
 from ..models.config import LATENTS_A_SIDE
 from ..models.fixed_point import OFFSETS
 from .encoder import context_integers
-from .grey import coded_context, luma_of
+from .grey import coded_context, walk_latents
 from .sampling import Draws, Sampling
-from .symbols import AnsStack, Limiter, Selector, SymbolReader
+from .symbols import AnsStack, Limiter, SymbolReader
 from .tiling import Window
 from .weights import Codec
 
@@ -132,8 +132,5 @@ def _context(codec: Codec, header: Header, window: Window, coder: Coder | None) 
 
 def _latents(codec: Codec, header: Header, context: Tensor, coder: LatentCoder) -> Tensor:
     """Walk down the levels of the latents; returns them, (1, C, 4h, 4w)."""
-    model, at = codec.model, torch.full((1,), header.quality)
-    if not header.color.is_grey:
-        return model.latents(context, at, coder)
-    luma = luma_of(model)
-    return model.latents(context, at, Selector(coder, luma.trunk)) * luma.latents_mask
+    at = torch.full((1,), header.quality)
+    return walk_latents(codec.model, context, at, coder, is_grey=header.color.is_grey)

@@ -49,9 +49,7 @@ class Analysis(nn.Module):
             features (B, F, H/8, W/8), and the coefficients (B, C, H/8, W/8) of the residual in
             pixels, orthonormal, float32.
         """
-        with full_precision(ycbcr):
-            blocks = F.pixel_unshuffle(ycbcr - context_image, LATENT_STRIDE)
-            coefficients = F.conv2d(blocks, self.skeleton)
+        coefficients = self.coefficients(ycbcr - context_image)
         x = self.stem(F.pixel_unshuffle(ycbcr * PIXEL_SCALE, 4))
         for block in self.fine:
             x = block(x, quality)
@@ -59,6 +57,11 @@ class Analysis(nn.Module):
         for block in self.coarse:
             x = block(x, quality)
         return x, coefficients
+
+    def coefficients(self, residual: Tensor) -> Tensor:
+        """Transform what the context leaves: (B, 3, H, W) -> (B, C, H/8, W/8), float32."""
+        with full_precision(residual):
+            return F.conv2d(F.pixel_unshuffle(residual, LATENT_STRIDE), self.skeleton)
 
 
 class LatentPosterior(nn.Module):

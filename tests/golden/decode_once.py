@@ -24,8 +24,8 @@ from hvae_codec.bitstream import (
 )
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import context_integers
-from hvae_codec.codec.grey import coded_context, luma_of
-from hvae_codec.codec.symbols import Selector, SymbolReader
+from hvae_codec.codec.grey import coded_context, walk_latents
+from hvae_codec.codec.symbols import SymbolReader
 from hvae_codec.codec.tiling import Window, patch_grid, tiles_in
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
@@ -68,11 +68,10 @@ class Decoder:
         stacks = [coder_of(tile.words) for tile in tiles]
         prior, trunk = SymbolReader(stacks, tables, 1), SymbolReader(stacks, tables, OFFSETS)
         is_grey = indices[0].header.color.is_grey
-        coder = Selector(trunk, luma_of(model).trunk) if is_grey else trunk
         coded = coded_context(model, is_grey)
         size = (len(places), *self.windows[places[0]].size)
         context = model.entropy.prior.walk(size, at, model.entropy.norm, prior, coded)
-        model.latents(context, at, coder)
+        walk_latents(model, context, at, trunk, is_grey=is_grey)
         for k, place in enumerate(places):
             check_empty(stacks[k])
             levels = [
