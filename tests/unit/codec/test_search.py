@@ -9,8 +9,9 @@ from PIL import Image
 
 from hvae_codec.bitstream import InvalidField
 from hvae_codec.codec import api, rate
-from hvae_codec.codec.encoder import encode_pixels
+from hvae_codec.codec.encoder import encode_pixels, tile_symbols
 from hvae_codec.codec.image import Pixels
+from hvae_codec.codec.tiling import patch_grid
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.quality import lmbda_of
 
@@ -47,6 +48,21 @@ def test_tiles_are_searched_in_their_surroundings(
         data = encode_pixels(tiny_codec, Pixels(pixels), 50, tile=2, effort=effort)
         losses.append(loss(data, pixels, 50))
     assert losses[1] < 0.99 * losses[0]
+
+
+@pytest.mark.parametrize("is_grey", [False, True])
+def test_the_context_is_searched_as_well(
+    tiny_codec: Codec, photograph: np.ndarray, is_grey: bool
+) -> None:
+    pixels = photograph[60:160, 180:310]
+    pixels = Pixels(pixels[..., 1:2].copy() if is_grey else pixels)
+    everything = patch_grid(*pixels.size)
+    before, after = (tile_symbols(tiny_codec, pixels, everything, 50, effort) for effort in (0, 2))
+    moves = (after.context - before.context).abs()
+    assert 0.01 < (moves > 0).float().mean() < 0.6
+    assert moves.max() <= 2
+    assert not moves[:, ~after.coded].any()
+    assert torch.equal(after.context, after.context.round())
 
 
 def test_no_effort_is_what_was(photograph: np.ndarray) -> None:
