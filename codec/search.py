@@ -86,8 +86,8 @@ def search(
     pixels = (..., *scene.tile.slices(scene.window, PATCH_PX))
     original = _shown(scene.ycbcr, is_grey)
     targets, latents = _first_walk(model, scene, quality, is_grey)
-    first, start = model.context_image(scene.context[patches], quality), targets[inside]
-    aim = (model.dct.analyse(scene.ycbcr[pixels]) / model.context_steps(quality)).requires_grad_()
+    first, start = model.context_image(scene.context, quality)[pixels], targets[inside]
+    aim = model.exact_context(scene.ycbcr[pixels], quality).requires_grad_()
     moved = torch.zeros_like(start, requires_grad=True)
     groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
@@ -95,15 +95,15 @@ def search(
     for number in range(passes + 1):
         torch.set_grad_enabled(number < passes)  # the last one only looks
         context, bent = _rounded(aim * coded, model.context_gain)
-        off = model.context_image(context, quality) - first
-        target = start + moved - model.analysis.coefficients(off) / model.steps(quality)
-        # one picture needs all of the curvature: nothing averages over what is left of it
-        learner = Learner(curvature=1.0)
         contexts, latents = scene.context.clone(), latents.detach().clone()
         contexts[patches] = context
-        posterior = aimed_at(model, target)
+        context_image = model.context_image(contexts, quality)
+        off = model.analysis.coefficients(context_image[pixels] - first) / model.steps(quality)
+        # one picture needs all of the curvature: nothing averages over what is left of it
+        learner = Learner(curvature=1.0)
+        posterior = aimed_at(model, start + moved - off)
         latents[inside] = walk_latents(model, context, quality, learner, posterior, is_grey=is_grey)
-        decoded = model.synthesise(model.context_image(contexts, quality), latents, quality)
+        decoded = model.synthesise(context_image, latents, quality)
         error = _shown(decoded, is_grey) - original
         prior_bits = model.entropy.prior.bits(context, quality, model.entropy.norm)
         loss = learner.bits.sum() + prior_bits.sum() + lmbda * error.square().mean(1).sum()
@@ -116,7 +116,7 @@ def search(
 
 
 def _rounded(aim: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
-    """Round the context as `Learner` rounds latents.
+    """Round the context as `Learner` rounds latents of large scales.
 
     Args:
         aim: (1, C, h, w) the context before rounding.

@@ -84,7 +84,11 @@ class DctVae(nn.Module):
 
     def context(self, ycbcr: Tensor, quality: Tensor) -> Tensor:
         """Return the integer context u = round(DCT / step): (B, C, H/32, W/32)."""
-        return torch.floor(self.dct.analyse(ycbcr) / self.context_steps(quality) + 0.5)
+        return torch.floor(self.exact_context(ycbcr, quality) + 0.5)
+
+    def exact_context(self, ycbcr: Tensor, quality: Tensor) -> Tensor:
+        """Return the context before rounding, DCT / step: (B, C, H/32, W/32)."""
+        return self.dct.analyse(ycbcr) / self.context_steps(quality)
 
     def context_image(self, context: Tensor, quality: Tensor) -> Tensor:
         """Return what the context alone decodes to: (B, 3, H, W) YCbCr about zero."""
