@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,13 @@ def batches(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_ignore_sigterm,
     )
+
+
+def _ignore_sigterm(worker: int) -> None:
+    """Leave stopping to the run, which may be told in one go with its workers: it has to save."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def validation_images(folder: Path, limit: int) -> list[Tensor]:

@@ -1,4 +1,6 @@
+import multiprocessing
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,12 @@ def test_validation_images_are_whole_patches(folder: Path) -> None:
     images = validation_images(folder, 2)
     assert [tuple(image.shape) for image in images] == [(1, 3, 256, 256), (1, 3, 256, 160)]
     assert images[0].dtype == torch.uint8
+
+
+def test_workers_go_on_when_the_whole_group_is_told_to_stop(cache: ImageCache) -> None:
+    loading = iter(batches(cache, SIZES, 0, 12, seed=1, workers=1))
+    next(loading)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGTERM)
+    assert len(list(loading)) == 11
