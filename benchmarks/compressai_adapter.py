@@ -31,7 +31,7 @@ class CompressaiAdapter(nn.Module):
         super().__init__()
         self.quality = quality
         self.codec = load_codec()
-        self.model = self.codec.model  # so that the module has its parameters
+        self.model = self.codec.model_at(quality)  # so that the module has its parameters
 
     def forward(self, x: Tensor) -> dict[str, Any]:
         """Encode and decode, and say how likely each symbol was under the frozen tables.

@@ -1,12 +1,12 @@
 """Measures the promise of exact decoding, and what it costs.
 
     python -m hvae_codec.benchmarks.exactness matrix FOLDER --out OUT
-    python -m hvae_codec.benchmarks.exactness cost FOLDER --checkpoint runs/a/checkpoint.pt
+    python -m hvae_codec.benchmarks.exactness cost FOLDER --checkpoints runs/*/checkpoint.pt
 
 `matrix` encodes every image at five qualities in this process, and decodes all files in one process
-for each configuration of threads, instruction sets and carriers. `cost` compares a checkpoint's
-float trunk with the integers that it is frozen into: rate and PSNR under the same Gaussians, and
-the time of trunk and synthesis.
+for each configuration of threads, instruction sets and carriers. `cost` compares the float trunks
+of checkpoints with the integers that they are frozen into: rate and PSNR under the same Gaussians,
+and the time of trunk and synthesis.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from ..bitstream import TileDamaged, read_index
 from ..codec import api
 from ..codec.check import other_configuration
 from ..codec.decoder import decode_file
-from ..codec.export import load_checkpoint
+from ..codec.export import load_checkpoints
 from ..codec.view import view_of
 from ..codec.weights import load_codec
 from ..models.dct import to_ycbcr
@@ -104,18 +105,20 @@ def decode(folder: Path, *, float64: bool, no_onednn: bool) -> None:
     print(json.dumps({"files": len(files), "damaged": damaged, "seconds": seconds}))
 
 
-def cost(folder: Path, checkpoint: Path, images: int) -> None:
-    """Compare a checkpoint's float entropy model with its integers on the images of FOLDER."""
-    trained = load_checkpoint(checkpoint)
+def cost(folder: Path, checkpoints: list[Path], images: int) -> None:
+    """Compare float entropy models with their integers on the images of FOLDER."""
+    trained, begins = load_checkpoints(checkpoints)
     pictures = validation_images(folder, images)
-    frozen = trained.frozen()
+    frozen = [model.frozen() for model in trained]
+    served = [bisect_right(begins, quality) - 1 for quality in QUALITIES]
     curves = {}
-    for name, model in (("float", trained), ("integer", frozen)):
-        rows = validate(model, pictures, list(QUALITIES))
+    for name, models in (("float", trained), ("integer", frozen)):
+        pairs = zip(QUALITIES, served, strict=True)
+        rows = [validate(models[n], pictures, [quality])[0] for quality, n in pairs]
         curves[name] = Curve(tuple(row.bpp for row in rows), tuple(row.psnr for row in rows))
         print(f"{name:<8} {curves[name]}")
     print(f"integer against float: {bd_rate(curves['float'], curves['integer']):+.2f} % BD-rate")
-    ratio = _seconds(frozen, pictures[0]) / _seconds(trained, pictures[0])
+    ratio = _seconds(frozen[0], pictures[0]) / _seconds(trained[0], pictures[0])
     print(f"time of trunk and synthesis, integer over float: {ratio:.2f}")
 
 
@@ -155,7 +158,7 @@ def main(argv: list[str] | None = None) -> None:
             command.add_argument("--float64", action="store_true")
             command.add_argument("--no-onednn", action="store_true")
         else:
-            command.add_argument("--checkpoint", type=Path, required=True)
+            command.add_argument("--checkpoints", type=Path, nargs="+", required=True)
             command.add_argument("--images", type=int, default=41)
     options = vars(parser.parse_args(argv))
     options.pop("function")(**options)

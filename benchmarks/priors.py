@@ -126,7 +126,7 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
 
 def _ways(codec: Codec, diffusion: bool) -> Iterator[tuple[str, Prior]]:
     """Yield each prior with its name, the Gaussian diffusion once for each number of its steps."""
-    for name, prior in codec.model.entropy.priors.items():
+    for name, prior in codec.priors.items():
         if not isinstance(prior, GaussianDiffusion):
             yield name, api.prior_of(name)
         elif diffusion:
@@ -149,9 +149,9 @@ def _bound_bits(codec: Codec, symbols: TileSymbols, kind: Prior) -> float:
         return ledger.bits
     integer = codec.prior(kind)
     assert isinstance(integer, GaussianDiffusion)
-    prior = GaussianDiffusion(codec.model.config, FLOAT, integer.steps)
+    prior = GaussianDiffusion(codec.config, FLOAT, integer.steps)
     thaw(integer, prior)
-    at, norm = torch.full((1,), symbols.quality), float_norm(codec.model)
+    at, norm = torch.full((1,), symbols.quality), float_norm(codec.models[0])
     return float(prior.bound(symbols.context.float(), at, norm).sum())
 
 
@@ -162,9 +162,9 @@ def _coding_seconds(codec: Codec, symbols: TileSymbols, kind: Prior) -> tuple[fl
     start = time.perf_counter()
     push_context(codec, symbols, stack, kind)
     between = time.perf_counter()
-    at, norm = torch.full((1,), symbols.quality), codec.model.entropy.norm
+    at = torch.full((1,), symbols.quality)
     rows, columns = symbols.context.shape[2:]
-    found = codec.prior(kind).pop(stack, (rows, columns), at, norm, symbols.coded)
+    found = codec.prior(kind).pop(stack, (rows, columns), at, codec.norm, symbols.coded)
     end = time.perf_counter()
     assert torch.equal(found, symbols.context.double())
     return between - start, end - between

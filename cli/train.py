@@ -1,5 +1,6 @@
 """`hvae-codec train`, `train-prior` and `export`: photographs become weights."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,13 @@ _NEW = click.Path(path_type=Path)
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint, if there is one.")
 @click.option("--start", type=_FILE, help="Checkpoint or weight file to start from.")
 @click.option("--preset", default="base", show_default=True, help="Size of a new model.")
+@click.option(
+    "--qualities",
+    type=(click.IntRange(0, 100), click.IntRange(0, 100)),
+    default=(0, 100),
+    show_default=True,
+    help="First and last quality that the model is to serve.",
+)
 @click.option("--steps", type=click.IntRange(1), default=200_000, show_default=True)
 @click.option("--cooldown", type=click.IntRange(0), default=10_000, show_default=True)
 @click.option("--simulate", type=click.IntRange(0), default=1_000, show_default=True)
@@ -42,6 +50,7 @@ def train(
     resume: bool,
     start: Path | None,
     preset: str,
+    qualities: tuple[int, int],
     steps: int,
     cooldown: int,
     simulate: int,
@@ -65,6 +74,8 @@ def train(
         )
     if crop_px % 32:
         raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
+    if qualities[0] > qualities[1]:
+        raise click.UsageError(f"--qualities {qualities[0]} {qualities[1]} is no range")
 
     from ..models.training.data import BatchSizes
     from ..models.training.loop import train as run
@@ -77,6 +88,7 @@ def train(
         preset=preset,
         resume=resume,
         start=start,
+        qualities=qualities,
         steps=steps,
         cooldown=cooldown,
         simulate=simulate,
@@ -128,7 +140,7 @@ def train_prior(
         raise click.UsageError("--pseudo-inputs is for gaussian-diffusion")
     with console.blame(str(weights)):
         contexts.prior_kind(name)  # refused before the work
-        model = load_weights(weights).model
+        model = load_weights(weights).models[0]
     with console.blame(str(data)):
         photographs = ImageCache(data, cache or out.resolve().parent / "cache")
     config = contexts.FitConfig(
@@ -144,7 +156,7 @@ def train_prior(
 
 
 @click.command()
-@click.argument("source", type=_FILE)
+@click.argument("sources", metavar="SOURCE...", type=_FILE, nargs=-1, required=True)
 @click.option("-o", "--out", type=_NEW, required=True, help="The weight file.")
 @click.option("--data", type=_FOLDER, help="Training photographs that the tables are refined on.")
 @click.option(
@@ -154,18 +166,21 @@ def train_prior(
     multiple=True,
     help="What `train-prior` fitted; or a weight file, to take over its further priors.",
 )
-def export(source: Path, out: Path, data: Path | None, priors: tuple[Path, ...]) -> None:
+def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[Path, ...]) -> None:
     """Freeze SOURCE into integers and pmf tables: the weight file that encodes and decodes.
 
-    SOURCE is a checkpoint; or a weight file, to which priors are added.
+    SOURCE is a checkpoint, or several that together serve all qualities; or a weight file, to which
+    priors are added.
     """
-    if out.exists() and out.samefile(source):
+    if out.exists() and any(out.samefile(source) for source in sources):
         raise click.UsageError(f"{click.format_filename(out)} is the source itself")
+    if len(sources) > 1 and any(source.suffix == ".safetensors" for source in sources):
+        raise click.UsageError("a weight file is the only SOURCE, or none")
 
     from ..codec import export as exporting
     from ..models.training.data import ImageCache
 
-    with console.blame(str(source)):
-        cache = ImageCache(data, source.resolve().parent.parent / "cache") if data else None
-        exporting.export(source, out, cache, priors)
+    with console.blame(str(sources[0])):
+        cache = ImageCache(data, sources[0].resolve().parent.parent / "cache") if data else None
+        exporting.export(sources, out, cache, priors)
     console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")

@@ -71,9 +71,9 @@ def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
 
 def _symbols(codec: Codec, window: Window, is_grey: bool) -> int:
     """Return how many symbols a tile has: of the context, and of the latents at stride 8."""
-    context = int(coded_context(codec.model, is_grey).sum())
-    latents = codec.model.config.latent_channels
-    latents = int(luma_of(codec.model).latents_mask.sum()) if is_grey else latents
+    context = int(coded_context(codec.config, is_grey).sum())
+    latents = codec.config.latent_channels
+    latents = int(luma_of(codec.config).latents_mask.sum()) if is_grey else latents
     height, width = window.size
     return height * width * (context + LATENTS_A_SIDE**2 * latents)
 
@@ -93,15 +93,16 @@ def other_configuration(codec: Codec) -> Iterator[Codec]:
     These settings are the process's: what other threads encode or decode meanwhile is the same,
     but for the rounding of pixels, and slower. One caller at a time gets in.
     """
-    other = copy.deepcopy(codec.model)
-    carry_in(other, torch.float64)
+    others = copy.deepcopy(codec.models)
+    for other in others:
+        carry_in(other, torch.float64)
     with _SETTINGS:
         threads = torch.get_num_threads()
         onednn = torch.backends.mkldnn.enabled
         torch.set_num_threads(1)
         torch.backends.mkldnn.set_flags(False)  # its context manager would warn about TF32
         try:
-            yield replace(codec, model=other)
+            yield replace(codec, models=others)
         finally:
             torch.backends.mkldnn.set_flags(onednn)
             torch.set_num_threads(threads)

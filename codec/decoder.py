@@ -88,7 +88,7 @@ def decode_file(
     _check_known(codec, index, levels)
     thumbnail = view.scale >= THUMBNAIL_SCALE
     # a thumbnail sees around itself only to fill what is lost
-    halo = int(keep_going) if thumbnail else synthesis_halo(codec.model.config)
+    halo = int(keep_going) if thumbnail else synthesis_halo(codec.config)
     wanted = index.levels if levels is None else min(1 + levels, index.levels)
     wanted = 1 if thumbnail else wanted
     place = (view.height, view.width, header.tile)
@@ -141,9 +141,9 @@ def decode_file(
 
 def _check_known(codec: Codec, index: Index, levels: int | None) -> None:
     prior = index.header.prior.label
-    if prior not in codec.model.entropy.priors:
+    if prior not in codec.priors:
         raise InvalidField(f"the file names the prior {prior}, which its weights do not have")
-    every = 1 + len(codec.model.config.level_channels)
+    every = 1 + len(codec.config.level_channels)
     if index.levels != every:
         raise InvalidField(f"the file has {index.levels} levels, its weights have {every}")
     if levels is not None and levels < 0:
@@ -161,8 +161,7 @@ def _colour(
     view: View,
 ) -> Tensor:
     """Return what a view shows of some patches: float32 (1, 1 or 3, h, w) in 0...255."""
-    model = codec.model
-    at = torch.full((1,), header.quality)
+    model, at = codec.model_at(header.quality), torch.full((1,), header.quality)
     tiles = [tile for tile in tiles if not tile.empty]
     context = _gather(
         [(t.window, t.context) for t in tiles], seen, 1, model.config.context_channels

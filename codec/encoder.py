@@ -150,13 +150,13 @@ def tile_symbols(
     codec: Codec, pixels: Pixels, tile: Window, quality: int, effort: int = 0
 ) -> TileSymbols:
     """Analyse a tile in its surroundings, search its symbols, and walk down its levels."""
-    model, at = codec.model, torch.full((1,), quality)
+    model, at = codec.model_at(quality), torch.full((1,), quality)
     seen = tile.grown(analysis_halo(model.config), patch_grid(*pixels.size))
     ycbcr = to_ycbcr(_cut_padded(pixels, seen))
     context = model.context(ycbcr, at)
     features = model.features(ycbcr, model.context_image(context, at), at)
     is_grey = pixels.color.is_grey
-    coded = coded_context(model, is_grey)
+    coded = coded_context(model.config, is_grey)
     context = context * coded[:, None, None]
 
     near = tile.grown(synthesis_halo(model.config), seen) if effort else tile
@@ -166,7 +166,8 @@ def tile_symbols(
     if effort:
         around = ycbcr[(..., *near.slices(seen, PATCH_PX))], context[(..., *near.slices(seen, 1))]
         scene = Scene(*around, posterior, near, tile)
-        own, latents = search(codec.float_model, scene, at, effort * PASSES, is_grey)
+        model_in_float = codec.float_model_at(quality)
+        own, latents = search(model_in_float, scene, at, effort * PASSES, is_grey)
         posterior = aimed_at(model, latents)
     writer = SymbolWriter(OFFSETS)
     walk_latents(model, own, at, writer, posterior, is_grey=is_grey)
@@ -208,8 +209,7 @@ def push_context(
 ) -> None:
     """Push the context of a tile under one of the weights' priors."""
     at = torch.full((1,), symbols.quality)
-    norm = codec.model.entropy.norm
-    codec.prior(prior).push(stack, symbols.context, at, norm, symbols.coded)
+    codec.prior(prior).push(stack, symbols.context, at, codec.norm, symbols.coded)
 
 
 def _cut_padded(pixels: Pixels, window: Window) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from ..bitstream import PmfTables, gaussian_tables
 from ..models.coders import SCALES, scale_of
 from ..models.config import ModelConfig
 from ..models.dct_vae import DctVae
+from ..models.errors import WeightsError
 from ..models.fixed_point import OFFSETS
 from ..models.quality import QUALITIES
 from ..models.training.contexts import load_prior
@@ -32,7 +34,7 @@ REFINE_WEIGHT = 2000.0
 
 
 def export(
-    source: Path,
+    sources: Sequence[Path],
     out: Path,
     cache: ImageCache | None,
     priors: Sequence[Path] = (),
@@ -41,8 +43,9 @@ def export(
     """Write a weight file: integers, tables, and fitted priors of the context beside the first.
 
     Args:
-        source: `checkpoint.pt` of a training run, whose averaged weights are frozen; or a weight
-            file, which keeps what it has.
+        sources: `checkpoint.pt` of training runs, whose averaged weights are frozen, and which
+            together serve all qualities; or one weight file, which keeps what it has. Norm and
+            priors are those of the run of the coarsest qualities.
         out: the weight file.
         cache: training images on which the tables are refined; of a checkpoint Gaussian tables
             without, of a weight file its own.
@@ -52,39 +55,59 @@ def export(
 
     Raises:
         BoundError: a filter's sums could leave the exact range.
-        WeightsError: a file is not what it should be, or a prior was fitted for other contexts.
+        WeightsError: a file is not what it should be, some qualities are not served, or a prior was
+            fitted for other contexts.
     """
-    if source.suffix == ".safetensors":
-        weights = load_weights(source)
-        model, tables = weights.model, PmfTables(**weights.tables)
+    if sources[0].suffix == ".safetensors":
+        weights = load_weights(sources[0])
+        models, begins, tables = weights.models, weights.begins, PmfTables(**weights.tables)
     else:
-        model = load_checkpoint(source).frozen()
+        trained, begins = load_checkpoints(sources)
+        models = tuple(model.frozen() for model in trained)
         scales = scale_of(torch.arange(SCALES)).double().numpy()
         tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
     for path in priors:
-        if path.suffix == ".safetensors":
-            model = model.with_priors_of(load_weights(path).model)
-        else:
-            model = model.with_prior(*load_prior(path, model.config))
+        models = tuple(_with_prior(model, path) for model in models)
     if cache is not None:
-        tables = refine(Codec(model, tables, b""), cache, crops)
+        tables = refine(Codec(models, begins, tables, b""), cache, crops)
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(out, model, arrays)
+    save_weights(out, models, begins, arrays)
 
 
-def load_checkpoint(path: Path) -> DctVae:
-    """Return the averaged model of a checkpoint, in float.
+def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ...]]:
+    """Return the averaged models of checkpoints in float, and the first quality of each.
+
+    Where the ranges of two overlap, each serves its half.
 
     Raises:
-        WeightsError: it is not a checkpoint.
+        WeightsError: one is not a checkpoint, or some qualities are in no range.
     """
-    saved = read_checkpoint(path)
+    saved = sorted((read_checkpoint(path) for path in paths), key=lambda one: one["qualities"][0])
+    begins, end = [], -1
+    for one in saved:
+        lowest, highest = one["qualities"]
+        if lowest > end + 1:
+            raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {lowest - 1}")
+        begins.append((lowest + end + 1) // 2)
+        end = highest
+    if end < QUALITIES - 1:
+        raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {QUALITIES - 1}")
+    return [_averaged(one) for one in saved], tuple(begins)
+
+
+def _averaged(saved: dict[str, Any]) -> DctVae:
     model = DctVae(ModelConfig.from_json(saved["config"]))
     named = saved["average"].items()
     prefix = "module."
     model.load_state_dict({k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)})
     return model.eval()
+
+
+def _with_prior(model: DctVae, path: Path) -> DctVae:
+    if path.suffix == ".safetensors":
+        return model.with_priors_of(load_weights(path).models[0])
+    return model.with_prior(*load_prior(path, model.config))
 
 
 def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..models.coders import LatentCoder
-from ..models.dct import latent_order
+from ..models.config import ModelConfig
+from ..models.dct import context_order, latent_order
 from ..models.dct_vae import DctVae
 from ..models.trunk import Posterior
 from .symbols import Selector
@@ -29,19 +30,19 @@ class Luma:
     latents_mask: Tensor
 
 
-def coded_context(model: DctVae, is_grey: bool) -> Tensor:
+def coded_context(config: ModelConfig, is_grey: bool) -> Tensor:
     """Tell which channels of the context are coded: bool (C,), luma's or all."""
-    luma = luma_of(model).context
+    luma = luma_of(config).context
     return luma if is_grey else torch.ones_like(luma)
 
 
-def luma_of(model: DctVae) -> Luma:
+def luma_of(config: ModelConfig) -> Luma:
     """Tell luma from chroma in a model's channels."""
-    context = torch.tensor([plane == 0 for plane, _, _ in model.dct.order])
-    latents = torch.tensor([p == 0 for p, _, _ in latent_order(model.config.latent_channels)])
+    context = torch.tensor([plane == 0 for plane, _, _ in context_order(config)])
+    latents = torch.tensor([p == 0 for p, _, _ in latent_order(config.latent_channels)])
     return Luma(
         context=context,
-        trunk=list(latents.split(model.config.level_channels)),
+        trunk=list(latents.split(config.level_channels)),
         latents_mask=latents[:, None, None].float(),
     )
 
@@ -70,6 +71,6 @@ def walk_latents(
     """
     if not is_grey:
         return model.latents(context, quality, coder, posterior)
-    luma = luma_of(model)
+    luma = luma_of(model.config)
     latents = model.latents(context, quality, Selector(coder, luma.trunk), posterior)
     return latents * luma.latents_mask

@@ -126,10 +126,10 @@ def draw_picture(
         raise InvalidField(f"{size[0]}x{size[1]} patches are not 1 to {MAX_PATCHES} patches")
     if not 0 <= quality <= 100:
         raise InvalidField(f"quality {quality} is outside 0...100")
-    model, draws = codec.model, Draws(codec.tables, sampling)
+    model, draws = codec.model_at(quality), Draws(codec.tables, sampling)
     at = torch.full((1,), quality)
     every = torch.ones(model.config.context_channels, dtype=torch.bool)
-    context = codec.prior(prior).pop(draws, size, at, model.entropy.norm, every)
+    context = codec.prior(prior).pop(draws, size, at, codec.norm, every)
     latents = model.latents(context, at, draws)
     rgb = to_rgb(model.synthesise(model.context_image(context, at), latents, at))
     return rgb[0].clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

@@ -80,7 +80,7 @@ def search(
         of the pass with the smallest loss.
     """
     lmbda = lmbda_of(quality).sum()
-    coded = coded_context(model, is_grey)[:, None, None]
+    coded = coded_context(model.config, is_grey)[:, None, None]
     patches = (..., *scene.tile.slices(scene.window, 1))
     inside = (..., *scene.tile.slices(scene.window, LATENTS_A_SIDE))
     pixels = (..., *scene.tile.slices(scene.window, PATCH_PX))

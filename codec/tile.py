@@ -123,14 +123,14 @@ def decode_tile(
 def _context(codec: Codec, header: Header, window: Window, coder: Coder | None) -> Tensor:
     """Pop the context (1, C, h, w) of a tile; zeros where it has no words left."""
     if coder is None:
-        return torch.zeros(1, codec.model.config.context_channels, *window.size)
-    at, norm = torch.full((1,), header.quality), codec.model.entropy.norm
-    coded = coded_context(codec.model, header.color.is_grey)
+        return torch.zeros(1, codec.config.context_channels, *window.size)
+    at = torch.full((1,), header.quality)
+    coded = coded_context(codec.config, header.color.is_grey)
     stack = AnsStack(coder, codec.tables)
-    return codec.prior(header.prior).pop(stack, window.size, at, norm, coded)
+    return codec.prior(header.prior).pop(stack, window.size, at, codec.norm, coded)
 
 
 def _latents(codec: Codec, header: Header, context: Tensor, coder: LatentCoder) -> Tensor:
     """Walk down the levels of the latents; returns them, (1, C, 4h, 4w)."""
-    at = torch.full((1,), header.quality)
-    return walk_latents(codec.model, context, at, coder, is_grey=header.color.is_grey)
+    model, at = codec.model_at(header.quality), torch.full((1,), header.quality)
+    return walk_latents(model, context, at, coder, is_grey=header.color.is_grey)

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -15,10 +16,11 @@ from typing import cast
 import torch
 
 from ..bitstream import Header, PmfTables, Prior, WrongWeights, check_weights
+from ..models.config import ModelConfig
 from ..models.dct_vae import DctVae
 from ..models.errors import WeightsError
 from ..models.fixed_point import check_arithmetic
-from ..models.priors.interface import ContextPrior
+from ..models.priors.interface import ContextPrior, Norm
 from ..models.weights import load_weights
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
@@ -32,11 +34,38 @@ _LOADING = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """A model and the tables that go with it."""
+    """The models of a weight file and the tables that go with them.
 
-    model: DctVae
+    Attributes:
+        models: one a range of qualities, coarse ones first.
+        begins: the first quality of each.
+        tables: of all.
+        digest: sha256 of the file.
+    """
+
+    models: tuple[DctVae, ...]
+    begins: tuple[int, ...]
     tables: PmfTables
     digest: bytes
+
+    @property
+    def config(self) -> ModelConfig:
+        """The sizes of every model."""
+        return self.models[0].config
+
+    @property
+    def norm(self) -> Norm:
+        """The norm of the context, which all models have in common."""
+        return cast(Norm, self.models[0].entropy.norm)
+
+    @property
+    def priors(self) -> dict[str, ContextPrior]:
+        """The priors of the context by name, which all models have in common."""
+        return cast(dict[str, ContextPrior], dict(self.models[0].entropy.priors.items()))
+
+    def model_at(self, quality: int) -> DctVae:
+        """Return the model that serves a quality."""
+        return self.models[bisect_right(self.begins, quality) - 1]
 
     def accept(self, header: Header) -> None:
         """Refuse a file that other weights wrote.
@@ -46,11 +75,9 @@ class Codec:
         """
         check_weights(header, self.digest)
 
-    @functools.cached_property
-    def float_model(self) -> DctVae:
-        """The model in float, whose gradient a search follows."""
-        thawed = self.model.thawed().eval().requires_grad_(False)
-        return thawed.to(memory_format=torch.channels_last)
+    def float_model_at(self, quality: int) -> DctVae:
+        """Return the model that serves a quality in float, whose gradient a search follows."""
+        return _in_float(self.model_at(quality))
 
     def prior(self, kind: Prior) -> ContextPrior:
         """Return one of the priors of the context.
@@ -58,11 +85,16 @@ class Codec:
         Raises:
             WeightsError: the weights do not have it.
         """
-        priors = self.model.entropy.priors
-        if kind.label not in priors:
-            there = ", ".join(priors)
+        if kind.label not in self.priors:
+            there = ", ".join(self.priors)
             raise WeightsError(f"the weights have no prior {kind.label}, only {there}")
-        return cast(ContextPrior, priors[kind.label])
+        return self.priors[kind.label]
+
+
+@functools.lru_cache(maxsize=2)
+def _in_float(model: DctVae) -> DctVae:
+    thawed = model.thawed().eval().requires_grad_(False)
+    return thawed.to(memory_format=torch.channels_last)
 
 
 def shipped_weights() -> Path:
@@ -121,4 +153,4 @@ def _digest(path: Path) -> bytes:
 def _load(path: Path) -> Codec:
     check_arithmetic()
     weights = load_weights(path)
-    return Codec(weights.model, PmfTables(**weights.tables), weights.digest)
+    return Codec(weights.models, weights.begins, PmfTables(**weights.tables), weights.digest)

@@ -1,9 +1,15 @@
-"""The weight file: one safetensors file with the frozen model and the pmf tables.
+"""The weight file: one safetensors file with the frozen models and the pmf tables.
 
-    entropy.*            integers: weights and shifts int8, all else int32
-    everything else      float16
+A model serves a range of qualities. What their contexts are coded under is common to all of them:
+so the norm and the priors of the context stand once.
+
+    entropy.*            the norm and the priors, integers: weights and shifts int8, all else int32
+    0.*, 1.*, ...        the rest of each model, coarse qualities first
+      *.entropy.*          integers as above
+      *.analysis.*, *.posteriors.*   filters int8, and the `scale` of each float32
+      everything else      float16
     tables.*             the frozen pmfs, as `bitstream.PmfTables` holds them
-    metadata             hvae_codec: JSON of format version and configuration
+    metadata             hvae_codec: JSON of format version, configuration and first qualities
 
 A file is named by the sha256 of its bytes.
 """
@@ -13,7 +19,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,44 +30,71 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from safetensors.torch import load
+from torch import Tensor
 
 from .config import ModelConfig
 from .dct_vae import DctVae
 from .errors import WeightsError
 from .leaves import INTEGER, check
+from .quality import QUALITIES
 
-FORMAT = "1"
+FORMAT = "2"
 TABLES = ("tables.pmf", "tables.start", "tables.length")
+_COMMON = ("entropy.norm.", "entropy.priors.")
 _SMALL = ("weight", "shift")
+_SCALE = ".scale"
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A loaded weight file: the model, the tables' arrays, and the sha256 of the file."""
+    """A loaded weight file.
 
-    model: DctVae
+    Attributes:
+        models: coarse qualities first; they have one norm and one set of priors in common.
+        begins: the first quality of each model, from 0 on.
+        tables: the arrays of `bitstream.PmfTables`.
+        digest: sha256 of the file.
+    """
+
+    models: tuple[DctVae, ...]
+    begins: tuple[int, ...]
     tables: dict[str, np.ndarray]
     digest: bytes
 
+    def model_at(self, quality: int) -> DctVae:
+        """Return the model that serves a quality."""
+        return self.models[bisect_right(self.begins, quality) - 1]
 
-def save_weights(path: Path, model: DctVae, tables: dict[str, np.ndarray]) -> None:
-    """Write a frozen model and its tables.
+
+def save_weights(
+    path: Path, models: Sequence[DctVae], begins: Sequence[int], tables: dict[str, np.ndarray]
+) -> None:
+    """Write frozen models and their tables.
+
+    Args:
+        path: of the file.
+        models: of one configuration, coarse qualities first. Norm and priors are the first one's.
+        begins: the first quality of each, from 0 on.
+        tables: the arrays of `bitstream.PmfTables`.
 
     Raises:
-        BoundError: the entropy model does not run on integers, or could leave the exact range.
+        BoundError: an entropy model does not run on integers, or could leave the exact range.
+        WeightsError: a value does not fit its type, or the norms differ.
     """
-    check(model.entropy)
     tensors = {name: tables[name.removeprefix("tables.")] for name in TABLES}
-    for name, tensor in model.state_dict().items():
-        array = tensor.detach().cpu().numpy()
-        kind = _kind_of(name)
-        tensors[name] = np.ascontiguousarray(array.astype(kind))
-        if _is_integer(name) and not np.array_equal(tensors[name], array):
-            raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
-        if not np.isfinite(tensors[name]).all():
-            raise WeightsError(f"{name} is not finite in {np.dtype(kind)}")
+    norms = [model.entropy.norm.state_dict() for model in models]
+    if any(not torch.equal(norm[name], norms[0][name]) for norm in norms for name in norm):
+        raise WeightsError("the models bring contexts to different scales, they share no priors")
+    for number, model in enumerate(models):
+        check(model.entropy)
+        for name, tensor in model.state_dict().items():
+            if not name.startswith(_COMMON):
+                tensors |= _stored(f"{number}.{name}", tensor)
+            elif number == 0:
+                tensors |= _stored(name, tensor)
+    described = {"format": FORMAT, "config": models[0].config.to_json(), "begins": [*begins]}
     # One key, because safetensors writes several in random order, and files are named by hash.
-    metadata = {"hvae_codec": json.dumps({"format": FORMAT, "config": model.config.to_json()})}
+    metadata = {"hvae_codec": json.dumps(described)}
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(save(tensors, metadata))
     os.replace(temporary, path)
@@ -87,21 +123,39 @@ def load_weights(path: Path) -> Weights:
         found = described.get("format", "none")
         raise WeightsError(f"{path.name} has format {found}, this program reads {FORMAT}")
     config = ModelConfig.from_json(str(described.get("config", "")))
-    try:
-        model = DctVae(config, INTEGER)
-    except (TypeError, RuntimeError) as error:
-        raise WeightsError(f"{path.name} has sizes that are not sizes: {error}") from error
+    begins = _checked_begins(path, described.get("begins"))
     if missing := [name for name in TABLES if name not in tensors]:
         raise WeightsError(f"{path.name} has no {missing[0]}")
     tables = {name.removeprefix("tables."): tensors.pop(name).numpy() for name in TABLES}
     try:
-        model.load_state_dict(tensors)  # copies into float32 and float64 carriers
-    except RuntimeError as error:
-        raise WeightsError(f"{path.name} does not fit its own configuration") from error
-    check(model.entropy)
-    model.eval().requires_grad_(False)
-    model.to(memory_format=torch.channels_last)
-    return Weights(model, tables, hashlib.sha256(data).digest())
+        models = [DctVae(config, INTEGER) for _ in begins]
+    except (TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path.name} has sizes that are not sizes: {error}") from error
+    common = {name: tensors.pop(name) for name in [*tensors] if name.startswith(_COMMON)}
+    for number, model in enumerate(models):
+        prefix = f"{number}."
+        names = [name for name in tensors if name.startswith(prefix)]
+        own = _restored({name.removeprefix(prefix): tensors.pop(name) for name in names})
+        try:
+            model.load_state_dict(common | own)  # copies into float32 and float64 carriers
+        except RuntimeError as error:
+            raise WeightsError(f"{path.name} does not fit its own configuration") from error
+        check(model.entropy)
+        model.eval().requires_grad_(False)
+        model.to(memory_format=torch.channels_last)
+        model.entropy.norm, model.entropy.priors = models[0].entropy.norm, models[0].entropy.priors
+    if tensors:
+        raise WeightsError(f"{path.name} has {min(tensors)}, which belongs to no model")
+    return Weights(tuple(models), begins, tables, hashlib.sha256(data).digest())
+
+
+def _checked_begins(path: Path, found: object) -> tuple[int, ...]:
+    """Return the first qualities that a file names, if they are qualities in order from 0 on."""
+    begins = tuple(found) if isinstance(found, list) else ()
+    whole = all(type(first) is int and first < QUALITIES for first in begins)
+    if not whole or begins[:1] != (0,) or any(a >= b for a, b in pairwise(begins)):
+        raise WeightsError(f"{path.name} does not say from which quality on its models serve")
+    return begins
 
 
 def carry_in(model: DctVae, dtype: torch.dtype) -> None:
@@ -111,11 +165,38 @@ def carry_in(model: DctVae, dtype: torch.dtype) -> None:
             buffer.data = buffer.data.to(dtype)
 
 
-def _kind_of(name: str) -> type[np.int8] | type[np.int32] | type[np.float16]:
-    if not _is_integer(name):
-        return np.float16
-    return np.int8 if name.rsplit(".", 1)[-1] in _SMALL else np.int32
+def _stored(name: str, tensor: Tensor) -> dict[str, np.ndarray]:
+    """Return what stands in the file of one tensor: itself, or 8 bits of it and a scale."""
+    array = tensor.detach().cpu().numpy()
+    if not np.isfinite(array).all():
+        raise WeightsError(f"{name} is not finite")
+    if "entropy." in name:
+        kind = np.int8 if name.rsplit(".", 1)[-1] in _SMALL else np.int32
+        stored = np.ascontiguousarray(array.astype(kind))
+        if not np.array_equal(stored, array):
+            raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
+        return {name: stored}
+    if name.endswith(".weight") and name.split(".")[1] in ("analysis", "posteriors"):
+        return _in_eight_bits(name, array)
+    stored = np.ascontiguousarray(array.astype(np.float16))
+    if not np.isfinite(stored).all():
+        raise WeightsError(f"{name} does not fit float16")
+    return {name: stored}
 
 
-def _is_integer(name: str) -> bool:
-    return name.startswith("entropy.")
+def _in_eight_bits(name: str, filters: np.ndarray) -> dict[str, np.ndarray]:
+    """Round filters (O, I, k, k) to integers -127...127 times a scale each."""
+    largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    integers = np.clip(np.rint(filters / scale), -127, 127)
+    return {name: np.ascontiguousarray(integers.astype(np.int8)), name + _SCALE: scale}
+
+
+def _restored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Multiply filters by their scales, which leaves the tensors of a model."""
+    scales = {name: tensors.pop(name) for name in [*tensors] if name.endswith(_SCALE)}
+    for name, scale in scales.items():
+        filters = name.removesuffix(_SCALE)
+        if filters in tensors and tensors[filters].dim() == scale.dim():
+            tensors[filters] = tensors[filters] * scale
+    return tensors

@@ -66,7 +66,7 @@ def tiny_weights(
     tiny_model: DctVae, tables: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(path, tiny_model.frozen(), tables)
+    save_weights(path, [tiny_model.frozen()], [0], tables)
     return path
 
 

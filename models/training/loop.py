@@ -32,13 +32,13 @@ Loader = Iterable[tuple[Tensor, Tensor]]
 class Objective(nn.Module):
     """The loss as a module, which DistributedDataParallel and torch.compile can wrap."""
 
-    def __init__(self, model: DctVae):
+    def __init__(self, model: DctVae, qualities: tuple[int, int]):
         super().__init__()
-        self.model = model
+        self.model, self.qualities = model, qualities
 
     def forward(self, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms]:
         """See `losses.objective`."""
-        return objective(self.model, crops, wide)
+        return objective(self.model, crops, wide, self.qualities)
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
@@ -71,7 +71,7 @@ def train(config: TrainConfig) -> None:
         if not config.sizes.wide_crops:
             run.model.entropy.prior.requires_grad_(False)  # nothing teaches it
         images = validation_images(config.valid, config.valid_images)
-        loss_of: nn.Module = Objective(run.model)
+        loss_of: nn.Module = Objective(run.model, config.qualities)
         if config.compile:
             loss_of.compile()
         if world > 1:
@@ -191,11 +191,16 @@ def _any_rank(flag: bool, device: torch.device) -> bool:
     return bool(shared)
 
 
+def _validated(config: TrainConfig) -> list[int]:
+    lowest, highest = config.qualities
+    return [quality for quality in config.valid_qualities if lowest <= quality <= highest]
+
+
 def _report(run: Run, images: list[Tensor], running: Tensor) -> None:
     """Save the checkpoint, then append a line of metrics on the averaged weights."""
     run.save()
     with torch.autocast(run.device.type, dtype=torch.bfloat16):
-        rows = validate(run.averaged, images, list(run.config.valid_qualities))
+        rows = validate(run.averaged, images, _validated(run.config))
     line = {
         "step": run.step,
         "hours": run.seconds / 3600,

@@ -30,10 +30,16 @@ class Terms:
         return self.context_bpp + torch.stack(self.level_bpp).sum(0)
 
 
-def draw_quality(count: int, device: torch.device) -> Tensor:
+EVERY_QUALITY = (0, QUALITIES - 1)
+
+
+def draw_quality(
+    count: int, device: torch.device, within: tuple[int, int] = EVERY_QUALITY
+) -> Tensor:
     """Draw (B,) qualities, uniform in quality and so in log lambda, stratified over the batch."""
+    lowest, highest = within
     strata = torch.arange(count, device=device) + torch.rand(count, device=device)
-    return strata * ((QUALITIES - 1) / count)
+    return lowest + strata * ((highest - lowest) / count)
 
 
 def prior_bpp(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm) -> Tensor:
@@ -71,19 +77,21 @@ def run(
     return decoded, Terms(rate, levels, mse)
 
 
-def objective(model: DctVae, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms]:
+def objective(
+    model: DctVae, crops: Tensor, wide: Tensor, within: tuple[int, int] = EVERY_QUALITY
+) -> tuple[Tensor, Terms]:
     """Return the training loss of a batch, uint8 (B, 3, h, w) crops and wide crops.
 
     A sample's loss (bpp + lambda * MSE) is divided by sqrt(lambda), so that all qualities pull
     with like strength. The context has no weights, so what its prior learns is apart from the rest:
     it learns from the wide crops, which show it more neighbours, and from them alone.
     """
-    quality = draw_quality(len(crops), crops.device)
+    quality = draw_quality(len(crops), crops.device, within)
     _, terms = run(model, crops.float(), quality, Learner(), with_prior=False)
     lmbda = lmbda_of(quality)
     loss = ((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
     if len(wide):
-        quality = draw_quality(len(wide), wide.device)
+        quality = draw_quality(len(wide), wide.device, within)
         context = model.context(to_ycbcr(wide.float()), quality)
         bpp = prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
         loss = loss + rate_loss(bpp, quality)

@@ -16,6 +16,7 @@ from ..dct_vae import DctVae
 from ..errors import WeightsError
 from ..weights import load_weights
 from .data import BatchSizes
+from .losses import EVERY_QUALITY
 from .soap import Soap
 
 LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
@@ -32,6 +33,8 @@ class TrainConfig:
     resume: bool = False
     start: Path | None = None
     """A checkpoint or a weight file that a new run starts from (warm restart)."""
+    qualities: tuple[int, int] = EVERY_QUALITY
+    """The model's range, both ends included; models that share a file may overlap a little."""
     steps: int = 200_000
     warmup: int = 200
     cooldown: int = 10_000
@@ -52,6 +55,7 @@ class TrainConfig:
     valid_every_s: float = 600.0
     valid_images: int = 10
     valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
+    """Those of them that lie in the range are validated."""
 
 
 def optimiser_for(model: DctVae, config: TrainConfig) -> Soap:
@@ -70,7 +74,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: it is not a checkpoint.
     """
-    return read_saved(path, {"config", "average"}, "checkpoint")
+    return read_saved(path, {"config", "qualities", "average"}, "checkpoint")
 
 
 def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
@@ -88,8 +92,12 @@ def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
     return saved
 
 
-def starting_point(path: Path) -> dict[str, Any]:
+def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
     """Read the averaged weights of a checkpoint, or thaw a weight file, for a new run.
+
+    Args:
+        path: of the checkpoint or weight file.
+        qualities: of the new run; it starts from the model that serves their middle.
 
     Raises:
         WeightsError: it is neither.
@@ -97,7 +105,7 @@ def starting_point(path: Path) -> dict[str, Any]:
     if path.suffix != ".safetensors":
         saved = read_checkpoint(path)
         return {key: saved[key] for key in ("config", "average", "seconds")}
-    model = load_weights(path).model.thawed()
+    model = load_weights(path).model_at(sum(qualities) // 2).thawed()
     average = {f"module.{name}": value for name, value in model.state_dict().items()}
     average["n_averaged"] = torch.tensor(0)
     return {"config": model.config.to_json(), "average": average}
@@ -131,7 +139,7 @@ class Run:
         config = self.config
         if config.resume and self.path.exists():
             return read_checkpoint(self.path)
-        return {} if config.start is None else starting_point(config.start)
+        return {} if config.start is None else starting_point(config.start, config.qualities)
 
     @property
     def averaged(self) -> DctVae:
@@ -143,6 +151,7 @@ class Run:
         temporary = self.path.with_suffix(".tmp")
         state = {
             "config": self.model_config.to_json(),
+            "qualities": self.config.qualities,
             "step": self.step,
             "seconds": self.seconds,
             "model": self.model.state_dict(),

@@ -124,7 +124,7 @@ def main() -> None:
         scale_of(torch.arange(SCALES)).double().numpy(), np.arange(OFFSETS) / OFFSETS
     )
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
-    save_weights(folder / "tiny.safetensors", tiny_model(), arrays)
+    save_weights(folder / "tiny.safetensors", [tiny_model()], [0], arrays)
     os.environ[WEIGHTS_VARIABLE] = str(folder / "tiny.safetensors")
     corpus = folder / "corpus"
     corpus.mkdir()

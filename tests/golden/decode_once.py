@@ -50,25 +50,27 @@ class Decoder:
         self.symbols: dict[Place, list[np.ndarray]] = {}
 
     def batches(self, together: bool) -> list[list[Place]]:
-        """All tiles, those of one size and kind together or each alone."""
+        """All tiles, those of one size, kind and model together or each alone."""
         if not together:
             return [[place] for place in self.windows]
         groups = defaultdict(list)
         for place, window in self.windows.items():
-            groups[window.size, self.indices[place[0]].header.color.is_grey].append(place)
+            header = self.indices[place[0]].header
+            model = self.codec.model_at(header.quality)
+            groups[window.size, header.color.is_grey, model].append(place)
         return list(groups.values())
 
     @torch.inference_mode()
     def decode(self, places: list[Place]) -> None:
-        """Decode tiles of one size as one batch, of whatever files and qualities."""
-        model, tables = self.codec.model, self.codec.tables
-        indices = [self.indices[name] for name, _ in places]
+        """Decode tiles of one size and model as one batch, of whatever files and qualities."""
+        tables, indices = self.codec.tables, [self.indices[name] for name, _ in places]
+        model = self.codec.model_at(indices[0].header.quality)
         tiles = [read_tile(self.files[name], self.indices[name], k) for name, k in places]
         at = torch.tensor([index.header.quality for index in indices])
         stacks = [coder_of(tile.words) for tile in tiles]
         prior, trunk = SymbolReader(stacks, tables, 1), SymbolReader(stacks, tables, OFFSETS)
         is_grey = indices[0].header.color.is_grey
-        coded = coded_context(model, is_grey)
+        coded = coded_context(model.config, is_grey)
         size = (len(places), *self.windows[places[0]].size)
         context = model.entropy.prior.walk(size, at, model.entropy.norm, prior, coded)
         walk_latents(model, context, at, trunk, is_grey=is_grey)
@@ -119,7 +121,8 @@ def main() -> None:
     report, pixels = {}, {}
     for weights, *files in options.sets:
         codec = load_codec(weights)
-        carry_in(codec.model, getattr(torch, options.carrier))
+        for model in codec.models:
+            carry_in(model, getattr(torch, options.carrier))
         streams = {file.stem: file.read_bytes() for file in files}
         decoder = Decoder(codec, streams)
         for index in decoder.indices.values():

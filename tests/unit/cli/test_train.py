@@ -48,7 +48,7 @@ def test_the_photographs_of_a_checkpoint_in_the_current_folder_are_cached_beside
 
     monkeypatch.setattr("hvae_codec.models.training.data.ImageCache", remember)
     monkeypatch.setattr(
-        "hvae_codec.codec.export.export", lambda source, out, cache, priors: out.write_bytes(b"w")
+        "hvae_codec.codec.export.export", lambda sources, out, cache, priors: out.write_bytes(b"w")
     )
     monkeypatch.chdir(checkpoint.parent)
     assert hvae("export", "checkpoint.pt", "-o", "w", "--data", tmp_path).exit_code == 0
@@ -72,7 +72,7 @@ def test_a_fitted_prior_joins_a_weight_file(
     assert hvae("export", tiny_weights, "-o", taken, "--prior", joined).exit_code == 0
     assert taken.read_bytes() == joined.read_bytes()
     before, after = load_codec(tiny_weights), load_codec(joined)
-    assert tuple(after.model.entropy.priors) == ("masked-diffusion", "vamp")
+    assert tuple(after.models[0].entropy.priors) == ("masked-diffusion", "vamp")
     assert np.array_equal(before.tables.pmf, after.tables.pmf)
-    for name, values in before.model.state_dict().items():
-        assert torch.equal(after.model.state_dict()[name], values), name
+    for name, values in before.models[0].state_dict().items():
+        assert torch.equal(after.models[0].state_dict()[name], values), name

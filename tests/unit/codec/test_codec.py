@@ -234,7 +234,7 @@ def test_another_configuration_reads_the_same_symbols(files: Files, photograph: 
     data = files.encode(photograph[:100, 200:300], 60, 2)
     report = check.verify_file(files.codec, data, read_index(data))
     assert report.tiles == 4
-    assert report.symbols == 16 * (files.codec.model.config.context_channels + 16 * 140)
+    assert report.symbols == 16 * (files.codec.config.context_channels + 16 * 140)
     assert report.differing == 0
     assert report.max_pixel_difference is not None
     assert report.max_pixel_difference <= 1
@@ -243,11 +243,11 @@ def test_another_configuration_reads_the_same_symbols(files: Files, photograph: 
 def test_another_configuration_is_left_behind(tiny_codec: Codec) -> None:
     before = torch.get_num_threads(), torch.backends.mkldnn.enabled
     with pytest.raises(KeyError), check.other_configuration(tiny_codec) as other:
-        assert next(other.model.entropy.trunk.buffers()).dtype == torch.float64
+        assert next(other.models[0].entropy.trunk.buffers()).dtype == torch.float64
         assert not torch.backends.mkldnn.enabled
         raise KeyError
     assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == before
-    assert next(tiny_codec.model.entropy.trunk.buffers()).dtype == torch.float32
+    assert next(tiny_codec.models[0].entropy.trunk.buffers()).dtype == torch.float32
 
 
 def test_a_device_that_computes_otherwise_is_reported(

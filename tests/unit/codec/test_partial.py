@@ -48,7 +48,7 @@ def test_a_region_reads_its_tiles_and_those_around_it(files: Files, data: bytes)
     region = (3, 40, 20, 20)  # within tile 6, of one patch
     part = files.samples(file, region=region, index=index)
     assert np.array_equal(part, files.samples(data)[40:60, 3:23])
-    halo = synthesis_halo(files.codec.model.config)
+    halo = synthesis_halo(files.codec.config)
     for number in range(30):
         row, column = divmod(number, 6)
         near = row <= 1 + halo and column <= halo

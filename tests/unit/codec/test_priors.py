@@ -61,7 +61,7 @@ def every_codec(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Codec:
     path = tmp_path_factory.mktemp("priors") / "every.safetensors"
-    save_weights(path, with_every_prior(tiny_codec.model, photograph), tables)
+    save_weights(path, [with_every_prior(tiny_codec.models[0], photograph)], [0], tables)
     return load_codec(path)
 
 
@@ -73,16 +73,16 @@ def largest(quality: int) -> int:
 def drawn(codec: Codec, size: tuple[int, int], quality: int, seed: int, is_grey: bool) -> Tensor:
     """A context of wild symbols, most of them small."""
     generator = torch.Generator().manual_seed(seed)
-    shape = 1, codec.model.config.context_channels, *size
+    shape = 1, codec.config.context_channels, *size
     wild = torch.randn(shape, generator=generator) * 4 ** torch.randn(shape, generator=generator)
     u = wild.round().double().clamp(-largest(quality), largest(quality))
-    return u * coded_context(codec.model, is_grey)[:, None, None]
+    return u * coded_context(codec.config, is_grey)[:, None, None]
 
 
 def round_trip(codec: Codec, kind: Prior, u: Tensor, quality: int, is_grey: bool) -> float:
     """Push a context above other words and pop it again; returns the bits that it took."""
-    prior, norm = codec.prior(kind), codec.model.entropy.norm
-    at, coded = torch.tensor([quality]), coded_context(codec.model, is_grey)
+    prior, norm = codec.prior(kind), codec.norm
+    at, coded = torch.tensor([quality]), coded_context(codec.config, is_grey)
     below = np.random.default_rng(5).integers(1, 2**32, 50, np.uint32)
     coder = coder_of(below)
     before = coder.num_valid_bits()
@@ -127,17 +127,17 @@ def test_whatever_is_pushed_is_popped(
 
 def from_prior(codec: Codec, kind: Prior, size: tuple[int, int], quality: int) -> Tensor:
     """A context that the prior itself draws."""
-    draws, norm = Draws(codec.tables, Sampling(seed=1)), codec.model.entropy.norm
-    every = coded_context(codec.model, False)
+    draws, norm = Draws(codec.tables, Sampling(seed=1)), codec.norm
+    every = coded_context(codec.config, False)
     return codec.prior(kind).pop(draws, size, torch.tensor([quality]), norm, every)
 
 
 @pytest.mark.parametrize("quality", [10, 50, 90])
 @pytest.mark.parametrize("kind", BASELINES, ids=lambda kind: kind.label)
 def test_a_context_takes_what_its_prior_says(every_codec: Codec, kind: Prior, quality: int) -> None:
-    norm, at = every_codec.model.entropy.norm, torch.tensor([quality])
+    norm, at = every_codec.norm, torch.tensor([quality])
     u = from_prior(every_codec, kind, (8, 8), quality)
-    every = coded_context(every_codec.model, False)
+    every = coded_context(every_codec.config, False)
     with torch.inference_mode():
         bound = float(every_codec.prior(kind).bits(u.float(), at, norm).sum())
         ledger = Ledger(every_codec.tables)
@@ -173,7 +173,7 @@ def test_a_prior_that_is_not_there_is_named(tiny_codec: Codec, photograph: np.nd
 
 
 def test_a_context_that_no_pixels_give_is_refused(every_codec: Codec) -> None:
-    u = torch.full((1, every_codec.model.config.context_channels, 1, 1), 9999.0)
+    u = torch.full((1, every_codec.config.context_channels, 1, 1), 9999.0)
     with pytest.raises(InvalidField, match="outside"):
         round_trip(every_codec, Prior.FACTORISED, u.double(), 50, False)
 
@@ -185,7 +185,7 @@ def test_a_context_that_no_pixels_give_is_refused(every_codec: Codec) -> None:
 def test_integers_out_of_range_are_refused(
     tiny_codec: Codec, photograph: np.ndarray, broken: str
 ) -> None:
-    model = with_every_prior(tiny_codec.model, photograph)
+    model = with_every_prior(tiny_codec.models[0], photograph)
     check(model.entropy)
     model.entropy.priors.get_buffer(broken).view(-1)[0] -= 2**25
     with pytest.raises(BoundError):
@@ -196,7 +196,7 @@ def test_integers_out_of_range_are_refused(
 def test_coefficients_cost_as_many_bits_more_as_their_step_is_finer(
     every_codec: Codec, kind: Prior
 ) -> None:
-    model, fine, coarse = every_codec.model, torch.tensor([100]), torch.tensor([90])
+    model, fine, coarse = every_codec.models[0], torch.tensor([100]), torch.tensor([90])
     u = from_prior(every_codec, kind, (6, 6), 100)
     again = torch.floor(u * model.context_steps(fine) / model.context_steps(coarse) + 0.5)
     bits = [
@@ -208,7 +208,7 @@ def test_coefficients_cost_as_many_bits_more_as_their_step_is_finer(
 
 
 def test_weights_with_priors_are_saved_whole(every_codec: Codec, tmp_path: Path) -> None:
-    model = every_codec.model
+    model = every_codec.models[0]
     assert tuple(model.entropy.priors) == ("masked-diffusion", *OTHERS)
     for one, other in itertools.pairwise([model, model.thawed()]):
         assert one.config.other_priors and not other.config.other_priors
@@ -241,9 +241,9 @@ class BitsBack(nn.Module):
 def test_bits_back_needs_the_words_that_it_reached_into(
     every_codec: Codec, photograph: np.ndarray, side: int
 ) -> None:
-    model = copy.deepcopy(every_codec.model)
+    model = copy.deepcopy(every_codec.models[0])
     model.entropy.priors["vamp"] = BitsBack(model.entropy.prior)
-    codec, pixels = replace(every_codec, model=model), to_pixels(photograph[:side, :side])
+    codec, pixels = replace(every_codec, models=(model,)), to_pixels(photograph[:side, :side])
     data, usual = (encode_pixels(codec, pixels, 80, prior=p) for p in (Prior.VAMP, PRIORS[0]))
     assert abs(len(data) - len(usual)) <= 8  # what it took came back
     index = read_index(data)

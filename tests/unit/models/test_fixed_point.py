@@ -159,7 +159,7 @@ def test_float_networks_are_neither_checked_nor_saved(
         with pytest.raises(BoundError, match="a float layer decides symbols"):
             check(model.entropy)
         with pytest.raises(BoundError, match="a float layer decides symbols"):
-            save_weights(path, model, tables)
+            save_weights(path, [model], [0], tables)
     assert not path.exists()
 
 
@@ -170,7 +170,7 @@ def test_a_bound_violated_on_purpose_is_not_saved(
     model = tiny_model.frozen()
     model.entropy.trunk.stem.weight[0] = WEIGHT_MAX
     with pytest.raises(BoundError, match="sums reach"):
-        save_weights(path, model, tables)
+        save_weights(path, [model], [0], tables)
     assert not path.exists()
 
 

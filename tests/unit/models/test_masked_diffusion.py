@@ -29,7 +29,7 @@ def every(channels: int) -> Tensor:
 
 def walk(codec: Codec, context: Tensor, at: Tensor) -> SymbolWriter:
     writer = SymbolWriter(1)
-    entropy, (b, c, h, w) = codec.model.entropy, context.shape
+    entropy, (b, c, h, w) = codec.models[0].entropy, context.shape
     with torch.no_grad():
         written = entropy.prior.walk((b, h, w), at, entropy.norm, writer, every(c), context)
     assert torch.equal(written, context.double())
@@ -45,7 +45,7 @@ def test_every_coefficient_is_coded_once(
     tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int]
 ) -> None:
     at = torch.tensor([50])
-    context = contexts(tiny_codec.model, photograph, size, at)
+    context = contexts(tiny_codec.models[0], photograph, size, at)
     writer = walk(tiny_codec, context, at)
     assert sum(symbols.size for _, symbols in parts(writer)) == context.numel()
 
@@ -55,7 +55,7 @@ def test_what_is_written_is_read_back(
     tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int]
 ) -> None:
     at = torch.tensor([0, 55, 100])
-    context = contexts(tiny_codec.model, photograph, size, at)
+    context = contexts(tiny_codec.models[0], photograph, size, at)
     writer = walk(tiny_codec, context, at)
     stacks = []
     for tile in range(len(at)):
@@ -64,7 +64,7 @@ def test_what_is_written_is_read_back(
             push(coder, tables[tile], symbols[tile], tiny_codec.tables)
         stacks.append(coder_of(words_of(coder)))
     reader = SymbolReader(stacks, tiny_codec.tables, 1)
-    entropy = tiny_codec.model.entropy
+    entropy = tiny_codec.models[0].entropy
     with torch.no_grad():
         read = entropy.prior.walk((3, *size), at, entropy.norm, reader, every(context.shape[1]))
     assert torch.equal(read, context.double())
@@ -103,7 +103,7 @@ class Prober:
 
 
 def test_each_step_knows_those_before_it_and_no_other(tiny_codec: Codec) -> None:
-    entropy, at = tiny_codec.model.entropy, torch.tensor([50])
+    entropy, at = tiny_codec.models[0].entropy, torch.tensor([50])
     plain, coded = Prober(-1), every(entropy.prior.channels)
     with torch.no_grad():
         entropy.prior.walk((1, 4, 4), at, entropy.norm, plain, coded)

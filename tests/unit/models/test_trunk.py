@@ -77,7 +77,7 @@ def test_two_colours_make_a_board(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (3, 5)])
 def test_a_walk_fills_every_latent(tiny_codec: Codec, size: tuple[int, int]) -> None:
-    model, at = tiny_codec.model, torch.tensor([50])
+    model, at = tiny_codec.models[0], torch.tensor([50])
     context = torch.zeros(1, model.config.context_channels, *size, dtype=torch.float64)
     drawer = Drawer()
     latents = model.latents(context, at, drawer)
@@ -104,7 +104,7 @@ class Zeros:
 
 
 def test_later_levels_know_earlier_ones(tiny_codec: Codec) -> None:
-    model, at = tiny_codec.model, torch.tensor([50])
+    model, at = tiny_codec.models[0], torch.tensor([50])
     context = torch.zeros(1, model.config.context_channels, 2, 2, dtype=torch.float64)
     one, other = Drawer(0), Drawer(1)
     model.latents(context, at, one)
@@ -114,7 +114,7 @@ def test_later_levels_know_earlier_ones(tiny_codec: Codec) -> None:
 
 
 def test_tiles_do_not_see_each_other_in_a_batch(tiny_codec: Codec) -> None:
-    model = tiny_codec.model
+    model = tiny_codec.models[0]
     generator = torch.Generator().manual_seed(0)
     shape = (3, model.config.context_channels, 2, 3)
     context = torch.randint(-9, 10, shape, generator=generator).double()

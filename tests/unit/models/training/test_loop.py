@@ -83,6 +83,12 @@ def test_a_new_run_starts_from_an_old_ones_average(config: TrainConfig) -> None:
         torch.testing.assert_close(values, old["average"][f"module.{name}"])
 
 
+def test_a_run_for_some_qualities_says_so(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, qualities=(20, 60), valid_qualities=(10, 30, 60, 70)))
+    assert tuple(checkpoint(config)["qualities"]) == (20, 60)
+    assert [row["quality"] for row in metrics(config)[-1]["rows"]] == [30, 60]
+
+
 def test_training_leaves_signals_as_they_were(config: TrainConfig) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:

@@ -51,6 +51,11 @@ def test_qualities_are_spread_over_the_batch() -> None:
     assert (quality / 10).floor().tolist() == list(range(10))
 
 
+def test_qualities_can_be_kept_within_a_range() -> None:
+    quality = draw_quality(10, torch.device("cpu"), (40, 60))
+    assert ((quality - 40) / 2).floor().tolist() == list(range(10))
+
+
 def test_higher_quality_costs_more_and_shows_more(tiny_model: DctVae, clouds: Tensor) -> None:
     rows = validate(tiny_model, [clouds[:1], clouds[1:2, :, :96, :64]], [10, 50, 90])
     for values in ([row.bpp for row in rows], [row.psnr for row in rows]):

@@ -1,0 +1,117 @@
+"""Several models in one weight file, each for its range of qualities."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hvae_codec.codec.export import export, load_checkpoints
+from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.errors import WeightsError
+
+from .conftest import Files
+
+
+@pytest.fixture(scope="module")
+def other_model(tiny_model: DctVae) -> DctVae:
+    """A model for other qualities, with the norm and the prior of the tiny one."""
+    model = copy.deepcopy(tiny_model)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("entropy.prior"):
+                parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def saved(path: Path, model: DctVae, qualities: tuple[int, int]) -> Path:
+    """Write what export reads of a checkpoint."""
+    average = {f"module.{name}": values for name, values in model.state_dict().items()}
+    config = model.config.to_json()
+    torch.save({"config": config, "qualities": qualities, "average": average}, path)
+    return path
+
+
+def exported(folder: Path, *runs: tuple[DctVae, tuple[int, int]]) -> Codec:
+    sources = [saved(folder / f"{n}.pt", *run) for n, run in enumerate(runs)]
+    export(sources, folder / "w.safetensors", None)
+    return load_codec(folder / "w.safetensors")
+
+
+@pytest.fixture(scope="module")
+def both(
+    tiny_model: DctVae, other_model: DctVae, tmp_path_factory: pytest.TempPathFactory
+) -> Codec:
+    # in any order
+    runs = (other_model, (48, 100)), (tiny_model, (0, 52))
+    return exported(tmp_path_factory.mktemp("both"), *runs)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "begins"),
+    [
+        ([(0, 100)], (0,)),
+        ([(0, 52), (48, 100)], (0, 50)),
+        ([(50, 100), (0, 49)], (0, 50)),
+        ([(0, 40), (30, 70), (60, 100)], (0, 35, 65)),
+    ],
+)
+def test_models_meet_in_the_middle_of_what_both_serve(
+    tiny_model: DctVae, tmp_path: Path, ranges: list[tuple[int, int]], begins: tuple[int, ...]
+) -> None:
+    paths = [saved(tmp_path / f"{n}.pt", tiny_model, one) for n, one in enumerate(ranges)]
+    assert load_checkpoints(paths)[1] == begins
+
+
+@pytest.mark.parametrize(
+    ("ranges", "missing"),
+    [([(0, 40), (50, 100)], "41 to 49"), ([(10, 100)], "0 to 9"), ([(0, 90)], "91 to 100")],
+)
+def test_a_quality_without_a_model_is_named(
+    tiny_model: DctVae, tmp_path: Path, ranges: list[tuple[int, int]], missing: str
+) -> None:
+    paths = [saved(tmp_path / f"{n}.pt", tiny_model, one) for n, one in enumerate(ranges)]
+    with pytest.raises(WeightsError, match=f"no checkpoint serves the qualities {missing}"):
+        export(paths, tmp_path / "w.safetensors", None)
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_models_of_other_contexts_do_not_share_a_file(
+    tiny_model: DctVae, other_model: DctVae, tmp_path: Path
+) -> None:
+    strange = copy.deepcopy(other_model)
+    strange.entropy.norm.spread.mul_(2)  # type: ignore[operator, union-attr]
+    with pytest.raises(WeightsError, match="to different scales"):
+        exported(tmp_path, (tiny_model, (0, 50)), (strange, (51, 100)))
+
+
+@pytest.mark.parametrize("quality", [0, 49, 50, 100])
+def test_each_quality_is_coded_by_its_own_model(
+    both: Codec,
+    tiny_model: DctVae,
+    other_model: DctVae,
+    photograph: np.ndarray,
+    tmp_path: Path,
+    quality: int,
+) -> None:
+    own = exported(tmp_path, (tiny_model if quality < 50 else other_model, (0, 100)))
+    image = np.ascontiguousarray(photograph[:96, :128])
+    files, alone = Files(both), Files(own)
+    data = files.encode(image, quality=quality)
+    assert data[32:] == alone.encode(image, quality=quality)[32:]  # behind the header
+    assert np.array_equal(files.samples(data), alone.samples(alone.encode(image, quality=quality)))
+
+
+def test_models_have_their_priors_in_common(both: Codec) -> None:
+    first, second = both.models
+    assert both.begins == (0, 50)
+    assert first.entropy.prior is second.entropy.prior
+    assert first.entropy.norm is second.entropy.norm
+    assert both.model_at(49) is first
+    assert both.model_at(50) is second
+    weights = [model.synthesis.stem.weight for model in both.models]
+    assert not torch.equal(*weights)
+    assert both.float_model_at(100).synthesis.stem.weight.equal(weights[1])
