@@ -18,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import time
-from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from ..models.dct import to_ycbcr
 from ..models.dct_vae import DctVae
 from ..models.training.data import validation_images
 from ..models.training.losses import validate
+from ..models.weights import range_of
 from .bjontegaard_delta import Curve, bd_rate
 from .run import find_images
 
@@ -110,11 +110,10 @@ def cost(folder: Path, checkpoints: list[Path], images: int) -> None:
     trained, begins = load_checkpoints(checkpoints)
     pictures = validation_images(folder, images)
     frozen = [model.frozen() for model in trained]
-    served = [bisect_right(begins, quality) - 1 for quality in QUALITIES]
     curves = {}
     for name, models in (("float", trained), ("integer", frozen)):
-        pairs = zip(QUALITIES, served, strict=True)
-        rows = [validate(models[n], pictures, [quality])[0] for quality, n in pairs]
+        served = [(q, models[range_of(q, begins)]) for q in QUALITIES]
+        rows = [validate(model, pictures, [q])[0] for q, model in served]
         curves[name] = Curve(tuple(row.bpp for row in rows), tuple(row.psnr for row in rows))
         print(f"{name:<8} {curves[name]}")
     print(f"integer against float: {bd_rate(curves['float'], curves['integer']):+.2f} % BD-rate")

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import os
 import threading
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -21,7 +20,7 @@ from ..models.dct_vae import DctVae
 from ..models.errors import WeightsError
 from ..models.fixed_point import check_arithmetic
 from ..models.priors.interface import ContextPrior, Norm
-from ..models.weights import load_weights
+from ..models.weights import load_weights, range_of
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
 """Environment variable that names another weight file, to encode with and to decode."""
@@ -65,7 +64,7 @@ class Codec:
 
     def model_at(self, quality: int) -> DctVae:
         """Return the model that serves a quality."""
-        return self.models[bisect_right(self.begins, quality) - 1]
+        return self.models[range_of(quality, self.begins)]
 
     def accept(self, header: Header) -> None:
         """Refuse a file that other weights wrote.

@@ -63,7 +63,12 @@ class Weights:
 
     def model_at(self, quality: int) -> DctVae:
         """Return the model that serves a quality."""
-        return self.models[bisect_right(self.begins, quality) - 1]
+        return self.models[range_of(quality, self.begins)]
+
+
+def range_of(quality: int, begins: Sequence[int]) -> int:
+    """Return which of several models serves a quality, by the first quality of each."""
+    return bisect_right(begins, quality) - 1
 
 
 def save_weights(

@@ -83,19 +83,29 @@ def objective(
     """Return the training loss of a batch, uint8 (B, 3, h, w) crops and wide crops.
 
     A sample's loss (bpp + lambda * MSE) is divided by sqrt(lambda), so that all qualities pull
-    with like strength. The context has no weights, so what its prior learns is apart from the rest:
+    with like strength, and weighted so that busy crops do not drown the others (`evened`). The
+    context has no weights, so what its prior learns is apart from the rest:
     it learns from the wide crops, which show it more neighbours, and from them alone.
     """
     quality = draw_quality(len(crops), crops.device, within)
     _, terms = run(model, crops.float(), quality, Learner(), with_prior=False)
     lmbda = lmbda_of(quality)
-    loss = ((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
+    loss = evened((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
     if len(wide):
         quality = draw_quality(len(wide), wide.device, within)
         context = model.context(to_ycbcr(wide.float()), quality)
         bpp = prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
         loss = loss + rate_loss(bpp, quality)
     return loss, terms
+
+
+def evened(losses: Tensor) -> Tensor:
+    """Weight the losses (B,) of samples by one over their root: 8, an average one, keeps its own.
+
+    The gradient of a busy crop is larger and so is its noise; a third of the variance goes
+    (docs/experiments.md). Those that are next to flat count as if they lost 0.5.
+    """
+    return losses * (8 / losses.detach().clamp_min(0.5)).sqrt()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 from hvae_codec.models.coders import Learner, Rounder
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.quality import lmbda_of
-from hvae_codec.models.training.losses import draw_quality, objective, run, validate
+from hvae_codec.models.training.losses import draw_quality, evened, objective, run, validate
 
 
 @pytest.fixture
@@ -44,6 +44,13 @@ def test_wide_crops_teach_the_prior_alone(model: DctVae, clouds: Tensor) -> None
         assert taught or torch.equal(gradient, gradients[0][name]), name
 
 
+def test_busy_crops_pull_by_the_root_of_their_loss() -> None:
+    losses = torch.tensor([0.0, 0.5, 2.0, 8.0, 32.0], requires_grad=True)
+    evened(losses).sum().backward()
+    assert losses.grad is not None
+    assert losses.grad.tolist() == pytest.approx([4.0, 4.0, 2.0, 1.0, 0.5])
+
+
 def test_qualities_are_spread_over_the_batch() -> None:
     quality = draw_quality(10, torch.device("cpu"))
     assert quality.min() >= 0
@@ -72,8 +79,8 @@ def test_the_loss_is_rate_and_distortion(model: DctVae, clouds: Tensor) -> None:
     torch.manual_seed(4)
     lmbda = lmbda_of(draw_quality(3, torch.device("cpu")))
     assert not terms.context_bpp.any()  # the wide crops pay for it
-    expected = ((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
-    torch.testing.assert_close(loss, expected)
+    expected = (terms.bpp + lmbda * terms.mse) / lmbda.sqrt()
+    torch.testing.assert_close(loss, evened(expected).mean())
 
 
 def test_training_sees_what_validation_sees(tiny_model: DctVae, clouds: Tensor) -> None:
