@@ -54,7 +54,7 @@ def decoded(model: DctVae, window: Window) -> DecodedTile:
 def test_tiles_of_any_size_leave_no_seams(
     base: DctVae, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, tile: int
 ) -> None:
-    codec = replace(tiny_codec, model=base)
+    codec = replace(tiny_codec, models=(base,))
 
     def fake(codec: Codec, header: Header, tile: Tile, *at: Any, **options: Any) -> DecodedTile:  # noqa: ANN401
         return decoded(base, at[1])
