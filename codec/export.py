@@ -66,8 +66,8 @@ def export(
         models = tuple(model.frozen() for model in trained)
         scales = scale_of(torch.arange(SCALES)).double().numpy()
         tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
-    for path in priors:
-        models = tuple(_with_prior(model, path) for model in models)
+    for path in priors:  # the first model's are those of all
+        models = (_with_prior(models[0], path), *models[1:])
     if cache is not None:
         tables = refine(Codec(models, begins, tables, b""), cache, crops)
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}

@@ -140,10 +140,11 @@ def load_weights(path: Path) -> Weights:
     for number, model in enumerate(models):
         prefix = f"{number}."
         names = [name for name in tensors if name.startswith(prefix)]
-        own = _restored({name.removeprefix(prefix): tensors.pop(name) for name in names})
+        own = {name.removeprefix(prefix): tensors.pop(name) for name in names}
         try:
+            own = _restored(own)
             model.load_state_dict(common | own)  # copies into float32 and float64 carriers
-        except RuntimeError as error:
+        except (KeyError, RuntimeError) as error:
             raise WeightsError(f"{path.name} does not fit its own configuration") from error
         check(model.entropy)
         model.eval().requires_grad_(False)
@@ -202,6 +203,5 @@ def _restored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     scales = {name: tensors.pop(name) for name in [*tensors] if name.endswith(_SCALE)}
     for name, scale in scales.items():
         filters = name.removesuffix(_SCALE)
-        if filters in tensors and tensors[filters].dim() == scale.dim():
-            tensors[filters] = tensors[filters] * scale
+        tensors[filters] = tensors[filters] * scale
     return tensors

@@ -86,6 +86,7 @@ def rewritten(source: Path, target: Path, change: dict[str, object]) -> Path:
         {"entropy.norm.inward_table": None},
         {"0.entropy.trunk.stem.weight": np.zeros((2, 2, 3, 3), np.int8)},
         {"another": np.zeros(3, np.int8)},
+        {"0.analysis.nothing.scale": np.ones((1, 1, 1, 1), np.float32)},
         {"tables.pmf": None},
     ],
     ids=str,
