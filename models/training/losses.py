@@ -33,13 +33,26 @@ class Terms:
 EVERY_QUALITY = (0, QUALITIES - 1)
 
 
+USUAL_QUALITIES = (20, 80)
+USUAL_WEIGHT = 3.0
+"""How much more often these qualities are drawn than those beyond, which few photographs are kept
+at: 28 to 40 dB."""
+
+
 def draw_quality(
     count: int, device: torch.device, within: tuple[int, int] = EVERY_QUALITY
 ) -> Tensor:
-    """Draw (B,) qualities, uniform in quality and so in log lambda, stratified over the batch."""
-    lowest, highest = within
+    """Draw (B,) qualities of a range, the usual ones more often, stratified over the batch."""
+    ends = torch.tensor([within[0], *USUAL_QUALITIES, within[1]], device=device).float()
+    ends = ends.clamp(*within)
+    weights = torch.tensor([1.0, USUAL_WEIGHT, 1.0], device=device) * ends.diff()
     strata = torch.arange(count, device=device) + torch.rand(count, device=device)
-    return lowest + strata * ((highest - lowest) / count)
+    drawn = strata * (weights.sum() / count)
+    quality = ends[0].expand(count)
+    for width, weight in zip(ends.diff(), weights, strict=True):
+        quality = quality + drawn.clamp(0, weight) * (width / weight.clamp_min(1e-9))
+        drawn = drawn - weight
+    return quality
 
 
 def prior_bpp(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm) -> Tensor:

@@ -51,16 +51,24 @@ def test_busy_crops_pull_by_the_root_of_their_loss() -> None:
     assert losses.grad.tolist() == pytest.approx([4.0, 4.0, 2.0, 1.0, 0.5])
 
 
+def test_usual_qualities_are_drawn_more_often_the_rest_too() -> None:
+    quality = torch.cat([draw_quality(10, torch.device("cpu")) for _ in range(100)])
+    counts = torch.histc(quality, 5, 0, 100) / 200
+    # a fifth of the range weighs 1 outside 20...80 and 3 inside, 11 in all
+    assert counts.tolist() == pytest.approx([n * 5 / 11 for n in (1, 3, 3, 3, 1)], rel=0.05)
+
+
 def test_qualities_are_spread_over_the_batch() -> None:
     quality = draw_quality(10, torch.device("cpu"))
-    assert quality.min() >= 0
-    assert quality.max() <= 100
-    assert (quality / 10).floor().tolist() == list(range(10))
+    assert quality.tolist() == sorted(quality.tolist())
+    assert quality.diff().max() < 100 * 2 / 10 * 11 / 5  # two strata where they are widest
 
 
-def test_qualities_can_be_kept_within_a_range() -> None:
-    quality = draw_quality(10, torch.device("cpu"), (40, 60))
-    assert ((quality - 40) / 2).floor().tolist() == list(range(10))
+@pytest.mark.parametrize("within", [(40, 60), (0, 56), (44, 100), (0, 15), (85, 85)])
+def test_qualities_can_be_kept_within_a_range(within: tuple[int, int]) -> None:
+    quality = torch.cat([draw_quality(10, torch.device("cpu"), within) for _ in range(10)])
+    assert within[0] <= quality.min() <= within[0] + 0.3 * (within[1] - within[0])
+    assert within[1] >= quality.max() >= within[1] - 0.3 * (within[1] - within[0])
 
 
 def test_higher_quality_costs_more_and_shows_more(tiny_model: DctVae, clouds: Tensor) -> None:
