@@ -138,7 +138,7 @@ def _seconds(model: DctVae, image: Tensor, repeats: int = 15) -> float:
     for _ in range(repeats):
         start = time.perf_counter()
         latents = model.latents(context, quality, _Zeros())
-        model.synthesise(model.context_image(context, quality), latents, quality)
+        model.synthesise(context, latents, quality)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 

@@ -174,7 +174,7 @@ def _colour(
     else:
         parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
         latents = _gather(parts, seen, LATENTS_A_SIDE, model.config.latent_channels)
-        ycbcr = model.synthesise(model.context_image(context, at), latents, at)
+        ycbcr = model.synthesise(context, latents, at)
         rows, columns = part.slices(seen, PATCH_PX)
         ycbcr = ycbcr[..., rows, columns]
     color = ycbcr[:, :1] + 128 if header.color.is_grey else to_rgb(ycbcr)

@@ -131,5 +131,5 @@ def draw_picture(
     every = torch.ones(model.config.context_channels, dtype=torch.bool)
     context = codec.prior(prior).pop(draws, size, at, codec.norm, every)
     latents = model.latents(context, at, draws)
-    rgb = to_rgb(model.synthesise(model.context_image(context, at), latents, at))
+    rgb = to_rgb(model.synthesise(context, latents, at))
     return rgb[0].clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

@@ -103,7 +103,7 @@ def search(
         learner = Learner(curvature=1.0)
         posterior = aimed_at(model, start + moved - off)
         latents[inside] = walk_latents(model, context, quality, learner, posterior, is_grey=is_grey)
-        decoded = model.synthesise(context_image, latents, quality)
+        decoded = model.synthesise(contexts, latents, quality)
         error = _shown(decoded, is_grey) - original
         prior_bits = model.entropy.prior.bits(context, quality, model.entropy.norm)
         loss = learner.bits.sum() + prior_bits.sum() + lmbda * error.square().mean(1).sum()
@@ -148,7 +148,7 @@ def _first_walk(
 
     def noted(step: int, h: Tensor, mean: Tensor) -> Tensor:
         part, residual = parts[step], scene.posterior(step, h, mean)
-        here = place(pick(residual + mean, part.parity), part.parity, height, width)
+        here = place(pick(residual + mean, part.squares), part.squares, height, width)
         targets[:, part.start : part.stop] += here
         return residual
 

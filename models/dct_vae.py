@@ -129,9 +129,11 @@ class DctVae(nn.Module):
         normalised = self.entropy.norm.inward(context, quality)
         return self.entropy.trunk.walk(normalised, quality, coder, posterior)
 
-    def synthesise(self, context_image: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
-        """Return pixels (B, 3, H, W), YCbCr about zero, from the context's image and latents."""
-        return self.synthesis(context_image, latents * self.steps(quality), quality)
+    def synthesise(self, context: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W), YCbCr about zero, from context and latents in steps."""
+        coefficients = context.float() * self.context_steps(quality)
+        image = self.dct.synthesise(coefficients)
+        return self.synthesis(coefficients, image, latents * self.steps(quality), quality)
 
     def frozen(self) -> DctVae:
         """Return a copy whose entropy model runs on integers.

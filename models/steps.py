@@ -2,8 +2,10 @@
 
     h -> block -> head -> mean, scale index -> (a coder) -> what was coded -> way back -> h
 
-A step codes a slice of channels at all positions, or at one colour of a checkerboard (He et al.
-2021, "Checkerboard context model for efficient learned image compression").
+A step codes some channels at all positions, or on some squares of a checkerboard (He et al.
+2021, "Checkerboard context model for efficient learned image compression"). It may do so slice by
+slice of its channels, each knowing how far those before it were from their means, at its own
+position: 1x1 convolutions, which cost next to nothing (`Refinement`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import FixedBlock
@@ -26,49 +29,89 @@ INDEX_UNIT = 4
 """A scale index is a head's output divided by 4."""
 
 
+Squares = frozenset[tuple[int, int]]
+"""Some positions of a grid, as the (row, column) of those in its first 4x4."""
+
+EVERYWHERE: Squares = frozenset((row, column) for row in range(4) for column in range(4))
+BLACK: Squares = frozenset((row, column) for row, column in EVERYWHERE if (row + column) % 2 == 0)
+WHITE: Squares = EVERYWHERE - BLACK
+CORNERS: Squares = frozenset({(0, 0)})
+EVEN: Squares = frozenset((row, column) for row, column in BLACK if row % 2 == 0)
+
+
 class Part(NamedTuple):
-    """What one step codes: the channels of a level, at all positions or at half of them."""
+    """What one step codes: the channels of a level, at all positions or at some of them."""
 
     level: int
     start: int
     stop: int
-    parity: int | None
+    squares: Squares
 
 
-def parts_between(ends: Sequence[int], halved: int) -> list[Part]:
-    """Return what the steps over some levels code, coarse to fine, the first levels in halves.
+def parts_between(ends: Sequence[int], halved: int, sparse: int = 0) -> list[Part]:
+    """Return what the steps over some levels code, coarse to fine, the first levels in parts.
 
     Args:
         ends: where the channels of levels begin and end, from 0 on.
-        halved: how many of the first levels are coded in two half steps.
+        halved: how many of the first levels are coded on a checkerboard, black before white.
+        sparse: of how many of these the black half takes three steps: every fourth position a
+            side, then every second, then those between.
     """
     parts = []
     for level, (start, stop) in enumerate(pairwise(ends)):
-        parities = (0, 1) if level < halved else (None,)
-        parts += [Part(level, start, stop, parity) for parity in parities]
+        if level < sparse:
+            turns = (CORNERS, EVEN - CORNERS, BLACK - EVEN, WHITE)
+        else:
+            turns = (BLACK, WHITE) if level < halved else (EVERYWHERE,)
+        parts += [Part(level, start, stop, squares) for squares in turns]
     return parts
 
 
-def _squares(height: int, width: int, parity: int, device: torch.device) -> Tensor:
-    """Return the (n,) flat positions of one colour of the checkerboard; n may be 0."""
-    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
-    return ((rows[:, None] + columns) % 2 == parity).flatten().nonzero()[:, 0]
+def _positions(height: int, width: int, squares: Squares, device: torch.device) -> Tensor:
+    """Return the (n,) flat positions of some squares in their order; n may be 0."""
+    chosen = torch.zeros(height, width, dtype=torch.bool, device=device)
+    for row, column in squares:
+        chosen[row::4, column::4] = True
+    return chosen.flatten().nonzero()[:, 0]
 
 
-def pick(x: Tensor, parity: int | None) -> Tensor:
-    """Gather one colour of the checkerboard, or all: (B, C, H, W) -> (B, C, n)."""
-    if parity is None:
+def pick(x: Tensor, squares: Squares) -> Tensor:
+    """Gather what lies on some squares: (B, C, H, W) -> (B, C, n)."""
+    if squares == EVERYWHERE:
         return x.flatten(2)
-    return x.flatten(2)[..., _squares(x.shape[2], x.shape[3], parity, x.device)]
+    return x.flatten(2)[..., _positions(x.shape[2], x.shape[3], squares, x.device)]
 
 
-def place(x: Tensor, parity: int | None, height: int, width: int) -> Tensor:
-    """The inverse of `pick`, with zeros on the other colour: (B, C, n) -> (B, C, H, W)."""
-    if parity is None:
+def place(x: Tensor, squares: Squares, height: int, width: int) -> Tensor:
+    """The inverse of `pick`, with zeros on other squares: (B, C, n) -> (B, C, H, W)."""
+    if squares == EVERYWHERE:
         return x.unflatten(2, (height, width))
     board = x.new_zeros(*x.shape[:2], height * width)
-    board[..., _squares(height, width, parity, x.device)] = x
+    board[..., _positions(height, width, squares, x.device)] = x
     return board.unflatten(2, (height, width))
+
+
+class Refinement(nn.Module):
+    """Corrects what a step foresees of a slice of its channels, once those before it are known.
+
+    h, coded - mean of the channels before -> 1x1 convolutions -> means and indices before the gain
+
+    Outputs of two convolutions are added, here and in `Step.refine`: each has been shifted by a bit
+    at least, so that their sums are exact as well.
+    """
+
+    def __init__(self, width: int, hidden: int, known: int, channels: int, leaves: Leaves):
+        super().__init__()
+        self.state = leaves.conv(width, hidden, 1)
+        self.surprise = leaves.conv(2 * known, hidden, 1)
+        self.head = leaves.conv(hidden, 2 * channels, 1, input_min=0)
+        for conv, std in ((self.state, 0.5), (self.surprise, 1.0), (self.head, 0.0)):
+            if isinstance(conv, FloatConv):
+                nn.init.normal_(conv.weight, std=std / math.sqrt(conv.weight.shape[1]))
+
+    def forward(self, h: Tensor, surprise: Tensor) -> Tensor:
+        """(B, width, H, W), (B, 2 known, H, W) of `two_scales` -> (B, 2 channels, H, W)."""
+        return self.head(saturate(self.state(h) + self.surprise(surprise), low=0))
 
 
 class Step(nn.Module):
@@ -80,26 +123,76 @@ class Step(nn.Module):
         last: nothing follows that could learn of it.
         leaves: float or integer layers.
         scales: of what was coded, (left, right) of `two_scales`, for the way back.
+        slices: in how many slices of channels it is coded, at most.
+        hidden: channels of a `Refinement`.
+        looks: a block looks at the state first; there is no use for it where nothing is known yet.
+
+    Attributes:
+        ends: where the slices begin and end, of the part's channels.
     """
 
-    def __init__(self, width: int, part: Part, last: bool, leaves: Leaves, scales: tuple[int, int]):
+    def __init__(
+        self,
+        width: int,
+        part: Part,
+        last: bool,
+        leaves: Leaves,
+        scales: tuple[int, int],
+        slices: int = 1,
+        hidden: int = 0,
+        looks: bool = True,
+    ):
         super().__init__()
         channels = part.stop - part.start
+        count = min(slices, channels)
+        self.ends = [channels * number // count for number in range(count + 1)]
         self.scales = scales
-        self.block = FixedBlock(width, leaves)
+        self.block = FixedBlock(width, leaves) if looks else None
         self.head = leaves.conv(width, 2 * channels, 1)
         self.head_gain = leaves.gain(2 * channels)
+        self.refinements = nn.ModuleList(
+            Refinement(width, hidden, start, stop - start, leaves)
+            for start, stop in pairwise(self.ends[1:])
+        )
         self.embed = None if last else leaves.conv(2 * channels, width, 3)
         if isinstance(self.head, FloatConv):
             _start_head(self.head)
         if isinstance(self.embed, FloatConv):
             nn.init.normal_(self.embed.weight, std=0.5 / math.sqrt(channels * 9))
 
-    def predict(self, h: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the new state, means (activations) and scale indices (0...63) of the slice."""
-        h = self.block(h, quality)
-        mean, index = self.head_gain(self.head(h), quality).chunk(2, dim=1)
-        return h, saturate(mean).float(), _within_scales(index).float() / INDEX_UNIT
+    def begin(self, h: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the new state, and what it foresees of all channels: see `foresee`."""
+        if self.block is not None:
+            h = self.block(h, quality)
+        return h, self.head(h)
+
+    def foresee(self, raw: Tensor, quality: Tensor, number: int = 0) -> tuple[Tensor, Tensor]:
+        """Return means (activations) and scale indices (0...63) of the channels of a slice.
+
+        Args:
+            raw: (B, 2C, H, W), both before their gain, of all channels.
+            quality: (B,).
+            number: of the slice.
+        """
+        mean, index = self.head_gain(raw, quality).chunk(2, dim=1)
+        channels = slice(self.ends[number], self.ends[number + 1])
+        mean, index = saturate(mean[:, channels]), _within_scales(index[:, channels])
+        return mean.float(), index.float() / INDEX_UNIT
+
+    def refine(self, raw: Tensor, h: Tensor, number: int, surprise: Tensor) -> Tensor:
+        """Return `raw` with what is known of slices before slice `number`, from 1 on.
+
+        Args:
+            raw: (B, 2C, H, W), see `foresee`.
+            h: (B, width, H, W), the state that `begin` returned.
+            number: of the slice that comes next.
+            surprise: (B, c, H, W), of the channels before it what was coded less its mean, zero
+                where nothing was.
+        """
+        seen = two_scales(surprise.to(h.dtype), *self.scales)
+        better = self.refinements[number - 1](h, seen).unflatten(1, (2, -1))
+        around = self.ends[number], self.ends[-1] - self.ends[number + 1]
+        return raw + F.pad(better, (0, 0, 0, 0, *around)).flatten(1, 2)
 
     def learn(self, h: Tensor, coded: Tensor) -> Tensor:
         """Return the state that knows what was coded: (B, C, H, W), zero where nothing was."""

@@ -24,7 +24,7 @@ from .coders import LatentCoder
 from .config import LATENTS_A_SIDE, ModelConfig
 from .fixed_point import saturate, two_scales
 from .leaves import FloatConv, Leaves
-from .steps import Part, Step, parts_between, pick, place, start_scales
+from .steps import Part, Squares, Step, parts_between, pick, place, start_scales
 
 MEAN_UNIT = 64
 """Means and latents are multiples of 1/64 step: coarser ones would add to the distortion."""
@@ -42,10 +42,10 @@ def parts_of(config: ModelConfig) -> list[Part]:
 
 
 def _residual(
-    posterior: Posterior | None, step: int, h: Tensor, mean: Tensor, parity: int | None
+    posterior: Posterior | None, step: int, h: Tensor, mean: Tensor, squares: Squares
 ) -> Tensor:
     assert posterior is not None, "this coder needs a posterior"
-    return pick(posterior(step, h, mean / MEAN_UNIT), parity)
+    return pick(posterior(step, h, mean / MEAN_UNIT), squares)
 
 
 class Trunk(nn.Module):
@@ -96,11 +96,12 @@ class Trunk(nn.Module):
         latents = h.new_zeros(h.shape[0], self.latent_channels, *h.shape[2:], dtype=torch.float32)
         for number, (part, step) in enumerate(zip(self.parts, self.steps, strict=True)):
             assert isinstance(step, Step)
-            h, mean, index = step.predict(h, quality)
-            residual = partial(_residual, posterior, number, h, mean, part.parity)
-            mean, index = pick(mean, part.parity), pick(index, part.parity)
+            h, raw = step.begin(h, quality)
+            mean, index = step.foresee(raw, quality)
+            residual = partial(_residual, posterior, number, h, mean, part.squares)
+            mean, index = pick(mean, part.squares), pick(index, part.squares)
             symbols = coder.code(part.level, index, residual)
-            z = place(symbols * MEAN_UNIT + mean, part.parity, *h.shape[2:])
+            z = place(symbols * MEAN_UNIT + mean, part.squares, *h.shape[2:])
             latents[:, part.start : part.stop] += z / MEAN_UNIT
             h = step.learn(h, z)
         return latents

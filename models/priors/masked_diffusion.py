@@ -2,10 +2,13 @@
 
 Hoogeboom et al. 2022, "Autoregressive diffusion models": each step reveals a part of the variables
 given all that are known, at all patches at once. Here the order is fixed, by zones of frequency,
-coarse to fine, each zone on a checkerboard: few steps, each one exact to code.
+coarse to fine, each zone on a checkerboard; the means, which come first, begin at every fourth
+patch a side. Within a step slices of the zone's channels know those before them
+(`steps.Refinement`). So there are few steps, each one exact to code.
 
     quality -> h
-    for each zone:   h -> block -> head -> mean, scale index -> coder -> coefficients
+    for each zone:   h -> block -> head -> mean, scale index -> coder -> coefficients of a slice
+                            the next slice of the zone's channels  <- refinement <-
                      h <- h + embed(coefficients)
 
 The state h sees a patch further round it with each convolution, so that later zones, which hold
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,21 +28,20 @@ from ..coders import LatentCoder, gaussian_bits, scale_of
 from ..config import ModelConfig
 from ..fixed_point import OFFSETS, saturate
 from ..leaves import FloatGain, Leaves
-from ..steps import Part, Step, parts_between, pick, place, start_scales
+from ..steps import Part, Squares, Step, parts_between, pick, place, start_scales
 from .interface import Norm, SymbolStack
 
 
 def steps_of(config: ModelConfig) -> list[Part]:
-    """Return the schedule of reveals: channels, and the colour of the checkerboard if halved."""
+    """Return the schedule of reveals: channels, and on which squares."""
     inner = [end for end in config.prior_zones if end < config.context_channels]
-    return parts_between([0, *inner, config.context_channels], config.prior_checkerboards)
+    ends = [0, *inner, config.context_channels]
+    return parts_between(ends, config.prior_checkerboards, config.prior_sparse)
 
 
-def _residual(
-    context: Tensor | None, channels: Tensor, parity: int | None, whole: Tensor
-) -> Tensor:
+def _residual(context: Tensor | None, channels: Tensor, squares: Squares, whole: Tensor) -> Tensor:
     assert context is not None, "this coder needs a context"
-    return pick(context[:, channels].double(), parity) - whole
+    return pick(context[:, channels].double(), squares) - whole
 
 
 class _Recorder:
@@ -77,7 +80,16 @@ class MaskedDiffusion(nn.Module):
             nn.init.normal_(self.start.knots.data[:, 1], std=0.3)
         last = len(self.schedule) - 1
         self.steps = nn.ModuleList(
-            Step(self.width, part, i == last, leaves, scales=(2, 2))
+            Step(
+                self.width,
+                part,
+                i == last,
+                leaves,
+                scales=(2, 2),
+                slices=config.prior_slices,
+                hidden=config.prior_hidden,
+                looks=i > 0,
+            )
             for i, part in enumerate(self.schedule)
         )
 
@@ -99,14 +111,18 @@ class MaskedDiffusion(nn.Module):
         sums = []
         for part, step in zip(self.schedule, self.steps, strict=True):
             assert isinstance(step, Step)
-            channels = slice(part.start, part.stop)
-            h, mean, index = step.predict(h, quality)
-            mean = norm.outward(mean, quality, channels) / OFFSETS
-            residual = pick(u[:, channels] - mean, part.parity)
-            bits = gaussian_bits(residual, scale_of(pick(index, part.parity)))
-            sums.append(bits.sum(dim=(1, 2)))
-            revealed = place(pick(known[:, channels], part.parity), part.parity, *u.shape[2:])
-            h = step.learn(h, revealed)
+            h, raw = step.begin(h, quality)
+            surprises: list[Tensor] = []
+            for number, channels in enumerate(_slices(part, step)):
+                if number:
+                    raw = step.refine(raw, h, number, torch.cat(surprises, dim=1))
+                mean, index = step.foresee(raw, quality, number)
+                whole = norm.outward(mean, quality, channels) / OFFSETS
+                residual = pick(u[:, channels] - whole, part.squares)
+                bits = gaussian_bits(residual, scale_of(pick(index, part.squares)))
+                sums.append(bits.sum(dim=(1, 2)))
+                surprises.append(_only(known[:, channels] - mean, part.squares))
+            h = step.learn(h, _only(known[:, part.start : part.stop], part.squares))
         return torch.stack(sums)
 
     def push(
@@ -159,18 +175,34 @@ class MaskedDiffusion(nn.Module):
         h = self._begin(u.to(first.head.weight.dtype), quality)
         for part, step in zip(self.schedule, self.steps, strict=True):
             assert isinstance(step, Step)
+            h, raw = step.begin(h, quality)
+            revealed = torch.zeros_like(u)
+            surprises: list[Tensor] = []
+            for number, channels in enumerate(_slices(part, step)):
+                if number:
+                    raw = step.refine(raw, h, number, torch.cat(surprises, dim=1))
+                mean, index = step.foresee(raw, quality, number)
+                here = channels.start + coded[channels].nonzero()[:, 0]
+                at = pick(norm.outward(mean, quality, channels)[:, coded[channels]], part.squares)
+                index = torch.floor(pick(index[:, coded[channels]], part.squares) + 0.5)
+                whole = torch.floor(at / OFFSETS)
+                table = OFFSETS * index + at - OFFSETS * whole
+                residual = partial(_residual, context, here, part.squares, whole)
+                symbols = coder.code(part.level, table, residual)
+                revealed[:, here] = place(symbols + whole, part.squares, rows, columns)
+                surprise = norm.inward(revealed[:, channels], quality, channels) - mean
+                surprises.append(_only(surprise, part.squares))
+            u += revealed
             channels = slice(part.start, part.stop)
-            chosen = coded[channels]
-            h, mean, index = step.predict(h, quality)
-            mean = pick(norm.outward(mean, quality, channels)[:, chosen], part.parity)
-            index = torch.floor(pick(index[:, chosen], part.parity) + 0.5)
-            whole = torch.floor(mean / OFFSETS)
-            table = OFFSETS * index + mean - OFFSETS * whole
-            here = part.start + chosen.nonzero()[:, 0]
-            residual = partial(_residual, context, here, part.parity, whole)
-            symbols = coder.code(part.level, table, residual)
-            revealed = torch.zeros_like(u[:, channels])
-            revealed[:, chosen] = place(symbols + whole, part.parity, rows, columns)
-            u[:, channels] += revealed
-            h = step.learn(h, norm.inward(revealed, quality, channels))
+            h = step.learn(h, norm.inward(revealed[:, channels], quality, channels))
         return u
+
+
+def _slices(part: Part, step: Step) -> list[slice]:
+    """Return the channels of each slice of a step."""
+    return [slice(part.start + start, part.start + stop) for start, stop in pairwise(step.ends)]
+
+
+def _only(x: Tensor, squares: Squares) -> Tensor:
+    """Set what lies on other squares to zero: (B, C, H, W)."""
+    return place(pick(x, squares), squares, *x.shape[2:])

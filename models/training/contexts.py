@@ -164,5 +164,7 @@ def _shape_of(config: ModelConfig, name: str) -> tuple[object, ...]:
     """Return what the shape of a prior depends on."""
     context = config.luma_context, config.chroma_context
     if name == DEFAULT_PRIOR:
-        return *context, config.prior_width, config.prior_zones, config.prior_checkerboards
+        inside = config.prior_slices, config.prior_hidden
+        zones = config.prior_zones, config.prior_checkerboards, config.prior_sparse
+        return *context, config.prior_width, *zones, *inside
     return *context, config.prior_components

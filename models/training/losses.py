@@ -81,7 +81,7 @@ def run(
     context_image = model.context_image(context, quality)
     features = model.features(ycbcr, context_image, quality)
     latents = model.latents(context, quality, coder, model.posterior(features))
-    decoded = to_rgb(model.synthesise(context_image, latents, quality))
+    decoded = to_rgb(model.synthesise(context, latents, quality))
     mse = (decoded - rgb).square().mean(dim=(1, 2, 3))
     levels = [bits / pixels for bits in coder.level_bits]
     rate = torch.zeros_like(mse)

@@ -9,7 +9,7 @@ from hvae_codec.models.coders import SCALES
 from hvae_codec.models.config import PRESETS, ModelConfig
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.priors.masked_diffusion import steps_of
-from hvae_codec.models.steps import Part, pick, place
+from hvae_codec.models.steps import BLACK, EVERYWHERE, WHITE, Part, parts_between, pick, place
 from hvae_codec.models.trunk import parts_of
 
 
@@ -56,23 +56,34 @@ def test_every_variable_is_coded_once(
     config: ModelConfig, order: Callable[[ModelConfig], list[Part]]
 ) -> None:
     channels = config.latent_channels if order is parts_of else config.context_channels
-    count = torch.zeros(channels, 2, dtype=torch.int64)  # by colour of the square
+    count = torch.zeros(1, channels, 4, 4, dtype=torch.int64)
     for part in order(config):
-        colours = slice(None) if part.parity is None else part.parity
-        count[part.start : part.stop, colours] += 1
+        ones = torch.ones(1, part.stop - part.start, len(part.squares), dtype=torch.int64)
+        count[:, part.start : part.stop] += place(ones, part.squares, 4, 4)
     assert (count == 1).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (2, 2), (3, 5), (4, 6)])
 def test_two_colours_make_a_board(size: tuple[int, int]) -> None:
     x = torch.arange(1.0, 1 + 6 * size[0] * size[1]).view(2, 3, *size)
-    black, white = (place(pick(x, parity), parity, *size) for parity in (0, 1))
+    black, white = (place(pick(x, squares), squares, *size) for squares in (BLACK, WHITE))
     assert torch.equal(black + white, x)
     assert not (black * white).any()
     assert black[0, 0, 0, 0] == 1  # the corner is black, and no neighbours share a colour
     assert not (black[..., 1:] * black[..., :-1]).any()
     assert not (black[..., 1:, :] * black[..., :-1, :]).any()
-    assert torch.equal(place(pick(x, None), None, *size), x)
+    assert torch.equal(place(pick(x, EVERYWHERE), EVERYWHERE, *size), x)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (2, 2), (3, 5), (4, 6)])
+def test_the_black_half_begins_far_apart(size: tuple[int, int]) -> None:
+    x = torch.arange(1.0, 1 + 6 * size[0] * size[1]).view(2, 3, *size)
+    turns = [part.squares for part in parts_between([0, 1], halved=1, sparse=1)]
+    first, second, third, white = (place(pick(x, squares), squares, *size) for squares in turns)
+    assert torch.equal(first[..., ::4, ::4], x[..., ::4, ::4])
+    assert torch.equal((first + second)[..., ::2, ::2], x[..., ::2, ::2])
+    assert torch.equal(first + second + third, place(pick(x, BLACK), BLACK, *size))
+    assert torch.equal(first + second + third + white, x)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (3, 5)])
