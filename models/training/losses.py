@@ -49,8 +49,8 @@ def draw_quality(
     strata = torch.arange(count, device=device) + torch.rand(count, device=device)
     drawn = strata * (weights.sum() / count)
     quality = ends[0].expand(count)
-    for width, weight in zip(ends.diff(), weights, strict=True):
-        quality = quality + drawn.clamp(0, weight) * (width / weight.clamp_min(1e-9))
+    for width, weight in zip(ends.diff().tolist(), weights.tolist(), strict=True):
+        quality = quality + drawn.clamp(0, weight) * (width / max(weight, 1e-9))
         drawn = drawn - weight
     return quality
 

@@ -12,6 +12,7 @@ from hvae_codec.codec.symbols import SymbolReader, SymbolWriter
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.leaves import IntegerConv
 from hvae_codec.models.steps import Refinement
 
 SIZES = [(1, 1), (1, 4), (2, 3), (5, 5)]
@@ -110,6 +111,7 @@ def test_each_slice_of_a_step_knows_those_before_it_and_no_other(tiny_codec: Cod
     for module in entropy.prior.modules():
         if isinstance(module, Refinement):  # untrained, it says too little
             head = module.head
+            assert isinstance(head, IntegerConv)
             head.weight.copy_(torch.randint(-90, 91, head.weight.shape, generator=generator))
             head.shift.fill_(6)
     plain, coded = Prober(-1), every(entropy.prior.channels)
