@@ -35,7 +35,8 @@ Squares = frozenset[tuple[int, int]]
 EVERYWHERE: Squares = frozenset((row, column) for row in range(4) for column in range(4))
 BLACK: Squares = frozenset((row, column) for row, column in EVERYWHERE if (row + column) % 2 == 0)
 WHITE: Squares = EVERYWHERE - BLACK
-CORNERS: Squares = frozenset({(0, 0)})
+CORNERS: Squares = frozenset({(0, 0)})  # every fourth position a side
+# every second position a side
 EVEN: Squares = frozenset((row, column) for row, column in BLACK if row % 2 == 0)
 
 
@@ -61,8 +62,10 @@ def parts_between(ends: Sequence[int], halved: int, sparse: int = 0) -> list[Par
     for level, (start, stop) in enumerate(pairwise(ends)):
         if level < sparse:
             turns = (CORNERS, EVEN - CORNERS, BLACK - EVEN, WHITE)
+        elif level < halved:
+            turns = (BLACK, WHITE)
         else:
-            turns = (BLACK, WHITE) if level < halved else (EVERYWHERE,)
+            turns = (EVERYWHERE,)
         parts += [Part(level, start, stop, squares) for squares in turns]
     return parts
 

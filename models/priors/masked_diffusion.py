@@ -105,7 +105,7 @@ class MaskedDiffusion(nn.Module):
         return saturate(self.start(nothing, quality))
 
     def bits(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
-        """Return -log2 p(u), one term a step; see `interface.ContextPrior`."""
+        """Return -log2 p(u), one term a slice; see `interface.ContextPrior`."""
         known = norm.inward(u, quality)
         h = self._begin(known, quality)
         sums = []
@@ -117,8 +117,8 @@ class MaskedDiffusion(nn.Module):
                 if number:
                     raw = step.refine(raw, h, number, torch.cat(surprises, dim=1))
                 mean, index = step.foresee(raw, quality, number)
-                whole = norm.outward(mean, quality, channels) / OFFSETS
-                residual = pick(u[:, channels] - whole, part.squares)
+                centre = norm.outward(mean, quality, channels) / OFFSETS
+                residual = pick(u[:, channels] - centre, part.squares)
                 bits = gaussian_bits(residual, scale_of(pick(index, part.squares)))
                 sums.append(bits.sum(dim=(1, 2)))
                 surprises.append(_only(known[:, channels] - mean, part.squares))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,16 +44,11 @@ def draw_quality(
     count: int, device: torch.device, within: tuple[int, int] = EVERY_QUALITY
 ) -> Tensor:
     """Draw (B,) qualities of a range, the usual ones more often, stratified over the batch."""
-    ends = torch.tensor([within[0], *USUAL_QUALITIES, within[1]], device=device).float()
-    ends = ends.clamp(*within)
-    weights = torch.tensor([1.0, USUAL_WEIGHT, 1.0], device=device) * ends.diff()
-    strata = torch.arange(count, device=device) + torch.rand(count, device=device)
-    drawn = strata * (weights.sum() / count)
-    quality = ends[0].expand(count)
-    for width, weight in zip(ends.diff().tolist(), weights.tolist(), strict=True):
-        quality = quality + drawn.clamp(0, weight) * (width / max(weight, 1e-9))
-        drawn = drawn - weight
-    return quality
+    ends = np.clip([within[0], *USUAL_QUALITIES, within[1]], *within)
+    mass = np.cumsum([0.0, *(np.diff(ends) * [1.0, USUAL_WEIGHT, 1.0])])
+    strata = (torch.arange(count) + torch.rand(count)).numpy()
+    drawn = np.interp(strata * (mass[-1] / count), mass, ends)
+    return torch.tensor(drawn, dtype=torch.float32, device=device)
 
 
 def prior_bpp(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm) -> Tensor:
