@@ -65,7 +65,7 @@ def decode_file(
     keep_going: bool = False,
     sampling: Sampling | None = None,
 ) -> Picture:
-    """Decode what a view shows, tile by tile; two lines of tiles and a border are at hand.
+    """Decode what a view shows, tile by tile; a line of tiles and its border are at hand.
 
     Args:
         codec: the weights that wrote the file.
@@ -132,11 +132,18 @@ def decode_file(
                 planes.append(torch.full_like(planes[0][:, :1], 255.0))
                 lost.add(number)
         view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.largest_sample))
-        # Drop what no later tile sees.
-        end = window.left - halo if across else window.top - halo
-        ahead = replace(grid, left=max(0, end)) if across else replace(grid, top=max(0, end))
-        near = {n: t.cut(ahead) for n, t in near.items() if min(t.window.cut(ahead).size) > 0}
+        seen_later = {n: _seen_after(window, t.window, halo, across) for n, t in near.items()}
+        near = {n: near[n].cut(part) for n, part in seen_later.items() if min(part.size) > 0}
     return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
+
+
+def _seen_after(done: Window, tile: Window, halo: int, across: bool) -> Window:
+    """Return what tiles that come after `done` see of a tile: its border, once they are past it."""
+    if across:
+        edge = done.right if tile.bottom <= done.bottom - halo else done.left
+        return replace(tile, left=max(tile.left, edge - halo))
+    edge = done.bottom if tile.right <= done.right - halo else done.top
+    return replace(tile, top=max(tile.top, edge - halo))
 
 
 def _check_known(codec: Codec, index: Index, levels: int | None) -> None:

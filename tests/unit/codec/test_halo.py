@@ -12,7 +12,7 @@ from hvae_codec.bitstream import Header, Tile, read_index, write_container
 from hvae_codec.codec import decoder
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.tile import DecodedTile
-from hvae_codec.codec.tiling import Window, analysis_halo
+from hvae_codec.codec.tiling import Window, analysis_halo, synthesis_halo
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.config import PRESETS
@@ -71,6 +71,35 @@ def test_tiles_of_any_size_leave_no_seams(
     assert whole.std() > 10
     # float networks over other windows: a rounding may fall to the other side
     assert np.abs(whole.astype(np.int16) - in_tiles).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(9, 12), (12, 9)], ids=str)
+def test_a_line_of_tiles_and_its_border_are_at_hand(
+    base: DctVae, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    codec, times, held = replace(tiny_codec, models=(base,)), dict[int, int](), list[int]()
+
+    def fake(codec: Codec, header: Header, tile: Tile, *at: Any, **options: Any) -> DecodedTile:  # noqa: ANN401
+        times[at[0]] = times.get(at[0], 0) + 1
+        return decoded(base, at[1])
+
+    def gather(parts: list[tuple[Window, Tensor]], *at: Any) -> Tensor:  # noqa: ANN401
+        held.append(sum(window.size[0] * window.size[1] for window, _ in parts))
+        return whole(parts, *at)
+
+    whole = decoder._gather
+    monkeypatch.setattr(decoder, "decode_tile", fake)
+    monkeypatch.setattr(decoder, "_gather", gather)
+    header = Header(32 * size[0], 32 * size[1], 40, 3, codec.digest[:4])
+    levels = (0,) * (1 + len(base.config.level_channels))
+    data = write_container(
+        header, (), (Tile(np.zeros(0, np.uint32), levels, levels),) * header.tile_count
+    )
+    decode_file(codec, data, read_index(data), view_of(header))
+    assert times == dict.fromkeys(range(header.tile_count), 1)
+    line, halo = 3 * 9, synthesis_halo(base.config)
+    # one line in all, two tiles more, and borders on both sides of the line
+    assert max(held) <= line + 2 * 9 + 2 * halo * 9
 
 
 def test_the_analysis_sees_no_further_than_its_halo(base: DctVae) -> None:
