@@ -35,9 +35,6 @@ class ModelConfig:
         prior_width: channels of the context prior, a masked diffusion.
         prior_zones: where its zones of frequency end, in channels of `dct.context_order`: by
             default the means, then frequencies up to 1.4, 2, 2.3, 3, 3.6 and 4.5, the rest.
-        prior_checkerboards: how many of the first zones are revealed in two half steps.
-        prior_sparse: of how many of these the black half takes three steps, which begin at every
-            fourth patch a side.
         prior_slices: in how many slices of its channels a zone is revealed, at most.
         prior_hidden: channels of the small networks between these slices.
         other_priors: names of the context priors that the weights have beside it.
@@ -57,8 +54,6 @@ class ModelConfig:
     trunk_width: int = 80
     prior_width: int = 96
     prior_zones: tuple[int, ...] = (3, 12, 18, 24, 33, 45, 56)
-    prior_checkerboards: int = 8
-    prior_sparse: int = 1
     prior_slices: int = 6
     prior_hidden: int = 32
     other_priors: tuple[str, ...] = ()

@@ -101,6 +101,13 @@ def largest_sum(weight: Tensor, bias: Tensor, input_min: int) -> Tensor:
     return torch.maximum(upper, lower) + bias.double().abs()
 
 
+def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve, same size: (B, I, H, W) -> (B, O, H, W). There may be no position at all."""
+    if not x.numel():  # which conv2d refuses
+        return x.new_zeros(x.shape[0], len(weight), *x.shape[2:])
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+
+
 def multiply_and_add(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Convolve, same size, by nothing but products and sums.
 
@@ -108,9 +115,9 @@ def multiply_and_add(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     does. (On CPUs only NNPACK would, and only without oneDNN for batches of 16 and more: batch
     fewer tiles.)
     """
-    size = weight.shape[-1]
     if x.device.type == "cpu":
-        return F.conv2d(x, weight, bias, padding=size // 2)
+        return convolve(x, weight, bias)
+    size = weight.shape[-1]
     columns = F.unfold(x, size, padding=size // 2)  # (B, I size^2, H W)
     return (weight.flatten(1) @ columns + bias[:, None]).unflatten(2, x.shape[2:])
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import BoundError
@@ -26,6 +25,7 @@ from .fixed_point import (
     UNIT,
     WEIGHT_MAX,
     channel_shifts,
+    convolve,
     largest_sum,
     multiply_and_add,
     quantise_filter,
@@ -70,10 +70,9 @@ class FloatConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, I, H, W) -> (B, O, H, W), both in units of activations, not saturated."""
-        pad = self.weight.shape[-1] // 2
         weight, bias = self.weight, self.bias * UNIT
         if not self.simulate:
-            return F.conv2d(x, weight, bias, padding=pad)
+            return convolve(x, weight, bias)
         with torch.no_grad():
             shift = channel_shifts(weight, bias, self.input_min)
             w, b = quantise_filter(weight, bias, shift)
@@ -81,7 +80,7 @@ class FloatConv(nn.Module):
             w, b = w * scale[:, None, None, None], (b - torch.exp2(shift - 1)) * scale
         weight = weight + (w - weight).detach()
         bias = bias + (b - bias).detach()
-        sums = F.conv2d(x, weight, bias, padding=pad)
+        sums = convolve(x, weight, bias)
         # bfloat16 holds rounded weights exactly, but not sums: these it rounds more than integers
         return round_through(sums) if sums.dtype == torch.float32 else sums
 
@@ -185,6 +184,11 @@ class IntegerGain(nn.Module):
             raise BoundError(f"{name}: a gain exceeds {GAIN_MAX} or its shift is too large")
 
 
+def _over(x: Tensor, factors: Tensor) -> Tensor:
+    """Bring factors (B, c) to the dimensions of x (B, c, ...)."""
+    return factors[(..., *[None] * (x.dim() - 2))]
+
+
 class FloatNorm(nn.Module):
     """Brings context symbols to activations and back: x = 64 * u * step / spread.
 
@@ -199,15 +203,15 @@ class FloatNorm(nn.Module):
         self.register_buffer("spread", torch.ones(channels))
 
     def _ratio(self, quality: Tensor) -> Tensor:
-        return (step_of(quality)[:, None] / self.spread)[..., None, None]  # (B, C, 1, 1)
+        return step_of(quality)[:, None] / self.spread  # (B, C)
 
     def inward(self, symbols: Tensor, quality: Tensor, channels: slice = _EVERY) -> Tensor:
-        """(B, c, h, w) symbols of some channels -> activations."""
-        return saturate(symbols * self._ratio(quality)[:, channels] * UNIT)
+        """(B, c, ...) symbols of some channels -> activations."""
+        return saturate(symbols * _over(symbols, self._ratio(quality)[:, channels]) * UNIT)
 
     def outward(self, x: Tensor, quality: Tensor, channels: slice) -> Tensor:
-        """(B, c, h, w) activations of some channels -> eighths of symbols."""
-        return x / self._ratio(quality)[:, channels] * (OFFSETS / UNIT)
+        """(B, c, ...) activations of some channels -> eighths of symbols."""
+        return x / _over(x, self._ratio(quality)[:, channels]) * (OFFSETS / UNIT)
 
 
 class IntegerNorm(nn.Module):
@@ -223,12 +227,12 @@ class IntegerNorm(nn.Module):
 
     def inward(self, symbols: Tensor, quality: Tensor, channels: slice = _EVERY) -> Tensor:
         """Q.0 context times Q.8 -> saturated activations (float64)."""
-        factor = self.inward_table[quality][:, channels, None, None]
+        factor = _over(symbols, self.inward_table[quality][:, channels])
         return saturate(torch.floor(symbols.double() * factor * 2.0**-8 + 0.5))
 
     def outward(self, x: Tensor, quality: Tensor, channels: slice) -> Tensor:
         """Activations times Q.12 -> eighths of symbols (float64)."""
-        factor = self.outward_table[quality][:, channels, None, None]
+        factor = _over(x, self.outward_table[quality][:, channels])
         return torch.floor(x.double() * factor * 2.0**-12 + 0.5)
 
     def check(self, name: str) -> None:

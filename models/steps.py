@@ -11,7 +11,6 @@ position: 1x1 convolutions, which cost next to nothing (`Refinement`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,33 +40,17 @@ EVEN: Squares = frozenset((row, column) for row, column in BLACK if row % 2 == 0
 
 
 class Part(NamedTuple):
-    """What one step codes: the channels of a level, at all positions or at some of them."""
+    """What one step codes: the channels of a level, at all positions or at some of them.
+
+    Where `looks`, a block looks at the state first: it brings together what is known around each
+    position. What the step before coded one position away is in the state without it.
+    """
 
     level: int
     start: int
     stop: int
     squares: Squares
-
-
-def parts_between(ends: Sequence[int], halved: int, sparse: int = 0) -> list[Part]:
-    """Return what the steps over some levels code, coarse to fine, the first levels in parts.
-
-    Args:
-        ends: where the channels of levels begin and end, from 0 on.
-        halved: how many of the first levels are coded on a checkerboard, black before white.
-        sparse: of how many of these the black half takes three steps: every fourth position a
-            side, then every second, then those between.
-    """
-    parts = []
-    for level, (start, stop) in enumerate(pairwise(ends)):
-        if level < sparse:
-            turns = (CORNERS, EVEN - CORNERS, BLACK - EVEN, WHITE)
-        elif level < halved:
-            turns = (BLACK, WHITE)
-        else:
-            turns = (EVERYWHERE,)
-        parts += [Part(level, start, stop, squares) for squares in turns]
-    return parts
+    looks: bool = True
 
 
 def _positions(height: int, width: int, squares: Squares, device: torch.device) -> Tensor:
@@ -113,12 +96,14 @@ class Refinement(nn.Module):
                 nn.init.normal_(conv.weight, std=std / math.sqrt(conv.weight.shape[1]))
 
     def forward(self, h: Tensor, surprise: Tensor) -> Tensor:
-        """(B, width, H, W), (B, 2 known, H, W) of `two_scales` -> (B, 2 channels, H, W)."""
+        """(B, width, n, 1), (B, 2 known, n, 1) of `two_scales` -> (B, 2 channels, n, 1)."""
         return self.head(saturate(self.state(h) + self.surprise(surprise), low=0))
 
 
 class Step(nn.Module):
     """The networks of one step over a state h, (B, width, H, W) activations.
+
+    All but the block and the way back see only the n positions that the step codes.
 
     Args:
         width: channels of the state.
@@ -128,7 +113,6 @@ class Step(nn.Module):
         scales: of what was coded, (left, right) of `two_scales`, for the way back.
         slices: in how many slices of channels it is coded, at most.
         hidden: channels of a `Refinement`.
-        looks: a block looks at the state first; there is no use for it where nothing is known yet.
 
     Attributes:
         ends: where the slices begin and end, of the part's channels.
@@ -143,14 +127,13 @@ class Step(nn.Module):
         scales: tuple[int, int],
         slices: int = 1,
         hidden: int = 0,
-        looks: bool = True,
     ):
         super().__init__()
         channels = part.stop - part.start
         count = min(slices, channels)
         self.ends = [channels * number // count for number in range(count + 1)]
-        self.scales = scales
-        self.block = FixedBlock(width, leaves) if looks else None
+        self.squares, self.scales = part.squares, scales
+        self.block = FixedBlock(width, leaves) if part.looks else None
         self.head = leaves.conv(width, 2 * channels, 1)
         self.head_gain = leaves.gain(2 * channels)
         self.refinements = nn.ModuleList(
@@ -163,45 +146,59 @@ class Step(nn.Module):
         if isinstance(self.embed, FloatConv):
             nn.init.normal_(self.embed.weight, std=0.5 / math.sqrt(channels * 9))
 
-    def begin(self, h: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the new state, and what it foresees of all channels: see `foresee`."""
-        if self.block is not None:
-            h = self.block(h, quality)
-        return h, self.head(h)
-
-    def foresee(self, raw: Tensor, quality: Tensor, number: int = 0) -> tuple[Tensor, Tensor]:
-        """Return means (activations) and scale indices (0...63) of the channels of a slice.
+    def begin(self, h: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the new state, it where the step codes, and what it foresees there.
 
         Args:
-            raw: (B, 2C, H, W), both before their gain, of all channels.
+            h: (B, width, H, W).
+            quality: (B,).
+
+        Returns:
+            (B, width, H, W); (B, width, n, 1); (B, 2C, n, 1), see `foresee`.
+        """
+        if self.block is not None:
+            h = self.block(h, quality)
+        here = pick(h, self.squares)[..., None]
+        return h, here, self.head(here)
+
+    def foresee(self, raw: Tensor, quality: Tensor, number: int = 0) -> tuple[Tensor, Tensor]:
+        """Return means (activations) and scale indices (0...63) of a slice, (B, c, n) each.
+
+        Args:
+            raw: (B, 2C, n, 1), both before their gain, of all channels.
             quality: (B,).
             number: of the slice.
         """
-        mean, index = self.head_gain(raw, quality).chunk(2, dim=1)
+        mean, index = self.head_gain(raw, quality)[..., 0].chunk(2, dim=1)
         channels = slice(self.ends[number], self.ends[number + 1])
         mean, index = saturate(mean[:, channels]), _within_scales(index[:, channels])
         return mean.float(), index.float() / INDEX_UNIT
 
-    def refine(self, raw: Tensor, h: Tensor, number: int, surprise: Tensor) -> Tensor:
+    def refine(self, raw: Tensor, here: Tensor, number: int, surprise: Tensor) -> Tensor:
         """Return `raw` with what is known of slices before slice `number`, from 1 on.
 
         Args:
-            raw: (B, 2C, H, W), see `foresee`.
-            h: (B, width, H, W), the state that `begin` returned.
+            raw: (B, 2C, n, 1), see `foresee`.
+            here: (B, width, n, 1), the state where the step codes.
             number: of the slice that comes next.
-            surprise: (B, c, H, W), of the channels before it what was coded less its mean, zero
-                where nothing was.
+            surprise: (B, c, n), of the channels before it what was coded less its mean.
         """
-        seen = two_scales(surprise.to(h.dtype), *self.scales)
-        better = self.refinements[number - 1](h, seen).unflatten(1, (2, -1))
+        seen = two_scales(surprise[..., None].to(here.dtype), *self.scales)
+        better = self.refinements[number - 1](here, seen).unflatten(1, (2, -1))
         around = self.ends[number], self.ends[-1] - self.ends[number + 1]
         return raw + F.pad(better, (0, 0, 0, 0, *around)).flatten(1, 2)
 
     def learn(self, h: Tensor, coded: Tensor) -> Tensor:
-        """Return the state that knows what was coded: (B, C, H, W), zero where nothing was."""
+        """Return the state that knows what was coded.
+
+        Args:
+            h: (B, width, H, W).
+            coded: (B, C, n), activations.
+        """
         if self.embed is None:
             return h
-        return saturate(h + self.embed(two_scales(coded.to(h.dtype), *self.scales)))
+        board = place(coded.to(h.dtype), self.squares, *h.shape[2:])
+        return saturate(h + self.embed(two_scales(board, *self.scales)))
 
 
 def _start_head(head: FloatConv) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ from .coders import LatentCoder
 from .config import LATENTS_A_SIDE, ModelConfig
 from .fixed_point import saturate, two_scales
 from .leaves import FloatConv, Leaves
-from .steps import Part, Squares, Step, parts_between, pick, place, start_scales
+from .steps import BLACK, EVERYWHERE, WHITE, Part, Squares, Step, pick, place, start_scales
 
 MEAN_UNIT = 64
 """Means and latents are multiples of 1/64 step: coarser ones would add to the distortion."""
@@ -32,20 +32,24 @@ MEAN_UNIT = 64
 
 Posterior = Callable[[int, Tensor, Tensor], Tensor]
 """q(z_l | z_<l, x) less its mean under the prior, (B, C_l, H, W) in steps, from the step's number,
-the trunk's state and that mean."""
+the trunk's state and that mean (zero at positions that the step does not code)."""
 
 
 def parts_of(config: ModelConfig) -> list[Part]:
     """Return what the steps of the top-down pass code, coarse to fine."""
-    ends = list(accumulate(config.level_channels, initial=0))
-    return parts_between(ends, config.checkerboard_levels)
+    parts = []
+    for level, (start, stop) in enumerate(pairwise(accumulate(config.level_channels, initial=0))):
+        turns = (BLACK, WHITE) if level < config.checkerboard_levels else (EVERYWHERE,)
+        parts += [Part(level, start, stop, squares) for squares in turns]
+    return parts
 
 
 def _residual(
     posterior: Posterior | None, step: int, h: Tensor, mean: Tensor, squares: Squares
 ) -> Tensor:
     assert posterior is not None, "this coder needs a posterior"
-    return pick(posterior(step, h, mean / MEAN_UNIT), squares)
+    board = place(mean / MEAN_UNIT, squares, *h.shape[2:])
+    return pick(posterior(step, h, board), squares)
 
 
 class Trunk(nn.Module):
@@ -96,12 +100,11 @@ class Trunk(nn.Module):
         latents = h.new_zeros(h.shape[0], self.latent_channels, *h.shape[2:], dtype=torch.float32)
         for number, (part, step) in enumerate(zip(self.parts, self.steps, strict=True)):
             assert isinstance(step, Step)
-            h, raw = step.begin(h, quality)
+            h, _, raw = step.begin(h, quality)
             mean, index = step.foresee(raw, quality)
             residual = partial(_residual, posterior, number, h, mean, part.squares)
-            mean, index = pick(mean, part.squares), pick(index, part.squares)
-            symbols = coder.code(part.level, index, residual)
-            z = place(symbols * MEAN_UNIT + mean, part.squares, *h.shape[2:])
-            latents[:, part.start : part.stop] += z / MEAN_UNIT
+            z = coder.code(part.level, index, residual) * MEAN_UNIT + mean
+            board = place(z / MEAN_UNIT, part.squares, *h.shape[2:])
+            latents[:, part.start : part.stop] += board
             h = step.learn(h, z)
         return latents

@@ -2,9 +2,10 @@
 
 Hoogeboom et al. 2022, "Autoregressive diffusion models": each step reveals a part of the variables
 given all that are known, at all patches at once. Here the order is fixed, by zones of frequency,
-coarse to fine, each zone on a checkerboard; the means, which come first, begin at every fourth
-patch a side. Within a step slices of the zone's channels know those before them
-(`steps.Refinement`). So there are few steps, each one exact to code.
+coarse to fine. Each zone takes three steps: every second patch a side, those between them
+diagonally, and the rest; the means, which come first, begin at every fourth patch a side. Within a
+step slices of the zone's channels know those before them (`steps.Refinement`). So there are few
+steps, each one exact to code.
 
     quality -> h
     for each zone:   h -> block -> head -> mean, scale index -> coder -> coefficients of a slice
@@ -28,15 +29,23 @@ from ..coders import LatentCoder, gaussian_bits, scale_of
 from ..config import ModelConfig
 from ..fixed_point import OFFSETS, saturate
 from ..leaves import FloatGain, Leaves
-from ..steps import Part, Squares, Step, parts_between, pick, place, start_scales
+from ..steps import BLACK, CORNERS, EVEN, WHITE, Part, Squares, Step, pick, place, start_scales
 from .interface import Norm, SymbolStack
+
+_FIRST = ((CORNERS, False), (EVEN - CORNERS, True), (BLACK - EVEN, True), (WHITE, True))
+_OTHERS = ((EVEN, True), (BLACK - EVEN, False), (WHITE, True))
+"""On which squares the steps of the first zone and of the others code, and whether a block looks
+first: there is nothing to look at in the beginning, and what EVEN squares say of those diagonally
+between them the way back tells."""
 
 
 def steps_of(config: ModelConfig) -> list[Part]:
-    """Return the schedule of reveals: channels, and on which squares."""
+    """Return the schedule of reveals: channels, on which squares, and where a block looks first."""
     inner = [end for end in config.prior_zones if end < config.context_channels]
-    ends = [0, *inner, config.context_channels]
-    return parts_between(ends, config.prior_checkerboards, config.prior_sparse)
+    parts = []
+    for zone, (start, stop) in enumerate(pairwise([0, *inner, config.context_channels])):
+        parts += [Part(zone, start, stop, *turn) for turn in (_OTHERS if zone else _FIRST)]
+    return parts
 
 
 def _residual(context: Tensor | None, channels: Tensor, squares: Squares, whole: Tensor) -> Tensor:
@@ -88,7 +97,6 @@ class MaskedDiffusion(nn.Module):
                 scales=(2, 2),
                 slices=config.prior_slices,
                 hidden=config.prior_hidden,
-                looks=i > 0,
             )
             for i, part in enumerate(self.schedule)
         )
@@ -111,18 +119,18 @@ class MaskedDiffusion(nn.Module):
         sums = []
         for part, step in zip(self.schedule, self.steps, strict=True):
             assert isinstance(step, Step)
-            h, raw = step.begin(h, quality)
-            surprises: list[Tensor] = []
-            for number, channels in enumerate(_slices(part, step)):
+            h, here, raw = step.begin(h, quality)
+            at, surprises = pick(known[:, part.start : part.stop], part.squares), []
+            for number, (start, stop) in enumerate(pairwise(step.ends)):
                 if number:
-                    raw = step.refine(raw, h, number, torch.cat(surprises, dim=1))
+                    raw = step.refine(raw, here, number, torch.cat(surprises, dim=1))
                 mean, index = step.foresee(raw, quality, number)
+                channels = slice(part.start + start, part.start + stop)
                 centre = norm.outward(mean, quality, channels) / OFFSETS
-                residual = pick(u[:, channels] - centre, part.squares)
-                bits = gaussian_bits(residual, scale_of(pick(index, part.squares)))
-                sums.append(bits.sum(dim=(1, 2)))
-                surprises.append(_only(known[:, channels] - mean, part.squares))
-            h = step.learn(h, _only(known[:, part.start : part.stop], part.squares))
+                residual = pick(u[:, channels], part.squares) - centre
+                sums.append(gaussian_bits(residual, scale_of(index)).sum(dim=(1, 2)))
+                surprises.append(at[:, start:stop] - mean)
+            h = step.learn(h, at)
         return torch.stack(sums)
 
     def push(
@@ -175,34 +183,24 @@ class MaskedDiffusion(nn.Module):
         h = self._begin(u.to(first.head.weight.dtype), quality)
         for part, step in zip(self.schedule, self.steps, strict=True):
             assert isinstance(step, Step)
-            h, raw = step.begin(h, quality)
-            revealed = torch.zeros_like(u)
-            surprises: list[Tensor] = []
-            for number, channels in enumerate(_slices(part, step)):
+            h, here, raw = step.begin(h, quality)
+            revealed, known, surprises = [], [], []
+            for number, (start, stop) in enumerate(pairwise(step.ends)):
                 if number:
-                    raw = step.refine(raw, h, number, torch.cat(surprises, dim=1))
+                    raw = step.refine(raw, here, number, torch.cat(surprises, dim=1))
                 mean, index = step.foresee(raw, quality, number)
-                here = channels.start + coded[channels].nonzero()[:, 0]
-                at = pick(norm.outward(mean, quality, channels)[:, coded[channels]], part.squares)
-                index = torch.floor(pick(index[:, coded[channels]], part.squares) + 0.5)
+                channels = slice(part.start + start, part.start + stop)
+                some = coded[channels].nonzero()[:, 0]
+                at = norm.outward(mean, quality, channels)[:, some]
                 whole = torch.floor(at / OFFSETS)
-                table = OFFSETS * index + at - OFFSETS * whole
-                residual = partial(_residual, context, here, part.squares, whole)
-                symbols = coder.code(part.level, table, residual)
-                revealed[:, here] = place(symbols + whole, part.squares, rows, columns)
-                surprise = norm.inward(revealed[:, channels], quality, channels) - mean
-                surprises.append(_only(surprise, part.squares))
-            u += revealed
-            channels = slice(part.start, part.stop)
-            h = step.learn(h, norm.inward(revealed[:, channels], quality, channels))
+                table = OFFSETS * torch.floor(index[:, some] + 0.5) + at - OFFSETS * whole
+                residual = partial(_residual, context, channels.start + some, part.squares, whole)
+                symbols = torch.zeros_like(mean, dtype=u.dtype)
+                symbols[:, some] = coder.code(part.level, table, residual) + whole
+                revealed.append(symbols)
+                known.append(norm.inward(symbols, quality, channels))
+                surprises.append(known[-1] - mean)
+            board = place(torch.cat(revealed, dim=1), part.squares, rows, columns)
+            u[:, part.start : part.stop] += board
+            h = step.learn(h, torch.cat(known, dim=1))
         return u
-
-
-def _slices(part: Part, step: Step) -> list[slice]:
-    """Return the channels of each slice of a step."""
-    return [slice(part.start + start, part.start + stop) for start, stop in pairwise(step.ends)]
-
-
-def _only(x: Tensor, squares: Squares) -> Tensor:
-    """Set what lies on other squares to zero: (B, C, H, W)."""
-    return place(pick(x, squares), squares, *x.shape[2:])

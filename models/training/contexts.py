@@ -165,6 +165,5 @@ def _shape_of(config: ModelConfig, name: str) -> tuple[object, ...]:
     context = config.luma_context, config.chroma_context
     if name == DEFAULT_PRIOR:
         inside = config.prior_slices, config.prior_hidden
-        zones = config.prior_zones, config.prior_checkerboards, config.prior_sparse
-        return *context, config.prior_width, *zones, *inside
+        return *context, config.prior_width, config.prior_zones, *inside
     return *context, config.prior_components

@@ -9,7 +9,7 @@ from hvae_codec.models.coders import SCALES
 from hvae_codec.models.config import PRESETS, ModelConfig
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.priors.masked_diffusion import steps_of
-from hvae_codec.models.steps import BLACK, EVERYWHERE, WHITE, Part, parts_between, pick, place
+from hvae_codec.models.steps import BLACK, EVERYWHERE, WHITE, Part, pick, place
 from hvae_codec.models.trunk import parts_of
 
 
@@ -76,14 +76,19 @@ def test_two_colours_make_a_board(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (2, 2), (3, 5), (4, 6)])
-def test_the_black_half_begins_far_apart(size: tuple[int, int]) -> None:
+def test_zones_of_the_context_begin_far_apart(size: tuple[int, int]) -> None:
     x = torch.arange(1.0, 1 + 6 * size[0] * size[1]).view(2, 3, *size)
-    turns = [part.squares for part in parts_between([0, 1], halved=1, sparse=1)]
-    first, second, third, white = (place(pick(x, squares), squares, *size) for squares in turns)
-    assert torch.equal(first[..., ::4, ::4], x[..., ::4, ::4])
-    assert torch.equal((first + second)[..., ::2, ::2], x[..., ::2, ::2])
-    assert torch.equal(first + second + third, place(pick(x, BLACK), BLACK, *size))
-    assert torch.equal(first + second + third + white, x)
+    turns = [part.squares for part in steps_of(PRESETS["tiny"])[:7]]
+    boards = [place(pick(x, squares), squares, *size) for squares in turns]
+    black = place(pick(x, BLACK), BLACK, *size)
+    for first in (sum(boards[:2]), boards[4]):
+        assert isinstance(first, Tensor)
+        assert torch.equal(first[..., ::2, ::2], x[..., ::2, ::2])
+    assert torch.equal(boards[0][..., ::4, ::4], x[..., ::4, ::4])
+    assert torch.equal(boards[0] + boards[1] + boards[2], black)
+    assert torch.equal(boards[4] + boards[5], black)
+    for white in (boards[3], boards[6]):
+        assert torch.equal(black + white, x)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (3, 5)])
