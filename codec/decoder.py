@@ -25,6 +25,7 @@ from ..models.dct import dct_matrix, to_rgb
 from ..models.dct_vae import DctVae
 from .alpha import decode_alpha, fill_hidden
 from .image import Pixels
+from .memory import trim
 from .sampling import Sampling
 from .tile import DecodedTile, decode_tile
 from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
@@ -133,7 +134,9 @@ def decode_file(
                 lost.add(number)
         view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.largest_sample))
         seen_later = {n: _seen_after(window, t.window, halo, across) for n, t in near.items()}
-        near = {n: near[n].cut(part) for n, part in seen_later.items() if min(part.size) > 0}
+        near = {n: near[n].cut(left) for n, left in seen_later.items() if min(left.size) > 0}
+        if len(tiles) > 1:
+            trim()
     return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
 
 
