@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,7 @@ from .image import Pixels
 from .memory import trim
 from .sampling import Sampling
 from .tile import DecodedTile, decode_tile
-from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
+from .tiling import PATCH_PX, TILE_PATCHES, Window, patch_grid, synthesis_halo, tiles_in
 from .view import View, whole
 from .weights import Codec
 
@@ -102,6 +103,7 @@ def decode_file(
     near: dict[int, DecodedTile] = {}
     lost: set[int] = set()
     whole_levels = wanted
+    decoded = 0  # patches, since memory was given back
     for number, window in tiles:
         part = window.cut(view.patches)
         seen = part.grown(halo, grid)
@@ -135,8 +137,10 @@ def decode_file(
         view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.largest_sample))
         seen_later = {n: _seen_after(window, t.window, halo, across) for n, t in near.items()}
         near = {n: near[n].cut(left) for n, left in seen_later.items() if min(left.size) > 0}
-        if len(tiles) > 1:
+        decoded += math.prod(part.size)
+        if decoded >= TILE_PATCHES**2:  # not after each of many small tiles
             trim()
+            decoded = 0
     return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
 
 
