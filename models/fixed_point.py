@@ -6,7 +6,7 @@ Formats. All values are integers, held in float32 (or float64) tensors:
     weight       w: Q(7-k).k, |w| <= 127 (k = `shift`, one a filter)
     bias         b: Q4.(6+k)
     accumulator  a = sum w x + b: Q.(6+k), |a| < 2^24, so that float32 holds every partial sum
-    gain         g: Q2.6, |g| <= 255     (a scale and a shift a channel, a row a quality)
+    gain         g: Q2.6, |g| <= 255     (a scale, and a shift like an activation, a channel)
 
 Every product and every partial sum is an integer below 2^24. Floating point adds such numbers
 without rounding, in any order, so the result does not depend on the instruction set, the number of
@@ -35,7 +35,13 @@ POWERS = [2.0**-k for k in range(SHIFT_MAX + 1)]
 
 PRE_GAIN_MAX = ACCUMULATOR_LIMIT // (2 * GAIN_MAX) - 1
 KNOTS = 11
-"""Points between which training interpolates what depends on quality."""
+"""Points between which what depends on quality is interpolated."""
+
+KNOT_UNIT = 16
+"""Gains at the knots are sixteenths of those between them."""
+
+GAIN_SHIFT_MAX = 2047
+"""Largest shift of a gain, in activations; its knots then fit 16 bits."""
 
 OFFSETS = 8
 """Means of the context are eighths of a symbol; a pmf table exists for each of the eight."""

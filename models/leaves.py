@@ -17,6 +17,8 @@ from .fixed_point import (
     ACCUMULATOR_LIMIT,
     ACTIVATION_MAX,
     GAIN_MAX,
+    GAIN_SHIFT_MAX,
+    KNOT_UNIT,
     KNOTS,
     OFFSETS,
     POWERS,
@@ -35,6 +37,9 @@ from .fixed_point import (
 from .quality import QUALITIES, step_of
 
 _EVERY = slice(None)
+
+KNOT_SPAN = (QUALITIES - 1) // (KNOTS - 1)
+"""Qualities from a knot to the next."""
 
 
 class FloatLeaf(nn.Module):
@@ -126,6 +131,17 @@ class IntegerConv(nn.Module):
             raise BoundError(f"{name}: sums reach {worst:.0f}, the limit is {ACCUMULATOR_LIMIT}")
 
 
+def _spanned(knots: Tensor, quality: Tensor) -> Tensor:
+    """Interpolate between knots (KNOTS, 2, C) at `quality` (B,), times KNOT_SPAN: (B, 2, C).
+
+    That leaves integers what they are.
+    """
+    places = torch.arange(0, QUALITIES, KNOT_SPAN, device=quality.device)
+    weights = (KNOT_SPAN - (quality[:, None] - places).abs()).clamp_min(0).to(knots.dtype)
+    with torch.autocast(quality.device.type, enabled=False):
+        return (weights @ knots.flatten(1)).unflatten(1, knots.shape[1:])
+
+
 class FloatGain(nn.Module):
     """Conditioning on quality: a scale and a shift a channel, linear between eleven knots."""
 
@@ -138,38 +154,48 @@ class FloatGain(nn.Module):
 
     def table(self, quality: Tensor) -> Tensor:
         """Return the (B, 2, C) rows for `quality` (B,), the shift in units of activations."""
-        at = quality.float() * ((KNOTS - 1) / (QUALITIES - 1))
-        places = torch.arange(KNOTS, device=at.device)
-        hat = (1 - (at[:, None] - places).abs()).clamp_min(0)  # (B, KNOTS)
-        with torch.autocast(at.device.type, enabled=False):
-            rows = (hat @ self.knots.float().flatten(1)).unflatten(1, self.knots.shape[1:])
+        rows = _spanned(self.knots.float(), quality) / KNOT_SPAN
         return rows * torch.tensor([1.0, UNIT], device=rows.device)[:, None]
+
+    def integer_knots(self) -> Tensor:
+        """Return the knots (KNOTS, 2, C) of the `IntegerGain` that this becomes."""
+        scale, shift = (self.knots.float() * (UNIT * KNOT_UNIT)).unbind(1)
+        limit = GAIN_MAX * KNOT_UNIT
+        return round_through(torch.stack([scale.clamp(-limit, limit), shift], dim=1))
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        rows = self.table(quality)
         if self.simulate:
-            limit = GAIN_MAX / UNIT
-            scale = round_through(rows[:, 0].clamp(-limit, limit) * UNIT) / UNIT
-            shift = round_through(rows[:, 1])
-            return round_through(x.float() * scale[:, :, None, None] + shift[:, :, None, None])
-        scale, shift = rows.to(x.dtype)[..., None, None].unbind(1)
+            rows = _spanned(self.integer_knots(), quality) / (KNOT_SPAN * KNOT_UNIT)
+            rows = round_through(rows)
+            scale, shift = rows[..., None, None].unbind(1)
+            return round_through(x.float() * (scale / UNIT) + shift)
+        scale, shift = self.table(quality).to(x.dtype)[..., None, None].unbind(1)
         return x * scale + shift
 
 
 class IntegerGain(nn.Module):
-    """The same conditioning on integers: one row of a table a quality."""
+    """The same conditioning on integers: sixteenths at the knots, whole numbers between them."""
 
-    table: Tensor
+    knots: Tensor
 
     def __init__(self, channels: int):
         super().__init__()
-        self.register_buffer("table", torch.zeros(QUALITIES, 2, channels))
+        self.register_buffer("knots", torch.zeros(KNOTS, 2, channels))
+
+    def rows(self, quality: Tensor) -> Tensor:
+        """Return the (B, 2, C) gains at integer `quality` (B,), rounded.
+
+        Numerators are below 2^24 and quotients below 2^12: no rounding of float32 moves one over
+        an integer.
+        """
+        return (_spanned(self.knots, quality) / (KNOT_SPAN * KNOT_UNIT) + 0.5).floor_()
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """floor((scale * x + 64 * shift + 32) / 64) for integer `quality` (B,)."""
-        scale, shift = (self.table[quality] * (1 / UNIT))[..., None, None].unbind(1)
-        return torch.addcmul(shift, x.clamp(-PRE_GAIN_MAX, PRE_GAIN_MAX), scale).floor_()
+        scale, shift = self.rows(quality)[..., None, None].unbind(1)
+        x = x.clamp(-PRE_GAIN_MAX, PRE_GAIN_MAX)
+        return torch.addcmul(shift + 0.5, x, scale * (1 / UNIT)).floor_()
 
     def check(self, name: str) -> None:
         """Prove that no input can leave the exact range.
@@ -177,11 +203,11 @@ class IntegerGain(nn.Module):
         Raises:
             BoundError: a scale or shift is too large, or not an integer.
         """
-        if not torch.equal(self.table, self.table.floor()):
+        if not torch.equal(self.knots, self.knots.floor()):
             raise BoundError(f"{name}: gains are not integers; freeze the network first")
-        scale, shift = self.table.abs().amax(dim=0)
-        if float((scale * PRE_GAIN_MAX + shift).max()) >= ACCUMULATOR_LIMIT:
-            raise BoundError(f"{name}: a gain exceeds {GAIN_MAX} or its shift is too large")
+        scale, shift = self.knots.abs().amax(dim=0)
+        if scale.max() > GAIN_MAX * KNOT_UNIT or shift.max() > GAIN_SHIFT_MAX * KNOT_UNIT:
+            raise BoundError(f"{name}: a gain exceeds {GAIN_MAX} or its shift {GAIN_SHIFT_MAX}")
 
 
 def _over(x: Tensor, factors: Tensor) -> Tensor:
@@ -292,11 +318,7 @@ def freeze(trained: nn.Module, integer: nn.Module) -> None:
             leaf.shift = shift
         elif isinstance(leaf, IntegerGain):
             assert isinstance(source, FloatGain)
-            rows = source.table(torch.arange(QUALITIES))
-            limit = GAIN_MAX / UNIT
-            scale = torch.floor(rows[:, 0].clamp(-limit, limit) * UNIT + 0.5)
-            shift = torch.floor(rows[:, 1] + 0.5) * UNIT + UNIT // 2
-            leaf.table = torch.stack([scale, shift], dim=1)
+            leaf.knots = source.integer_knots()
         elif isinstance(leaf, IntegerNorm):
             assert isinstance(source, FloatNorm)
             ratio = step_of(torch.arange(QUALITIES))[:, None].double() / source.spread.double()
@@ -321,9 +343,7 @@ def thaw(integer: nn.Module, trained: nn.Module) -> None:
             leaf.bias.copy_((source.bias * scale - 0.5) / UNIT)
         elif isinstance(leaf, FloatGain):
             assert isinstance(source, IntegerGain)
-            rows = source.table[:: (QUALITIES - 1) // (KNOTS - 1)]
-            leaf.knots[:, 0] = rows[:, 0] / UNIT
-            leaf.knots[:, 1] = (rows[:, 1] - UNIT // 2) / UNIT**2
+            leaf.knots.copy_(source.knots / (UNIT * KNOT_UNIT))
         elif isinstance(leaf, FloatNorm):
             assert isinstance(source, IntegerNorm)
             ratio = source.inward_table[0] / (UNIT * 2**8)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 QUALITIES = 101
-"""Number of quality levels; each has its own row in the trunk's integer tables."""
+"""Number of quality levels."""
 
 LMBDA_MIN = 4e-4
 LMBDA_MAX = 0.6

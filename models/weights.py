@@ -3,7 +3,8 @@
 A model serves a range of qualities. What their contexts are coded under is common to all of them:
 so the norm and the priors of the context stand once.
 
-    entropy.*            the norm and the priors, integers: weights and shifts int8, all else int32
+    entropy.*            the norm and the priors, integers: weights and shifts int8, knots of gains
+                         int16, all else int32
     0.*, 1.*, ...        the rest of each model, coarse qualities first
       *.entropy.*          integers as above
       *.analysis.*, *.posteriors.*   filters int8, and the `scale` of each float32
@@ -38,10 +39,10 @@ from .errors import WeightsError
 from .leaves import INTEGER, check
 from .quality import QUALITIES
 
-FORMAT = "2"
+FORMAT = "3"
 TABLES = ("tables.pmf", "tables.start", "tables.length")
 _COMMON = ("entropy.norm.", "entropy.priors.")
-_SMALL = ("weight", "shift")
+_KINDS = {"weight": np.int8, "shift": np.int8, "knots": np.int16}
 _SCALE = ".scale"
 
 
@@ -177,7 +178,7 @@ def _stored(name: str, tensor: Tensor) -> dict[str, np.ndarray]:
     if not np.isfinite(array).all():
         raise WeightsError(f"{name} is not finite")
     if "entropy." in name:
-        kind = np.int8 if name.rsplit(".", 1)[-1] in _SMALL else np.int32
+        kind = _KINDS.get(name.rsplit(".", 1)[-1], np.int32)
         stored = np.ascontiguousarray(array.astype(kind))
         if not np.array_equal(stored, array):
             raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
