@@ -90,7 +90,7 @@ class Codec:
         return self.priors[kind.label]
 
 
-@functools.lru_cache(maxsize=4)  # as many as a weight file may have, and one
+@functools.lru_cache(maxsize=4)  # one more than the shipped file has models
 def _in_float(model: DctVae) -> DctVae:
     thawed = model.thawed().eval().requires_grad_(False)
     return thawed.to(memory_format=torch.channels_last)

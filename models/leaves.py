@@ -167,8 +167,7 @@ class FloatGain(nn.Module):
         """(B, C, H, W) -> (B, C, H, W)."""
         if self.simulate:
             rows = _spanned(self.integer_knots(), quality) / (KNOT_SPAN * KNOT_UNIT)
-            rows = round_through(rows)
-            scale, shift = rows[..., None, None].unbind(1)
+            scale, shift = round_through(rows)[..., None, None].unbind(1)
             return round_through(x.float() * (scale / UNIT) + shift)
         scale, shift = self.table(quality).to(x.dtype)[..., None, None].unbind(1)
         return x * scale + shift
