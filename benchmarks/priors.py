@@ -34,7 +34,7 @@ from ..codec.errors import PayloadTooShort
 from ..codec.image import to_pixels
 from ..codec.sampling import Sampling
 from ..codec.symbols import AnsStack, Ledger
-from ..codec.tiling import TILE_PATCHES, patch_grid, tiles_in
+from ..codec.tiling import patch_grid, tile_side, tiles_in
 from ..codec.view import view_of
 from ..codec.weights import Codec, load_codec
 from ..models.leaves import FLOAT, thaw
@@ -92,14 +92,15 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
     image = read_image(path)
     pixels, original = to_pixels(image), np.asarray(image)
     height, width = pixels.size
-    places = tiles_in(patch_grid(height, width), height, width, TILE_PATCHES)
+    side = tile_side(height, width)
+    places = tiles_in(patch_grid(height, width), height, width, side)
     rows, alone = [], []
     for quality in QUALITIES:
         symbols = [tile_symbols(codec, pixels, window, quality) for _, window in places]
         psnr, latents_bytes = 0.0, 0
         for number, (name, kind) in enumerate(_ways(codec, diffusion)):
             header = Header(
-                width=width, height=height, quality=quality, tile=TILE_PATCHES,
+                width=width, height=height, quality=quality, tile=side,
                 weights=codec.digest[:4], color=pixels.color, prior=kind,
             )  # fmt: skip
             try:

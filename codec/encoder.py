@@ -38,11 +38,11 @@ from .search import EFFORTS, PASSES, Scene, aimed_at, search
 from .symbols import SymbolWriter
 from .tiling import (
     PATCH_PX,
-    TILE_PATCHES,
     Window,
     analysis_halo,
     patch_grid,
     synthesis_halo,
+    tile_side,
     tiles_in,
 )
 from .view import whole
@@ -87,7 +87,7 @@ def encode_pixels(
     pixels: Pixels,
     quality: int,
     *,
-    tile: int = TILE_PATCHES,
+    tile: int | None = None,
     prior: Prior = Prior.MASKED_DIFFUSION,
     alphas: Sequence[bytes] | None = None,
     effort: int = 0,
@@ -98,7 +98,7 @@ def encode_pixels(
         codec: weights and tables.
         pixels: what `image.to_pixels` gave.
         quality: 0...100.
-        tile: side of a tile in patches.
+        tile: side of a tile in patches; None for `tile_side`.
         prior: of the context.
         alphas: what `encode_alphas` gave, which is the same at every quality.
         effort: 0...9, `search.PASSES` times as many passes to search the latents.
@@ -114,11 +114,12 @@ def encode_pixels(
         raise InvalidField(f"effort {effort} is outside {EFFORTS[0]}…{EFFORTS[-1]}")
     if height * width > MAX_PIXELS:
         raise ImageTooLarge(width, height, MAX_PIXELS)
+    side = tile_side(height, width) if tile is None else tile
     header = Header(
         width=width,
         height=height,
         quality=quality,
-        tile=tile,
+        tile=side,
         weights=codec.digest[:4],
         color=pixels.color,
         bit_depth=pixels.bit_depth,
@@ -126,18 +127,18 @@ def encode_pixels(
         metadata=bool(pixels.metadata),
     )
     if alphas is None:
-        alphas = encode_alphas(pixels, tile)
+        alphas = encode_alphas(pixels, side)
     codec.prior(prior)  # refused before the work
     tiles = []
-    for number, window in tiles_in(patch_grid(height, width), height, width, tile):
+    for number, window in tiles_in(patch_grid(height, width), height, width, side):
         symbols = tile_symbols(codec, pixels, window, quality, effort)
         tiles.append(write_tile(codec, number, symbols, alphas[number], prior))
     return write_container(header, pixels.metadata, tiles)
 
 
-def encode_alphas(pixels: Pixels, tile: int = TILE_PATCHES) -> list[bytes]:
-    """Code the alpha of each tile; nothing where the image has none."""
-    tiles = tiles_in(patch_grid(*pixels.size), *pixels.size, tile)
+def encode_alphas(pixels: Pixels, side: int) -> list[bytes]:
+    """Code the alpha of each tile, of a side in patches; nothing where the image has none."""
+    tiles = tiles_in(patch_grid(*pixels.size), *pixels.size, side)
     if not pixels.color.has_alpha:
         return [b""] * len(tiles)
     return [encode_alpha(pixels.cut(*window.px)[..., -1]) for _, window in tiles]

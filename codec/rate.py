@@ -23,7 +23,7 @@ from .decoder import decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import TargetError
 from .image import Pixels, to_pixels
-from .tiling import TILE_PATCHES, tiles_in
+from .tiling import TILE_PATCHES, tile_side, tiles_in
 from .view import view_of
 from .weights import load_codec
 
@@ -117,7 +117,8 @@ def _first(holds: Callable[[int], bool]) -> int | None:
 
 def _encoder(pixels: Pixels, prior: str, effort: int) -> Callable[[int], bytes]:
     """Return what encodes one image at any quality, and remembers the files."""
-    codec, alphas, kind = load_codec(), encode_alphas(pixels), prior_of(prior)
+    codec, kind = load_codec(), prior_of(prior)
+    alphas = encode_alphas(pixels, tile_side(*pixels.size))
 
     @functools.cache
     def encode(quality: int) -> bytes:

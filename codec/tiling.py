@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from ..models.config import PATCH_PX, ModelConfig
 
 TILE_PATCHES = 32
-"""Side of a tile by default: 1024 pixels."""
+"""Side of a tile: 1024 pixels, and up to LARGEST_TILE_PATCHES where that leaves fewer edges."""
+
+LARGEST_TILE_PATCHES = 40
 
 
 def analysis_halo(config: ModelConfig) -> int:
@@ -76,6 +78,19 @@ class Window:
 def patch_grid(height: int, width: int) -> Window:
     """Return the grid of patches that covers an image of so many pixels."""
     return Window(0, 0, -(-height // PATCH_PX), -(-width // PATCH_PX))
+
+
+def tile_side(height: int, width: int) -> int:
+    """Return the side of an image's tiles, in patches, that cuts it along the fewest edges.
+
+    Across an edge nothing is known of the other side, which costs bits; larger tiles cost memory.
+    """
+    rows, columns = patch_grid(height, width).size
+
+    def edges(side: int) -> int:
+        return (rows - 1) // side * columns + (columns - 1) // side * rows
+
+    return min(range(TILE_PATCHES, LARGEST_TILE_PATCHES + 1), key=edges)
 
 
 def tiles_in(window: Window, height: int, width: int, side: int) -> list[tuple[int, Window]]:

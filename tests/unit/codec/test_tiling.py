@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import Header
-from hvae_codec.codec.tiling import Window, patch_grid, tiles_in
+from hvae_codec.codec.tiling import Window, patch_grid, tile_side, tiles_in
 from hvae_codec.models.config import PATCH_PX
 
 
@@ -19,6 +19,14 @@ def test_tiles_cover_the_grid_once(height: int, width: int, tile: int) -> None:
         assert max(window.size) <= tile
         count[window.slices(grid, 1)] += 1
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "side"),
+    [(1, 1, 32), (1024, 1024, 32), (720, 1280, 40), (1080, 1920, 34), (3000, 4000, 32), (1281, 9, 32)],
+)
+def test_tiles_are_as_large_as_leaves_the_fewest_edges(height: int, width: int, side: int) -> None:
+    assert tile_side(height, width) == side
 
 
 def test_a_window_touches_some_tiles() -> None:
