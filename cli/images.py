@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 # most of them say nothing.
 _HOLD_METADATA = {"PNG", "TIFF", "JPEG", "MPO", "WEBP", "AVIF"}
 _HOLD_ALPHA = {
-    "PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "DDS", "ICO", "ICNS", "IM", "QOI",
+    "PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "DDS", "IM", "QOI",
 }  # fmt: skip
 _HOLD_16_BITS = {"PNG", "TIFF", "JPEG2000", "PPM"}  # of grey; colour is written by codec.deep
+
+# Formats that would make another picture of it, and say nothing.
+_SMALL = {"ICO", "ICNS"}
+_FEW_COLOURS = {"GIF"}
 
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 _XMP_TAG = 700
@@ -87,10 +91,10 @@ def write_image(path: str, decoded: "Decoded") -> list[str]:
         from ..codec import deep
 
         files.write_bytes(path, deep.write(decoded.pixels, name, decoded.metadata))
-        return []
+        return ["EXIF"] if name == "TIFF" and "exif" in decoded.metadata else []
     with files.writing(path) as stream:
         try:
-            decoded.image.save(stream, name, **_save_options(name, decoded.metadata))
+            _shown(decoded.image, name).save(stream, name, **_save_options(name, decoded.metadata))
         except MemoryError:
             raise
         except OSError as error:
@@ -102,12 +106,26 @@ def write_image(path: str, decoded: "Decoded") -> list[str]:
     return [] if name in _HOLD_METADATA else [_NAMES[key] for key in decoded.metadata]
 
 
+def _shown(image: "Image.Image", name: str) -> "Image.Image":
+    """Return the picture upright where the format cannot tell that it is to be turned."""
+    from PIL import ImageOps
+
+    from ..codec.image import orientation_of
+
+    upright = name in _HOLD_METADATA or orientation_of(image) == 1
+    return image if upright else ImageOps.exif_transpose(image)
+
+
 def _refuse_losses(name: str, decoded: "Decoded") -> None:
     from ..codec.errors import ImageError
 
     color = decoded.picture.color
     if color.has_alpha and name not in _HOLD_ALPHA:
         raise ImageError(f"{name} does not hold alpha; write PNG, TIFF or WebP")
+    if name in _SMALL:
+        raise ImageError(f"{name} holds icons, of other sizes; write PNG or TIFF")
+    if name in _FEW_COLOURS and color.channels > 1:
+        raise ImageError(f"{name} holds 256 colours; write PNG, TIFF or WebP")
     if decoded.picture.bit_depth == 16 and color.channels == 1 and name not in _HOLD_16_BITS:
         raise ImageError(f"{name} does not hold 16 bits a channel; write PNG or TIFF")
 
@@ -120,6 +138,8 @@ def _save_options(name: str, metadata: dict[str, bytes]) -> dict[str, Any]:
 
     options: dict[str, Any] = dict(metadata)
     if name in ("JPEG", "MPO"):
+        if exif := metadata.get("exif"):  # of a WebP without the prefix that makes it EXIF here
+            options["exif"] = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
         # Pillow's own choice, 75 and 4:2:0, would lose more than most files of ours have lost.
         options |= {"quality": 95, "subsampling": 0}
     xmp = metadata.get("xmp")

@@ -18,7 +18,7 @@ from ..bitstream import Source as OpenSource
 from ..models.priors import DEFAULT_PRIOR
 from ..models.quality import lmbda_of
 from .check import VerifyReport, verify_file
-from .decoder import decode_file
+from .decoder import THUMBNAIL_SCALE, decode_file
 from .encoder import encode_pixels
 from .errors import VerificationFailed
 from .image import Pixels, info_of, to_image, to_pixels
@@ -291,7 +291,7 @@ def decode_parts(
     with _opened(source) as file:
         index = read_index(file)
         if not keep_going:
-            index.check_end(file, may_be_cut=levels is not None)
+            index.check_end(file, may_be_cut=levels is not None or scale >= THUMBNAIL_SCALE)
         picture = decode_file(
             codec_for(index.header),
             file,

@@ -15,6 +15,8 @@ from PIL import Image, PngImagePlugin
 
 from .errors import ImageError
 
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
+_ORIENTATION = 274  # of TIFF and of EXIF
 _MINISBLACK, _RGB = 1, 2
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # what TIFF calls premultiplied alpha, and alpha
 
@@ -37,14 +39,19 @@ def is_cut_by_pillow(image: Image.Image) -> bool:
     maxima = [t[3][1] for t in getattr(image, "tile", ()) if t[0] in ("ppm", "ppm_plain")]
     if odd or max(maxima, default=0) > 255:
         raise ImageError("only 8 and 16 bits a channel of PNG and TIFF are supported; convert it")
-    is_deep = any(";16" in raw and raw != "BGR;16" for raw in found)  # that has 16 bits a pixel
-    cut = is_deep and not image.mode.startswith("I;16")
+    cut = _is_deep(image, found) and not image.mode.startswith("I;16")
     if cut and (image.format not in ("PNG", "TIFF") or image.mode == "CMYK"):
         raise ImageError(
             f"{image.format} of 16 bits a channel and mode {image.mode} is not supported; "
             "convert it to RGB in PNG or TIFF, or to 8 bits"
         )
     return cut
+
+
+def _is_deep(image: Image.Image, rawmodes: list[str]) -> bool:
+    if image.format == "TIFF" and rawmodes:  # which do not tell where channels lie apart
+        return 16 in getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    return any(";16" in raw and raw != "BGR;16" for raw in rawmodes)  # that has 16 bits a pixel
 
 
 def file_of(image: Image.Image) -> bytes:
@@ -123,7 +130,8 @@ def write(samples: np.ndarray, format: str, info: dict[str, bytes]) -> bytes:
     Args:
         samples: uint16 (H, W, 1...4).
         format: PNG or TIFF.
-        info: `icc_profile`, `exif` and `xmp`, as Pillow has them.
+        info: `icc_profile`, `exif` and `xmp`, as Pillow has them. TIFF takes no more of EXIF than
+            the orientation.
 
     Raises:
         ImageError: the format cannot hold them, or what writes it is not installed.
@@ -132,9 +140,11 @@ def write(samples: np.ndarray, format: str, info: dict[str, bytes]) -> bytes:
         return _with_chunks(_imagecodecs().png_encode(np.ascontiguousarray(samples)), info)
     if format != "TIFF":
         raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF")
-    if info.get("exif"):
-        raise ImageError("EXIF cannot be written to TIFF of 16 bits; write PNG")
-    channels, buffer, xmp = samples.shape[2], io.BytesIO(), info.get("xmp")
+    channels, buffer, tags = samples.shape[2], io.BytesIO(), []
+    if (turn := _orientation_in(info.get("exif", b""))) != 1:
+        tags.append((_ORIENTATION, "H", 1, turn, True))
+    if xmp := info.get("xmp"):
+        tags.append((700, "B", len(xmp), xmp, True))
     _tifffile().imwrite(
         buffer,
         samples[..., 0] if channels == 1 else samples,
@@ -144,10 +154,18 @@ def write(samples: np.ndarray, format: str, info: dict[str, bytes]) -> bytes:
         compression="zlib",
         predictor=True,
         metadata=None,
+        software=False,
         iccprofile=info.get("icc_profile"),
-        extratags=[(700, "B", len(xmp), xmp, True)] if xmp else None,
+        extratags=tags,
     )
     return buffer.getvalue()
+
+
+def _orientation_in(exif: bytes) -> int:
+    found = Image.Exif()
+    found.load(exif)
+    orientation = found.get(_ORIENTATION, 1)
+    return orientation if orientation in range(2, 9) else 1
 
 
 def _with_chunks(png: bytes, info: dict[str, bytes]) -> bytes:

@@ -24,8 +24,11 @@ MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_AL
 """What Pillow calls 8 bits a channel of each kind."""
 
 _ORIENTATION = 0x0112
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+RAW_EXIF = "Raw profile type exif"  # where ImageMagick put it before PNG had a chunk for it
 TIFF_LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284}
-TIFF_LAYOUT |= {317, 320, 322, 323, 324, 325, 338, 339, 530, 532}
+TIFF_LAYOUT |= {292, 293, 317, 320, 322, 323, 324, 325, 330, 338, 339, 347, *range(512, 522)}
+TIFF_LAYOUT |= {529, 530, 532}
 """Tags of how the pixels of a TIFF lie; EXIF may hold them, but they are not of the image."""
 
 # Neither is what it says of its orientation, its profile and its XMP: these are kept elsewhere.
@@ -146,15 +149,17 @@ def _take_apart(image: Image.Image, strip: bool) -> Pixels:
             other.load()  # not the caller's image, which would be cut by it
             metadata = metadata_of(other)
             # a TIFF's orientation is applied already, as Pillow does when it loads one
-            turn = 1 if image.format == "TIFF" else _orientation(other)
+            turn = 1 if image.format == "TIFF" else orientation_of(other)
         samples = deep.read(data, image.format, image.info.get("transparency"))
         return _array_pixels(samples, metadata, strip, turn)
     image.load()  # some formats tell of their metadata only then
     metadata = metadata_of(image)
     if image.mode.startswith("I;16"):
         samples = np.asarray(image).astype(np.uint16)[..., None]
+        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            samples = 65535 - samples  # which Pillow does for 8 bits alone
         samples = deep.with_transparency(samples, image.info.get("transparency"))
-        return _array_pixels(samples, metadata, strip, _orientation(image))
+        return _array_pixels(samples, metadata, strip, orientation_of(image))
     if image.mode not in _TARGETS:
         raise ImageError(
             f"images of mode {image.mode} are not supported; convert to 8 or 16 bits of RGB"
@@ -167,13 +172,13 @@ def _take_apart(image: Image.Image, strip: bool) -> Pixels:
         image = image.copy()
         image.info["transparency"] *= stretch
     if strip:
-        image = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+        image = ImageOps.exif_transpose(image) if orientation_of(image) != 1 else image
         metadata = _stripped(metadata)
     mode = _TARGETS[image.mode]
     return Pixels(image, _WITH_ALPHA[mode] if image.has_transparency_data else mode, metadata)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 where there is none or EXIF is damaged."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
@@ -221,6 +226,8 @@ def metadata_of(image: Image.Image) -> Metadata:
 
 def _item(image: Image.Image, key: str) -> bytes:
     value = image.info.get(key) or b""
+    if key == "exif" and not value and RAW_EXIF in image.info:
+        return image.getexif().tobytes()
     if key == "exif" and not value and len(image.getexif()):
         exif = Image.Exif()  # TIFF has it among its own tags
         exif.load(image.getexif().tobytes())

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
 from ..models.errors import ModelError
-from .image import METADATA_KEYS, MODES, info_of, metadata_of
+from .image import METADATA_KEYS, MODES, RAW_EXIF, info_of, metadata_of
 
 FORMAT = "HVAE"
 DRAFT_SCALES = (32, 16, 8, 4, 2, 1)
@@ -106,6 +106,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         image = image.copy()
         if isinstance(exif := given.get("exif"), Image.Exif):
             given["exif"] = exif.tobytes()
+        image.info.pop(RAW_EXIF, None)  # is among its own
         image.info |= own | given
     quality = options.get("quality", api.DEFAULT_QUALITY)
     verify, effort = options.get("verify", False), options.get("effort", 0)

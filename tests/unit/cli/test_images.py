@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from hvae_codec.cli import images
 from hvae_codec.codec.api import Decoded
@@ -67,7 +67,7 @@ def test_what_exif_says_of_the_cameras_file_does_not_break_a_tiff(tmp_path: Path
         assert image.getexif()[DESCRIPTION] == "where I live"
 
 
-@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".jp2", ".ppm", ".tga"])
+@pytest.mark.parametrize("suffix", [".bmp", ".jp2", ".ppm", ".tga"])
 def test_what_is_left_out_is_named(tmp_path: Path, metadata: dict[str, bytes], suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     left_out = images.write_image(str(path), picture(3, metadata))
@@ -111,6 +111,41 @@ def test_grey_of_16_bits_is_not_cut(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(ImageError, match="does not hold 16 bits a channel; write PNG or TIFF"):
         images.write_image(str(path), picture(1, deep=True))
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "reason"), [(".ico", "icons"), (".icns", "icons"), (".gif", "256 colours")]
+)
+def test_another_picture_is_not_written(tmp_path: Path, suffix: str, reason: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(ImageError, match=reason):
+        images.write_image(str(path), picture(3))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm"])
+def test_a_viewer_sees_the_picture_upright(tmp_path: Path, suffix: str, prefix: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a{suffix}"  # 40 rows of 56, to be turned; a WebP's EXIF has no prefix
+    metadata = {"exif": prefix + exif.tobytes().removeprefix(b"Exif\0\0")}
+    images.write_image(str(path), picture(3, metadata))
+    with Image.open(path) as image:
+        assert ImageOps.exif_transpose(image).size == (40, 56)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_colour_of_16_bits_is_seen_upright(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("imagecodecs")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a{suffix}"
+    left_out = images.write_image(str(path), picture(3, {"exif": exif.tobytes()}, deep=True))
+    assert left_out == (["EXIF"] if suffix == ".tif" else [])
+    with Image.open(path) as image:
+        image.load()  # turns a TIFF
+        assert ImageOps.exif_transpose(image).size == (40, 56)
 
 
 def test_jpeg_keeps_full_colour_and_quality(tmp_path: Path) -> None:

@@ -91,6 +91,10 @@ def test_a_cut_file_can_be_described_and_decoded_in_part(
     assert np.array_equal(np.asarray(left.image), three)
     assert (left.lost_tiles, left.whole_levels) == ((), 3)
     assert left.metadata == {"icc_profile": b"p" * 33}
+    small = np.asarray(hvae_codec.decode(data, scale=8))
+    assert np.array_equal(np.asarray(opened.decode(scale=8)), small)
+    with pytest.raises(Truncated):
+        opened.decode(scale=4)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])

@@ -2,7 +2,7 @@
 
 import io
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -43,15 +43,41 @@ def test_what_is_written_is_read(format: str, channels: int) -> None:
     assert kept | info == kept
 
 
-def test_exif_goes_into_png_and_is_not_lost_in_tiff() -> None:
+def test_exif_goes_into_png() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description"
     data = deep.write(photo(3), "PNG", {"exif": exif.tobytes()})
     assert Image.open(io.BytesIO(data)).getexif()[0x010E] == "a description"
-    with pytest.raises(ImageError, match="EXIF"):
-        deep.write(photo(3), "TIFF", {"exif": exif.tobytes()})
     with pytest.raises(ImageError, match="JPEG does not hold 16 bits"):
         deep.write(photo(3), "JPEG", {})
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_planes_that_lie_apart(
+    channels: int, compression: str | None, byteorder: Literal["<", ">"]
+) -> None:
+    buffer, planes = io.BytesIO(), np.moveaxis(photo(channels), -1, 0)
+    options: dict[str, Any] = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    tifffile.imwrite(
+        buffer, planes, photometric="rgb", planarconfig="separate", compression=compression,
+        byteorder=byteorder, metadata=None, **options,
+    )  # fmt: skip
+    assert np.array_equal(read(buffer.getvalue()), photo(channels))
+
+
+def test_planes_of_inks_that_lie_apart_are_refused() -> None:
+    buffer, planes = io.BytesIO(), np.moveaxis(photo(4), -1, 0)
+    tifffile.imwrite(buffer, planes, photometric="separated", planarconfig="separate")
+    with pytest.raises(ImageError, match="CMYK"):
+        read(buffer.getvalue())
+
+
+def test_grey_whose_zero_is_white() -> None:
+    buffer, grey = io.BytesIO(), photo(1)
+    tifffile.imwrite(buffer, 65535 - grey[..., 0], photometric="miniswhite", metadata=None)
+    assert np.array_equal(read(buffer.getvalue()), grey)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

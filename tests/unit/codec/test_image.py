@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from hvae_codec.bitstream import Color, MetadataKind
 from hvae_codec.codec.errors import ImageError
@@ -215,6 +215,23 @@ def test_an_orientation_is_applied_once(format: str, orientation: int) -> None:
     assert np.array_equal(np.asarray(shown), upright)
     assert np.array_equal(stripped.samples, upright)
     assert not stripped.metadata
+
+
+def test_exif_of_a_png_from_before_it_had_a_chunk_for_it() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[0x010E] = 6, "a description"
+    text = PngImagePlugin.PngInfo()
+    data = exif.tobytes()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(data):8d}\n{data.hex()}\n", zip=True)
+    found = info_of(to_pixels(saved(PICTURE, "PNG", pnginfo=text)).metadata)
+    back = to_image(Pixels(np.zeros((1, 1, 3), np.uint8)), found).getexif()
+    assert (back[ORIENTATION], back[0x010E]) == (6, "a description")
+
+
+def test_how_a_tiff_was_compressed_is_no_exif() -> None:
+    opened = saved(PICTURE, "TIFF", compression="jpeg")
+    assert opened.tag_v2[347]  # type: ignore[attr-defined]
+    assert not to_pixels(opened).metadata
 
 
 def test_cmyk_is_converted_and_its_profile_dropped() -> None:

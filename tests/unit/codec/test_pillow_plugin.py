@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 import hvae_codec.pillow  # noqa: F401  (registers)
 from hvae_codec.codec import api
@@ -159,6 +159,16 @@ def test_options_of_saving(picture: Image.Image, path: Path) -> None:
     assert picture.info["icc_profile"] == b"a profile"
     with pytest.raises(ValueError, match="quality 101"):
         picture.save(io.BytesIO(), "HVAE", quality=101)
+
+
+def test_none_leaves_out_the_exif_of_an_old_png(picture: Image.Image) -> None:
+    old, saved, text, exif = io.BytesIO(), io.BytesIO(), PngImagePlugin.PngInfo(), Image.Exif()
+    exif[0x010E] = "a description"
+    data = exif.tobytes()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(data):8d}\n{data.hex()}\n")
+    picture.save(old, "PNG", pnginfo=text)
+    Image.open(old).save(saved, "HVAE", exif=None)
+    assert "exif" not in Image.open(saved).info
 
 
 def test_of_an_animation_the_frame_at_hand_is_saved(picture: Image.Image) -> None:

@@ -23,7 +23,14 @@ def test_tiles_cover_the_grid_once(height: int, width: int, tile: int) -> None:
 
 @pytest.mark.parametrize(
     ("height", "width", "side"),
-    [(1, 1, 32), (1024, 1024, 32), (720, 1280, 40), (1080, 1920, 34), (3000, 4000, 32), (1281, 9, 32)],
+    [
+        (1, 1, 32),
+        (1024, 1024, 32),
+        (720, 1280, 40),
+        (1080, 1920, 34),
+        (3000, 4000, 32),
+        (1281, 9, 32),
+    ],
 )
 def test_tiles_are_as_large_as_leaves_the_fewest_edges(height: int, width: int, side: int) -> None:
     assert tile_side(height, width) == side
