@@ -5,11 +5,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,10 +43,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """An input and where its output goes; '-' stands for stdin and stdout."""
+    """An input and where its output goes; '-' stands for stdin and stdout.
+
+    Attributes:
+        replaces: whether an output that exists is replaced.
+    """
 
     source: str
     target: str
+    replaces: bool = True
 
     @property
     def is_beside(self) -> bool:
@@ -110,7 +115,7 @@ def plan(
         raise click.UsageError("--json and the file itself cannot both go to stdout")
     jobs = [Job(source, output or _target(source, settings.out_dir, suffix)) for source in inputs]
     _refuse_clashes(jobs)
-    return jobs
+    return [replace(job, replaces=settings.replaces(job)) for job in jobs]
 
 
 def _target(source: str, out_dir: Path | None, suffix: str) -> str:
@@ -157,7 +162,7 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
     if settings.out_dir:
         with console.blame(str(settings.out_dir)):
             settings.out_dir.mkdir(parents=True, exist_ok=True)
-    ready = _ready(jobs, settings)
+    ready = _ready(jobs)
     failures: list[str] = []
     hidden = settings.quiet or len(jobs) == 1 or None  # None: unless stderr is a terminal
     with (
@@ -177,13 +182,11 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _ready(jobs: list[Job], settings: Settings) -> list[Job]:
+def _ready(jobs: list[Job]) -> list[Job]:
     """Return the files that can be begun; what is wrong with the others is told at once."""
     ready = []
     for job in jobs:
-        error = _attempt(
-            lambda job: files.check(job.source, job.target, settings.replaces(job)), job
-        )
+        error = _attempt(lambda job: files.check(job.source, job.target, job.replaces), job)
         if isinstance(error, str):
             console.error(error)
         else:
@@ -219,22 +222,55 @@ def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str
     """Yield what became of every file, in their order.
 
     Processes, not threads: the entropy coder holds Python's lock, and `--verify` sets what torch
-    has once for all threads.
+    has once for all threads. Where one is killed, as a rule for want of memory, what is not done
+    then is done by a single one.
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
         yield from (_attempt(work, job) for job in jobs)
         return
+    with _pool(workers) as pool:
+        futures = [pool.submit(_attempt, work, job) for job in jobs]
+        again: Iterator[Done | str] | None = None
+        for future in futures:
+            outcome = _result(future)
+            if outcome is None:  # then every future is settled
+                settled = zip(jobs, futures, strict=True)
+                again = again or _one_by_one(work, [j for j, f in settled if _result(f) is None])
+                outcome = next(again)
+            yield outcome
+
+
+def _one_by_one(work: Work, jobs: list[Job]) -> Iterator[Done | str]:
+    """Yield what became of every file, done by one process, and another where it is killed."""
+    left = iter(jobs)
+    job = next(left, None)
+    while job:
+        with _pool(1) as pool:
+            while job:
+                outcome = _result(pool.submit(_attempt, work, job))
+                name = click.format_filename(job.source)
+                yield outcome or f"{name}: not done, its process was killed (too little memory?)"
+                job = next(left, None)
+                if outcome is None:
+                    break
+
+
+def _result(future: "Future[Done | str]") -> Done | str | None:
+    """Return what became of a file, or None where a process was killed before it was done."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Give work to processes, which end at once where the work is broken off."""
     spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
     pool = ProcessPoolExecutor(workers, spawn, _begin_process, (workers,))
     try:
-        futures = [pool.submit(_attempt, work, job) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                name = click.format_filename(job.source)
-                yield f"{name}: not done, a process was killed (too little memory for {workers}?)"
+        yield pool
     except BaseException:
         for process in multiprocessing.active_children():
             while process.is_alive():  # a signal on the way into a wait is noticed by the next one

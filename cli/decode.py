@@ -80,7 +80,7 @@ def decode_file(wanted: dict[str, Any], job: batch.Job) -> batch.Done:
     decoded = api.decode_parts(source, **wanted)
     seconds = time.perf_counter() - start
     with console.blame(job.target):
-        left_out = images.write_image(job.target, decoded)
+        left_out = images.write_image(job.target, decoded, job.replaces)
     file_bytes = len(source) if isinstance(source, bytes) else os.path.getsize(source)
     height, width = decoded.picture.size
     return batch.Done(

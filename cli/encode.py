@@ -85,7 +85,7 @@ def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
         start = time.perf_counter()
         data = _encoded(image, aim)
         seconds = time.perf_counter() - start
-    files.write_bytes(job.target, data)
+    files.write_bytes(job.target, data, job.replaces)
     info = api.inspect(data)
     chosen = f"  quality {info.quality}" if aim.is_target else ""
     return batch.Done(

@@ -17,6 +17,8 @@ from .console import STDIO
 
 CODED_SUFFIXES = {".hvae", ".bin"}
 
+_EXISTS = "exists already; --overwrite replaces it"
+
 _parts: set[Path] = set()
 """Temporary files that exist now."""
 
@@ -45,7 +47,7 @@ def check(source: str, target: str, replaces: bool) -> None:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), target)
     # a device is written to, not replaced
     if not replaces and path.is_file():
-        raise FileExistsError(None, "exists already; --overwrite replaces it", target)
+        raise FileExistsError(None, _EXISTS, target)
 
 
 def is_coded(path: str) -> bool:
@@ -63,15 +65,19 @@ def seekable(path: str) -> str | bytes:
     return path if path != STDIO and not _is_stream(Path(path)) else read_bytes(path)
 
 
-def write_bytes(path: str, data: bytes) -> None:
-    """Write a file, or stdout, whole."""
-    with writing(path) as stream:
+def write_bytes(path: str, data: bytes, replaces: bool = True) -> None:
+    """Write a file, or stdout, whole; see `writing`."""
+    with writing(path, replaces) as stream:
         stream.write(data)
 
 
 @contextmanager
-def writing(path: str) -> Iterator[BinaryIO]:
+def writing(path: str, replaces: bool = True) -> Iterator[BinaryIO]:
     """Open what takes the place of a file once it is whole: a reader sees the old or the new.
+
+    Args:
+        path: of the file; '-' is stdout.
+        replaces: a file of that name, even one that comes while this one is written.
 
     Raises:
         OSError: it cannot be written; the old file is then as it was.
@@ -85,10 +91,10 @@ def writing(path: str) -> Iterator[BinaryIO]:
             yield stream
     else:
         with _naming(path):
-            yield from _writing_beside(final)
+            yield from _writing_beside(final, replaces)
 
 
-def _writing_beside(final: Path) -> Iterator[BinaryIO]:
+def _writing_beside(final: Path, replaces: bool) -> Iterator[BinaryIO]:
     part = final.with_name(f".{secrets.token_hex(8)}.part")
     _parts.add(part)
     try:
@@ -97,12 +103,24 @@ def _writing_beside(final: Path) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(file.fileno())  # some file systems find out only now that the disk is full
-        if final.exists():
-            shutil.copymode(final, part)
-        os.replace(part, final)
+        _name(part, final, replaces)
     finally:
         part.unlink(missing_ok=True)
         _parts.discard(part)
+
+
+def _name(part: Path, final: Path, replaces: bool) -> None:
+    """Give a whole file its name."""
+    if not replaces:
+        try:
+            os.link(part, final)  # unlike renaming, this fails where the name is taken
+            return
+        except OSError as error:  # it is, or the file system knows no links
+            if final.exists():
+                raise FileExistsError(errno.EEXIST, _EXISTS) from error
+    if final.exists():
+        shutil.copymode(final, part)
+    os.replace(part, final)
 
 
 def discard_parts() -> None:

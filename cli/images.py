@@ -75,8 +75,13 @@ def image_format(path: str) -> str:
     return name
 
 
-def write_image(path: str, decoded: "Decoded") -> list[str]:
+def write_image(path: str, decoded: "Decoded", replaces: bool = True) -> list[str]:
     """Write what was decoded in the format that the path's suffix names, with its metadata.
+
+    Args:
+        path: of the file; '-' is stdout.
+        decoded: the picture.
+        replaces: see `files.writing`.
 
     Returns:
         What the format cannot hold of the metadata, as a person says it.
@@ -90,9 +95,10 @@ def write_image(path: str, decoded: "Decoded") -> list[str]:
     if decoded.picture.bit_depth == 16 and decoded.picture.color.channels > 1:
         from ..codec import deep
 
-        files.write_bytes(path, deep.write(decoded.pixels, name, decoded.metadata))
+        data = deep.write(decoded.pixels, name, decoded.metadata)
+        files.write_bytes(path, data, replaces)
         return ["EXIF"] if name == "TIFF" and "exif" in decoded.metadata else []
-    with files.writing(path) as stream:
+    with files.writing(path, replaces) as stream:
         try:
             _shown(decoded.image, name).save(stream, name, **_save_options(name, decoded.metadata))
         except MemoryError:

@@ -66,6 +66,28 @@ def test_a_disk_that_fills_anywhere_leaves_the_old_file(tmp_path: Path) -> None:
     assert {path.stem for path in tmp_path.iterdir()} == {"whole", "old"}
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_comes_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    path = tmp_path / "a.hvae"
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    files.write_bytes(str(tmp_path / "b.hvae"), b"whole", replaces=False)
+    with (
+        pytest.raises(FileExistsError, match="--overwrite replaces it"),
+        files.writing(str(path), replaces=False) as stream,
+    ):
+        stream.write(b"new")
+        path.write_bytes(b"precious")
+    left = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert left == {"a.hvae": b"precious", "b.hvae": b"whole"}
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"old")
     (tmp_path / "link").symlink_to("real")
