@@ -1,7 +1,7 @@
 """`hvae-codec encode`: images become files."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -17,21 +17,21 @@ class Aim:
     quality: int | None
     bpp: float | None
     max_bytes: int | None
-    psnr_db: float | None
+    psnr: float | None
     verify: bool
     strip: bool
     prior: str
     effort: int
 
     def __post_init__(self) -> None:
-        given = (self.quality, self.bpp, self.max_bytes, self.psnr_db)
+        given = (self.quality, self.bpp, self.max_bytes, self.psnr)
         if sum(value is not None for value in given) > 1:
             raise click.UsageError("-q, --bpp, --size and --psnr exclude each other")
 
     @property
     def is_target(self) -> bool:
         """Whether the quality is to be found, not given."""
-        return any(value is not None for value in (self.bpp, self.max_bytes, self.psnr_db))
+        return any(value is not None for value in (self.bpp, self.max_bytes, self.psnr))
 
 
 @click.command()
@@ -46,9 +46,7 @@ class Aim:
 @click.option(
     "--size", "max_bytes", type=options.ByteCount(), help="At most so many bytes; 30k, 1.5M."
 )
-@click.option(
-    "--psnr", "psnr_db", type=options.PositiveNumber(), help="At least so many dB in RGB."
-)
+@click.option("--psnr", type=options.PositiveNumber(), help="At least so many dB in RGB.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
 @options.effort_option("Search longer for a smaller file and a better image.")
 @options.prior_option
@@ -59,7 +57,7 @@ def encode(
     quality: int | None,
     bpp: float | None,
     max_bytes: int | None,
-    psnr_db: float | None,
+    psnr: float | None,
     strip: bool,
     effort: int,
     prior: str,
@@ -72,7 +70,7 @@ def encode(
     must not exist. All other arguments are images.
     """
     settings = batch.Settings(**shared)
-    aim = Aim(quality, bpp, max_bytes, psnr_db, verify, strip, prior, effort)
+    aim = Aim(quality, bpp, max_bytes, psnr, verify, strip, prior, effort)
     jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
     batch.run(jobs, partial(encode_file, aim), settings)
 
@@ -83,7 +81,7 @@ def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
 
     with images.open_image(job.source) as image:
         start = time.perf_counter()
-        data = _encoded(image, aim)
+        data = api.encode(image, **asdict(aim))
         seconds = time.perf_counter() - start
     files.write_bytes(job.target, data, job.replaces)
     info = api.inspect(data)
@@ -103,22 +101,3 @@ def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
             "encode_s": seconds,
         },
     )
-
-
-def _encoded(image: Any, aim: Aim) -> bytes:  # noqa: ANN401
-    from ..codec import api, rate
-
-    shared: dict[str, Any] = {
-        "verify": aim.verify,
-        "strip": aim.strip,
-        "prior": aim.prior,
-        "effort": aim.effort,
-    }
-    if aim.max_bytes is not None:
-        return rate.encode_to_size(image, aim.max_bytes, **shared)
-    if aim.bpp is not None:
-        return rate.encode_to_bpp(image, aim.bpp, **shared)
-    if aim.psnr_db is not None:
-        return rate.encode_to_psnr(image, aim.psnr_db, **shared)
-    quality = api.DEFAULT_QUALITY if aim.quality is None else aim.quality
-    return api.encode(image, quality, **shared)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -19,11 +21,12 @@ from ..models.priors import DEFAULT_PRIOR
 from ..models.quality import lmbda_of
 from .check import VerifyReport, verify_file
 from .decoder import THUMBNAIL_SCALE, decode_file
-from .encoder import encode_pixels
+from .encoder import encode_alphas, encode_pixels
 from .errors import VerificationFailed
-from .image import Pixels, info_of, to_image, to_pixels
+from .image import Pixels, info_of, metadata_from, to_image, to_pixels
+from .rate import best_within, smallest_reaching
 from .sampling import Sampling, draw_picture
-from .tiling import PATCH_PX
+from .tiling import PATCH_PX, tile_side
 from .view import view_of
 from .weights import codec_for, is_known, load_codec
 
@@ -146,8 +149,12 @@ class EncodedImage:
 
 def encode(
     image: Image.Image | np.ndarray,
-    quality: int = DEFAULT_QUALITY,
+    quality: int | None = None,
     *,
+    max_bytes: int | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    metadata: Mapping[str, bytes] | None = None,
     verify: bool = False,
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
@@ -158,7 +165,11 @@ def encode(
     Args:
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
             was opened and not loaded keeps its 16 bits a channel, which Pillow would cut.
-        quality: 0 (smallest) to 100 (best).
+        quality: 0 (smallest) to 100 (best); 60 unless one of the next three asks for something.
+        max_bytes: find the best quality whose file has no more bytes.
+        bpp: find the best quality whose file has no more bits a pixel.
+        psnr: find the smallest quality that reaches so many dB over all colour samples.
+        metadata: `icc_profile`, `exif` and `xmp`, bytes each, in place of the image's own.
         verify: decode the result under another configuration before returning it.
         strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
         prior: name of the context's prior, one of those that the weights have.
@@ -169,16 +180,42 @@ def encode(
 
     Raises:
         ImageError: the image is of a kind that cannot be coded.
-        InvalidField: quality or effort is out of range, or the image too large for the format.
+        InvalidField: an argument is out of range, or excludes another one.
+        ImageTooLarge: the image has more pixels than a decoder accepts.
+        TargetError: no quality gives what was asked for.
+        PayloadTooShort: a prior that takes bits back finds too few.
         VerificationFailed: the other configuration decoded something else.
         WeightsError: the weights do not have the prior.
     """
+    _check_aims(quality, max_bytes, bpp, psnr)
     codec, kind = load_codec(), prior_of(prior)
     codec.prior(kind)  # refused before the image is read
-    data = encode_pixels(codec, to_pixels(image, strip=strip), quality, prior=kind, effort=effort)
+    pixels = to_pixels(image, strip=strip)
+    if metadata is not None:
+        pixels = replace(pixels, metadata=metadata_from(metadata))
+    at = partial(encode_pixels, codec, pixels, prior=kind, effort=effort)
+    if max_bytes is None and bpp is None and psnr is None:
+        data = at(DEFAULT_QUALITY if quality is None else quality)
+    else:
+        at = partial(at, alphas=encode_alphas(pixels, tile_side(*pixels.size)))
+        if max_bytes is not None:
+            data = best_within(at, max_bytes, f"{max_bytes} bytes")
+        elif bpp is not None:
+            data = best_within(at, bpp * math.prod(pixels.size) / 8, f"{bpp:g} bits a pixel")
+        else:
+            data = smallest_reaching(codec, at, pixels, cast(float, psnr))
     if verify:
         check_encoded(data)
     return data
+
+
+def _check_aims(quality: int | None, *targets: float | None) -> None:
+    """Refuse more than one aim, and targets that are no size, rate or PSNR."""
+    given = [target for target in targets if target is not None]
+    if len(given) + (quality is not None) > 1:
+        raise InvalidField("quality, max_bytes, bpp and psnr exclude each other")
+    if any(not 0 < target < math.inf for target in given):
+        raise InvalidField(f"{given[0]} is not a number above 0")
 
 
 def sample(

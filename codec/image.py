@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from ..bitstream import Color, Metadata, MetadataKind
+from ..bitstream import Color, InvalidField, Metadata, MetadataKind
 from . import deep
 from .errors import ImageError
 
@@ -129,6 +130,9 @@ def to_pixels(image: Image.Image | np.ndarray, *, strip: bool = False) -> Pixels
     """
     if isinstance(image, np.ndarray):
         return Pixels(_checked(image))
+    if not isinstance(image, Image.Image):
+        kind = type(image).__name__
+        raise ImageError(f"an image is a Pillow image or an array, not {kind} (see Image.open)")
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
     try:
@@ -249,6 +253,17 @@ def _checked(array: np.ndarray) -> np.ndarray:
 def info_of(metadata: Metadata) -> dict[str, bytes]:
     """Name metadata as Pillow's `info` does, where its writers look for it."""
     return {_KEYS[kind]: value for kind, value in metadata}
+
+
+def metadata_from(info: Mapping[str, bytes]) -> Metadata:
+    """Return metadata that is named as Pillow's `info` names it.
+
+    Raises:
+        InvalidField: a name is none of these.
+    """
+    if unknown := sorted(set(info) - set(METADATA_KEYS)):
+        raise InvalidField(f"metadata {unknown[0]} is not one of {', '.join(METADATA_KEYS)}")
+    return tuple((kind, bytes(info[key])) for kind, key in _KEYS.items() if info.get(key))
 
 
 def to_image(pixels: Pixels, info: dict[str, bytes]) -> Image.Image:

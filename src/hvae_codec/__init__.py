@@ -10,28 +10,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bitstream import BitstreamError
-    from .codec.api import decode, decode_parts, encode, open
-    from .codec.errors import ImageError
+    from .codec.api import decode, decode_parts, encode, inspect, open, sample, verify
+    from .codec.errors import ImageError, TargetError
+    from .codec.sampling import Sampling
 
 __version__ = "0.1.0"
 __all__ = [
     "BitstreamError",
     "ImageError",
+    "Sampling",
+    "TargetError",
     "__version__",
     "decode",
     "decode_parts",
     "encode",
+    "inspect",
     "open",
+    "sample",
+    "verify",
 ]
 
-_HOMES = dict.fromkeys(["decode", "decode_parts", "encode", "open"], ".codec.api") | {
+_OTHER_HOMES = {
     "BitstreamError": ".bitstream",
     "ImageError": ".codec.errors",
+    "Sampling": ".codec.sampling",
+    "TargetError": ".codec.errors",
 }
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Load the codec at its first use: importing torch takes seconds."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name], __name__), name)
+    if name in __all__:
+        return getattr(import_module(_OTHER_HOMES.get(name, ".codec.api"), __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,7 +4,6 @@ import importlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,33 +25,26 @@ DAMAGE = b"damage"
 
 def encode(
     image: Image.Image,
-    quality: int = 60,
+    quality: int | None = None,
     *,
+    max_bytes: int | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
     verify: bool = False,
     strip: bool = False,
     prior: str = "masked-diffusion",
     effort: int = 0,
 ) -> bytes:
+    """A size is reached with quality 0, a rate with 20, a PSNR with 80."""
     pixels = to_pixels(image, strip=strip)  # refuses what the codec refuses
     exif = dict(pixels.metadata).get(MetadataKind.EXIF)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", exif=exif)
-    return MAGIC + bytes([quality]) + buffer.getvalue()
-
-
-def encode_to_size(image: Image.Image, max_bytes: int, **options: Any) -> bytes:  # noqa: ANN401
-    smallest = encode(image, 0, **options)
-    if len(smallest) > max_bytes:
-        raise TargetError(f"quality 0 takes {len(smallest)} bytes")
-    return smallest
-
-
-def encode_to_bpp(image: Image.Image, bpp: float, **options: Any) -> bytes:  # noqa: ANN401
-    return encode(image, 20, **options)
-
-
-def encode_to_psnr(image: Image.Image, psnr_db: float, **options: Any) -> bytes:  # noqa: ANN401
-    return encode(image, 80, **options)
+    found = 0 if max_bytes else 20 if bpp else 80 if psnr else 60 if quality is None else quality
+    data = MAGIC + bytes([found]) + buffer.getvalue()
+    if max_bytes is not None and len(data) > max_bytes:
+        raise TargetError(f"quality 0 takes {len(data)} bytes")
+    return data
 
 
 def content(source: bytes | str) -> bytes:
@@ -131,11 +123,8 @@ def verify(source: bytes | str) -> VerifyReport:
 @pytest.fixture(autouse=True)
 def codec(monkeypatch: pytest.MonkeyPatch) -> None:
     api = importlib.import_module("hvae_codec.codec.api")
-    rate = importlib.import_module("hvae_codec.codec.rate")
     for function in (encode, decode, decode_parts, sample, inspect, verify):
         monkeypatch.setattr(api, function.__name__, function)
-    for function in (encode_to_size, encode_to_bpp, encode_to_psnr):
-        monkeypatch.setattr(rate, function.__name__, function)
 
 
 @pytest.fixture

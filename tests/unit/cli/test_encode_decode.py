@@ -213,21 +213,9 @@ def test_the_quality_is_given_or_found(
     assert (f"  quality {quality}  " in result.stderr) == (quality in (0, 20, 80))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "function"),
-    [
-        ((), "api.encode"),
-        (("--size", "1M"), "rate.encode_to_size"),
-        (("--bpp", 2), "rate.encode_to_bpp"),
-        (("--psnr", 40), "rate.encode_to_psnr"),
-    ],
-)
+@pytest.mark.parametrize("arguments", [(), ("--size", "1M"), ("--bpp", 2), ("--psnr", 40)])
 def test_effort_reaches_the_codec(
-    hvae: Run,
-    photo: Path,
-    arguments: tuple[object, ...],
-    function: str,
-    monkeypatch: pytest.MonkeyPatch,
+    hvae: Run, photo: Path, arguments: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []
 
@@ -235,7 +223,7 @@ def test_effort_reaches_the_codec(
         given.append(effort)
         raise OSError("enough")
 
-    monkeypatch.setattr(f"hvae_codec.codec.{function}", note)
+    monkeypatch.setattr("hvae_codec.codec.api.encode", note)
     for effort in ((), ("--effort", 7)):
         hvae("encode", photo, *arguments, *effort)
     assert given == [0, 7]

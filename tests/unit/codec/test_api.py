@@ -1,6 +1,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import hvae_codec
 from hvae_codec.bitstream import (
     BitstreamError,
     ImageTooLarge,
+    InvalidField,
     Truncated,
     WrongWeights,
     read_index,
@@ -38,6 +40,29 @@ def test_an_image_comes_back_with_its_metadata(picture: Image.Image) -> None:
     assert decoded.info == {"icc_profile": b"p" * 33}
     difference = np.asarray(decoded).astype(float) - np.asarray(picture)
     assert np.sqrt(np.square(difference).mean()) < 8
+
+
+def test_metadata_can_be_given(picture: Image.Image) -> None:
+    given = {"xmp": b"<x/>", "exif": b"Exif\0\0MM\0*"}
+    for image in (picture, np.asarray(picture)):
+        decoded = api.decode_parts(hvae_codec.encode(image, metadata=given))
+        assert decoded.metadata == given
+    assert not api.decode_parts(hvae_codec.encode(picture, metadata={})).metadata
+    with pytest.raises(InvalidField, match="metadata icc is not one of icc_profile, exif, xmp"):
+        hvae_codec.encode(picture, metadata={"icc": b""})
+
+
+@pytest.mark.parametrize("image", ["photo.png", b"", None])
+def test_what_is_no_image_is_refused(image: Any) -> None:  # noqa: ANN401
+    with pytest.raises(hvae_codec.ImageError, match="a Pillow image or an array, not "):
+        hvae_codec.encode(image)
+
+
+def test_the_package_tells_what_it_has() -> None:
+    assert {"encode", "decode", "Sampling", "TargetError"} <= set(dir(hvae_codec))
+    for name in dir(hvae_codec):
+        assert getattr(hvae_codec, name) is not None
+    assert not hasattr(hvae_codec, "import_modul")
 
 
 def test_grey_comes_back_grey(picture: Image.Image) -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hvae_codec.codec import api, rate
+from hvae_codec.bitstream import InvalidField
+from hvae_codec.codec import api
 from hvae_codec.codec.errors import TargetError
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
@@ -19,36 +20,36 @@ def psnr_db(one: np.ndarray, other: object) -> float:
 
 
 def test_the_best_quality_within_a_size(pixels: np.ndarray) -> None:
-    data = rate.encode_to_size(pixels, 3000)
+    data = api.encode(pixels, max_bytes=3000)
     quality = api.inspect(data).quality
     assert data == api.encode(pixels, quality)
     assert len(data) <= 3000 < len(api.encode(pixels, quality + 1))
 
 
 def test_a_rate_is_a_size(pixels: np.ndarray) -> None:
-    assert rate.encode_to_bpp(pixels, 5.5) == rate.encode_to_size(pixels, 64 * 64 * 11 // 16)
+    assert api.encode(pixels, bpp=5.5) == api.encode(pixels, max_bytes=64 * 64 * 11 // 16)
 
 
 def test_the_smallest_quality_that_reaches_a_psnr(pixels: np.ndarray) -> None:
-    data = rate.encode_to_psnr(pixels, 31.5)
+    data = api.encode(pixels, psnr=31.5)
     quality = api.inspect(data).quality
     assert psnr_db(pixels, api.decode(data)) >= 31.5
     assert psnr_db(pixels, api.decode(api.encode(pixels, quality - 1))) < 31.5
 
 
 def test_all_of_it_where_there_is_room(pixels: np.ndarray) -> None:
-    assert api.inspect(rate.encode_to_size(pixels, 10**6)).quality == 100
-    assert api.inspect(rate.encode_to_psnr(pixels, 1.0)).quality == 0
+    assert api.inspect(api.encode(pixels, max_bytes=10**6)).quality == 100
+    assert api.inspect(api.encode(pixels, psnr=1.0)).quality == 0
 
 
 def test_what_is_out_of_reach_is_said_in_one_line(pixels: np.ndarray) -> None:
     smallest = len(api.encode(pixels, 0))
     with pytest.raises(TargetError, match=f"30 bytes are too few, quality 0 takes {smallest}"):
-        rate.encode_to_size(pixels, 30)
+        api.encode(pixels, max_bytes=30)
     with pytest.raises(TargetError, match=r"0\.01 bits a pixel are too few"):
-        rate.encode_to_bpp(pixels, 0.01)
+        api.encode(pixels, bpp=0.01)
     with pytest.raises(TargetError, match=r"90 dB is out of reach, quality 100 has \d\d\.\d\d dB"):
-        rate.encode_to_psnr(pixels, 90)
+        api.encode(pixels, psnr=90)
 
 
 def test_hidden_pixels_do_not_count(pixels: np.ndarray) -> None:
@@ -56,7 +57,18 @@ def test_hidden_pixels_do_not_count(pixels: np.ndarray) -> None:
     alpha = np.full((64, 64, 1), 255, np.uint8)
     alpha[40:] = 0
     noisy = np.where(alpha > 0, pixels, rng.integers(0, 256, pixels.shape, np.uint8))
-    data = rate.encode_to_psnr(np.concatenate([noisy, alpha], axis=2), 31.5)
+    data = api.encode(np.concatenate([noisy, alpha], axis=2), psnr=31.5)
     decoded = np.asarray(api.decode(data))
     assert psnr_db(pixels[:40], decoded[:40, :, :3]) >= 31.5
     assert psnr_db(noisy[40:], decoded[40:, :, :3]) < 20
+
+
+@pytest.mark.parametrize("value", [0, -1.5, float("nan"), float("inf")])
+def test_what_is_no_rate_is_refused(pixels: np.ndarray, value: float) -> None:
+    with pytest.raises(InvalidField, match="is not a number above 0"):
+        api.encode(pixels, bpp=value)
+
+
+def test_one_aim_is_enough(pixels: np.ndarray) -> None:
+    with pytest.raises(InvalidField, match="exclude each other"):
+        api.encode(pixels, 50, bpp=1.0)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from hvae_codec.bitstream import InvalidField
-from hvae_codec.codec import api, rate
+from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels, tile_symbols
 from hvae_codec.codec.image import Pixels
 from hvae_codec.codec.tiling import patch_grid
@@ -84,7 +84,7 @@ def test_alpha_and_16_bits_are_searched_as_well(photograph: np.ndarray) -> None:
 
 def test_targets_hold_with_effort(photograph: np.ndarray) -> None:
     pixels = photograph[60:130, 180:250]
-    data = rate.encode_to_size(pixels, 2000, effort=1)
+    data = api.encode(pixels, max_bytes=2000, effort=1)
     assert len(data) <= 2000
     quality = api.inspect(data).quality
     assert data == api.encode(pixels, quality, effort=1)
