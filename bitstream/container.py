@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import IndexDamaged, InvalidField, TrailingData, Truncated
-from .header import MAX_HEADER_BYTES, MAX_PIXELS, Header, pack_header, unpack_header
+from .header import MAX_HEADER_BYTES, Header, pack_header, unpack_header
 from .metadata import Metadata, pack_metadata, unpack_metadata
 from .source import Cursor, Source
 from .varint import pack_varints
@@ -99,7 +99,7 @@ class Index:
     @cached_property
     def spans(self) -> NDArray[np.int64]:
         """Offset and size of each tile's alpha and levels: int64 `(tiles, 1 + L, 2)`, in bytes."""
-        # int64 holds it: 2**19 tiles within MAX_PIXELS, 64 levels, 2**34 bytes each make 2**59.
+        # int64 holds it: MAX_TILES = 2**14 tiles, 64 levels, 2**34 bytes each make 2**59.
         sizes = np.concatenate([self.alpha_bytes[:, None], self.level_words * _WORD_BYTES], axis=1)
         ends = self.begin + np.cumsum(sizes.T).reshape(sizes.T.shape).T
         return np.stack([ends - sizes, sizes], axis=-1)
@@ -205,12 +205,11 @@ def _check_tile(number: int, tile: Tile, levels: int, with_alpha: bool) -> None:
             raise InvalidField(f"check {check} of tile {number} is outside 0...2**32 - 1")
 
 
-def read_index(source: Source, *, max_pixels: int | None = MAX_PIXELS) -> Index:
+def read_index(source: Source) -> Index:
     """Read all but the tiles; whether these are there is not looked at.
 
     Args:
         source: bytes, or a seekable binary file.
-        max_pixels: limit on width x height; None for no limit.
 
     Raises:
         BitstreamError: as `unpack_header` and `unpack_metadata` do;
@@ -218,7 +217,7 @@ def read_index(source: Source, *, max_pixels: int | None = MAX_PIXELS) -> Index:
         Truncated: the data ends before the first tile.
     """
     cursor = Cursor(source)
-    header, cursor.at = unpack_header(cursor.peek(MAX_HEADER_BYTES), max_pixels=max_pixels)
+    header, cursor.at = unpack_header(cursor.peek(MAX_HEADER_BYTES))
     metadata = unpack_metadata(cursor) if header.metadata else ()
     begin, tiles, with_alpha = cursor.at, header.tile_count, header.color.has_alpha
     levels = cursor.byte()

@@ -25,6 +25,14 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
 @click.option("--levels", type=click.IntRange(0), help="Only so many levels of latents.")
 @click.option("--sample", is_flag=True, help="Draw the levels beyond --levels from the model.")
 @options.seed_option
+@click.option(
+    "--format",
+    "suffix",
+    metavar="SUFFIX",
+    default="png",
+    show_default=True,
+    help="Of names that are not given, and on stdout: png, jpg, webp, tif, ...",
+)
 @click.option("--keep-going", is_flag=True, help="Write what is left of a damaged file; exit 1.")
 @options.batch_options
 def decode(
@@ -34,23 +42,29 @@ def decode(
     levels: int | None,
     sample: bool,
     seed: int,
+    suffix: str,
     keep_going: bool,
     **shared: Any,  # noqa: ANN401
 ) -> None:
     """Decode files; '-' is stdin. FILE.hvae becomes FILE.png.
 
     Of two arguments the second is the output unless it ends in .hvae or .bin; then it must not
-    exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...); stdout gets PNG.
+    exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...).
     JPEG is written with quality 95 and colour in full resolution (4:4:4). What a format cannot
     hold of the metadata is left out and told; alpha and 16 bits are refused there.
     """
     if sample and levels is None:
         raise click.UsageError("--sample draws what --levels leaves out: it needs --levels")
-    settings = batch.Settings(**shared)
-    jobs = batch.plan(sources, settings, ".png", is_output)
+    if seed and not sample:
+        raise click.UsageError("--seed is for what --sample draws")
+    settings, suffix = batch.Settings(**shared), f".{suffix.removeprefix('.')}"
+    images.image_format(f"FILE{suffix}")
+    jobs = batch.plan(sources, settings, suffix, is_output)
     for job in jobs:
         if not Path(job.target).is_dir():  # which is refused as one
-            images.image_format(job.target)  # a suffix of no format is refused before the work
+            images.image_format(
+                job.target, suffix
+            )  # a suffix of no format is refused before the work
     wanted = {
         "region": region, "scale": _SCALES[scale], "levels": levels, "keep_going": keep_going,
     }  # fmt: skip
@@ -58,7 +72,7 @@ def decode(
         from ..codec.sampling import Sampling
 
         wanted["sampling"] = Sampling(seed)
-    batch.run(jobs, partial(decode_file, wanted), settings)
+    batch.run(jobs, partial(decode_file, wanted, suffix), settings)
 
 
 def is_output(path: str) -> bool:
@@ -66,11 +80,12 @@ def is_output(path: str) -> bool:
     return path == console.STDIO or not files.is_coded(path)
 
 
-def decode_file(wanted: dict[str, Any], job: batch.Job) -> batch.Done:
+def decode_file(wanted: dict[str, Any], suffix: str, job: batch.Job) -> batch.Done:
     """Decode one file.
 
     Args:
         wanted: the keyword arguments of `api.decode_parts`.
+        suffix: names the format on stdout.
         job: what to read and write.
     """
     from ..codec import api
@@ -80,7 +95,7 @@ def decode_file(wanted: dict[str, Any], job: batch.Job) -> batch.Done:
     decoded = api.decode_parts(source, **wanted)
     seconds = time.perf_counter() - start
     with console.blame(job.target):
-        left_out = images.write_image(job.target, decoded, job.replaces)
+        left_out = images.write_image(job.target, decoded, job.replaces, suffix)
     file_bytes = len(source) if isinstance(source, bytes) else os.path.getsize(source)
     height, width = decoded.picture.size
     return batch.Done(

@@ -56,17 +56,15 @@ def open_image(path: str) -> "Image.Image":
         raise OSError(f"cannot be read as an image ({error})") from error
 
 
-def image_format(path: str) -> str:
-    """Name Pillow's format for a file that is to be written; PNG for stdout.
+def image_format(path: str, on_stdout: str = ".png") -> str:
+    """Name Pillow's format for a file that is to be written, or for a suffix on stdout.
 
     Raises:
         click.UsageError: Pillow writes no format with this suffix.
     """
     from PIL import Image
 
-    if path == console.STDIO:
-        return "PNG"
-    suffix = Path(path).suffix.lower()
+    suffix = on_stdout if path == console.STDIO else Path(path).suffix.lower()
     name = Image.registered_extensions().get(suffix)
     if name is None or name.upper() not in Image.SAVE:
         raise click.UsageError(
@@ -75,13 +73,16 @@ def image_format(path: str) -> str:
     return name
 
 
-def write_image(path: str, decoded: "Decoded", replaces: bool = True) -> list[str]:
+def write_image(
+    path: str, decoded: "Decoded", replaces: bool = True, on_stdout: str = ".png"
+) -> list[str]:
     """Write what was decoded in the format that the path's suffix names, with its metadata.
 
     Args:
         path: of the file; '-' is stdout.
         decoded: the picture.
         replaces: see `files.writing`.
+        on_stdout: the suffix where there is no name.
 
     Returns:
         What the format cannot hold of the metadata, as a person says it.
@@ -90,7 +91,7 @@ def write_image(path: str, decoded: "Decoded", replaces: bool = True) -> list[st
         OSError: the format cannot hold the image, or the file cannot be written.
         ImageError: the format would drop alpha, or cut 16 bits to 8.
     """
-    name = image_format(path)
+    name = image_format(path, on_stdout)
     _refuse_losses(name, decoded)
     if decoded.picture.bit_depth == 16 and decoded.picture.color.channels > 1:
         from ..codec import deep

@@ -113,7 +113,10 @@ seed_option = click.option(
     help="Of what is drawn: the same, the same.",
 )
 prior_option = click.option(
-    "--prior", default="masked-diffusion", show_default=True, help="Prior of the context."
+    "--prior",
+    default="masked-diffusion",
+    show_default=True,
+    help="Prior of the context; docs/priors.md names them.",
 )
 
 

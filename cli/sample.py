@@ -2,7 +2,7 @@
 
 import click
 
-from . import console, images, options
+from . import console, files, images, options
 
 
 @click.command()
@@ -26,6 +26,7 @@ def sample(
     from ..codec.sampling import Sampling
 
     with console.blame(output):
+        files.check(console.STDIO, output, replaces=True)
         picture = api.sample(size, quality, prior=prior, sampling=Sampling(seed, temperature))
         images.write_image(output, api.Decoded(Pixels(picture, "RGB"), {}, (), 0))
     console.note(f"{console.shown(output)}  {picture.width}x{picture.height}")

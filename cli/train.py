@@ -11,6 +11,7 @@ from . import console
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
+_ABOVE_ZERO = click.FloatRange(0, min_open=True)
 
 
 @click.command()
@@ -27,12 +28,30 @@ _NEW = click.Path(path_type=Path)
     show_default=True,
     help="First and last quality that the model is to serve.",
 )
-@click.option("--steps", type=click.IntRange(1), default=200_000, show_default=True)
-@click.option("--cooldown", type=click.IntRange(0), default=10_000, show_default=True)
-@click.option("--simulate", type=click.IntRange(0), default=1_000, show_default=True)
-@click.option("--rate", type=float, default=8e-4, show_default=True, help="Peak learning rate.")
-@click.option("--crops", type=click.IntRange(1), default=8, show_default=True)
-@click.option("--crop-px", type=click.IntRange(64), default=128, show_default=True)
+@click.option(
+    "--steps", type=click.IntRange(1), default=200_000, show_default=True, help="Batches in all."
+)
+@click.option(
+    "--cooldown",
+    type=click.IntRange(0),
+    default=10_000,
+    show_default=True,
+    help="Last steps, over which the rate falls.",
+)
+@click.option(
+    "--simulate",
+    type=click.IntRange(0),
+    default=1_000,
+    show_default=True,
+    help="Last steps, in simulated integers.",
+)
+@click.option(
+    "--rate", type=_ABOVE_ZERO, default=8e-4, show_default=True, help="Peak learning rate."
+)
+@click.option("--crops", type=click.IntRange(1), default=8, show_default=True, help="Crops a step.")
+@click.option(
+    "--crop-px", type=click.IntRange(64), default=128, show_default=True, help="Side of a crop."
+)
 @click.option(
     "--wide-crops",
     type=click.IntRange(0),
@@ -40,8 +59,10 @@ _NEW = click.Path(path_type=Path)
     show_default=True,
     help="Crops a step that teach the context's prior; with 0 it stays as it is.",
 )
-@click.option("--minutes", type=float, default=float("inf"), help="Stop after so long.")
-@click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--minutes", type=_ABOVE_ZERO, default=float("inf"), help="Stop after so long.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=1, show_default=True, help="Loading processes."
+)
 @click.option("--compile", is_flag=True, help="Compile the model (worth it on a GPU).")
 def train(
     data: Path,
@@ -109,9 +130,11 @@ def train(
 @click.option("--out", type=_NEW, required=True, help="The fitted prior, for `export --prior`.")
 @click.option("--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT).")
 @click.option("--steps", type=click.IntRange(1), default=4000, show_default=True)
-@click.option("--rate", type=float, default=3e-3, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--rate", type=_ABOVE_ZERO, default=3e-3, show_default=True, help="Peak learning rate."
+)
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops a step.")
-@click.option("--minutes", type=float, default=float("inf"), help="At most so long.")
+@click.option("--minutes", type=_ABOVE_ZERO, default=float("inf"), help="At most so long.")
 @click.option(
     "--pseudo-inputs", is_flag=True, help="Fit gaussian-diffusion to noisy contexts, to draw from."
 )

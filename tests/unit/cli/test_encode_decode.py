@@ -191,10 +191,27 @@ def test_a_bug_keeps_its_traceback(hvae: Run, photo: Path, monkeypatch: pytest.M
     assert "IndexError: ours" in result.stderr
 
 
+def test_the_format_of_names_that_are_not_given(hvae: Run, coded: Path, tmp_path: Path) -> None:
+    assert hvae("decode", coded, "--out-dir", tmp_path / "out", "--format", "jpg").exit_code == 0
+    with Image.open(tmp_path / "out" / "coded.jpg") as image:
+        assert image.format == "JPEG"
+    result = hvae("decode", coded, "-o", "-", "--format", ".webp")
+    assert result.stdout_bytes[:4] == b"RIFF"
+    result = hvae("decode", coded, "--format", "nonsense")
+    assert result.exit_code == 2
+    assert "no image format is known for '.nonsense'" in result.stderr
+
+
+def test_a_seed_without_anything_to_draw(hvae: Run, coded: Path) -> None:
+    result = hvae("decode", coded, "--seed", 3)
+    assert result.exit_code == 2
+    assert "--seed is for what --sample draws" in result.stderr
+
+
 def test_a_format_that_cannot_hold_the_image(
     hvae: Run, coded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hvae_codec.cli.images.image_format", lambda path: "GIF87")
+    monkeypatch.setattr("hvae_codec.cli.images.image_format", lambda *names: "GIF87")
     result = hvae("decode", coded, coded.with_suffix(".jpg"))
     assert result.exit_code == 1
     assert "cannot be written as GIF87" in result.stderr
