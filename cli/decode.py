@@ -58,13 +58,12 @@ def decode(
     if seed and not sample:
         raise click.UsageError("--seed is for what --sample draws")
     settings, suffix = batch.Settings(**shared), f".{suffix.removeprefix('.')}"
-    images.image_format(f"FILE{suffix}")
+    images.image_format(f"FILE{suffix}")  # or names could not be made of it
     jobs = batch.plan(sources, settings, suffix, is_output)
     for job in jobs:
-        if not Path(job.target).is_dir():  # which is refused as one
-            images.image_format(
-                job.target, suffix
-            )  # a suffix of no format is refused before the work
+        # a suffix of no format is refused before the work; a folder is refused as one
+        if not Path(job.target).is_dir():
+            images.image_format(job.target, suffix)
     wanted = {
         "region": region, "scale": _SCALES[scale], "levels": levels, "keep_going": keep_going,
     }  # fmt: skip

@@ -103,13 +103,13 @@ def _writing_beside(final: Path, replaces: bool) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(file.fileno())  # some file systems find out only now that the disk is full
-        _name(part, final, replaces)
+        _settle(part, final, replaces)
     finally:
         part.unlink(missing_ok=True)
         _parts.discard(part)
 
 
-def _name(part: Path, final: Path, replaces: bool) -> None:
+def _settle(part: Path, final: Path, replaces: bool) -> None:
     """Give a whole file its name."""
     if not replaces:
         try:

@@ -64,7 +64,7 @@ def image_format(path: str, on_stdout: str = ".png") -> str:
     """
     from PIL import Image
 
-    suffix = on_stdout if path == console.STDIO else Path(path).suffix.lower()
+    suffix = (on_stdout if path == console.STDIO else Path(path).suffix).lower()
     name = Image.registered_extensions().get(suffix)
     if name is None or name.upper() not in Image.SAVE:
         raise click.UsageError(
@@ -98,7 +98,7 @@ def write_image(
 
         data = deep.write(decoded.pixels, name, decoded.metadata)
         files.write_bytes(path, data, replaces)
-        return ["EXIF"] if name == "TIFF" and "exif" in decoded.metadata else []
+        return [_NAMES["exif"]] if name == "TIFF" and "exif" in decoded.metadata else []
     with files.writing(path, replaces) as stream:
         try:
             _shown(decoded.image, name).save(stream, name, **_save_options(name, decoded.metadata))
@@ -117,7 +117,7 @@ def _shown(image: "Image.Image", name: str) -> "Image.Image":
     """Return the picture upright where the format cannot tell that it is to be turned."""
     from PIL import ImageOps
 
-    from ..codec.image import orientation_of
+    from ..codec.deep import orientation_of
 
     upright = name in _HOLD_METADATA or orientation_of(image) == 1
     return image if upright else ImageOps.exif_transpose(image)

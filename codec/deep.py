@@ -16,8 +16,10 @@ from PIL import Image, PngImagePlugin
 from .errors import ImageError
 
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
-_ORIENTATION = 274  # of TIFF and of EXIF
 _MINISBLACK, _RGB = 1, 2
+ORIENTATION = 274
+"""The tag of TIFF and of EXIF."""
+
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # what TIFF calls premultiplied alpha, and alpha
 
 
@@ -113,6 +115,14 @@ def _read_tiff(data: bytes) -> np.ndarray:
     return oriented(samples[..., :channels], int(orientation))
 
 
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 where there is none or EXIF is damaged."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow's reader of damaged EXIF raises nearly anything
+        return 1
+
+
 def oriented(samples: np.ndarray, orientation: int) -> np.ndarray:
     """Apply an EXIF orientation, 1...8, to samples (H, W, C)."""
     if orientation in (5, 6, 7, 8):
@@ -141,8 +151,10 @@ def write(samples: np.ndarray, format: str, info: dict[str, bytes]) -> bytes:
     if format != "TIFF":
         raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF")
     channels, buffer, tags = samples.shape[2], io.BytesIO(), []
-    if (turn := _orientation_in(info.get("exif", b""))) != 1:
-        tags.append((_ORIENTATION, "H", 1, turn, True))
+    teller = Image.new("L", (1, 1))
+    teller.info["exif"] = info.get("exif", b"")
+    if (turn := orientation_of(teller)) in range(2, 9):
+        tags.append((ORIENTATION, "H", 1, turn, True))
     if xmp := info.get("xmp"):
         tags.append((700, "B", len(xmp), xmp, True))
     _tifffile().imwrite(
@@ -159,13 +171,6 @@ def write(samples: np.ndarray, format: str, info: dict[str, bytes]) -> bytes:
         extratags=tags,
     )
     return buffer.getvalue()
-
-
-def _orientation_in(exif: bytes) -> int:
-    found = Image.Exif()
-    found.load(exif)
-    orientation = found.get(_ORIENTATION, 1)
-    return orientation if orientation in range(2, 9) else 1
 
 
 def _with_chunks(png: bytes, info: dict[str, bytes]) -> bytes:

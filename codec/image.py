@@ -24,7 +24,6 @@ METADATA_KEYS = tuple(_KEYS.values())
 MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
 """What Pillow calls 8 bits a channel of each kind."""
 
-_ORIENTATION = 0x0112
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 RAW_EXIF = "Raw profile type exif"  # where ImageMagick put it before PNG had a chunk for it
 TIFF_LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284}
@@ -33,7 +32,7 @@ TIFF_LAYOUT |= {529, 530, 532}
 """Tags of how the pixels of a TIFF lie; EXIF may hold them, but they are not of the image."""
 
 # Neither is what it says of its orientation, its profile and its XMP: these are kept elsewhere.
-_TIFF_STRUCTURE = TIFF_LAYOUT | {_ORIENTATION, 700, 34675}
+_TIFF_STRUCTURE = TIFF_LAYOUT | {deep.ORIENTATION, 700, 34675}
 # By how much Pillow stretches grey of few bits, but not the grey that stands for transparent.
 _STRETCH = {"L;2": 85, "L;4": 17}
 
@@ -153,7 +152,7 @@ def _take_apart(image: Image.Image, strip: bool) -> Pixels:
             other.load()  # not the caller's image, which would be cut by it
             metadata = metadata_of(other)
             # a TIFF's orientation is applied already, as Pillow does when it loads one
-            turn = 1 if image.format == "TIFF" else orientation_of(other)
+            turn = 1 if image.format == "TIFF" else deep.orientation_of(other)
         samples = deep.read(data, image.format, image.info.get("transparency"))
         return _array_pixels(samples, metadata, strip, turn)
     image.load()  # some formats tell of their metadata only then
@@ -163,7 +162,7 @@ def _take_apart(image: Image.Image, strip: bool) -> Pixels:
         if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
             samples = 65535 - samples  # which Pillow does for 8 bits alone
         samples = deep.with_transparency(samples, image.info.get("transparency"))
-        return _array_pixels(samples, metadata, strip, orientation_of(image))
+        return _array_pixels(samples, metadata, strip, deep.orientation_of(image))
     if image.mode not in _TARGETS:
         raise ImageError(
             f"images of mode {image.mode} are not supported; convert to 8 or 16 bits of RGB"
@@ -176,18 +175,10 @@ def _take_apart(image: Image.Image, strip: bool) -> Pixels:
         image = image.copy()
         image.info["transparency"] *= stretch
     if strip:
-        image = ImageOps.exif_transpose(image) if orientation_of(image) != 1 else image
+        image = ImageOps.exif_transpose(image) if deep.orientation_of(image) != 1 else image
         metadata = _stripped(metadata)
     mode = _TARGETS[image.mode]
     return Pixels(image, _WITH_ALPHA[mode] if image.has_transparency_data else mode, metadata)
-
-
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 where there is none or EXIF is damaged."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow's reader of damaged EXIF raises nearly anything
-        return 1
 
 
 def _array_pixels(samples: np.ndarray, metadata: Metadata, strip: bool, orientation: int) -> Pixels:
@@ -230,15 +221,21 @@ def metadata_of(image: Image.Image) -> Metadata:
 
 def _item(image: Image.Image, key: str) -> bytes:
     value = image.info.get(key) or b""
-    if key == "exif" and not value and RAW_EXIF in image.info:
-        return image.getexif().tobytes()
-    if key == "exif" and not value and len(image.getexif()):
-        exif = Image.Exif()  # TIFF has it among its own tags
-        exif.load(image.getexif().tobytes())
-        for tag in _TIFF_STRUCTURE & set(exif):
-            del exif[tag]
-        value = exif.tobytes() if len(exif) else b""
+    if key == "exif" and not value:
+        value = _exif_elsewhere(image)
     return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def _exif_elsewhere(image: Image.Image) -> bytes:
+    """Return EXIF that stands in the text of an old PNG, or among the own tags of a TIFF."""
+    found = image.getexif()
+    if RAW_EXIF in image.info or not len(found):
+        return found.tobytes() if len(found) else b""
+    exif = Image.Exif()
+    exif.load(found.tobytes())
+    for tag in _TIFF_STRUCTURE & set(exif):
+        del exif[tag]
+    return exif.tobytes() if len(exif) else b""
 
 
 def _checked(array: np.ndarray) -> np.ndarray:

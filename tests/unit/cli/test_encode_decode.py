@@ -197,6 +197,7 @@ def test_the_format_of_names_that_are_not_given(hvae: Run, coded: Path, tmp_path
         assert image.format == "JPEG"
     result = hvae("decode", coded, "-o", "-", "--format", ".webp")
     assert result.stdout_bytes[:4] == b"RIFF"
+    assert hvae("decode", coded, "-o", "-", "--format", "JPG").stdout_bytes[:2] == b"\xff\xd8"
     result = hvae("decode", coded, "--format", "nonsense")
     assert result.exit_code == 2
     assert "no image format is known for '.nonsense'" in result.stderr

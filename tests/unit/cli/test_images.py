@@ -148,6 +148,13 @@ def test_colour_of_16_bits_is_seen_upright(tmp_path: Path, suffix: str) -> None:
         assert ImageOps.exif_transpose(image).size == (40, 56)
 
 
+def test_damaged_exif_does_not_keep_16_bits_from_a_tiff(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs")
+    decoded = picture(3, {"exif": b"nonsense"}, deep=True)
+    assert images.write_image(str(tmp_path / "a.tif"), decoded) == ["EXIF"]
+    assert (tmp_path / "a.tif").stat().st_size > 0
+
+
 def test_jpeg_keeps_full_colour_and_quality(tmp_path: Path) -> None:
     images.write_image(str(tmp_path / "a.jpg"), picture(3))
     picture(3).image.save(tmp_path / "b.jpg", quality=95, subsampling=0)
