@@ -81,7 +81,8 @@ def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
 
     with images.open_image(job.source) as image:
         start = time.perf_counter()
-        data = api.encode(image, **asdict(aim))
+        given = {name: value for name, value in asdict(aim).items() if value is not None}
+        data = api.encode(image, **given)
         seconds = time.perf_counter() - start
     files.write_bytes(job.target, data, job.replaces)
     info = api.inspect(data)

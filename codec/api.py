@@ -149,7 +149,7 @@ class EncodedImage:
 
 def encode(
     image: Image.Image | np.ndarray,
-    quality: int | None = None,
+    quality: int = DEFAULT_QUALITY,
     *,
     max_bytes: int | None = None,
     bpp: float | None = None,
@@ -165,7 +165,7 @@ def encode(
     Args:
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
             was opened and not loaded keeps its 16 bits a channel, which Pillow would cut.
-        quality: 0 (smallest) to 100 (best); 60 unless one of the next three asks for something.
+        quality: 0 (smallest) to 100 (best), unless one of the next three finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
@@ -195,7 +195,7 @@ def encode(
         pixels = replace(pixels, metadata=metadata_from(metadata))
     at = partial(encode_pixels, codec, pixels, prior=kind, effort=effort)
     if max_bytes is None and bpp is None and psnr is None:
-        data = at(DEFAULT_QUALITY if quality is None else quality)
+        data = at(quality)
     else:
         at = partial(at, alphas=encode_alphas(pixels, tile_side(*pixels.size)))
         if max_bytes is not None:
@@ -209,10 +209,10 @@ def encode(
     return data
 
 
-def _check_aims(quality: int | None, *targets: float | None) -> None:
+def _check_aims(quality: int, *targets: float | None) -> None:
     """Refuse more than one aim, and targets that are no size, rate or PSNR."""
     given = [target for target in targets if target is not None]
-    if len(given) + (quality is not None) > 1:
+    if len(given) + (quality != DEFAULT_QUALITY) > 1:
         raise InvalidField("quality, max_bytes, bpp and psnr exclude each other")
     if any(not 0 < target < math.inf for target in given):
         raise InvalidField(f"{given[0]} is not a number above 0")
