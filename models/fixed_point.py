@@ -76,13 +76,16 @@ def channel_shifts(weight: Tensor, bias: Tensor, input_min: int) -> Tensor:
         input_min: smallest input, 0 or -1023.
     """
     largest = weight.abs().amax(dim=(1, 2, 3)).clamp_min(2.0**-20)
-    shift = torch.floor(torch.log2((WEIGHT_MAX + 0.49) / largest)).clamp(1, SHIFT_MAX)
-    while True:
+    fits = torch.minimum((WEIGHT_MAX + 0.49) / largest, ACCUMULATOR_LIMIT / bias.abs())
+    shift = torch.floor(torch.log2(fits)).clamp(1, SHIFT_MAX)
+    # Each turn halves what the worst weights can sum to. How many it may take is known: asking
+    # whether it is enough would make a GPU wait.
+    worst = 2 * WEIGHT_MAX * ACTIVATION_MAX * weight[0].numel() + 2 * ACCUMULATOR_LIMIT
+    for _ in range(min(SHIFT_MAX, (worst // ACCUMULATOR_LIMIT).bit_length())):
         w, b = quantise_filter(weight, bias, shift)
         over = (largest_sum(w, b, input_min) >= ACCUMULATOR_LIMIT) & (shift > 1)
-        if not bool(over.any()):
-            return shift
         shift = shift - over.to(shift.dtype)
+    return shift
 
 
 def quantise_filter(weight: Tensor, bias: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +142,9 @@ def check_arithmetic() -> None:
     """
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(ACTIVATION_MAX - 63, ACTIVATION_MAX + 1, (1, 32, 24, 40), generator=generator)
-    weight = torch.randint(-WEIGHT_MAX // 2, WEIGHT_MAX // 2, (32, 32, 3, 3), generator=generator)
+    largest = ACCUMULATOR_LIMIT // (32 * 3 * 3 * ACTIVATION_MAX)
+    weight = torch.randint(largest - 16, largest + 1, (32, 32, 3, 3), generator=generator)
+    weight[::2] *= -1
     columns = F.unfold(x.double(), 3, padding=1)
     expected = (weight.double().flatten(1) @ columns).view(1, 32, 24, 40)
     sums = multiply_and_add(x.float(), weight.float(), torch.zeros(32))

@@ -154,8 +154,8 @@ class FloatGain(nn.Module):
 
     def table(self, quality: Tensor) -> Tensor:
         """Return the (B, 2, C) rows for `quality` (B,), the shift in units of activations."""
-        rows = _spanned(self.knots.float(), quality) / KNOT_SPAN
-        return rows * torch.tensor([1.0, UNIT], device=rows.device)[:, None]
+        scale, shift = (_spanned(self.knots.float(), quality) / KNOT_SPAN).unbind(1)
+        return torch.stack([scale, shift * UNIT], dim=1)
 
     def integer_knots(self) -> Tensor:
         """Return the knots (KNOTS, 2, C) of the `IntegerGain` that this becomes."""
@@ -345,8 +345,20 @@ def thaw(integer: nn.Module, trained: nn.Module) -> None:
             leaf.knots.copy_(source.knots / (UNIT * KNOT_UNIT))
         elif isinstance(leaf, FloatNorm):
             assert isinstance(source, IntegerNorm)
-            ratio = source.inward_table[0] / (UNIT * 2**8)
-            leaf.spread.copy_(step_of(torch.zeros(1)) / ratio)
+            leaf.spread.copy_(_spread_of(source))
+
+
+def _spread_of(norm: IntegerNorm) -> Tensor:
+    """Return spreads (C,) that `freeze` makes these very tables of: every entry bounds them."""
+    step = step_of(torch.arange(QUALITIES))[:, None].double()
+    inward, outward = step * (UNIT * 2**8), step * (UNIT / (OFFSETS * 2**12))
+    least = torch.maximum(
+        (inward / (norm.inward_table + 0.5)).amax(0), ((norm.outward_table - 0.5) * outward).amax(0)
+    )
+    most = torch.minimum(
+        (inward / (norm.inward_table - 0.5)).amin(0), ((norm.outward_table + 0.5) * outward).amin(0)
+    )
+    return (least + most) / 2
 
 
 def check(integer: nn.Module) -> None:

@@ -11,6 +11,7 @@ position: 1x1 convolutions, which cost next to nothing (`Refinement`).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -53,8 +54,12 @@ class Part(NamedTuple):
     looks: bool = True
 
 
+@lru_cache(maxsize=64)
 def _positions(height: int, width: int, squares: Squares, device: torch.device) -> Tensor:
-    """Return the (n,) flat positions of some squares in their order; n may be 0."""
+    """Return the (n,) flat positions of some squares in their order; n may be 0.
+
+    Counting them makes a GPU wait, so those of the last few sizes are kept.
+    """
     chosen = torch.zeros(height, width, dtype=torch.bool, device=device)
     for row, column in squares:
         chosen[row::4, column::4] = True
@@ -224,7 +229,7 @@ def _within_scales(index: Tensor) -> Tensor:
 def start_scales(gain: nn.Module, spread: Tensor) -> None:
     """Start a head's scales at `spread` (C,) pixels over the step, at every quality."""
     assert isinstance(gain, FloatGain)
-    steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS))
+    steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS, device=spread.device))
     index = torch.log(spread / steps[:, None] / SCALE_MIN) / math.log(SCALE_MAX / SCALE_MIN)
     index = (index * (SCALES - 1)).clamp(4, SCALES - 4)
     gain.knots[:, 1, len(spread) :] = index * (INDEX_UNIT / UNIT)

@@ -4,6 +4,9 @@ The gradient of a convolution is a tensor (outputs, taps, inputs). Each of its s
 covariance; Adam's moments are kept in the covariances' eigenbases, which one step of orthogonal
 iteration refreshes now and then. For image codecs, see Zhang & Zhu 2026 (arXiv 2601.20769): rate
 and distortion pull weights apart less when the step is preconditioned.
+
+Parameters of one shape are stacked and take their steps together: a GPU would wait for most of its
+time between the many small products of each alone.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ MAX_SIDE = 512
 """Longer sides keep the identity as their basis."""
 
 
-def _covariance(grad: Tensor, side: int) -> Tensor:
-    rows = grad.movedim(side, 0).flatten(1)
-    return rows @ rows.T
+def _covariance(grads: Tensor, side: int) -> Tensor:
+    rows = grads.movedim(1 + side, 1).flatten(2)
+    return rows @ rows.mT
 
 
 def as_sides(grad: Tensor) -> Tensor:
@@ -29,18 +32,25 @@ def as_sides(grad: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, bases: list[Tensor], back: bool = False) -> Tensor:
-    """Turn every side of `x` into its basis, or back; an empty basis leaves its side alone.
+    """Turn every side of `x` (n, O, T, I) into its basis, or back; an empty basis leaves it alone.
 
     Three matrix products that copy nothing: on a CPU most of SOAP's time is spent here.
+
+    Args:
+        x: gradients of n parameters.
+        bases: (n, O, O), (n, T, T) and (n, I, I), or none at all.
+        back: from the bases.
     """
     if not bases:
         return x
     outputs, taps, inputs = (b.mT if back and b.numel() else b for b in bases)
     if outputs.numel():
-        x = (outputs.T @ x.flatten(1)).view_as(x)
+        x = (outputs.mT @ x.flatten(2)).view_as(x)
     if taps.numel():
-        x = torch.matmul(taps.T, x)
-    return x @ inputs if inputs.numel() else x
+        x = torch.matmul(taps.mT[:, None], x)
+    if inputs.numel():
+        x = (x.flatten(1, 2) @ inputs).view_as(x)
+    return x
 
 
 class Soap(torch.optim.Optimizer):
@@ -61,22 +71,39 @@ class Soap(torch.optim.Optimizer):
         eps: float = 1e-8,
         every: int = 10,
     ):
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "every": every})
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "every": every, "steps": 0}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Take one step from the gradients as they are."""
         assert closure is None, "there is no need to evaluate the loss again"
+        self.update()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._step(parameter, group)
+            group["steps"] += 1
+            if group["steps"] % group["every"] == 0:
+                self.refresh(group)
 
-    def _step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        assert parameter.grad is not None
-        sides = 3 if parameter.ndim == 4 else 0  # nothing else has sides
-        grad = as_sides(parameter.grad) if sides else parameter.grad
-        state = self.state[parameter]
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move all parameters; the bases stay, so that a CUDA graph can hold this."""
+        for group in self.param_groups:
+            for parameters in _stacks(group):
+                self._move(parameters, group)
+
+    @torch.no_grad()
+    def refresh(self, group: dict[str, Any]) -> None:
+        """Bring the bases of a group up to date."""
+        for parameters in _stacks(group):
+            state = self.state[parameters[0]]
+            for side in range(len(state["bases"])):
+                _refresh(state, side)
+
+    def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        sides = 3 if parameters[0].ndim == 4 else 0  # nothing else has sides
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        grad = torch.stack([as_sides(one) if sides else one for one in grads])
+        state = self.state[parameters[0]]  # the first of a stack keeps it for all
         if not state:
             _begin(state, grad, sides)
         (beta1, beta2), bases = group["betas"], state["bases"]
@@ -86,23 +113,31 @@ class Soap(torch.optim.Optimizer):
         state["square"].lerp_(turned.square(), 1 - beta2)
         root = (state["square"] / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"])
         update = rotate(state["mean"] / root, bases, back=True)
+        update *= group["lr"] / (1 - beta1 ** state["step"])
         if sides:
-            update = update.unflatten(1, parameter.shape[2:]).permute(0, 3, 1, 2)
-        parameter.sub_(update, alpha=group["lr"] / (1 - beta1 ** state["step"]))
+            update = update.unflatten(2, parameters[0].shape[2:]).permute(0, 1, 4, 2, 3)
+        for parameter, change in zip(parameters, update, strict=True):
+            parameter.sub_(change)
         for side, covariance in enumerate(state["covariances"]):
             if covariance.numel():
                 covariance.lerp_(_covariance(grad, side), 1 - beta2)
-        if state["step"] % group["every"] == 0:
-            for side in range(len(bases)):
-                _refresh(state, side)
+
+
+def _stacks(group: dict[str, Any]) -> list[list[Tensor]]:
+    """Return the parameters of a group that have gradients, by shape."""
+    stacks: dict[torch.Size, list[Tensor]] = {}
+    for parameter in group["params"]:
+        if parameter.grad is not None:
+            stacks.setdefault(parameter.shape, []).append(parameter)
+    return list(stacks.values())
 
 
 def _begin(state: dict[str, Any], grad: Tensor, sides: int) -> None:
-    state["step"] = 0
+    state["step"] = grad.new_zeros(())
     state["mean"], state["square"] = torch.zeros_like(grad), torch.zeros_like(grad)
     empty = grad.new_empty(0)
     state["covariances"] = [
-        _covariance(grad, i) if 1 < grad.shape[i] <= MAX_SIDE else empty for i in range(sides)
+        _covariance(grad, i) if 1 < grad.shape[1 + i] <= MAX_SIDE else empty for i in range(sides)
     ]
     state["bases"] = [_axes(c) if c.numel() else empty for c in state["covariances"]]
 
@@ -118,10 +153,13 @@ def _refresh(state: dict[str, Any], side: int) -> None:
     if not basis.numel():
         return
     turned = covariance @ basis
-    order = (basis * turned).sum(0).argsort(descending=True)
-    refreshed = torch.linalg.qr(turned[:, order]).Q
+    order = (basis * turned).sum(1).argsort(dim=-1, descending=True)  # (n, axes)
+    refreshed = torch.linalg.qr(turned.gather(2, order[:, None].expand_as(turned))).Q
     from_old = [refreshed.new_empty(0)] * len(state["bases"])
-    from_old[side] = basis.T @ refreshed
-    state["mean"] = rotate(state["mean"], from_old)
-    state["square"] = state["square"].index_select(side, order)
-    state["bases"][side] = refreshed
+    from_old[side] = basis.mT @ refreshed
+    state["mean"].copy_(rotate(state["mean"], from_old))
+    shape = [1] * state["square"].ndim
+    shape[0], shape[1 + side] = order.shape
+    along = order.view(shape).expand_as(state["square"])
+    state["square"].copy_(state["square"].gather(1 + side, along))
+    basis.copy_(refreshed)

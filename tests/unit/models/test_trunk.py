@@ -8,8 +8,9 @@ from hvae_codec.codec.weights import Codec
 from hvae_codec.models.coders import SCALES
 from hvae_codec.models.config import PRESETS, ModelConfig
 from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.leaves import FloatGain
 from hvae_codec.models.priors.masked_diffusion import steps_of
-from hvae_codec.models.steps import BLACK, EVERYWHERE, WHITE, Part, pick, place
+from hvae_codec.models.steps import BLACK, EVERYWHERE, WHITE, Part, pick, place, start_scales
 from hvae_codec.models.trunk import parts_of
 
 
@@ -161,3 +162,7 @@ def test_frozen_trunk_follows_the_float_one(tiny_model: DctVae) -> None:
     assert (latents - expected).abs().mean() < 0.1  # steps
     for a, b in zip(drawer.indices, repeated.indices, strict=True):
         assert (a - b).abs().mean() < 1  # scale indices of 64
+
+
+def test_scales_start_on_the_device_of_the_model() -> None:
+    start_scales(FloatGain(6).to("meta"), torch.ones(3, device="meta"))

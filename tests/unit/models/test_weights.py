@@ -136,12 +136,8 @@ def test_training_can_go_on_from_a_weight_file(tiny_weights: Path, tmp_path: Pat
     for (name, before), after in zip(
         shipped.state_dict().items(), again.state_dict().values(), strict=True
     ):
-        if name.endswith("outward_table"):  # rounded from a spread that was rounded
-            assert (after - before).abs().max() <= 1 + before.abs().max() * 1e-3
-        elif name.endswith(".knots") and "entropy" in name:
-            assert torch.equal(after, before)
-        elif not name.endswith(("weight", "bias", "shift")) or "entropy" not in name:
-            assert torch.allclose(after, before, atol=1.0), name
+        if not name.endswith(("weight", "bias", "shift")) or "entropy" not in name:
+            assert torch.equal(after, before), name
     scaled = [
         (m.weight * torch.exp2(-m.shift)[:, None, None, None])
         for model in (shipped, again)

@@ -45,8 +45,8 @@ def test_biases_and_gains_get_adam(shape: tuple[int, ...]) -> None:
 
 
 def test_rotating_there_and_back_changes_nothing() -> None:
-    x = torch.randn(6, 9, 4)
-    orthonormal = [torch.linalg.qr(torch.randn(n, n)).Q for n in (6, 4)]
+    x = torch.randn(2, 6, 9, 4)
+    orthonormal = [torch.linalg.qr(torch.randn(2, n, n)).Q for n in (6, 4)]
     bases = [orthonormal[0], torch.empty(0), orthonormal[1]]
     torch.testing.assert_close(rotate(rotate(x, bases), bases, back=True), x)
 
@@ -60,7 +60,7 @@ def test_bases_stay_orthonormal_and_long_sides_have_none() -> None:
     long, taps, basis = optimiser.state[weight]["bases"]
     assert long.numel() == 0
     assert taps.numel() == 0
-    torch.testing.assert_close(basis.T @ basis, torch.eye(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(basis[0].T @ basis[0], torch.eye(6), atol=1e-5, rtol=0)
 
 
 def test_a_saved_state_goes_on_as_if_nothing_had_happened() -> None:
@@ -88,3 +88,20 @@ def test_a_layer_of_dead_units_does_not_stop_it() -> None:
     weight.grad = grad
     Soap([weight], lr=1e-3).step()
     assert torch.isfinite(weight).all()
+
+
+def test_a_stack_moves_as_each_of_its_parameters_would_alone() -> None:
+    def run(together: bool) -> list[torch.Tensor]:
+        torch.manual_seed(2)
+        weights = [torch.nn.Parameter(torch.randn(6, 5, 3, 3)) for _ in range(3)]
+        apart = [[weight] for weight in weights]
+        optimisers = [Soap(some, lr=1e-2, every=3) for some in ([weights] if together else apart)]
+        for _ in range(10):
+            for weight in weights:
+                weight.grad = torch.randn_like(weight)
+            for optimiser in optimisers:
+                optimiser.step()
+        return [weight.detach() for weight in weights]
+
+    for one, other in zip(run(together=True), run(together=False), strict=True):
+        torch.testing.assert_close(one, other)
