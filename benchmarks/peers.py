@@ -108,12 +108,12 @@ def _jpeg2000() -> Codec:
     )
 
 
-def _avif() -> Codec:
-    description = f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed 6"
-    settings = (10, 25, 40, 55, 70, 84)
+def _avif(name: str, tune: str, settings: tuple[int, ...], **options: Any) -> Codec:  # noqa: ANN401
+    description = f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed 6, {tune}"
     return _pillow(
-        "avif", description, ".avif", settings, range(101), "AVIF", subsampling="4:4:4", speed=6
-    )
+        name, description, ".avif", settings, range(101), "AVIF",
+        subsampling="4:4:4", speed=6, **options,
+    )  # fmt: skip
 
 
 def _jpeg_xl() -> Codec:
@@ -123,14 +123,16 @@ def _jpeg_xl() -> Codec:
     return _pillow("jpegxl", description, ".jxl", settings, range(1, 100), "JXL", effort=7)
 
 
-def _heic() -> Codec:
+def _heic(name: str, tune: str, settings: tuple[int, ...]) -> Codec:
     package = _plugin("pillow_heif", "pillow-heif")
     info = importlib.import_module("pillow_heif").libheif_info()
     if "x265" not in info["encoders"]:
         raise Absent(f"{package} was built without x265")
-    description = f"HEIC 4:4:4, {package}, {info['HEIF']}"
-    settings = (15, 25, 35, 45, 55, 64)
-    return _pillow("heic", description, ".heic", settings, range(101), "HEIF", chroma=444)
+    description = f"HEIC 4:4:4, {package}, {info['HEIF']}, tune {tune}"
+    return _pillow(
+        name, description, ".heic", settings, range(101), "HEIF",
+        chroma=444, enc_params={"tune": tune},
+    )  # fmt: skip
 
 
 PEERS: dict[str, Callable[[], Codec]] = {
@@ -138,9 +140,13 @@ PEERS: dict[str, Callable[[], Codec]] = {
     "jpeg-444": partial(_jpeg, "jpeg-444", "4:4:4"),
     "webp": _webp,
     "jpeg2000": _jpeg2000,
-    "avif": _avif,
+    "avif": partial(_avif, "avif", "tuned as by default", (10, 25, 40, 55, 70, 84)),
+    "avif-psnr": partial(
+        _avif, "avif-psnr", "tune psnr", (5, 15, 30, 45, 60, 75), advanced={"tune": "psnr"}
+    ),
     "jpegxl": _jpeg_xl,
-    "heic": _heic,
+    "heic": partial(_heic, "heic", "ssim", (15, 25, 35, 45, 55, 64)),
+    "heic-psnr": partial(_heic, "heic-psnr", "psnr", (5, 15, 25, 35, 45, 55)),
     **{name: partial(compressai_models.peer, name) for name in compressai_models.NAMES},
 }
 """Name -> what makes the codec, or raises `Absent`."""

@@ -89,6 +89,8 @@ def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ..
         lowest, highest = one["qualities"]
         if lowest > end + 1:
             raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {lowest - 1}")
+        if highest <= end:
+            raise WeightsError(f"another checkpoint serves the qualities {lowest} to {highest}")
         begins.append((lowest + end + 1) // 2)
         end = highest
     if end < QUALITIES - 1:

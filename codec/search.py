@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..models.coders import CURVATURE, Learner, Rounder
 from ..models.config import LATENTS_A_SIDE, PATCH_PX
-from ..models.dct import to_rgb
+from ..models.dct import MAX_COEFFICIENT, to_rgb
 from ..models.dct_vae import DctVae
 from ..models.quality import lmbda_of
 from ..models.steps import pick, place
@@ -88,13 +88,15 @@ def search(
     targets, latents = _first_walk(model, scene, quality, is_grey)
     first, start = model.context_image(scene.context, quality)[pixels], targets[inside]
     aim = model.exact_context(scene.ycbcr[pixels], quality).requires_grad_()
+    reach = MAX_COEFFICIENT / model.context_steps(quality)  # what priors reckon with
     moved = torch.zeros_like(start, requires_grad=True)
     groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     least, best = torch.inf, (scene.context[patches], latents[inside])
     for number in range(passes + 1):
         torch.set_grad_enabled(number < passes)  # the last one only looks
-        context, bent = _rounded(aim * coded, model.context_gain)
+        aimed = torch.minimum(torch.maximum(aim, -reach), reach) * coded
+        context, bent = _rounded(aimed, model.context_gain)
         contexts, latents = scene.context.clone(), latents.detach().clone()
         contexts[patches] = context
         context_image = model.context_image(contexts, quality)

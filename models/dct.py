@@ -17,6 +17,10 @@ RGB_TO_YCBCR = torch.tensor(
 YCBCR_TO_RGB = torch.linalg.inv(RGB_TO_YCBCR.double()).float()
 
 
+MAX_COEFFICIENT = 128 * PATCH_PX
+"""No coefficient of a patch is larger, in pixels: the norm of a patch that is black or white."""
+
+
 def full_precision(x: Tensor) -> torch.autocast:
     """Return the context in which arithmetic on `x` stays float32 under mixed precision."""
     return torch.autocast(x.device.type, enabled=False)

@@ -60,10 +60,11 @@ def _positions(height: int, width: int, squares: Squares, device: torch.device) 
 
     Counting them makes a GPU wait, so those of the last few sizes are kept.
     """
-    chosen = torch.zeros(height, width, dtype=torch.bool, device=device)
-    for row, column in squares:
-        chosen[row::4, column::4] = True
-    return chosen.flatten().nonzero()[:, 0]
+    with torch.inference_mode(mode=False):  # who asks next may need a gradient
+        chosen = torch.zeros(height, width, dtype=torch.bool, device=device)
+        for row, column in squares:
+            chosen[row::4, column::4] = True
+        return chosen.flatten().nonzero()[:, 0]
 
 
 def pick(x: Tensor, squares: Squares) -> Tensor:

@@ -22,7 +22,7 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -91,6 +91,8 @@ def save_weights(
     norms = [model.entropy.norm.state_dict() for model in models]
     if any(not torch.equal(norm[name], norms[0][name]) for norm in norms for name in norm):
         raise WeightsError("the models bring contexts to different scales, they share no priors")
+    if len({replace(model.config, other_priors=()) for model in models}) > 1:
+        raise WeightsError("the models are of different sizes")
     for number, model in enumerate(models):
         check(model.entropy)
         for name, tensor in model.state_dict().items():

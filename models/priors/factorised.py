@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from ..dct import MAX_COEFFICIENT
 from ..errors import BoundError, WeightsError
 from ..leaves import INTEGER, FloatLeaf, IntegerLeaf, Leaves
 from ..quality import QUALITIES, step_of
@@ -19,8 +20,7 @@ from .interface import TOTAL, Norm, SymbolStack
 PX = 2**10
 """Units a pixel of knots and edges."""
 
-REACH = 4096 * PX
-"""No coefficient of pixels in 0...255 is larger: a patch of 128 has 32 * 128."""
+REACH = MAX_COEFFICIENT * PX
 
 
 def _knots() -> Tensor:

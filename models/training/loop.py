@@ -193,7 +193,8 @@ def _any_rank(flag: bool, device: torch.device) -> bool:
 
 def _validated(config: TrainConfig) -> list[int]:
     lowest, highest = config.qualities
-    return [quality for quality in config.valid_qualities if lowest <= quality <= highest]
+    within = [quality for quality in config.valid_qualities if lowest <= quality <= highest]
+    return within or [(lowest + highest) // 2]
 
 
 def _report(run: Run, images: list[Tensor], running: Tensor) -> None:

@@ -55,7 +55,7 @@ class TrainConfig:
     valid_every_s: float = 600.0
     valid_images: int = 10
     valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
-    """Those of them that lie in the range are validated."""
+    """Those of them that lie in the range are validated; its middle, if none does."""
 
 
 def optimiser_for(model: DctVae, config: TrainConfig) -> Soap:
@@ -64,8 +64,13 @@ def optimiser_for(model: DctVae, config: TrainConfig) -> Soap:
     linear = [p for name, p in named if name in LINEAR_PATHS]
     networks = [p for name, p in named if name not in LINEAR_PATHS]
     assert len(linear) == len(LINEAR_PATHS)
-    groups = [{"params": networks, "share": 1.0}, {"params": linear, "share": config.linear_rate}]
-    return Soap(groups, lr=0.0)
+    pairs = zip((networks, linear), shares(config), strict=True)
+    return Soap([{"params": params, "share": share} for params, share in pairs], lr=0.0)
+
+
+def shares(config: TrainConfig) -> tuple[float, float]:
+    """Return the shares of the learning rate that networks and linear skeleton get."""
+    return 1.0, config.linear_rate
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -132,6 +137,8 @@ class Run:
             self.model.load_state_dict(saved.get("model", self.average.module.state_dict()))
         if "optimiser" in saved:
             self.optimiser.load_state_dict(saved["optimiser"])
+            for group, own in zip(self.optimiser.param_groups, shares(config), strict=True):
+                group["share"] = own  # the run's, not those of the one before
         self.fresh = not saved
         self.skipped = 0  # steps in a row whose gradient was not finite
 

@@ -1,6 +1,7 @@
 """Several models in one weight file, each for its range of qualities."""
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,12 @@ def test_a_quality_without_a_model_is_named(
     assert not (tmp_path / "w.safetensors").exists()
 
 
+def test_a_range_within_another_is_refused(tiny_model: DctVae, tmp_path: Path) -> None:
+    paths = [saved(tmp_path / f"{n}.pt", tiny_model, (20 * n, 100 - 20 * n)) for n in range(2)]
+    with pytest.raises(WeightsError, match="another checkpoint serves the qualities 20 to 80"):
+        load_checkpoints(paths)
+
+
 def test_models_of_other_contexts_do_not_share_a_file(
     tiny_model: DctVae, other_model: DctVae, tmp_path: Path
 ) -> None:
@@ -86,6 +93,14 @@ def test_models_of_other_contexts_do_not_share_a_file(
     strange.entropy.norm.spread.mul_(2)  # type: ignore[operator, union-attr]
     with pytest.raises(WeightsError, match="to different scales"):
         exported(tmp_path, (tiny_model, (0, 50)), (strange, (51, 100)))
+
+
+def test_models_of_other_sizes_do_not_share_a_file(tiny_model: DctVae, tmp_path: Path) -> None:
+    config = dataclasses.replace(tiny_model.config, synthesis_blocks=(2, 1))
+    larger = DctVae(config)
+    larger.entropy.norm.load_state_dict(tiny_model.entropy.norm.state_dict())
+    with pytest.raises(WeightsError, match="of different sizes"):
+        exported(tmp_path, (tiny_model, (0, 50)), (larger, (51, 100)))
 
 
 @pytest.mark.parametrize("quality", [0, 49, 50, 100])

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from hvae_codec.bitstream import InvalidField, Prior, bulk_words, coder_of, read_index, words_of
 from hvae_codec.codec.decoder import decode_file
-from hvae_codec.codec.encoder import encode_pixels
+from hvae_codec.codec.encoder import encode_pixels, tile_symbols, write_tile
 from hvae_codec.codec.grey import coded_context
-from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.image import Pixels, to_pixels
 from hvae_codec.codec.sampling import Draws, Sampling
 from hvae_codec.codec.symbols import AnsStack, Ledger
+from hvae_codec.codec.tiling import Window
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
 from hvae_codec.models.config import PATCH_PX
@@ -257,3 +258,11 @@ def test_bits_back_needs_the_words_that_it_reached_into(
         decode_file(codec, data, index, view_of(index.header)).samples,
         decode_file(codec, usual, read_index(usual), view_of(index.header)).samples,
     )
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_search_stays_within_what_pixels_can_give(every_codec: Codec, level: int) -> None:
+    pixels = Pixels(np.full((64, 64, 3), level, np.uint8))
+    symbols = tile_symbols(every_codec, pixels, Window(0, 0, 2, 2), 30, effort=2)
+    assert symbols.context.abs().max() <= largest(30) + 1  # rounded up
+    write_tile(every_codec, 0, symbols, prior=Prior.FACTORISED)

@@ -10,7 +10,7 @@ import torch
 from hvae_codec.models.errors import WeightsError
 from hvae_codec.models.training.data import BatchSizes
 from hvae_codec.models.training.loop import learning_rate_at, train
-from hvae_codec.models.training.state import TrainConfig
+from hvae_codec.models.training.state import LINEAR_PATHS, TrainConfig
 
 
 @pytest.fixture
@@ -87,6 +87,41 @@ def test_a_run_for_some_qualities_says_so(config: TrainConfig) -> None:
     train(dataclasses.replace(config, qualities=(20, 60), valid_qualities=(10, 30, 60, 70)))
     assert tuple(checkpoint(config)["qualities"]) == (20, 60)
     assert [row["quality"] for row in metrics(config)[-1]["rows"]] == [30, 60]
+
+
+def test_a_range_without_a_validated_quality_is_validated_in_its_middle(
+    config: TrainConfig,
+) -> None:
+    train(dataclasses.replace(config, qualities=(60, 70)))
+    assert [row["quality"] for row in metrics(config)[-1]["rows"]] == [65]
+
+
+def weights_after(config: TrainConfig, name: str, **changes: object) -> dict[str, torch.Tensor]:
+    out = config.out.with_name(name)
+    train(dataclasses.replace(config, out=out, **changes))  # pyright: ignore[reportArgumentType]
+    return torch.load(out / "checkpoint.pt", weights_only=True)["model"]
+
+
+def test_settings_of_a_run_do_what_they_say(config: TrainConfig) -> None:
+    def differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
+        return {name for name in one if not torch.equal(one[name], other[name])}
+
+    config = dataclasses.replace(config, steps=3)
+    usual, start = weights_after(config, "usual"), weights_after(config, "start", learning_rate=0.0)
+    still = weights_after(config, "still", linear_rate=0.0)
+    moved = differ(usual, start)
+    assert set(LINEAR_PATHS) < moved
+    assert differ(still, start) == moved - set(LINEAR_PATHS)
+    assert not differ(weights_after(config, "clipped", clip=0.0), start)
+    assert differ(weights_after(config, "real", simulate=0), usual)
+
+
+def test_a_resumed_run_has_the_shares_of_its_own_settings(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, steps=1))
+    before = checkpoint(config)["model"]
+    train(dataclasses.replace(config, resume=True, linear_rate=0.0))
+    after = checkpoint(config)["model"]
+    assert all(torch.equal(before[name], after[name]) for name in LINEAR_PATHS)
 
 
 def test_training_leaves_signals_as_they_were(config: TrainConfig) -> None:
