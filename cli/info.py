@@ -8,7 +8,7 @@ import click
 from . import console, files, options
 
 if TYPE_CHECKING:
-    from ..codec.api import FileInfo
+    from ..codec.info import FileInfo
 
 
 @click.command()

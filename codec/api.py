@@ -12,23 +12,22 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
-import torch
 from PIL import Image
 
-from ..bitstream import VERSION, BitstreamError, InvalidField, Prior, read_index
+from ..bitstream import BitstreamError, InvalidField, Prior, read_index
 from ..bitstream import Source as OpenSource
 from ..models.priors import DEFAULT_PRIOR
-from ..models.quality import lmbda_of
 from .check import VerifyReport, verify_file
 from .decoder import THUMBNAIL_SCALE, decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import VerificationFailed
 from .image import Pixels, info_of, metadata_from, to_image, to_pixels
+from .info import FileInfo, describe
 from .rate import best_within, smallest_reaching
 from .sampling import Sampling, draw_picture
-from .tiling import PATCH_PX, tile_side
+from .tiling import tile_side
 from .view import view_of
-from .weights import codec_for, is_known, load_codec
+from .weights import codec_for, load_codec
 
 DEFAULT_QUALITY = 60
 
@@ -37,54 +36,6 @@ Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 Region = tuple[int, int, int, int]
 """x, y, width and height in px."""
-
-
-@dataclass(frozen=True)
-class LevelInfo:
-    """A level of the file, coarse to fine, and its bytes over all tiles."""
-
-    name: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class FileInfo:
-    """What a file says of itself; no network runs for it.
-
-    Attributes:
-        width, height: in pixels.
-        color: grey, rgb, grey+alpha or rgb+alpha.
-        bit_depth: of a channel, 8 or 16.
-        lmbda: lambda of the quality, bits a pixel against 255^2 MSE.
-        file_bytes: the file's size.
-        whole_bytes: what it should be; more where the file is cut.
-        header_bytes: all but metadata, alpha and levels: header, index, checksums.
-        tile_px: side of a tile.
-        levels: bytes of each level over all tiles, coarse to fine; the context comes first.
-        weights: first bytes of the weights' sha256, in hexadecimal.
-        weights_known: whether these weights are at hand.
-        version: of the format.
-    """
-
-    width: int
-    height: int
-    color: str
-    bit_depth: int
-    quality: int
-    lmbda: float
-    file_bytes: int
-    whole_bytes: int
-    bpp: float
-    header_bytes: int
-    metadata_bytes: int
-    alpha_bytes: int
-    tiles: int
-    tile_px: int
-    levels: tuple[LevelInfo, ...]
-    weights: str
-    weights_known: bool
-    prior: str
-    version: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -375,32 +326,7 @@ def inspect(source: Source) -> FileInfo:
     with _opened(source) as file:
         index = read_index(file)
         file_bytes = index.check_end(file, may_be_cut=True)
-    header = index.header
-    words = index.level_words.sum(axis=0)
-    names = ["context", *(f"latents {k}" for k in range(1, len(words)))]
-    levels = tuple(LevelInfo(n, int(w) * 4) for n, w in zip(names, words, strict=True))
-    metadata_bytes = sum(len(value) for _, value in index.metadata)
-    return FileInfo(
-        width=header.width,
-        height=header.height,
-        color=header.color.name.lower().replace("_", "+"),
-        bit_depth=header.bit_depth,
-        quality=header.quality,
-        lmbda=float(lmbda_of(torch.tensor(float(header.quality)))),
-        file_bytes=file_bytes,
-        whole_bytes=index.end,
-        bpp=file_bytes * 8 / (header.width * header.height),
-        header_bytes=index.begin - metadata_bytes,
-        metadata_bytes=metadata_bytes,
-        alpha_bytes=int(index.alpha_bytes.sum()),
-        tiles=header.tile_count,
-        tile_px=header.tile * PATCH_PX,
-        levels=levels,
-        weights=header.weights.hex(),
-        weights_known=is_known(header),
-        prior=header.prior.label,
-        version=VERSION,
-    )
+    return describe(index, file_bytes)
 
 
 @contextmanager

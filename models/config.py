@@ -34,7 +34,8 @@ class ModelConfig:
         trunk_width: channels of the trunk at stride 8.
         prior_width: channels of the context prior, a masked diffusion.
         prior_zones: where its zones of frequency end, in channels of `dct.context_order`: by
-            default the means, then frequencies up to 1.4, 2, 2.3, 3, 3.6 and 4.5, the rest.
+            default the means, then frequencies up to 1.4, 2, 2.2, 3, 3.6 and 5 (about half of
+            those at 5), the rest.
         prior_slices: in how many slices of its channels a zone is revealed, at most.
         prior_hidden: channels of the small networks between these slices.
         other_priors: names of the context priors that the weights have beside it.

@@ -90,10 +90,10 @@ class GaussianDiffusion(nn.Module):
 
         Args:
             patches: not needed.
-            spread: (C,) each coefficient's standard deviation, in pixels.
+            spread: (C,) each coefficient's standard deviation, in pixels over the gain of its step.
         """
         units = WIDTH_UNIT * WIDTHS_AN_OCTAVE / UNIT  # an octave
-        steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS))
+        steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS, device=spread.device))
         log_snr = torch.linspace(LOG_SNR_MAX, LOG_SNR_MIN, KNOTS)
         log_sigma = 0.5 * torch.nn.functional.logsigmoid(-log_snr) / _LOG_2
         by_quality = torch.log2(spread / steps[:, None] / WIDTH_MIN)

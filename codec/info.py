@@ -1,0 +1,90 @@
+"""What can be told of a file without decoding it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..bitstream import VERSION, Index
+from ..models.quality import lmbda_of
+from .tiling import PATCH_PX
+from .weights import is_known
+
+
+@dataclass(frozen=True)
+class LevelInfo:
+    """A level of the file, coarse to fine, and its bytes over all tiles."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file says of itself; no network runs for it.
+
+    Attributes:
+        width, height: in pixels.
+        color: grey, rgb, grey+alpha or rgb+alpha.
+        bit_depth: of a channel, 8 or 16.
+        lmbda: lambda of the quality, bits a pixel against 255^2 MSE.
+        file_bytes: the file's size.
+        whole_bytes: what it should be; more where the file is cut.
+        header_bytes: all but metadata, alpha and levels: header, index, checksums.
+        tile_px: side of a tile.
+        levels: bytes of each level over all tiles, coarse to fine; the context comes first.
+        weights: first bytes of the weights' sha256, in hexadecimal.
+        weights_known: whether these weights are at hand.
+        version: of the format.
+    """
+
+    width: int
+    height: int
+    color: str
+    bit_depth: int
+    quality: int
+    lmbda: float
+    file_bytes: int
+    whole_bytes: int
+    bpp: float
+    header_bytes: int
+    metadata_bytes: int
+    alpha_bytes: int
+    tiles: int
+    tile_px: int
+    levels: tuple[LevelInfo, ...]
+    weights: str
+    weights_known: bool
+    prior: str
+    version: int
+
+
+def describe(index: Index, file_bytes: int) -> FileInfo:
+    """Describe a file by its index and the size that it has."""
+    header = index.header
+    words = index.level_words.sum(axis=0)
+    names = ["context", *(f"latents {k}" for k in range(1, len(words)))]
+    levels = tuple(LevelInfo(n, int(w) * 4) for n, w in zip(names, words, strict=True))
+    metadata_bytes = sum(len(value) for _, value in index.metadata)
+    return FileInfo(
+        width=header.width,
+        height=header.height,
+        color=header.color.name.lower().replace("_", "+"),
+        bit_depth=header.bit_depth,
+        quality=header.quality,
+        lmbda=float(lmbda_of(torch.tensor(float(header.quality)))),
+        file_bytes=file_bytes,
+        whole_bytes=index.end,
+        bpp=file_bytes * 8 / (header.width * header.height),
+        header_bytes=index.begin - metadata_bytes,
+        metadata_bytes=metadata_bytes,
+        alpha_bytes=int(index.alpha_bytes.sum()),
+        tiles=header.tile_count,
+        tile_px=header.tile * PATCH_PX,
+        levels=levels,
+        weights=header.weights.hex(),
+        weights_known=is_known(header),
+        prior=header.prior.label,
+        version=VERSION,
+    )
