@@ -13,7 +13,7 @@ from ..codec import api
 from ..codec.encoder import push_context, tile_symbols
 from ..codec.image import to_pixels
 from ..codec.symbols import Ledger
-from ..codec.tiling import patch_grid, tile_side, tiles_in
+from ..codec.tiling import tile_side, tiles_in
 from ..codec.weights import load_codec
 
 
@@ -83,7 +83,7 @@ class CompressaiAdapter(nn.Module):
         height, width = image.shape[:2]
         kinds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         side = tile_side(height, width)
-        for _, window in tiles_in(patch_grid(height, width), height, width, side):
+        for _, window in tiles_in(height, width, side):
             symbols = tile_symbols(self.codec, pixels, window, self.quality)
             ledger = Ledger(tables)
             push_context(self.codec, symbols, ledger)

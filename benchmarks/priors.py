@@ -34,7 +34,7 @@ from ..codec.errors import PayloadTooShort
 from ..codec.image import to_pixels
 from ..codec.sampling import Sampling
 from ..codec.symbols import AnsStack, Ledger
-from ..codec.tiling import patch_grid, tile_side, tiles_in
+from ..codec.tiling import tile_side, tiles_in
 from ..codec.view import view_of
 from ..codec.weights import Codec, load_codec
 from ..models.leaves import FLOAT, thaw
@@ -93,7 +93,7 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
     pixels, original = to_pixels(image), np.asarray(image)
     height, width = pixels.size
     side = tile_side(height, width)
-    places = tiles_in(patch_grid(height, width), height, width, side)
+    places = tiles_in(height, width, side)
     rows, alone = [], []
     for quality in QUALITIES:
         symbols = [tile_symbols(codec, pixels, window, quality) for _, window in places]

@@ -94,7 +94,7 @@ def decode_file(
     wanted = index.levels if levels is None else min(1 + levels, index.levels)
     wanted = 1 if thumbnail else wanted
     place = (view.height, view.width, header.tile)
-    tiles = tiles_in(view.patches, *place)
+    tiles = tiles_in(*place, view.patches)
     across = view.width > view.height
     if across:  # lines along the shorter side are shorter
         tiles.sort(key=lambda tile: tile[1].left)
@@ -107,7 +107,7 @@ def decode_file(
     for number, window in tiles:
         part = window.cut(view.patches)
         seen = part.grown(halo, grid)
-        for n, around in tiles_in(seen, *place):
+        for n, around in tiles_in(*place, seen):
             if n in near:
                 continue
             coded = read_tile(source, index, n, wanted)

@@ -130,7 +130,7 @@ def encode_pixels(
         alphas = encode_alphas(pixels, side)
     codec.prior(prior)  # refused before the work
     tiles = []
-    for number, window in tiles_in(patch_grid(height, width), height, width, side):
+    for number, window in tiles_in(height, width, side):
         symbols = tile_symbols(codec, pixels, window, quality, effort)
         tiles.append(write_tile(codec, number, symbols, alphas[number], prior))
     return write_container(header, pixels.metadata, tiles)
@@ -138,7 +138,7 @@ def encode_pixels(
 
 def encode_alphas(pixels: Pixels, side: int) -> list[bytes]:
     """Code the alpha of each tile, of a side in patches; nothing where the image has none."""
-    tiles = tiles_in(patch_grid(*pixels.size), *pixels.size, side)
+    tiles = tiles_in(*pixels.size, side)
     if not pixels.color.has_alpha:
         return [b""] * len(tiles)
     return [encode_alpha(pixels.cut(*window.px)[..., -1]) for _, window in tiles]

@@ -93,16 +93,19 @@ def tile_side(height: int, width: int) -> int:
     return min(range(TILE_PATCHES, LARGEST_TILE_PATCHES + 1), key=edges)
 
 
-def tiles_in(window: Window, height: int, width: int, side: int) -> list[tuple[int, Window]]:
-    """Return number and place of the tiles that a window touches, row by row.
+def tiles_in(
+    height: int, width: int, side: int, window: Window | None = None
+) -> list[tuple[int, Window]]:
+    """Return number and place of an image's tiles, row by row.
 
     Args:
-        window: in patches, within the image.
         height: of the image in px.
         width: of the image in px.
         side: of a tile in patches.
+        window: in patches; only the tiles that it touches, all without.
     """
     grid = patch_grid(height, width)
+    window = window or grid
     columns = -(-grid.right // side)
     return [
         (row * columns + column, place.cut(grid))

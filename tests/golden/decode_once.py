@@ -26,7 +26,7 @@ from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import context_integers
 from hvae_codec.codec.grey import coded_context, walk_latents
 from hvae_codec.codec.symbols import SymbolReader
-from hvae_codec.codec.tiling import Window, patch_grid, tiles_in
+from hvae_codec.codec.tiling import Window, tiles_in
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
 from hvae_codec.models.fixed_point import OFFSETS
@@ -100,8 +100,7 @@ class Decoder:
 
 def windows_of(header: Header) -> list[tuple[int, Window]]:
     """Return number and place of each tile."""
-    size = header.height, header.width
-    return tiles_in(patch_grid(*size), *size, header.tile)
+    return tiles_in(header.height, header.width, header.tile)
 
 
 def main() -> None:

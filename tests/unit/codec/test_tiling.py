@@ -12,7 +12,7 @@ def test_tiles_cover_the_grid_once(height: int, width: int, tile: int) -> None:
     header = Header(width=width, height=height, quality=5, tile=tile, weights=b"abcd")
     grid = patch_grid(height, width)
     count = np.zeros(grid.size, np.int64)
-    tiles = tiles_in(grid, height, width, tile)
+    tiles = tiles_in(height, width, tile)
     assert [number for number, _ in tiles] == list(range(header.tile_count))
     for _, window in tiles:
         assert min(window.size) >= 1
@@ -38,11 +38,11 @@ def test_tiles_are_as_large_as_leaves_the_fewest_edges(height: int, width: int, 
 
 def test_a_window_touches_some_tiles() -> None:
     # 5 x 4 patches in tiles of 2: three rows of two
-    assert tiles_in(Window(1, 1, 3, 2), 160, 128, 2) == [
+    assert tiles_in(160, 128, 2, Window(1, 1, 3, 2)) == [
         (0, Window(0, 0, 2, 2)),
         (2, Window(2, 0, 4, 2)),
     ]
-    assert tiles_in(Window(4, 3, 5, 4), 160, 128, 2) == [(5, Window(4, 2, 5, 4))]
+    assert tiles_in(160, 128, 2, Window(4, 3, 5, 4)) == [(5, Window(4, 2, 5, 4))]
 
 
 def test_the_grid_covers_the_image_and_no_more() -> None:
