@@ -55,8 +55,8 @@ def export(
 
     Raises:
         BoundError: a filter's sums could leave the exact range.
-        WeightsError: a file is not what it should be, some qualities are not served, or a prior was
-            fitted for other contexts.
+        WeightsError: a file is not what it should be, some qualities are not served, a range lies
+            within another, or a prior was fitted for other contexts.
     """
     if sources[0].suffix == ".safetensors":
         weights = load_weights(sources[0])
@@ -81,18 +81,19 @@ def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ..
     Where the ranges of two overlap, each serves its half.
 
     Raises:
-        WeightsError: one is not a checkpoint, or some qualities are in no range.
+        WeightsError: one is not a checkpoint, a range lies within another, or some qualities are
+            in none.
     """
     saved = sorted((read_checkpoint(path) for path in paths), key=lambda one: one["qualities"][0])
-    begins, end = [], -1
+    begins, begun, end = [], -1, -1
     for one in saved:
         lowest, highest = one["qualities"]
         if lowest > end + 1:
             raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {lowest - 1}")
-        if highest <= end:
+        if highest <= end or begun == lowest:
             raise WeightsError(f"another checkpoint serves the qualities {lowest} to {highest}")
         begins.append((lowest + end + 1) // 2)
-        end = highest
+        begun, end = lowest, highest
     if end < QUALITIES - 1:
         raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {QUALITIES - 1}")
     return [_averaged(one) for one in saved], tuple(begins)

@@ -95,8 +95,7 @@ def search(
     least, best = torch.inf, (scene.context[patches], latents[inside])
     for number in range(passes + 1):
         torch.set_grad_enabled(number < passes)  # the last one only looks
-        aimed = torch.minimum(torch.maximum(aim, -reach), reach) * coded
-        context, bent = _rounded(aimed, model.context_gain)
+        context, bent = _rounded(aim * coded, model.context_gain)
         contexts, latents = scene.context.clone(), latents.detach().clone()
         contexts[patches] = context
         context_image = model.context_image(contexts, quality)
@@ -114,6 +113,7 @@ def search(
         if number < passes:
             aim.grad, moved.grad = torch.autograd.grad(loss + bent, (aim, moved))
             optimiser.step()
+            aim.data.clamp_(-reach, reach)
     return best
 
 

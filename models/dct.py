@@ -18,7 +18,7 @@ YCBCR_TO_RGB = torch.linalg.inv(RGB_TO_YCBCR.double()).float()
 
 
 MAX_COEFFICIENT = 128 * PATCH_PX
-"""No coefficient of a patch is larger, in pixels: the norm of a patch that is black or white."""
+"""No coefficient of a patch is larger, in pixels: the norm of a black patch."""
 
 
 def full_precision(x: Tensor) -> torch.autocast:

@@ -70,6 +70,8 @@ def round_through(x: Tensor) -> Tensor:
 def channel_shifts(weight: Tensor, bias: Tensor, input_min: int) -> Tensor:
     """Return the largest shift of each filter for which weights fit and sums stay below 2^24.
 
+    (It may be one too small where nearly all of the sum is a negative bias.)
+
     Args:
         weight: (O, I, k, k) float, in real units.
         bias: (O,) float, in units of activations (1/64).
@@ -78,8 +80,8 @@ def channel_shifts(weight: Tensor, bias: Tensor, input_min: int) -> Tensor:
     largest = weight.abs().amax(dim=(1, 2, 3)).clamp_min(2.0**-20)
     fits = torch.minimum((WEIGHT_MAX + 0.49) / largest, ACCUMULATOR_LIMIT / bias.abs())
     shift = torch.floor(torch.log2(fits)).clamp(1, SHIFT_MAX)
-    # Each turn halves what the worst weights can sum to. How many it may take is known: asking
-    # whether it is enough would make a GPU wait.
+    # Each turn halves what the worst weights can sum to (twice that, for rounding). How many it may
+    # take is known: asking whether it is enough would make a GPU wait. `leaves.check` proves it.
     worst = 2 * WEIGHT_MAX * ACTIVATION_MAX * weight[0].numel() + 2 * ACCUMULATOR_LIMIT
     for _ in range(min(SHIFT_MAX, (worst // ACCUMULATOR_LIMIT).bit_length())):
         w, b = quantise_filter(weight, bias, shift)

@@ -54,6 +54,7 @@ class Part(NamedTuple):
     looks: bool = True
 
 
+@torch.compiler.disable  # it would trace through the cache, and count anew each time
 @lru_cache(maxsize=64)
 def _positions(height: int, width: int, squares: Squares, device: torch.device) -> Tensor:
     """Return the (n,) flat positions of some squares in their order; n may be 0.

@@ -85,7 +85,7 @@ def save_weights(
 
     Raises:
         BoundError: an entropy model does not run on integers, or could leave the exact range.
-        WeightsError: a value does not fit its type, or the norms differ.
+        WeightsError: a value does not fit its type, or norms or sizes differ.
     """
     tensors = {name: tables[name.removeprefix("tables.")] for name in TABLES}
     norms = [model.entropy.norm.state_dict() for model in models]

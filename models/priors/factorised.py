@@ -24,7 +24,7 @@ REACH = MAX_COEFFICIENT * PX
 
 
 def _knots() -> Tensor:
-    """Return the places of the knots, int64: each px about zero, then 1/32 apart."""
+    """Return the places of the knots, int64: each px about 0, then 1/32 of itself apart."""
     places = [0]
     while places[-1] < REACH:
         places.append(min(REACH, places[-1] + max(PX, places[-1] // 32)))

@@ -86,7 +86,10 @@ class Soap(torch.optim.Optimizer):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move all parameters; the bases stay, so that a CUDA graph can hold this."""
+        """Move all parameters; the bases stay.
+
+        After a first step, and with a learning rate that is a tensor, a CUDA graph can hold this.
+        """
         for group in self.param_groups:
             for parameters in _stacks(group):
                 self._move(parameters, group)
@@ -101,19 +104,19 @@ class Soap(torch.optim.Optimizer):
 
     def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         sides = 3 if parameters[0].ndim == 4 else 0  # nothing else has sides
-        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         grad = torch.stack([as_sides(one) if sides else one for one in grads])
         state = self.state[parameters[0]]  # the first of a stack keeps it for all
-        if not state:
+        if not state or len(state["mean"]) != len(parameters):  # some were frozen since, or thawed
             _begin(state, grad, sides)
         (beta1, beta2), bases = group["betas"], state["bases"]
-        state["step"] += 1
+        state["count"] += 1
         turned = rotate(grad, bases)
         state["mean"].lerp_(turned, 1 - beta1)
         state["square"].lerp_(turned.square(), 1 - beta2)
-        root = (state["square"] / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"])
+        root = (state["square"] / (1 - beta2 ** state["count"])).sqrt_().add_(group["eps"])
         update = rotate(state["mean"] / root, bases, back=True)
-        update *= group["lr"] / (1 - beta1 ** state["step"])
+        update *= group["lr"] / (1 - beta1 ** state["count"])
         if sides:
             update = update.unflatten(2, parameters[0].shape[2:]).permute(0, 1, 4, 2, 3)
         for parameter, change in zip(parameters, update, strict=True):
@@ -124,16 +127,16 @@ class Soap(torch.optim.Optimizer):
 
 
 def _stacks(group: dict[str, Any]) -> list[list[Tensor]]:
-    """Return the parameters of a group that have gradients, by shape."""
+    """Return the parameters of a group that learn, by shape, where any has a gradient."""
     stacks: dict[torch.Size, list[Tensor]] = {}
     for parameter in group["params"]:
-        if parameter.grad is not None:
+        if parameter.requires_grad:
             stacks.setdefault(parameter.shape, []).append(parameter)
-    return list(stacks.values())
+    return [stack for stack in stacks.values() if any(p.grad is not None for p in stack)]
 
 
 def _begin(state: dict[str, Any], grad: Tensor, sides: int) -> None:
-    state["step"] = grad.new_zeros(())
+    state["count"] = grad.new_zeros(())
     state["mean"], state["square"] = torch.zeros_like(grad), torch.zeros_like(grad)
     empty = grad.new_empty(0)
     state["covariances"] = [

@@ -136,6 +136,8 @@ class Run:
             self.average.load_state_dict(saved["average"])
             self.model.load_state_dict(saved.get("model", self.average.module.state_dict()))
         if "optimiser" in saved:
+            if any("steps" not in group for group in saved["optimiser"]["param_groups"]):
+                raise WeightsError(f"{self.path.name} is of an earlier optimiser: --start from it")
             self.optimiser.load_state_dict(saved["optimiser"])
             for group, own in zip(self.optimiser.param_groups, shares(config), strict=True):
                 group["share"] = own  # the run's, not those of the one before

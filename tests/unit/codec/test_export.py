@@ -80,9 +80,19 @@ def test_a_quality_without_a_model_is_named(
     assert not (tmp_path / "w.safetensors").exists()
 
 
-def test_a_range_within_another_is_refused(tiny_model: DctVae, tmp_path: Path) -> None:
-    paths = [saved(tmp_path / f"{n}.pt", tiny_model, (20 * n, 100 - 20 * n)) for n in range(2)]
-    with pytest.raises(WeightsError, match="another checkpoint serves the qualities 20 to 80"):
+@pytest.mark.parametrize(
+    ("ranges", "within"),
+    [
+        ([(0, 100), (20, 80)], "20 to 80"),
+        ([(0, 50), (0, 100)], "0 to 100"),
+        ([(0, 60), (50, 100), (55, 100)], "55 to 100"),
+    ],
+)
+def test_a_range_within_another_is_refused(
+    tiny_model: DctVae, tmp_path: Path, ranges: list[tuple[int, int]], within: str
+) -> None:
+    paths = [saved(tmp_path / f"{n}.pt", tiny_model, one) for n, one in enumerate(ranges)]
+    with pytest.raises(WeightsError, match=f"another checkpoint serves the qualities {within}"):
         load_checkpoints(paths)
 
 

@@ -64,20 +64,35 @@ def test_bases_stay_orthonormal_and_long_sides_have_none() -> None:
 
 
 def test_a_saved_state_goes_on_as_if_nothing_had_happened() -> None:
-    def run(cut: bool) -> torch.Tensor:
+    def run(cut: bool) -> list[torch.Tensor]:
         torch.manual_seed(1)
-        weight = torch.nn.Parameter(torch.randn(6, 5, 3, 3))
-        optimiser = Soap([weight], lr=1e-3, every=3)
+        shapes = [(6, 5, 3, 3), (4, 2, 1, 1), (6, 5, 3, 3), (7,), (7,)]
+        weights = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+        optimiser = Soap(weights, lr=1e-3, every=3)
         for step in range(10):
             if cut and step == 5:
                 saved = optimiser.state_dict()
-                optimiser = Soap([weight], lr=1e-3, every=3)
+                optimiser = Soap(weights, lr=1e-3, every=3)
                 optimiser.load_state_dict(saved)
-            weight.grad = torch.randn_like(weight)
+            for weight in weights:
+                weight.grad = torch.randn_like(weight)
             optimiser.step()
-        return weight.detach()
+        return [weight.detach() for weight in weights]
 
     torch.testing.assert_close(run(cut=True), run(cut=False))
+
+
+def test_parameters_may_be_frozen_and_thawed_between_steps() -> None:
+    weights = [torch.nn.Parameter(torch.zeros(4, 3, 1, 1)) for _ in range(3)]
+    optimiser = Soap(weights, lr=1e-3)
+    for frozen in (None, 1, None, 0, None):
+        for number, weight in enumerate(weights):
+            weight.requires_grad_(number != frozen)
+            weight.grad = None if number == frozen else torch.ones_like(weight)
+        before = [weight.detach().clone() for weight in weights]
+        optimiser.step()
+        moved = [not torch.equal(a, b) for a, b in zip(before, weights, strict=True)]
+        assert moved == [number != frozen for number in range(3)]
 
 
 def test_a_layer_of_dead_units_does_not_stop_it() -> None:
