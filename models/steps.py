@@ -54,14 +54,13 @@ class Part(NamedTuple):
     looks: bool = True
 
 
-@torch.compiler.disable  # it would trace through the cache, and count anew each time
 @lru_cache(maxsize=64)
 def _positions(height: int, width: int, squares: Squares, device: torch.device) -> Tensor:
     """Return the (n,) flat positions of some squares in their order; n may be 0.
 
     Counting them makes a GPU wait, so those of the last few sizes are kept.
     """
-    with torch.inference_mode(mode=False):  # who asks next may need a gradient
+    with torch.inference_mode(False):  # who asks next may need a gradient
         chosen = torch.zeros(height, width, dtype=torch.bool, device=device)
         for row, column in squares:
             chosen[row::4, column::4] = True
