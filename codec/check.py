@@ -53,7 +53,7 @@ def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
         BitstreamError: the usual decoder already fails.
     """
     header, view = index.header, view_of(index.header)
-    windows = [w for _, w in tiles_in(view.height, view.width, header.tile, view.patches)]
+    windows = [w for _, w in tiles_in(header.height, header.width, header.tile)]
     sizes = [_symbols(codec, window, header.color.is_grey) for window in windows]
     usual = decode_file(codec, source, index, view)
     with other_configuration(codec) as other:

@@ -87,7 +87,7 @@ def _psnr_db(codec: Codec, pixels: Pixels, data: bytes) -> float:
     view = view_of(index.header)
     decoded = decode_file(codec, data, index, view).pixels
     error = count = 0.0
-    for _, window in tiles_in(view.height, view.width, TILE_PATCHES, view.patches):
+    for _, window in tiles_in(view.height, view.width, TILE_PATCHES):
         shown = decoded.cut(*window.px)
         difference = pixels.cut(*window.px).astype(np.float64) - shown
         if pixels.color.has_alpha:

@@ -163,8 +163,8 @@ def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor) -> Tensor:
     rank = dist.get_rank() if dist.is_initialized() else 0
     torch.manual_seed(hash((config.seed, rank, run.step)))  # so that noise resumes as well
     rate = config.learning_rate * learning_rate_at(run.step, config)
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate * group["share"]
+    for group, share in zip(run.optimiser.param_groups, (1.0, config.linear_rate), strict=True):
+        group["lr"] = rate * share
     with torch.autocast(device.type, dtype=torch.bfloat16):
         loss, terms = loss_of(
             crops.to(device, non_blocking=True), wide.to(device, non_blocking=True)

@@ -58,19 +58,13 @@ class TrainConfig:
     """Those of them that lie in the range are validated; its middle, if none does."""
 
 
-def optimiser_for(model: DctVae, config: TrainConfig) -> Soap:
-    """SOAP in two groups: networks, and the linear skeleton at a small share of the rate."""
+def optimiser_for(model: DctVae) -> Soap:
+    """SOAP in two groups, as each step sets their rates: networks, then the linear skeleton."""
     named = list(model.named_parameters())
     linear = [p for name, p in named if name in LINEAR_PATHS]
     networks = [p for name, p in named if name not in LINEAR_PATHS]
     assert len(linear) == len(LINEAR_PATHS)
-    pairs = zip((networks, linear), shares(config), strict=True)
-    return Soap([{"params": params, "share": share} for params, share in pairs], lr=0.0)
-
-
-def shares(config: TrainConfig) -> tuple[float, float]:
-    """Return the shares of the learning rate that networks and linear skeleton get."""
-    return 1.0, config.linear_rate
+    return Soap([{"params": networks}, {"params": linear}], lr=0.0)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -131,7 +125,7 @@ class Run:
         self.average = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
         )
-        self.optimiser = optimiser_for(self.model, config)
+        self.optimiser = optimiser_for(self.model)
         if "average" in saved:
             self.average.load_state_dict(saved["average"])
             self.model.load_state_dict(saved.get("model", self.average.module.state_dict()))
@@ -139,8 +133,6 @@ class Run:
             if any("steps" not in group for group in saved["optimiser"]["param_groups"]):
                 raise WeightsError(f"{self.path.name} is of an earlier optimiser: --start from it")
             self.optimiser.load_state_dict(saved["optimiser"])
-            for group, own in zip(self.optimiser.param_groups, shares(config), strict=True):
-                group["share"] = own  # the run's, not those of the one before
         self.fresh = not saved
         self.skipped = 0  # steps in a row whose gradient was not finite
 

@@ -97,9 +97,10 @@ def test_a_range_without_a_validated_quality_is_validated_in_its_middle(
 
 
 def weights_after(config: TrainConfig, name: str, **changes: object) -> dict[str, torch.Tensor]:
-    out = config.out.with_name(name)
-    train(dataclasses.replace(config, out=out, **changes))  # pyright: ignore[reportArgumentType]
-    return torch.load(out / "checkpoint.pt", weights_only=True)["model"]
+    changes["out"] = config.out.with_name(name)
+    config = dataclasses.replace(config, **changes)  # pyright: ignore[reportArgumentType]
+    train(config)
+    return checkpoint(config)["model"]
 
 
 def test_settings_of_a_run_do_what_they_say(config: TrainConfig) -> None:
