@@ -101,7 +101,7 @@ def search(
         context_image = model.context_image(contexts, quality)
         off = model.analysis.coefficients(context_image[pixels] - first) / model.steps(quality)
         # one picture needs all of the curvature: nothing averages over what is left of it
-        learner = Learner(curvature=1.0)
+        learner = Learner(curvature=1.0, shared=0.0)
         posterior = aimed_at(model, start + moved - off)
         latents[inside] = walk_latents(model, context, quality, learner, posterior, is_grey=is_grey)
         decoded = model.synthesise(contexts, latents, quality)

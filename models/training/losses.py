@@ -78,12 +78,20 @@ def run(
     features = model.features(ycbcr, context_image, quality)
     latents = model.latents(context, quality, coder, model.posterior(features))
     decoded = to_rgb(model.synthesise(context, latents, quality))
-    mse = (decoded - rgb).square().mean(dim=(1, 2, 3))
+    mse = (clamped(decoded) - rgb).square().mean(dim=(1, 2, 3))
     levels = [bits / pixels for bits in coder.level_bits]
     rate = torch.zeros_like(mse)
     if with_prior:
         rate = prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
     return decoded, Terms(rate, levels, mse)
+
+
+def clamped(decoded: Tensor) -> Tensor:
+    """Clamp as a decoder does; pixels beyond are still told where they are to go.
+
+    Where the original is black or white itself, they may lie there: so no symbol is spent on them.
+    """
+    return decoded + (decoded.clamp(0, 255) - decoded).detach()
 
 
 def objective(

@@ -117,7 +117,7 @@ def test_the_gradient_is_that_of_finite_differences(scale: float, gain: float) -
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(1, 1, 400_000, generator=generator) * scale
     at = torch.tensor(gain, requires_grad=True)
-    cost(at, drawn, scale, Learner()).backward()
+    cost(at, drawn, scale, Learner(shared=0.0)).backward()
     sides = [float(cost(torch.tensor(gain * e), drawn, scale, Rounder())) for e in (0.95, 1.05)]
     finite = (sides[1] - sides[0]) / (0.1 * gain)
     assert at.grad is not None
@@ -136,7 +136,7 @@ def test_the_gradient_does_not_drive_residuals_from_integers(scale: float) -> No
         return coder.bits.sum() / drawn.numel() + distortion.mean()
 
     push = torch.tensor(0.0, requires_grad=True)
-    cost_of(push, Learner()).backward()
+    cost_of(push, Learner(shared=0.0)).backward()
     sides = [float(cost_of(torch.tensor(e), Rounder())) for e in (-0.1, 0.1)]
     finite = (sides[1] - sides[0]) / 0.2
     assert push.grad is not None

@@ -7,7 +7,14 @@ from torch import Tensor
 from hvae_codec.models.coders import Learner, Rounder
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.quality import lmbda_of
-from hvae_codec.models.training.losses import draw_quality, evened, objective, run, validate
+from hvae_codec.models.training.losses import (
+    clamped,
+    draw_quality,
+    evened,
+    objective,
+    run,
+    validate,
+)
 
 
 @pytest.fixture
@@ -99,5 +106,14 @@ def test_training_sees_what_validation_sees(tiny_model: DctVae, clouds: Tensor) 
         rounded, counted = run(tiny_model, images, quality, Rounder())
     torch.testing.assert_close(learning, rounded)
     torch.testing.assert_close(trained.bpp, counted.bpp, rtol=0.02, atol=0)  # index unrounded
-    mse = (rounded - images).square().mean(dim=(1, 2, 3))
+    mse = (rounded.clamp(0, 255) - images).square().mean(dim=(1, 2, 3))
     torch.testing.assert_close(counted.mse, mse)
+
+
+def test_beyond_white_and_black_nothing_is_wrong_and_nothing_pulls() -> None:
+    decoded = torch.tensor([300.0, -20.0, 100.0, 260.0], requires_grad=True)
+    errors = clamped(decoded) - torch.tensor([255.0, 0.0, 90.0, 250.0])
+    assert errors.tolist() == [0, 0, 10, 5]
+    errors.square().sum().backward()
+    assert decoded.grad is not None
+    assert decoded.grad.tolist() == [0, 0, 20, 10]
