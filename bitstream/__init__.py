@@ -55,7 +55,7 @@ from .header import (
 )
 from .metadata import Metadata, MetadataKind
 from .source import Source
-from .tables import PmfTables, gaussian_tables
+from .tables import PmfTables, gaussian_tables, joined
 
 __all__ = [
     "MAGIC",
@@ -96,6 +96,7 @@ __all__ = [
     "check_weights",
     "coder_of",
     "gaussian_tables",
+    "joined",
     "level_checks",
     "level_words",
     "pack_header",

@@ -122,6 +122,15 @@ class PmfTables:
         return PmfTables(pmf, self.start, self.length)
 
 
+def joined(first: PmfTables, second: PmfTables) -> PmfTables:
+    """Return the tables of one family, then those of another."""
+    return PmfTables(
+        pmf=np.concatenate([first.pmf, second.pmf]),
+        start=np.concatenate([first.start, second.start]),
+        length=np.concatenate([first.length, second.length]),
+    )
+
+
 def _checked_offsets(
     pmf: NDArray[np.uint32], start: NDArray[np.int32], length: NDArray[np.int32]
 ) -> NDArray[np.int64]:

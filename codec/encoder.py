@@ -28,7 +28,6 @@ from ..bitstream import (
 )
 from ..models.config import LATENTS_A_SIDE
 from ..models.dct import to_ycbcr
-from ..models.fixed_point import OFFSETS
 from ..models.priors.interface import SymbolStack
 from .alpha import encode_alpha, fill_hidden
 from .bits_back import BitsBackStack
@@ -170,7 +169,7 @@ def tile_symbols(
         model_in_float = codec.float_model_at(quality)
         own, latents = search(model_in_float, scene, at, effort * PASSES, is_grey)
         posterior = aimed_at(model, latents)
-    writer = SymbolWriter(OFFSETS)
+    writer = SymbolWriter()
     walk_latents(model, own, at, writer, posterior, is_grey=is_grey)
     levels = [[(tables[0], values[0]) for tables, values in level] for level in writer.levels]
     return TileSymbols(quality, own, coded, levels)

@@ -7,27 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..bitstream import PmfTables, gaussian_tables
-from ..models.coders import SCALES, scale_of
+from ..bitstream import PmfTables
 from ..models.config import ModelConfig
 from ..models.dct_vae import DctVae
 from ..models.errors import WeightsError
-from ..models.fixed_point import OFFSETS
 from ..models.quality import QUALITIES
 from ..models.training.contexts import load_prior
-from ..models.training.data import ImageCache
+from ..models.training.data import BatchSizes, CropDataset, ImageCache
 from ..models.training.state import read_checkpoint
 from ..models.weights import load_weights, save_weights
 from .encoder import TileSymbols, push_context, tile_symbols
 from .image import Pixels
 from .symbols import Ledger
+from .tables import start_tables
 from .tiling import PATCH_PX, Window
 from .weights import Codec
 
-REFINE_SIDE = 16
-"""Patches a side of the crops on which tables are refined."""
+REFINE_SIDE = 8
+"""Patches a side of the crops on which tables are refined: most photographs are as large."""
 
 REFINE_WEIGHT = 2000.0
 """Symbols that a Gaussian table is worth against what is counted."""
@@ -38,7 +36,7 @@ def export(
     out: Path,
     cache: ImageCache | None,
     priors: Sequence[Path] = (),
-    crops: int = 200,
+    crops: int = 2500,
 ) -> None:
     """Write a weight file: integers, tables, and fitted priors of the context beside the first.
 
@@ -64,8 +62,7 @@ def export(
     else:
         trained, begins = load_checkpoints(sources)
         models = tuple(model.frozen() for model in trained)
-        scales = scale_of(torch.arange(SCALES)).double().numpy()
-        tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
+        tables = start_tables()
     for path in priors:  # the first model's are those of all
         models = (_with_prior(models[0], path), *models[1:])
     if cache is not None:
@@ -84,16 +81,18 @@ def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ..
         WeightsError: one is not a checkpoint, a range lies within another, or some qualities are
             in none.
     """
-    saved = sorted((read_checkpoint(path) for path in paths), key=lambda one: one["qualities"][0])
-    begins, begun, end = [], -1, -1
+    # of two that begin together the wider one first, which leaves nothing to the other
+    saved = [read_checkpoint(path) for path in paths]
+    saved.sort(key=lambda one: (one["qualities"][0], -one["qualities"][1]))
+    begins, end = [], -1
     for one in saved:
         lowest, highest = one["qualities"]
         if lowest > end + 1:
             raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {lowest - 1}")
-        if highest <= end or begun == lowest:
+        if highest <= end:
             raise WeightsError(f"another checkpoint serves the qualities {lowest} to {highest}")
         begins.append((lowest + end + 1) // 2)
-        begun, end = lowest, highest
+        end = highest
     if end < QUALITIES - 1:
         raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {QUALITIES - 1}")
     return [_averaged(one) for one in saved], tuple(begins)
@@ -115,19 +114,14 @@ def _with_prior(model: DctVae, path: Path) -> DctVae:
 
 def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:
     """Count which symbols each table really codes on training images, over all qualities."""
-    rng = np.random.default_rng(0)
     counts = np.zeros(codec.tables.pmf.size, np.int64)
-    side = REFINE_SIDE * PATCH_PX
+    sizes = BatchSizes(crops=1, crop_px=REFINE_SIDE * PATCH_PX, wide_crops=0)
+    whole = Window(0, 0, REFINE_SIDE, REFINE_SIDE)
+    drawn = CropDataset(cache, sizes, crops)
     for number in range(crops):
-        image = cache.image(int(rng.integers(len(cache))))
-        top, left = (int(rng.integers(max(1, extent - side + 1))) for extent in image.shape[:2])
-        crop = image[top : top + side, left : left + side]
-        whole = Window(0, 0, crop.shape[0] // PATCH_PX, crop.shape[1] // PATCH_PX)
-        crop = np.ascontiguousarray(crop[: whole.bottom * PATCH_PX, : whole.right * PATCH_PX])
-        if min(whole.size) == 0:
-            continue
-        symbols = tile_symbols(codec, Pixels(crop), whole, number % QUALITIES)
-        counts += _counted(codec, symbols)
+        crop = drawn[number][0][0]
+        pixels = Pixels(crop.permute(1, 2, 0).contiguous().numpy())
+        counts += _counted(codec, tile_symbols(codec, pixels, whole, number % QUALITIES))
     return codec.tables.refined(counts, REFINE_WEIGHT)
 
 

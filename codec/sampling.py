@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..bitstream import InvalidField, PmfTables, Prior
 from ..models.dct import to_rgb
-from ..models.fixed_point import OFFSETS
+from .tables import latent_tables
 from .view import whole
 from .weights import Codec
 
@@ -83,8 +83,8 @@ class Draws:
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`; never asks for the posterior."""
-        tables = OFFSETS * torch.floor(scale_index + 0.5)
-        return self.pop(tables.flatten()).to(scale_index).view(scale_index.shape)
+        tables = latent_tables(scale_index).flatten()
+        return self.pop(tables).to(scale_index).view(scale_index.shape)
 
     def _drawn(self, masses: np.ndarray, count: int) -> np.ndarray:
         """Draw from masses (K,): int64 (count,) in 0...K-1."""

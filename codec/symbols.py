@@ -12,6 +12,7 @@ from torch import Tensor
 from ..bitstream import Coder, PmfTables, bulk_words, pop, pop_under, push, push_under
 from ..models.coders import LatentCoder
 from ..models.priors.interface import TOTAL
+from .tables import latent_tables
 
 
 class AnsStack:
@@ -82,38 +83,50 @@ class Ledger:
 class SymbolWriter:
     """Encoder: rounds the posterior's residual, and records it with its table.
 
+    Args:
+        number: gives the numbers of tables, of scale indices.
+
     Attributes:
         levels: of each level a pair a call, table numbers uint16 and symbols int32, both
             (tiles, n).
     """
 
-    def __init__(self, tables_per_index: int):
-        self.tables_per_index = tables_per_index
+    def __init__(self, number: Callable[[Tensor], Tensor] = latent_tables):
+        self.number = number
         self.levels: list[list[tuple[np.ndarray, np.ndarray]]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`."""
         symbols = torch.round(posterior())
-        tables = _tables(scale_index, self.tables_per_index)
-        written = symbols.flatten(1).to(torch.int32).cpu().numpy()
-        _record(self.levels, level, (tables, written))
+        tables = _rows(self.number(scale_index)).astype(np.uint16)
+        _record(self.levels, level, (tables, _rows(symbols)))
         return symbols
 
 
 class SymbolReader:
     """Decoder: pops the symbols of each tile off its own stack.
 
+    Args:
+        stacks: one a tile.
+        tables: all of them.
+        number: see `SymbolWriter`.
+
     Attributes:
         levels: of each level the symbols of each call, int32 (tiles, n).
     """
 
-    def __init__(self, stacks: Sequence[Coder], tables: PmfTables, tables_per_index: int):
-        self.stacks, self.tables, self.tables_per_index = stacks, tables, tables_per_index
+    def __init__(
+        self,
+        stacks: Sequence[Coder],
+        tables: PmfTables,
+        number: Callable[[Tensor], Tensor] = latent_tables,
+    ):
+        self.stacks, self.tables, self.number = stacks, tables, number
         self.levels: list[list[np.ndarray]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`; never asks for the posterior."""
-        rows = _tables(scale_index, self.tables_per_index)
+        rows = _rows(self.number(scale_index))
         popped = [pop(s, row, self.tables) for s, row in zip(self.stacks, rows, strict=True)]
         symbols = np.stack(popped)
         _record(self.levels, level, symbols)
@@ -165,14 +178,13 @@ def _record(levels: list[list[Any]], level: int, coded: object) -> None:
     levels[level].append(coded)
 
 
-def _tables(scale_index: Tensor, tables_per_index: int) -> np.ndarray:
-    """Round indices to whole ones and number their tables: (B, C, n) -> uint16 (B, C n)."""
-    whole = torch.floor(scale_index.flatten(1) + 0.5) * tables_per_index
-    return whole.to(torch.int32).cpu().numpy().astype(np.uint16)
+def _rows(values: Tensor) -> np.ndarray:
+    """Integers (B, C, n) in any carrier -> int32 (B, C n)."""
+    return _integers(values.flatten(1))
 
 
 def _integers(values: Tensor) -> np.ndarray:
-    """Integers (n,) in any carrier -> int32."""
+    """Integers in any carrier -> int32."""
     return values.to(torch.int32).cpu().numpy()
 
 

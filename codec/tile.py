@@ -20,7 +20,6 @@ from ..bitstream import (
 )
 from ..models.coders import LatentCoder
 from ..models.config import LATENTS_A_SIDE
-from ..models.fixed_point import OFFSETS
 from .encoder import context_integers
 from .grey import coded_context, walk_latents
 from .sampling import Draws, Sampling
@@ -97,7 +96,7 @@ def decode_tile(
         raise Truncated(f"the file ends before level {there} of tile {number}, from 0 on")
     while True:
         coders: list[Coder] = []
-        trunk = SymbolReader(coders, codec.tables, OFFSETS)
+        trunk = SymbolReader(coders, codec.tables)
         context = latents = reason = None
         try:
             coders.append(coder_of(tile.words[: sum(tile.level_words[:intact])]))

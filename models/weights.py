@@ -7,7 +7,8 @@ so the norm and the priors of the context stand once.
                          int16, all else int32
     0.*, 1.*, ...        the rest of each model, coarse qualities first
       *.entropy.*          integers as above
-      *.analysis.*, *.posteriors.*   filters int8, and the `scale` of each float32
+      *.analysis.*, *.posteriors.*   filters int8, and the `scale` of each float32; but those of
+                           `conv2` of the posteriors, whose rounding cost most
       everything else      float16
     tables.*             the frozen pmfs, as `bitstream.PmfTables` holds them
     metadata             hvae_codec: JSON of format version, configuration and first qualities
@@ -20,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,11 +41,12 @@ from .errors import WeightsError
 from .leaves import INTEGER, check
 from .quality import QUALITIES
 
-FORMAT = "3"
+FORMAT = "4"
 TABLES = ("tables.pmf", "tables.start", "tables.length")
 _COMMON = ("entropy.norm.", "entropy.priors.")
 _KINDS = {"weight": np.int8, "shift": np.int8, "knots": np.int16}
 _SCALE = ".scale"
+_EIGHT_BITS = re.compile(r"\d+\.(analysis\..*|posteriors\.\d+\.(conv1|shrink))\.weight$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +188,7 @@ def _stored(name: str, tensor: Tensor) -> dict[str, np.ndarray]:
         if not np.array_equal(stored, array):
             raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
         return {name: stored}
-    if name.endswith(".weight") and name.split(".")[1] in ("analysis", "posteriors"):
+    if _EIGHT_BITS.match(name):
         return _in_eight_bits(name, array)
     stored = np.ascontiguousarray(array.astype(np.float16))
     if not np.isfinite(stored).all():

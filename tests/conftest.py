@@ -8,13 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.bitstream import gaussian_tables
+from hvae_codec.codec.tables import start_tables
 from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec, shipped_weights
-from hvae_codec.models.coders import SCALES, scale_of
 from hvae_codec.models.config import PRESETS
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.fixed_point import OFFSETS
 from hvae_codec.models.weights import save_weights
 
 ROOT = Path(__file__).parents[1]
@@ -35,8 +33,7 @@ def smooth_images(count: int, side: int, generator: torch.Generator) -> Tensor:
 
 
 def gaussian_arrays() -> dict[str, np.ndarray]:
-    scales = scale_of(torch.arange(SCALES)).double().numpy()
-    tables = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
+    tables = start_tables()
     return {name: getattr(tables, name) for name in ("pmf", "start", "length")}
 
 
@@ -57,7 +54,7 @@ def tiny_model() -> DctVae:
 
 @pytest.fixture(scope="session")
 def tables() -> dict[str, np.ndarray]:
-    """The arrays of Gaussian tables for every scale and offset."""
+    """The arrays of Gaussian tables."""
     return gaussian_arrays()
 
 

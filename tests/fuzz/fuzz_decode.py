@@ -24,16 +24,14 @@ with atheris.instrument_imports(include=["hvae_codec.bitstream", "hvae_codec.cod
     from hvae_codec.bitstream import (
         BitstreamError,
         Header,
-        gaussian_tables,
         pack_header,
         unpack_header,
     )
     from hvae_codec.codec import api
+    from hvae_codec.codec.tables import start_tables
     from hvae_codec.codec.weights import WEIGHTS_VARIABLE, load_codec
-    from hvae_codec.models.coders import SCALES, scale_of
     from hvae_codec.models.config import PRESETS
     from hvae_codec.models.dct_vae import DctVae
-    from hvae_codec.models.fixed_point import OFFSETS
     from hvae_codec.models.leaves import FLOAT
     from hvae_codec.models.priors import DEFAULT_PRIOR, prior_kind
     from hvae_codec.models.weights import save_weights
@@ -120,9 +118,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp())
-    tables = gaussian_tables(
-        scale_of(torch.arange(SCALES)).double().numpy(), np.arange(OFFSETS) / OFFSETS
-    )
+    tables = start_tables()
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
     save_weights(folder / "tiny.safetensors", [tiny_model()], [0], arrays)
     os.environ[WEIGHTS_VARIABLE] = str(folder / "tiny.safetensors")

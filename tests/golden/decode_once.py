@@ -29,7 +29,6 @@ from hvae_codec.codec.symbols import SymbolReader
 from hvae_codec.codec.tiling import Window, tiles_in
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
-from hvae_codec.models.fixed_point import OFFSETS
 from hvae_codec.models.weights import carry_in
 
 Place = tuple[str, int]
@@ -68,7 +67,8 @@ class Decoder:
         tiles = [read_tile(self.files[name], self.indices[name], k) for name, k in places]
         at = torch.tensor([index.header.quality for index in indices])
         stacks = [coder_of(tile.words) for tile in tiles]
-        prior, trunk = SymbolReader(stacks, tables, 1), SymbolReader(stacks, tables, OFFSETS)
+        prior = SymbolReader(stacks, tables, lambda numbers: numbers)
+        trunk = SymbolReader(stacks, tables)
         is_grey = indices[0].header.color.is_grey
         coded = coded_context(model.config, is_grey)
         size = (len(places), *self.windows[places[0]].size)

@@ -6,18 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvae_codec.bitstream import coder_of, gaussian_tables, words_of
+from hvae_codec.bitstream import coder_of, words_of
 from hvae_codec.codec.bits_back import BitsBackStack
-from hvae_codec.models.coders import SCALES, scale_of
+from hvae_codec.codec.tables import start_tables
 from hvae_codec.models.config import PRESETS
-from hvae_codec.models.fixed_point import OFFSETS
 from hvae_codec.models.leaves import FLOAT, INTEGER, FloatNorm, IntegerNorm, freeze
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
 
 CONFIG = PRESETS["tiny"]
-TABLES = gaussian_tables(
-    scale_of(torch.arange(SCALES)).double().numpy(), np.arange(OFFSETS) / OFFSETS
-)
+TABLES = start_tables()
 
 
 def _frozen() -> tuple[GaussianDiffusion, IntegerNorm]:

@@ -5,11 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.bitstream import check_empty, coder_of, push, words_of
+from hvae_codec.bitstream import check_empty, coder_of, gaussian_tables, push, words_of
 from hvae_codec.codec.symbols import Limiter, Selector, SymbolReader, SymbolWriter
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.coders import scale_of
-from hvae_codec.models.fixed_point import OFFSETS
 
 
 def given(residual: Tensor) -> Callable[[], Tensor]:
@@ -27,10 +26,10 @@ PARTS = [(0, 7), (1, 0), (1, 5), (2, 160), (2, 159)]
 @pytest.mark.parametrize("tiles", [1, 3])
 def test_a_reader_finds_what_a_writer_wrote(tiny_codec: Codec, tiles: int) -> None:
     generator = torch.Generator().manual_seed(tiles)
-    writer = SymbolWriter(OFFSETS)
+    writer = SymbolWriter()
     indices, written = [], []
     for level, count in PARTS:
-        index = torch.randint(0, 64, (tiles, 2, count), generator=generator).float()
+        index = torch.randint(0, 253, (tiles, 2, count), generator=generator) / 4
         residual = torch.randn(index.shape, generator=generator) * scale_of(index)
         if count:
             residual[0, 0, 0] = 90_000.3  # far beyond any table
@@ -43,7 +42,7 @@ def test_a_reader_finds_what_a_writer_wrote(tiny_codec: Codec, tiles: int) -> No
         for tables, symbols in reversed([part for level in writer.levels for part in level]):
             push(coder, tables[tile], symbols[tile], tiny_codec.tables)
         stacks.append(coder_of(words_of(coder)))
-    reader = SymbolReader(stacks, tiny_codec.tables, OFFSETS)
+    reader = SymbolReader(stacks, tiny_codec.tables)
     for (level, _), index, expected in zip(PARTS, indices, written, strict=True):
         read = reader.code(level, index, refused)
         assert read.shape == index.shape
@@ -55,15 +54,23 @@ def test_a_reader_finds_what_a_writer_wrote(tiny_codec: Codec, tiles: int) -> No
         check_empty(coder)
 
 
-def test_tables_are_those_of_the_nearest_scale() -> None:
-    writer = SymbolWriter(OFFSETS)
-    index = torch.tensor([[[0.0, 0.49, 0.5, 12.75, 63.0]]])
+def test_tables_are_those_of_the_nearest_scale(tiny_codec: Codec) -> None:
+    writer = SymbolWriter()
+    index = torch.arange(253)[None, None] / 4
     writer.code(0, index, given(torch.zeros_like(index)))
-    assert writer.levels[0][0][0].tolist() == [[0, 0, 8, 104, 504]]
+    rows = writer.levels[0][0][0][0]
+    assert rows[[0, 1, 127]].tolist() == [512, 513, 639]  # of latents alone, a quarter each
+    assert rows[[128, 129, 130, 252]].tolist() == [8 * 32, 8 * 32, 8 * 33, 8 * 63]
+    nearest = torch.where(index < 32, index, torch.floor(index + 0.5))[0, 0]
+    expected = gaussian_tables(scale_of(nearest).double().numpy(), np.zeros(1))
+    for number, row in enumerate(rows):
+        assert tiny_codec.tables.start[row] == expected.start[number]
+        pmf, gaussian = tiny_codec.tables.table(row), expected.table(number)
+        assert pmf == pytest.approx(gaussian, abs=16)
 
 
 def test_a_limiter_stops_and_leaves_zeros() -> None:
-    writer = SymbolWriter(OFFSETS)
+    writer = SymbolWriter()
     limiter = Limiter(writer, 2)
     index = torch.zeros(1, 2, 3)
     for level, expected in enumerate((5.0, 5.0, 0.0)):
@@ -73,13 +80,13 @@ def test_a_limiter_stops_and_leaves_zeros() -> None:
 
 
 def test_a_selector_codes_some_channels_and_leaves_zeros() -> None:
-    writer = SymbolWriter(OFFSETS)
+    writer = SymbolWriter()
     chosen = [torch.tensor([True, False, True]), torch.tensor([False, False, False])]
     selector = Selector(writer, chosen)
     residual = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
     index = torch.tensor([[[1.0, 1.0], [9.0, 9.0], [2.0, 2.0]]])
     symbols = selector.code(0, index, given(residual))
     assert symbols.tolist() == [[[1, 2], [0, 0], [5, 6]]]
-    assert writer.levels[0][0][0].tolist() == [[8, 8, 16, 16]]
+    assert writer.levels[0][0][0].tolist() == [[516, 516, 520, 520]]
     assert writer.levels[0][0][1].tolist() == [[1, 2, 5, 6]]
     assert not selector.code(1, index, given(residual)).any()

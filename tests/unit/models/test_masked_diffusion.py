@@ -26,12 +26,16 @@ def contexts(model: DctVae, photograph: np.ndarray, size: tuple[int, int], at: T
     return model.context(to_ycbcr(rgb), at)
 
 
+def as_they_are(numbers: Tensor) -> Tensor:
+    return numbers
+
+
 def every(channels: int) -> Tensor:
     return torch.ones(channels, dtype=torch.bool)
 
 
 def walk(codec: Codec, context: Tensor, at: Tensor) -> SymbolWriter:
-    writer = SymbolWriter(1)
+    writer = SymbolWriter(as_they_are)
     entropy, (b, c, h, w) = codec.models[0].entropy, context.shape
     with torch.no_grad():
         written = entropy.prior.walk((b, h, w), at, entropy.norm, writer, every(c), context)
@@ -66,7 +70,7 @@ def test_what_is_written_is_read_back(
         for tables, symbols in reversed(parts(writer)):
             push(coder, tables[tile], symbols[tile], tiny_codec.tables)
         stacks.append(coder_of(words_of(coder)))
-    reader = SymbolReader(stacks, tiny_codec.tables, 1)
+    reader = SymbolReader(stacks, tiny_codec.tables, as_they_are)
     entropy = tiny_codec.models[0].entropy
     with torch.no_grad():
         read = entropy.prior.walk((3, *size), at, entropy.norm, reader, every(context.shape[1]))
