@@ -98,8 +98,8 @@ class SymbolWriter:
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`."""
         symbols = torch.round(posterior())
-        tables = _rows(self.number(scale_index)).astype(np.uint16)
-        _record(self.levels, level, (tables, _rows(symbols)))
+        tables = _integers(self.number(scale_index).flatten(1)).astype(np.uint16)
+        _record(self.levels, level, (tables, _integers(symbols.flatten(1))))
         return symbols
 
 
@@ -126,7 +126,7 @@ class SymbolReader:
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`; never asks for the posterior."""
-        rows = _rows(self.number(scale_index))
+        rows = _integers(self.number(scale_index).flatten(1))
         popped = [pop(s, row, self.tables) for s, row in zip(self.stacks, rows, strict=True)]
         symbols = np.stack(popped)
         _record(self.levels, level, symbols)
@@ -176,11 +176,6 @@ def _record(levels: list[list[Any]], level: int, coded: object) -> None:
     if level == len(levels):
         levels.append([])
     levels[level].append(coded)
-
-
-def _rows(values: Tensor) -> np.ndarray:
-    """Integers (B, C, n) in any carrier -> int32 (B, C n)."""
-    return _integers(values.flatten(1))
 
 
 def _integers(values: Tensor) -> np.ndarray:

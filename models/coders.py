@@ -113,13 +113,13 @@ class Learner(_BitCounter):
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `LatentCoder`."""
         residual, scale = posterior().float(), scale_of(scale_index)
-        at = residual.detach()
+        at, spread = residual.detach(), scale.detach()
         symbols = torch.round(at)
         across = torch.where(at < symbols, -1.0, 1.0)  # to the nearest threshold's other side
-        moved = _crossing(at, symbols, across, scale.detach()) * (residual - at)  # 0, a gradient
+        moved = _crossing(at, symbols, across, spread) * (residual - at)  # 0, a gradient
         bits = gaussian_bits(symbols, scale)
-        jump = gaussian_bits(symbols + across, scale.detach()) - bits.detach()
-        jump = jump * (1 - self.shared * torch.exp(-((scale.detach() / 0.6) ** 2)))
+        jump = gaussian_bits(symbols + across, spread) - bits.detach()
+        jump = jump * (1 - self.shared * torch.exp(-((spread / 0.6) ** 2)))
         jump = jump + 2 * self.curvature * (at - symbols).abs()
         self._count(level, bits + jump * across * moved)
         return symbols + moved
