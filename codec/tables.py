@@ -22,6 +22,7 @@ from ..models.steps import INDEX_UNIT
 
 _OF_CONTEXT = SCALES * OFFSETS
 _OF_LATENTS = 32 * INDEX_UNIT
+TABLE_COUNT = _OF_CONTEXT + _OF_LATENTS
 
 
 def start_tables() -> PmfTables:

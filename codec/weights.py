@@ -21,6 +21,7 @@ from ..models.errors import WeightsError
 from ..models.fixed_point import check_arithmetic
 from ..models.priors.interface import ContextPrior, Norm
 from ..models.weights import load_weights, range_of
+from .tables import TABLE_COUNT
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
 """Environment variable that names another weight file, to encode with and to decode."""
@@ -152,4 +153,8 @@ def _digest(path: Path) -> bytes:
 def _load(path: Path) -> Codec:
     check_arithmetic()
     weights = load_weights(path)
-    return Codec(weights.models, weights.begins, PmfTables(**weights.tables), weights.digest)
+    tables = PmfTables(**weights.tables)
+    if len(tables) != TABLE_COUNT:
+        expected = f"this program codes by {TABLE_COUNT}"
+        raise WeightsError(f"{path.name} has {len(tables)} tables, {expected}")
+    return Codec(weights.models, weights.begins, tables, weights.digest)

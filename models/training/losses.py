@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,16 +39,21 @@ USUAL_WEIGHT = 3.0
 """How much more often these qualities are drawn than those beyond, which few photographs are kept
 at: 28 to 40 dB."""
 
+_WEIGHTS = (1.0, USUAL_WEIGHT, 1.0)
+
 
 def draw_quality(
     count: int, device: torch.device, within: tuple[int, int] = EVERY_QUALITY
 ) -> Tensor:
     """Draw (B,) qualities of a range, the usual ones more often, stratified over the batch."""
-    ends = np.clip([within[0], *USUAL_QUALITIES, within[1]], *within)
-    mass = np.cumsum([0.0, *(np.diff(ends) * [1.0, USUAL_WEIGHT, 1.0])])
-    strata = (torch.arange(count) + torch.rand(count)).numpy()
-    drawn = np.interp(strata * (mass[-1] / count), mass, ends)
-    return torch.tensor(drawn, dtype=torch.float32, device=device)
+    ends = [min(max(end, within[0]), within[1]) for end in (0, *USUAL_QUALITIES, QUALITIES)]
+    masses = [weight * (b - a) for weight, (a, b) in zip(_WEIGHTS, pairwise(ends), strict=True)]
+    left = (torch.arange(count) + torch.rand(count)) * (sum(masses) / count)
+    quality = torch.full((count,), float(within[0]))
+    for weight, mass in zip(_WEIGHTS, masses, strict=True):
+        quality += left.clamp(0, mass) / weight
+        left = left - mass
+    return quality.to(device)
 
 
 def prior_bpp(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm) -> Tensor:

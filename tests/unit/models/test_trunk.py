@@ -166,9 +166,3 @@ def test_frozen_trunk_follows_the_float_one(tiny_model: DctVae) -> None:
 
 def test_scales_start_on_the_device_of_the_model() -> None:
     start_scales(FloatGain(6).to("meta"), torch.ones(3, device="meta"))
-
-
-def test_picking_can_be_compiled() -> None:
-    x = torch.randn(1, 2, 6, 6)
-    compiled = torch.compile(lambda x: pick(2 * x, BLACK), backend="eager")
-    assert torch.equal(compiled(x), pick(2 * x, BLACK))

@@ -35,6 +35,16 @@ def test_the_objective_teaches_every_parameter(model: DctVae, clouds: Tensor) ->
         assert parameter.grad.any(), name
 
 
+def test_the_objective_compiles_into_one_graph(model: DctVae, clouds: Tensor) -> None:
+    crops, wide = clouds[:2, :, :64, :64].byte(), clouds[:2, :, :96, :96].byte()
+    compiled = torch.compile(objective, backend="eager", fullgraph=True)
+    losses = []
+    for loss_of in (objective, compiled):
+        torch.manual_seed(0)
+        losses.append(loss_of(model, crops, wide)[0])
+    torch.testing.assert_close(*losses)
+
+
 def test_wide_crops_teach_the_prior_alone(model: DctVae, clouds: Tensor) -> None:
     crops, wide = clouds[:2, :, :64, :64].byte(), clouds[:2, :, :96, :96].byte()
     gradients = []
