@@ -15,6 +15,7 @@ from ..models.errors import WeightsError
 from ..models.quality import QUALITIES
 from ..models.training.contexts import load_prior
 from ..models.training.data import BatchSizes, CropDataset, ImageCache
+from ..models.training.rounding import round_filters
 from ..models.training.state import read_checkpoint
 from ..models.weights import load_weights, save_weights
 from .encoder import TileSymbols, push_context, tile_symbols
@@ -23,6 +24,10 @@ from .symbols import Ledger
 from .tables import start_tables
 from .tiling import PATCH_PX, Window
 from .weights import Codec
+
+ROUNDING_CROPS = BatchSizes(crops=8, crop_px=256, wide_crops=0)
+ROUNDING_BATCHES = 24
+"""What filters are rounded on: ten times as many positions, at stride 32, as they have weights."""
 
 REFINE_SIDE = 8
 """Patches a side of the crops on which tables are refined: most photographs are as large."""
@@ -45,8 +50,8 @@ def export(
             together serve all qualities; or one weight file, which keeps what it has. Norm and
             priors are those of the run of the coarsest qualities.
         out: the weight file.
-        cache: training images on which the tables are refined; of a checkpoint Gaussian tables
-            without, of a weight file its own.
+        cache: training images on which filters are rounded and tables refined; without, filters
+            are rounded to the nearest, and tables of a checkpoint stay Gaussian.
         priors: what `models.training.contexts.save_prior` wrote; or weight files, whose priors
             beside the first are taken over.
         crops: how many crops to count.
@@ -61,6 +66,10 @@ def export(
         models, begins, tables = weights.models, weights.begins, PmfTables(**weights.tables)
     else:
         trained, begins = load_checkpoints(sources)
+        if cache is not None:
+            for model, first, end in zip(trained, begins, (*begins[1:], QUALITIES), strict=True):
+                seen = CropDataset(cache, ROUNDING_CROPS, ROUNDING_BATCHES)
+                round_filters(model, (seen[n][0] for n in range(len(seen))), (first, end - 1))
         models = tuple(model.frozen() for model in trained)
         tables = start_tables()
     for path in priors:  # the first model's are those of all

@@ -46,7 +46,8 @@ TABLES = ("tables.pmf", "tables.start", "tables.length")
 _COMMON = ("entropy.norm.", "entropy.priors.")
 _KINDS = {"weight": np.int8, "shift": np.int8, "knots": np.int16}
 _SCALE = ".scale"
-_EIGHT_BITS = re.compile(r"\d+\.(analysis\..*|posteriors\.\d+\.(conv1|shrink))\.weight$")
+EIGHT_BITS = re.compile(r"\b(analysis\..*|posteriors\.\d+\.(conv1|shrink))\.weight$")
+"""Names of the float filters that the file holds in 8 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +189,7 @@ def _stored(name: str, tensor: Tensor) -> dict[str, np.ndarray]:
         if not np.array_equal(stored, array):
             raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
         return {name: stored}
-    if _EIGHT_BITS.match(name):
+    if EIGHT_BITS.search(name):
         return _in_eight_bits(name, array)
     stored = np.ascontiguousarray(array.astype(np.float16))
     if not np.isfinite(stored).all():

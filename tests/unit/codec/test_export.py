@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from hvae_codec.codec import export as exporting
 from hvae_codec.codec.export import export, load_checkpoints
 from hvae_codec.codec.weights import Codec, load_codec
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.errors import WeightsError
+from hvae_codec.models.training.data import ImageCache
+from tests.conftest import smooth_images
 
 from .conftest import Files
 
@@ -140,3 +144,24 @@ def test_models_have_their_priors_in_common(both: Codec) -> None:
     weights = [model.synthesis.stem.weight for model in both.models]
     assert not torch.equal(*weights)
     assert both.float_model_at(100).synthesis.stem.weight.equal(weights[1])
+
+
+def test_photographs_round_filters_and_refine_tables(
+    tiny_model: DctVae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photographs").mkdir()
+    generator = torch.Generator().manual_seed(2)
+    pixels = smooth_images(1, 256, generator)[0].to(torch.uint8).permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(tmp_path / "photographs" / "one.png")
+    cache = ImageCache(tmp_path / "photographs", tmp_path / "cache")
+    monkeypatch.setattr(exporting, "ROUNDING_BATCHES", 1)
+    source = [saved(tmp_path / "c.pt", tiny_model, (0, 100))]
+    for name, seen in (("without", None), ("with", cache)):
+        export(source, tmp_path / f"{name}.safetensors", seen, crops=2)
+    without, rounded = (load_codec(tmp_path / f"{n}.safetensors") for n in ("without", "with"))
+    assert not np.array_equal(without.tables.pmf, rounded.tables.pmf)
+    ours, theirs = (codec.models[0].state_dict() for codec in (rounded, without))
+    changed = {name for name in ours if not torch.equal(ours[name], theirs[name])}
+    for part in ("entropy.trunk.", "entropy.priors.", "analysis.", "posteriors."):
+        assert any(name.startswith(part) and name.endswith(".weight") for name in changed), part
+    assert not any(name.startswith("synthesis.") for name in changed)
