@@ -50,8 +50,9 @@ def export(
             together serve all qualities; or one weight file, which keeps what it has. Norm and
             priors are those of the run of the coarsest qualities.
         out: the weight file.
-        cache: training images on which filters are rounded and tables refined; without, filters
-            are rounded to the nearest, and tables of a checkpoint stay Gaussian.
+        cache: training images on which filters of checkpoints are rounded, and tables refined.
+            Without, checkpoints are rounded to the nearest and get Gaussian tables, and a weight
+            file keeps its own.
         priors: what `models.training.contexts.save_prior` wrote; or weight files, whose priors
             beside the first are taken over.
         crops: how many crops to count.
@@ -67,9 +68,7 @@ def export(
     else:
         trained, begins = load_checkpoints(sources)
         if cache is not None:
-            for model, first, end in zip(trained, begins, (*begins[1:], QUALITIES), strict=True):
-                seen = CropDataset(cache, ROUNDING_CROPS, ROUNDING_BATCHES)
-                round_filters(model, (seen[n][0] for n in range(len(seen))), (first, end - 1))
+            round_models(trained, begins, cache)
         models = tuple(model.frozen() for model in trained)
         tables = start_tables()
     for path in priors:  # the first model's are those of all
@@ -119,6 +118,13 @@ def _with_prior(model: DctVae, path: Path) -> DctVae:
     if path.suffix == ".safetensors":
         return model.with_priors_of(load_weights(path).models[0])
     return model.with_prior(*load_prior(path, model.config))
+
+
+def round_models(models: Sequence[DctVae], begins: Sequence[int], cache: ImageCache) -> None:
+    """Round the filters of models in place, each on training images at the qualities it serves."""
+    seen = CropDataset(cache, ROUNDING_CROPS, ROUNDING_BATCHES)
+    for model, first, end in zip(models, begins, (*begins[1:], QUALITIES), strict=True):
+        round_filters(model, (seen[n][0] for n in range(len(seen))), (first, end - 1))
 
 
 def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:

@@ -46,8 +46,8 @@ TABLES = ("tables.pmf", "tables.start", "tables.length")
 _COMMON = ("entropy.norm.", "entropy.priors.")
 _KINDS = {"weight": np.int8, "shift": np.int8, "knots": np.int16}
 _SCALE = ".scale"
-EIGHT_BITS = re.compile(r"\b(analysis\..*|posteriors\.\d+\.(conv1|shrink))\.weight$")
-"""Names of the float filters that the file holds in 8 bits."""
+EIGHT_BITS = re.compile(r"^(\d+\.)?(analysis\..*|posteriors\.\d+\.(conv1|shrink))\.weight$")
+"""Names of the float filters that the file holds in 8 bits, in a model or in the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ def _stored(name: str, tensor: Tensor) -> dict[str, np.ndarray]:
         if not np.array_equal(stored, array):
             raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
         return {name: stored}
-    if EIGHT_BITS.search(name):
+    if EIGHT_BITS.match(name):
         return _in_eight_bits(name, array)
     stored = np.ascontiguousarray(array.astype(np.float16))
     if not np.isfinite(stored).all():
@@ -199,10 +199,15 @@ def _stored(name: str, tensor: Tensor) -> dict[str, np.ndarray]:
 
 def _in_eight_bits(name: str, filters: np.ndarray) -> dict[str, np.ndarray]:
     """Round filters (O, I, k, k) to integers -127...127 times a scale each."""
-    largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    scale = eight_bit_scale(filters)
     integers = np.clip(np.rint(filters / scale), -127, 127)
     return {name: np.ascontiguousarray(integers.astype(np.int8)), name + _SCALE: scale}
+
+
+def eight_bit_scale(filters: np.ndarray) -> np.ndarray:
+    """Return by what the integers of filters (O, I, k, k) are multiplied: (O, 1, 1, 1) float32."""
+    largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
+    return np.where(largest > 0, largest / 127, 1).astype(np.float32)
 
 
 def _restored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

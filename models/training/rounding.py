@@ -17,9 +17,16 @@ from torch.utils.hooks import RemovableHandle
 
 from ..coders import Rounder
 from ..dct_vae import DctVae
-from ..fixed_point import ACCUMULATOR_LIMIT, UNIT, WEIGHT_MAX, channel_shifts, largest_sum
+from ..fixed_point import (
+    ACCUMULATOR_LIMIT,
+    UNIT,
+    WEIGHT_MAX,
+    channel_shifts,
+    largest_sum,
+    quantise_filter,
+)
 from ..leaves import FloatConv
-from ..weights import EIGHT_BITS
+from ..weights import EIGHT_BITS, eight_bit_scale
 from .losses import run
 
 DAMPING = 1e-4
@@ -66,7 +73,7 @@ def round_filters(model: DctVae, batches: Iterable[Tensor], qualities: tuple[int
 def _filters(model: DctVae) -> Iterator[tuple[str, Filters]]:
     for name, module in model.named_modules():
         if isinstance(module, FloatConv | nn.Conv2d) and (
-            isinstance(module, FloatConv) or EIGHT_BITS.search(f"{name}.weight")
+            isinstance(module, FloatConv) or EIGHT_BITS.match(f"{name}.weight")
         ):
             yield name, module
 
@@ -97,8 +104,8 @@ def _round(conv: Filters, gram: Tensor) -> None:
     if isinstance(conv, FloatConv):
         rows = _within_bound(conv, rows, factor)
     else:
-        largest = rows[:, :-1].abs().amax(dim=1)
-        rows = _compensated(rows, torch.where(largest > 0, largest / WEIGHT_MAX, 1.0), factor)
+        units = torch.from_numpy(eight_bit_scale(weight.detach().numpy())).double().flatten()
+        rows = _compensated(rows, units, factor)
     weight.copy_(rows[:, :-1].view_as(weight))
     bias.copy_(rows[:, -1])
 
@@ -107,11 +114,10 @@ def _within_bound(conv: FloatConv, rows: Tensor, factor: Tensor) -> Tensor:
     """Round to the finest units under which no sum can leave the exact range."""
     shift = channel_shifts(conv.weight.float(), conv.bias.float() * UNIT, conv.input_min)
     while True:
-        scale = torch.exp2(shift).double()
-        rounded = _compensated(rows, 1 / scale, factor)
-        integers = (rounded[:, :-1] * scale[:, None]).view_as(conv.weight)
-        bias = (rounded[:, -1] * UNIT + 0.5) * scale
-        over = (largest_sum(integers, bias, conv.input_min) >= ACCUMULATOR_LIMIT - 1) & (shift > 1)
+        rounded = _compensated(rows, torch.exp2(-shift).double(), factor)
+        weight, bias = rounded[:, :-1].view_as(conv.weight), rounded[:, -1] * UNIT
+        worst = largest_sum(*quantise_filter(weight, bias, shift), conv.input_min)
+        over = (worst >= ACCUMULATOR_LIMIT - 1) & (shift > 1)
         if not over.any():
             return rounded
         shift = shift - over.to(shift.dtype)
