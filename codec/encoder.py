@@ -29,6 +29,7 @@ from ..bitstream import (
 from ..models.config import LATENTS_A_SIDE
 from ..models.dct import to_ycbcr
 from ..models.priors.interface import SymbolStack
+from ..models.priors.masked_diffusion import MaskedDiffusion, Slice
 from .alpha import encode_alpha, fill_hidden
 from .bits_back import BitsBackStack
 from .grey import coded_context, walk_latents
@@ -55,12 +56,15 @@ class TileSymbols:
     Attributes:
         quality: 0...100.
         context: (1, C, h, w) integers.
+        slices: what the masked diffusion pushes of it, where that is known.
         coded: bool (C,), the channels of the context that are coded; the others are zero.
-        latents: of each level, coarse to fine, a pair a step: table numbers and symbols, (n,).
+        latents: of each level, coarse to fine, pairs of table numbers and symbols, (n,): of its
+            corrections, then of each step.
     """
 
     quality: int
     context: Tensor
+    slices: list[Slice] | None
     coded: Tensor
     latents: list[list[tuple[np.ndarray, np.ndarray]]]
 
@@ -153,26 +157,27 @@ def tile_symbols(
     model, at = codec.model_at(quality), torch.full((1,), quality)
     seen = tile.grown(analysis_halo(model.config), patch_grid(*pixels.size))
     ycbcr = to_ycbcr(_cut_padded(pixels, seen))
-    context = model.context(ycbcr, at)
-    features = model.features(ycbcr, model.context_image(context, at), at)
     is_grey = pixels.color.is_grey
     coded = coded_context(model.config, is_grey)
-    context = context * coded[:, None, None]
+    exact = model.exact_context(ycbcr, at) * coded[:, None, None]
+    inside = (..., *tile.slices(seen, 1))
+    own, slices = model.entropy.prior.decide(exact[inside], at, codec.norm, coded)
+    context = torch.floor(exact + 0.5)
+    context[inside] = own = own.float()
+    features = model.features(ycbcr, model.context_image(context, at), at)
 
     near = tile.grown(synthesis_halo(model.config), seen) if effort else tile
     at_near = near.slices(seen, LATENTS_A_SIDE)
     posterior = model.posterior([x[(..., *at_near)] for x in features])
-    own = context[(..., *tile.slices(seen, 1))]
     if effort:
         around = ycbcr[(..., *near.slices(seen, PATCH_PX))], context[(..., *near.slices(seen, 1))]
         scene = Scene(*around, posterior, near, tile)
         model_in_float = codec.float_model_at(quality)
         own, latents = search(model_in_float, scene, at, effort * PASSES, is_grey)
-        posterior = aimed_at(model, latents)
-    writer = SymbolWriter()
+        posterior, slices = aimed_at(model, latents), None
+    writer = SymbolWriter(codec.tables)
     walk_latents(model, own, at, writer, posterior, is_grey=is_grey)
-    levels = [[(tables[0], values[0]) for tables, values in level] for level in writer.levels]
-    return TileSymbols(quality, own, coded, levels)
+    return TileSymbols(quality, own, slices, coded, writer.levels())
 
 
 def write_tile(
@@ -208,8 +213,11 @@ def push_context(
     prior: Prior = Prior.MASKED_DIFFUSION,
 ) -> None:
     """Push the context of a tile under one of the weights' priors."""
-    at = torch.full((1,), symbols.quality)
-    codec.prior(prior).push(stack, symbols.context, at, codec.norm, symbols.coded)
+    chosen, at = codec.prior(prior), torch.full((1,), symbols.quality)
+    if isinstance(chosen, MaskedDiffusion) and symbols.slices is not None:
+        chosen.push_slices(stack, symbols.slices, symbols.context, symbols.coded)
+    else:
+        chosen.push(stack, symbols.context, at, codec.norm, symbols.coded)
 
 
 def _cut_padded(pixels: Pixels, window: Window) -> Tensor:

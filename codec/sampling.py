@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..bitstream import InvalidField, PmfTables, Prior
 from ..models.dct import to_rgb
+from ..models.steps import INDEX_UNIT
 from .tables import latent_tables
 from .view import whole
 from .weights import Codec
@@ -61,6 +62,10 @@ class Draws:
     def push(self, tables: Tensor, symbols: Tensor) -> None:
         """See `models.priors.interface.SymbolStack`."""
 
+    def cost(self, tables: Tensor, symbols: Tensor) -> Tensor:
+        """See `SymbolStack`; nothing is pushed, and so nothing costs."""
+        return torch.zeros(len(symbols))
+
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         """See `SymbolStack`."""
 
@@ -83,7 +88,7 @@ class Draws:
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`; never asks for the posterior."""
-        tables = latent_tables(scale_index).flatten()
+        tables = latent_tables(INDEX_UNIT * scale_index).flatten()
         return self.pop(tables).to(scale_index).view(scale_index.shape)
 
     def _drawn(self, masses: np.ndarray, count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from ..bitstream import Coder, PmfTables, bulk_words, pop, pop_under, push, push_under
 from ..models.coders import LatentCoder
+from ..models.corrections import TELLING, choose, tables_of
 from ..models.priors.interface import TOTAL
+from ..models.steps import INDEX_UNIT
 from .tables import latent_tables
 
 
@@ -34,6 +37,10 @@ class AnsStack:
     def pop(self, tables: Tensor) -> Tensor:
         """See `SymbolStack`."""
         return self._popped(pop(self.coder, _integers(tables), self.tables))
+
+    def cost(self, tables: Tensor, symbols: Tensor) -> Tensor:
+        """See `SymbolStack`."""
+        return _cost(self.tables, tables, symbols)
 
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         """See `SymbolStack`."""
@@ -66,6 +73,10 @@ class Ledger:
         self.pairs.append((_integers(tables), _integers(symbols)))
         self.bits += float(self.tables.bits(*self.pairs[-1]).sum())
 
+    def cost(self, tables: Tensor, symbols: Tensor) -> Tensor:
+        """See `SymbolStack`."""
+        return _cost(self.tables, tables, symbols)
+
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         """See `SymbolStack`."""
         mass = pmf.gather(1, symbols.long()[:, None]).double()
@@ -81,26 +92,42 @@ class Ledger:
 
 
 class SymbolWriter:
-    """Encoder: rounds the posterior's residual, and records it with its table.
-
-    Args:
-        number: gives the numbers of tables, of scale indices.
+    """Encoder: rounds the posterior's residual, and finds corrections once a level is known.
 
     Attributes:
-        levels: of each level a pair a call, table numbers uint16 and symbols int32, both
-            (tiles, n).
+        coded: of each level a pair a call, scale indices in quarters and symbols, both int64
+            (tiles, C, n).
     """
 
-    def __init__(self, number: Callable[[Tensor], Tensor] = latent_tables):
-        self.number = number
-        self.levels: list[list[tuple[np.ndarray, np.ndarray]]] = []
+    def __init__(self, tables: PmfTables):
+        self.tables = tables
+        self.coded: list[list[tuple[Tensor, Tensor]]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`."""
         symbols = torch.round(posterior())
-        tables = _integers(self.number(scale_index).flatten(1)).astype(np.uint16)
-        _record(self.levels, level, (tables, _integers(symbols.flatten(1))))
+        _record(self.coded, level, (_quarters(scale_index), symbols.long()))
         return symbols
+
+    def levels(self, tile: int = 0) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+        """Return what is pushed of a tile.
+
+        Returns:
+            Of each level pairs (n,) of table numbers and symbols: its corrections, then those of
+            each call.
+        """
+        return [self._level([(q[tile], x[tile]) for q, x in calls]) for calls in self.coded]
+
+    def _level(self, calls: list[tuple[Tensor, Tensor]]) -> list[tuple[np.ndarray, np.ndarray]]:
+        quarters = torch.cat([quarters for quarters, _ in calls], dim=1)
+        symbols = torch.cat([symbols for _, symbols in calls], dim=1)
+        channels = torch.arange(len(symbols))[:, None].expand_as(symbols)
+        flat = channels.flatten(), quarters.flatten(), symbols.flatten()
+        own = _own_tables(calls[0][0])
+        corrections = choose(*flat, latent_tables, own, partial(_cost, self.tables))
+        pairs = [(own, corrections)]
+        pairs += [(latent_tables(q, corrections[:, None]), x) for q, x in calls]
+        return [(_integers(numbers.flatten()), _integers(x.flatten())) for numbers, x in pairs]
 
 
 class SymbolReader:
@@ -109,28 +136,30 @@ class SymbolReader:
     Args:
         stacks: one a tile.
         tables: all of them.
-        number: see `SymbolWriter`.
 
     Attributes:
-        levels: of each level the symbols of each call, int32 (tiles, n).
+        levels: of each level the corrections, then the symbols of each call, int32 (tiles, n).
     """
 
-    def __init__(
-        self,
-        stacks: Sequence[Coder],
-        tables: PmfTables,
-        number: Callable[[Tensor], Tensor] = latent_tables,
-    ):
-        self.stacks, self.tables, self.number = stacks, tables, number
+    def __init__(self, stacks: Sequence[Coder], tables: PmfTables):
+        self.stacks, self.tables = stacks, tables
         self.levels: list[list[np.ndarray]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`; never asks for the posterior."""
-        rows = _integers(self.number(scale_index).flatten(1))
-        popped = [pop(s, row, self.tables) for s, row in zip(self.stacks, rows, strict=True)]
-        symbols = np.stack(popped)
-        _record(self.levels, level, symbols)
+        quarters = _quarters(scale_index)
+        if level == len(self.levels):
+            self.levels.append([self._pop(_own_tables(quarters))])
+        corrections = torch.from_numpy(self.levels[level][0])[..., None]
+        symbols = self._pop(latent_tables(quarters, corrections).flatten(1))
+        self.levels[level].append(symbols)
         return torch.from_numpy(symbols).to(scale_index).view(scale_index.shape)
+
+    def _pop(self, numbers: Tensor) -> np.ndarray:
+        """Pop symbols under numbers of tables, (tiles, n) each."""
+        rows = _integers(numbers)
+        popped = [pop(s, row, self.tables) for s, row in zip(self.stacks, rows, strict=True)]
+        return np.stack(popped)
 
 
 class Limiter:
@@ -176,6 +205,20 @@ def _record(levels: list[list[Any]], level: int, coded: object) -> None:
     if level == len(levels):
         levels.append([])
     levels[level].append(coded)
+
+
+def _quarters(scale_index: Tensor) -> Tensor:
+    return (INDEX_UNIT * scale_index).long()
+
+
+def _own_tables(quarters: Tensor) -> Tensor:
+    """Return the tables (..., C) for corrections, by a level's first scale indices (..., C, n)."""
+    return tables_of((quarters >= INDEX_UNIT * TELLING).sum(-1))
+
+
+def _cost(tables: PmfTables, numbers: Tensor, symbols: Tensor) -> Tensor:
+    """Return the bits (n,) of symbols under tables with these numbers."""
+    return torch.from_numpy(tables.bits(_integers(numbers), _integers(symbols)))
 
 
 def _integers(values: Tensor) -> np.ndarray:

@@ -25,10 +25,15 @@ class SymbolStack(Protocol):
     """
 
     def push(self, tables: Tensor, symbols: Tensor) -> None:
-        """Push symbols (n,), each under the frozen table whose number (n,), 0...511, goes with it.
+        """Push symbols (n,), each under the frozen table whose number (n,) goes with it.
 
-        Table 8 i + f is scale i (`coders.scale_of`) about a mean of f eighths.
+        Table 8 i + f, up to 511, is scale i (`coders.scale_of`) about a mean of f eighths. Behind
+        these stand the tables of `corrections`.
         """
+        ...
+
+    def cost(self, tables: Tensor, symbols: Tensor) -> Tensor:
+        """Return the bits (n,) that symbols would take."""
         ...
 
     def pop(self, tables: Tensor) -> Tensor:

@@ -18,15 +18,16 @@ most of the bits, are predicted by the deepest network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from ..coders import LatentCoder, gaussian_bits, scale_of
+from ..coders import CURVATURE, LatentCoder, gaussian_bits, scale_of
 from ..config import ModelConfig
+from ..corrections import choose, corrected, tables_of
 from ..fixed_point import OFFSETS, saturate
 from ..leaves import FloatGain, Leaves
 from ..steps import BLACK, CORNERS, EVEN, WHITE, Part, Squares, Step, pick, place, start_scales
@@ -37,6 +38,15 @@ _OTHERS = ((EVEN, True), (BLACK - EVEN, False), (WHITE, True))
 """On which squares the steps of the first zone and of the others code, and whether a block looks
 first: there is nothing to look at in the beginning, and what EVEN squares say of those diagonally
 between them the way back tells."""
+
+
+ERROR_PRICE = 6.0
+"""How much dearer an error of the context is than the curvature of the distortion says: all that
+comes later is foreseen from it. Found on validation images (docs/experiments.md)."""
+
+
+Slice = tuple[Tensor, Tensor, Tensor]
+"""What is coded of a slice: numbers of its channels (c,), tables and symbols (c, n)."""
 
 
 def steps_of(config: ModelConfig) -> list[Part]:
@@ -54,20 +64,35 @@ def _residual(context: Tensor | None, channels: Tensor, squares: Squares, whole:
 
 
 class _Recorder:
-    """Finds what each step codes, for it is pushed in reverse."""
+    """Finds what each slice codes, tables and symbols (c, n), for it is pushed in reverse."""
 
     def __init__(self) -> None:
-        self.steps: list[tuple[Tensor, Tensor]] = []
+        self.slices: list[tuple[Tensor, Tensor]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `LatentCoder`."""
         symbols = posterior()
-        self.steps.append((scale_index.flatten(), symbols.flatten()))
+        self.slices.append((scale_index[0], symbols[0]))
         return symbols
 
 
+class _Decider(_Recorder):
+    """Rounds, but to the other side where that saves more bits than its error is worth."""
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        """See `LatentCoder`."""
+        at, index = posterior(), torch.floor(scale_index / OFFSETS)
+        mean, scale = scale_index / OFFSETS - index, scale_of(index)
+        near = torch.floor(at + 0.5)
+        other = torch.where(at < near, near - 1, near + 1)
+        saved = gaussian_bits(near - mean, scale) - gaussian_bits(other - mean, scale)
+        worth = ERROR_PRICE * CURVATURE * (1 - 2 * (at - near).abs())
+        decided = torch.where(saved > worth, other, near)
+        return super().code(level, scale_index, lambda: decided)
+
+
 class _Popper:
-    """Pops each step off a stack."""
+    """Pops each slice off a stack."""
 
     def __init__(self, stack: SymbolStack):
         self.stack = stack
@@ -137,10 +162,40 @@ class MaskedDiffusion(nn.Module):
         self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, coded: Tensor
     ) -> None:
         """See `interface.ContextPrior`."""
-        recorder = _Recorder()
-        self.walk((1, u.shape[2], u.shape[3]), quality, norm, recorder, coded, u)
-        for tables, symbols in reversed(recorder.steps):
-            stack.push(tables, symbols)
+        self.push_slices(stack, self._walked(_Recorder(), u, quality, norm, coded)[1], u, coded)
+
+    def decide(
+        self, exact: Tensor, quality: Tensor, norm: Norm, coded: Tensor
+    ) -> tuple[Tensor, list[Slice]]:
+        """Round a context (1, C, h, w), where bits are worth it not to the nearest integer.
+
+        Returns:
+            (1, C, h, w) integers, float64, and what `push_slices` pushes of them.
+        """
+        return self._walked(_Decider(), exact, quality, norm, coded)
+
+    def push_slices(
+        self, stack: SymbolStack, slices: list[Slice], u: Tensor, coded: Tensor
+    ) -> None:
+        """Push the slices of a context u (1, C, h, w), and on top what corrects their scales."""
+        own = self._own_tables((u.shape[2], u.shape[3]))
+        channels, tables, symbols = (
+            torch.cat([part.flatten() for part in parts])
+            for parts in zip(*((c[:, None].expand_as(t), t, x) for c, t, x in slices), strict=True)
+        )
+        corrections = choose(channels, tables, symbols, corrected, own, stack.cost)
+        for which, tables, symbols in reversed(slices):
+            better = corrected(tables, corrections[which, None])
+            stack.push(better.flatten(), symbols.flatten())
+        stack.push(own[coded], corrections[coded])
+
+    def _walked(
+        self, recorder: _Recorder, context: Tensor, quality: Tensor, norm: Norm, coded: Tensor
+    ) -> tuple[Tensor, list[Slice]]:
+        size = (1, context.shape[2], context.shape[3])
+        u = self.walk(size, quality, norm, recorder, coded, context=context)
+        known = zip(self._slices(coded), recorder.slices, strict=True)
+        return u, [(channels, *pair) for channels, pair in known]
 
     def pop(
         self,
@@ -151,7 +206,26 @@ class MaskedDiffusion(nn.Module):
         coded: Tensor,
     ) -> Tensor:
         """See `interface.ContextPrior`."""
-        return self.walk((1, *size), quality, norm, _Popper(stack), coded)
+        corrections = self.pop_corrections(stack, size, coded)[None]
+        return self.walk((1, *size), quality, norm, _Popper(stack), coded, corrections=corrections)
+
+    def pop_corrections(self, stack: SymbolStack, size: tuple[int, int], coded: Tensor) -> Tensor:
+        """Pop what comes first: the corrections (C,) of a tile's scales, zero where not coded."""
+        corrections = torch.zeros(self.channels, dtype=torch.long)
+        corrections[coded] = stack.pop(self._own_tables(size)[coded]).long()
+        return corrections
+
+    def _own_tables(self, size: tuple[int, int]) -> Tensor:
+        """Return the tables (C,) for corrections of a tile of `size` (h, w) patches."""
+        return tables_of(torch.full((self.channels,), size[0] * size[1]))
+
+    def _slices(self, coded: Tensor) -> Iterator[Tensor]:
+        """Yield the coded channels of each slice in the order of a walk."""
+        for part, step in zip(self.schedule, self.steps, strict=True):
+            assert isinstance(step, Step)
+            for start, stop in pairwise(step.ends):
+                channels = torch.arange(part.start + start, part.start + stop)
+                yield channels[coded[channels]]
 
     def walk(
         self,
@@ -161,6 +235,7 @@ class MaskedDiffusion(nn.Module):
         coder: LatentCoder,
         coded: Tensor,
         context: Tensor | None = None,
+        corrections: Tensor | None = None,
     ) -> Tensor:
         """Code the context of `size` (B, h, w) patches step by step, on integers.
 
@@ -171,7 +246,8 @@ class MaskedDiffusion(nn.Module):
             coder: gets table numbers, scale index times eight plus eighths of the mean, and the
                 context less the whole part of the mean.
             coded: (C,) bool, the channels that are coded; the others are zero.
-            context: (B, C, h, w) integers, for coders that ask.
+            context: (B, C, h, w) integers, or what is to become them, for coders that ask.
+            corrections: (B, C) of their scales; none yet where they are to be found.
 
         Returns:
             (B, C, h, w) integer context, float64.
@@ -194,6 +270,8 @@ class MaskedDiffusion(nn.Module):
                 at = norm.outward(mean, quality, channels)[:, some]
                 whole = torch.floor(at / OFFSETS)
                 table = OFFSETS * torch.floor(index[:, some] + 0.5) + at - OFFSETS * whole
+                if corrections is not None:
+                    table = corrected(table, corrections[:, channels.start + some, None])
                 residual = partial(_residual, context, channels.start + some, part.squares, whole)
                 symbols = torch.zeros_like(mean, dtype=u.dtype)
                 symbols[:, some] = coder.code(part.level, table, residual) + whole

@@ -9,10 +9,12 @@ import argparse
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hvae_codec.bitstream import (
     Header,
@@ -25,7 +27,7 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import context_integers
 from hvae_codec.codec.grey import coded_context, walk_latents
-from hvae_codec.codec.symbols import SymbolReader
+from hvae_codec.codec.symbols import AnsStack, SymbolReader
 from hvae_codec.codec.tiling import Window, tiles_in
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
@@ -33,6 +35,17 @@ from hvae_codec.models.weights import carry_in
 
 Place = tuple[str, int]
 """A file and the number of a tile in it."""
+
+
+class Together:
+    """Pops the contexts of several tiles in one walk."""
+
+    def __init__(self, stacks: list[AnsStack]):
+        self.stacks = stacks
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        popped = [s.pop(n.flatten()) for s, n in zip(self.stacks, scale_index, strict=True)]
+        return torch.stack(popped).to(scale_index).view(scale_index.shape)
 
 
 class Decoder:
@@ -67,12 +80,20 @@ class Decoder:
         tiles = [read_tile(self.files[name], self.indices[name], k) for name, k in places]
         at = torch.tensor([index.header.quality for index in indices])
         stacks = [coder_of(tile.words) for tile in tiles]
-        prior = SymbolReader(stacks, tables, lambda numbers: numbers)
+        together = Together([AnsStack(stack, tables) for stack in stacks])
         trunk = SymbolReader(stacks, tables)
         is_grey = indices[0].header.color.is_grey
         coded = coded_context(model.config, is_grey)
-        size = (len(places), *self.windows[places[0]].size)
-        context = model.entropy.prior.walk(size, at, model.entropy.norm, prior, coded)
+        prior, size = model.entropy.prior, self.windows[places[0]].size
+        found = [prior.pop_corrections(stack, size, coded) for stack in together.stacks]
+        context = prior.walk(
+            (len(places), *size),
+            at,
+            model.entropy.norm,
+            together,
+            coded,
+            corrections=torch.stack(found),
+        )
         walk_latents(model, context, at, trunk, is_grey=is_grey)
         for k, place in enumerate(places):
             check_empty(stacks[k])

@@ -266,3 +266,25 @@ def test_a_search_stays_within_what_pixels_can_give(every_codec: Codec, level: i
     symbols = tile_symbols(every_codec, pixels, Window(0, 0, 2, 2), 30, effort=2)
     assert symbols.context.abs().max() <= largest(30) + 1  # rounded up
     write_tile(every_codec, 0, symbols, prior=Prior.FACTORISED)
+
+
+def test_deciding_saves_bits_by_rounding_to_the_other_side(
+    tiny_codec: Codec, photograph: np.ndarray
+) -> None:
+    model, at = tiny_codec.models[0], torch.tensor([30])
+    prior, norm = model.entropy.prior, tiny_codec.norm
+    coded = coded_context(model.config, is_grey=False)
+    rgb = torch.tensor(photograph).permute(2, 0, 1)[None, :, :128, :128].float()
+    exact = model.exact_context(to_ycbcr(rgb), at)
+    decided, slices = prior.decide(exact, at, norm, coded)
+    nearest = torch.floor(exact + 0.5).double()
+    assert torch.equal(decided, decided.round())
+    assert 0 < (decided != nearest).sum() < decided.numel() / 10
+    assert (decided - exact).abs().max() < 1
+    ledgers = [Ledger(tiny_codec.tables) for _ in range(3)]
+    prior.push(ledgers[0], nearest, at, norm, coded)
+    prior.push(ledgers[1], decided, at, norm, coded)
+    prior.push_slices(ledgers[2], slices, decided, coded)
+    assert ledgers[1].bits < ledgers[0].bits
+    for one, other in zip(ledgers[1].pairs, ledgers[2].pairs, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -1,14 +1,13 @@
 import copy
 from collections.abc import Callable
-from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.bitstream import check_empty, coder_of, push, words_of
-from hvae_codec.codec.symbols import SymbolReader, SymbolWriter
+from hvae_codec.bitstream import check_empty, coder_of, words_of
+from hvae_codec.codec.symbols import AnsStack
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
@@ -26,25 +25,39 @@ def contexts(model: DctVae, photograph: np.ndarray, size: tuple[int, int], at: T
     return model.context(to_ycbcr(rgb), at)
 
 
-def as_they_are(numbers: Tensor) -> Tensor:
-    return numbers
+class Noter:
+    """Notes tables and symbols (B, c, n) of each slice."""
+
+    def __init__(self) -> None:
+        self.slices: list[tuple[Tensor, Tensor]] = []
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        self.slices.append((scale_index, posterior()))
+        return self.slices[-1][1]
+
+
+class Popper:
+    """Pops each slice of several tiles off a stack each."""
+
+    def __init__(self, stacks: list[AnsStack]):
+        self.stacks = stacks
+
+    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
+        popped = [s.pop(n.flatten()) for s, n in zip(self.stacks, scale_index, strict=True)]
+        return torch.stack(popped).to(scale_index).view(scale_index.shape)
 
 
 def every(channels: int) -> Tensor:
     return torch.ones(channels, dtype=torch.bool)
 
 
-def walk(codec: Codec, context: Tensor, at: Tensor) -> SymbolWriter:
-    writer = SymbolWriter(as_they_are)
+def walk(codec: Codec, context: Tensor, at: Tensor) -> list[tuple[Tensor, Tensor]]:
+    noter = Noter()
     entropy, (b, c, h, w) = codec.models[0].entropy, context.shape
     with torch.no_grad():
-        written = entropy.prior.walk((b, h, w), at, entropy.norm, writer, every(c), context)
+        written = entropy.prior.walk((b, h, w), at, entropy.norm, noter, every(c), context)
     assert torch.equal(written, context.double())
-    return writer
-
-
-def parts(writer: SymbolWriter) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(chain.from_iterable(writer.levels))
+    return noter.slices
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -53,8 +66,8 @@ def test_every_coefficient_is_coded_once(
 ) -> None:
     at = torch.tensor([50])
     context = contexts(tiny_codec.models[0], photograph, size, at)
-    writer = walk(tiny_codec, context, at)
-    assert sum(symbols.size for _, symbols in parts(writer)) == context.numel()
+    slices = walk(tiny_codec, context, at)
+    assert sum(symbols.numel() for _, symbols in slices) == context.numel()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -63,20 +76,20 @@ def test_what_is_written_is_read_back(
 ) -> None:
     at = torch.tensor([0, 55, 100])
     context = contexts(tiny_codec.models[0], photograph, size, at)
-    writer = walk(tiny_codec, context, at)
+    slices = walk(tiny_codec, context, at)
     stacks = []
     for tile in range(len(at)):
-        coder = coder_of()
-        for tables, symbols in reversed(parts(writer)):
-            push(coder, tables[tile], symbols[tile], tiny_codec.tables)
-        stacks.append(coder_of(words_of(coder)))
-    reader = SymbolReader(stacks, tiny_codec.tables, as_they_are)
+        stack = AnsStack(coder_of(), tiny_codec.tables)
+        for tables, symbols in reversed(slices):
+            stack.push(tables[tile].flatten(), symbols[tile].flatten())
+        stacks.append(AnsStack(coder_of(words_of(stack.coder)), tiny_codec.tables))
+    reader = Popper(stacks)
     entropy = tiny_codec.models[0].entropy
     with torch.no_grad():
         read = entropy.prior.walk((3, *size), at, entropy.norm, reader, every(context.shape[1]))
     assert torch.equal(read, context.double())
-    for coder in stacks:
-        check_empty(coder)
+    for stack in stacks:
+        check_empty(stack.coder)
 
 
 @pytest.mark.parametrize("quality", [10, 50, 90])
@@ -89,8 +102,9 @@ def test_training_counts_what_the_integers_cost(
         entropy = tiny_model.entropy
         expected = float(entropy.prior.bits(context, at.float(), entropy.norm).sum())
     bits = 0.0
-    for index, symbols in parts(walk(tiny_codec, context, at)):
-        bits += tiny_codec.tables.bits(index.ravel(), symbols.ravel()).sum()
+    stack = AnsStack(coder_of(), tiny_codec.tables)
+    for tables, symbols in walk(tiny_codec, context, at):
+        bits += float(stack.cost(tables.flatten(), symbols.flatten()).sum())
     # scales are rounded to 13 % and means to eighths: a few per cent at the most; and what is far
     # off in a model that hardly trained is escaped, for less than a Gaussian's tail
     assert 0.9 * expected < bits < 1.05 * expected
