@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..bitstream import PmfTables
 from ..models.config import ModelConfig
@@ -16,6 +17,7 @@ from ..models.errors import WeightsError
 from ..models.quality import QUALITIES
 from ..models.training.contexts import load_prior
 from ..models.training.data import BatchSizes, CropDataset, ImageCache
+from ..models.training.reconstruction import fit_reconstruction
 from ..models.training.rounding import round_filters
 from ..models.training.state import read_checkpoint
 from ..models.weights import load_weights, save_weights
@@ -26,9 +28,10 @@ from .tables import start_tables
 from .tiling import PATCH_PX, Window
 from .weights import Codec
 
-ROUNDING_CROPS = BatchSizes(crops=8, crop_px=256, wide_crops=0)
-ROUNDING_BATCHES = 24
-"""What filters are rounded on: ten times as many positions, at stride 32, as they have weights."""
+FITTING_CROPS = BatchSizes(crops=8, crop_px=256, wide_crops=0)
+FITTING_BATCHES = 24
+"""What filters are rounded on, and reconstruction fitted: ten times as many positions, at stride
+32, as filters have weights."""
 
 REFINE_SIDE = 8
 """Patches a side of the crops on which tables are refined: most photographs are as large."""
@@ -51,9 +54,9 @@ def export(
             together serve all qualities; or one weight file, which keeps what it has. Norm and
             priors are those of the run of the coarsest qualities.
         out: the weight file.
-        cache: training images on which filters of checkpoints are rounded, and tables refined.
-            Without, checkpoints are rounded to the nearest and get Gaussian tables, and a weight
-            file keeps its own.
+        cache: training images on which filters of checkpoints are rounded, and reconstruction
+            and tables fitted. Without, checkpoints are rounded to the nearest and get Gaussian
+            tables, and a weight file keeps its own.
         priors: what `models.training.contexts.save_prior` wrote; or weight files, whose priors
             beside the first are taken over.
         crops: how many crops to count.
@@ -70,8 +73,10 @@ def export(
         trained, begins = load_checkpoints(sources)
         if cache is not None:
             round_models(trained, begins, cache)
-        models = tuple(model.frozen() for model in trained)
+        models = tuple(model.frozen().requires_grad_(False) for model in trained)
         tables = start_tables()
+    if cache is not None:
+        fit_models(models, begins, cache)
     for path in priors:  # the first model's are those of all
         models = (_with_prior(models[0], path), *models[1:])
     if cache is not None:
@@ -123,9 +128,24 @@ def _with_prior(model: DctVae, path: Path) -> DctVae:
 
 def round_models(models: Sequence[DctVae], begins: Sequence[int], cache: ImageCache) -> None:
     """Round the filters of models in place, each on training images at the qualities it serves."""
-    seen = CropDataset(cache, ROUNDING_CROPS, ROUNDING_BATCHES)
+    for model, crops, qualities in _each_with_crops(models, begins, cache):
+        round_filters(model, crops, qualities)
+
+
+def fit_models(models: Sequence[DctVae], begins: Sequence[int], cache: ImageCache) -> None:
+    """Fit where frozen models reconstruct latents, in place, each at the qualities it serves."""
+    for model, crops, qualities in _each_with_crops(models, begins, cache):
+        fit_reconstruction(model, crops, qualities)
+
+
+def _each_with_crops(
+    models: Sequence[DctVae], begins: Sequence[int], cache: ImageCache
+) -> Iterator[tuple[DctVae, list[Tensor], tuple[int, int]]]:
+    """Yield each model with batches of crops and the qualities that it serves."""
+    seen = CropDataset(cache, FITTING_CROPS, FITTING_BATCHES)
+    crops = [seen[number][0] for number in range(len(seen))]
     for model, first, end in zip(models, begins, (*begins[1:], QUALITIES), strict=True):
-        round_filters(model, (seen[n][0] for n in range(len(seen))), (first, end - 1))
+        yield model, crops, (first, end - 1)
 
 
 def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:

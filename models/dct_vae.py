@@ -22,6 +22,7 @@ from .leaves import FLOAT, INTEGER, FloatGain, FloatNorm, Leaves, freeze, simula
 from .priors import DEFAULT_PRIOR, prior_kind
 from .priors.masked_diffusion import MaskedDiffusion
 from .quality import step_of
+from .reconstruction import Reconstruction
 from .synthesis import Synthesis
 from .trunk import Posterior, Trunk
 
@@ -56,6 +57,7 @@ class DctVae(nn.Module):
             LatentPosterior(config, part) for part in self.entropy.trunk.parts
         )
         self.step_gain = FloatGain(config.latent_channels)
+        self.reconstruction = Reconstruction()
         self.synthesis = Synthesis(config)
 
     @torch.no_grad()
@@ -118,7 +120,7 @@ class DctVae(nn.Module):
         coder: LatentCoder,
         posterior: Posterior | None = None,
     ) -> Tensor:
-        """Walk the trunk: (B, latent_channels, H/8, W/8) latents in steps.
+        """Walk the trunk: (B, latent_channels, H/8, W/8) latents in steps, as they are shown.
 
         Args:
             context: (B, C, h, w) integers.
@@ -127,7 +129,8 @@ class DctVae(nn.Module):
             posterior: for coders that ask.
         """
         normalised = self.entropy.norm.inward(context, quality)
-        return self.entropy.trunk.walk(normalised, quality, coder, posterior)
+        trunk = self.entropy.trunk
+        return trunk.walk(normalised, quality, coder, self.reconstruction, posterior)
 
     def synthesise(self, context: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), YCbCr about zero, from context and latents in steps."""
@@ -190,7 +193,7 @@ class DctVae(nn.Module):
         return model.eval()
 
     def _copy_float_parts(self, other: DctVae) -> None:
-        for name in ("analysis", "posteriors", "step_gain", "synthesis"):
+        for name in ("analysis", "posteriors", "step_gain", "reconstruction", "synthesis"):
             getattr(self, name).load_state_dict(getattr(other, name).state_dict())
 
     def simulate_integers(self, on: bool = True) -> None:

@@ -81,6 +81,7 @@ class Trunk(nn.Module):
         context: Tensor,
         quality: Tensor,
         coder: LatentCoder,
+        reconstruct: Callable[[Tensor, Tensor], Tensor],
         posterior: Posterior | None = None,
     ) -> Tensor:
         """Go down the levels once; the coder decides what happens at each.
@@ -89,6 +90,8 @@ class Trunk(nn.Module):
             context: (B, C, h, w) normalised context, activations in Q4.6.
             quality: (B,).
             coder: gives the symbols of each level.
+            reconstruct: gives how far from the middle of its interval a latent is shown, in steps,
+                of scale indices and symbols.
             posterior: only for coders that ask.
 
         Returns:
@@ -103,8 +106,10 @@ class Trunk(nn.Module):
             h, _, raw = step.begin(h, quality)
             mean, index = step.foresee(raw, quality)
             residual = partial(_residual, posterior, number, h, mean, part.squares)
-            z = coder.code(part.level, index, residual) * MEAN_UNIT + mean
-            board = place(z / MEAN_UNIT, part.squares, *h.shape[2:])
+            symbols = coder.code(part.level, index, residual)
+            z = symbols * MEAN_UNIT + mean
+            shown = z / MEAN_UNIT + reconstruct(index, symbols)
+            board = place(shown, part.squares, *h.shape[2:])
             latents[:, part.start : part.stop] += board
             h = step.learn(h, z)
         return latents

@@ -40,7 +40,7 @@ first: there is nothing to look at in the beginning, and what EVEN squares say o
 between them the way back tells."""
 
 
-ERROR_PRICE = 6.0
+ERROR_PRICE = 14.0
 """How much dearer an error of the context is than the curvature of the distortion says: all that
 comes later is foreseen from it. Found on validation images (docs/experiments.md)."""
 

@@ -154,7 +154,7 @@ def test_photographs_round_filters_and_refine_tables(
     pixels = smooth_images(1, 256, generator)[0].to(torch.uint8).permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(tmp_path / "photographs" / "one.png")
     cache = ImageCache(tmp_path / "photographs", tmp_path / "cache")
-    monkeypatch.setattr(exporting, "ROUNDING_BATCHES", 1)
+    monkeypatch.setattr(exporting, "FITTING_BATCHES", 1)
     source = [saved(tmp_path / "c.pt", tiny_model, (0, 100))]
     for name, seen in (("without", None), ("with", cache)):
         export(source, tmp_path / f"{name}.safetensors", seen, crops=2)
