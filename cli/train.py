@@ -181,7 +181,7 @@ def train_prior(
 @click.command()
 @click.argument("sources", metavar="SOURCE...", type=_FILE, nargs=-1, required=True)
 @click.option("-o", "--out", type=_NEW, required=True, help="The weight file.")
-@click.option("--data", type=_FOLDER, help="Training photographs, for rounding and for tables.")
+@click.option("--data", type=_FOLDER, help="Training photographs, for what is fitted to them.")
 @click.option(
     "--prior",
     "priors",

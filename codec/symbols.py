@@ -95,7 +95,7 @@ class SymbolWriter:
     """Encoder: rounds the posterior's residual, and finds corrections once a level is known.
 
     Attributes:
-        coded: of each level a pair a call, scale indices in quarters and symbols, both int64
+        coded: of each level a pair a call, scale indices in quarters and symbols, both int32
             (tiles, C, n).
     """
 
@@ -106,7 +106,7 @@ class SymbolWriter:
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `models.coders.LatentCoder`."""
         symbols = torch.round(posterior())
-        _record(self.coded, level, (_quarters(scale_index), symbols.long()))
+        _record(self.coded, level, (_quarters(scale_index), symbols.int()))
         return symbols
 
     def levels(self, tile: int = 0) -> list[list[tuple[np.ndarray, np.ndarray]]]:
@@ -208,7 +208,7 @@ def _record(levels: list[list[Any]], level: int, coded: object) -> None:
 
 
 def _quarters(scale_index: Tensor) -> Tensor:
-    return (INDEX_UNIT * scale_index).long()
+    return (INDEX_UNIT * scale_index).int()
 
 
 def _own_tables(quarters: Tensor) -> Tensor:
