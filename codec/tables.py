@@ -37,10 +37,10 @@ def start_tables() -> PmfTables:
     fine = scale_of(torch.arange(_OF_LATENTS) / INDEX_UNIT).double().numpy()
     context = gaussian_tables(scales, np.arange(OFFSETS) / OFFSETS)
     latents = gaussian_tables(fine, np.zeros(1))
-    return joined(joined(context, correction_tables()), latents)
+    return joined(joined(context, _correction_tables()), latents)
 
 
-def correction_tables() -> PmfTables:
+def _correction_tables() -> PmfTables:
     """Return the tables of corrections before anything is counted, one a class."""
     masses = np.power(1.0 / _ONE_MORE, np.abs(np.arange(-REACH, REACH + 1)))
     own = np.append(np.rint(masses / masses.sum() * TOTAL), 1).astype(np.uint32)

@@ -18,7 +18,7 @@ most of the bits, are predicted by the deepest network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -91,15 +91,17 @@ class _Decider(_Recorder):
         return super().code(level, scale_index, lambda: decided)
 
 
-class _Popper:
-    """Pops each slice off a stack."""
+class Popper:
+    """Pops each slice of some tiles, each off its own stack."""
 
-    def __init__(self, stack: SymbolStack):
-        self.stack = stack
+    def __init__(self, stacks: Sequence[SymbolStack]):
+        self.stacks = stacks
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `LatentCoder`."""
-        return self.stack.pop(scale_index.flatten()).to(scale_index).view(scale_index.shape)
+        tiles = zip(self.stacks, scale_index, strict=True)
+        popped = torch.stack([stack.pop(tables.flatten()) for stack, tables in tiles])
+        return popped.to(scale_index).view(scale_index.shape)
 
 
 class MaskedDiffusion(nn.Module):
@@ -207,7 +209,7 @@ class MaskedDiffusion(nn.Module):
     ) -> Tensor:
         """See `interface.ContextPrior`."""
         corrections = self.pop_corrections(stack, size, coded)[None]
-        return self.walk((1, *size), quality, norm, _Popper(stack), coded, corrections=corrections)
+        return self.walk((1, *size), quality, norm, Popper([stack]), coded, corrections=corrections)
 
     def pop_corrections(self, stack: SymbolStack, size: tuple[int, int], coded: Tensor) -> Tensor:
         """Pop what comes first: the corrections (C,) of a tile's scales, zero where not coded."""

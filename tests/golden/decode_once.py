@@ -9,12 +9,10 @@ import argparse
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hvae_codec.bitstream import (
     Header,
@@ -31,21 +29,11 @@ from hvae_codec.codec.symbols import AnsStack, SymbolReader
 from hvae_codec.codec.tiling import Window, tiles_in
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.models.priors.masked_diffusion import Popper
 from hvae_codec.models.weights import carry_in
 
 Place = tuple[str, int]
 """A file and the number of a tile in it."""
-
-
-class Together:
-    """Pops the contexts of several tiles in one walk."""
-
-    def __init__(self, stacks: list[AnsStack]):
-        self.stacks = stacks
-
-    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
-        popped = [s.pop(n.flatten()) for s, n in zip(self.stacks, scale_index, strict=True)]
-        return torch.stack(popped).to(scale_index).view(scale_index.shape)
 
 
 class Decoder:
@@ -80,17 +68,17 @@ class Decoder:
         tiles = [read_tile(self.files[name], self.indices[name], k) for name, k in places]
         at = torch.tensor([index.header.quality for index in indices])
         stacks = [coder_of(tile.words) for tile in tiles]
-        together = Together([AnsStack(stack, tables) for stack in stacks])
+        popper = Popper([AnsStack(stack, tables) for stack in stacks])
         trunk = SymbolReader(stacks, tables)
         is_grey = indices[0].header.color.is_grey
         coded = coded_context(model.config, is_grey)
         prior, size = model.entropy.prior, self.windows[places[0]].size
-        found = [prior.pop_corrections(stack, size, coded) for stack in together.stacks]
+        found = [prior.pop_corrections(stack, size, coded) for stack in popper.stacks]
         context = prior.walk(
             (len(places), *size),
             at,
             model.entropy.norm,
-            together,
+            popper,
             coded,
             corrections=torch.stack(found),
         )

@@ -112,5 +112,7 @@ def test_a_selector_codes_some_channels_and_leaves_zeros(tiny_codec: Codec) -> N
     assert symbols.tolist() == [[[1, 2], [0, 0], [5, 6]]]
     corrections, coded = writer.levels()[0]
     assert len(corrections[1]) == 2
+    uncorrected = coded[0] - 4 * np.repeat(corrections[1], 2)
+    assert uncorrected.tolist() == [524, 524, 528, 528]
     assert coded[1].tolist() == [1, 2, 5, 6]
     assert not selector.code(1, index, given(residual)).any()

@@ -12,6 +12,7 @@ from hvae_codec.codec.weights import Codec
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.leaves import IntegerConv
+from hvae_codec.models.priors.masked_diffusion import Popper
 from hvae_codec.models.steps import Refinement
 
 SIZES = [(1, 1), (1, 4), (2, 3), (5, 5)]
@@ -34,17 +35,6 @@ class Noter:
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         self.slices.append((scale_index, posterior()))
         return self.slices[-1][1]
-
-
-class Popper:
-    """Pops each slice of several tiles off a stack each."""
-
-    def __init__(self, stacks: list[AnsStack]):
-        self.stacks = stacks
-
-    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
-        popped = [s.pop(n.flatten()) for s, n in zip(self.stacks, scale_index, strict=True)]
-        return torch.stack(popped).to(scale_index).view(scale_index.shape)
 
 
 def every(channels: int) -> Tensor:
