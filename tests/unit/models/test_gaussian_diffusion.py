@@ -6,6 +6,7 @@ from torch import Tensor
 from hvae_codec.bitstream import PmfTables, coder_of
 from hvae_codec.codec.bits_back import BitsBackStack
 from hvae_codec.codec.errors import PayloadTooShort
+from hvae_codec.codec.sampling import Draws, Sampling
 from hvae_codec.models.config import PRESETS
 from hvae_codec.models.leaves import FLOAT, INTEGER, FloatNorm, IntegerNorm, freeze
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
@@ -75,15 +76,15 @@ class Counter(BitsBackStack):
 
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         super().push_under(pmf, symbols)
-        self.bits += self.cost(pmf, symbols)
+        self.bits += self.bits_under(pmf, symbols)
 
     def pop_under(self, pmf: Tensor) -> Tensor:
         symbols = super().pop_under(pmf)
-        self.bits -= self.cost(pmf, symbols)
+        self.bits -= self.bits_under(pmf, symbols)
         return symbols
 
     @staticmethod
-    def cost(pmf: Tensor, symbols: Tensor) -> float:
+    def bits_under(pmf: Tensor, symbols: Tensor) -> float:
         return float(torch.log2(2**24 / pmf.gather(1, symbols[:, None]).double()).sum())
 
 
@@ -156,40 +157,15 @@ def test_too_short_a_payload_is_refused(
     frozen.push(stack_of(500, tables), u, AT, integer_norm, EVERY)
 
 
-class Dice:
-    """A stack from which symbols are drawn at random, and which forgets what is pushed."""
-
-    def __init__(self, tables: dict[str, np.ndarray], seed: int):
-        self.tables = PmfTables(**tables)
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def push(self, tables: Tensor, symbols: Tensor) -> None:
-        pass
-
-    def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
-        pass
-
-    def pop_under(self, pmf: Tensor) -> Tensor:
-        at = torch.randint(2**24, (len(pmf), 1), generator=self.generator)
-        return torch.searchsorted(pmf.cumsum(dim=1), at, right=True)[:, 0]
-
-    def pop(self, tables: Tensor) -> Tensor:
-        drawn = []
-        for table in tables.tolist():
-            pmf = torch.from_numpy(self.tables.table(table).astype(np.int64))[None]
-            drawn.append(int(self.tables.start[table]) + int(self.pop_under(pmf)[0]))
-        return torch.tensor(drawn)
-
-
 @torch.no_grad()
-def test_popping_dice_samples_the_prior(
+def test_popping_draws_samples_the_prior(
     frozen: GaussianDiffusion,
     integer_norm: IntegerNorm,
     spread: Tensor,
     tables: dict[str, np.ndarray],
 ) -> None:
     frozen.steps = 100  # with few, samples vary too little
-    u = frozen.pop(Dice(tables, 0), (8, 8), AT, integer_norm, EVERY)
+    u = frozen.pop(Draws(PmfTables(**tables), Sampling(seed=0)), (8, 8), AT, integer_norm, EVERY)
     drawn = (u.float() * step_of(AT))[0].flatten(1).std(dim=1)
     assert torch.allclose(drawn / spread, torch.ones_like(spread), atol=0.35)
     assert float((drawn / spread).mean()) == pytest.approx(1, abs=0.1)

@@ -34,6 +34,9 @@ class Pile:
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         self.layers.append((pmf, symbols))
 
+    def cost(self, tables: Tensor, symbols: Tensor) -> Tensor:
+        raise NotImplementedError("bins do not choose by cost")
+
     def pop_under(self, pmf: Tensor) -> Tensor:
         pushed, symbols = self.layers.pop()
         assert torch.equal(pushed, pmf)
