@@ -105,6 +105,8 @@ def plan(
         raise click.UsageError("-o and --out-dir exclude each other")
     if len(inputs) == 2 and output is None and not settings.out_dir and is_output(inputs[1]):
         output = inputs.pop()
+    if "" in inputs:
+        raise click.UsageError("an input's name is empty")
     if output == "":
         raise click.UsageError("the output's name is empty")
     if output and len(inputs) > 1:

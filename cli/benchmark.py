@@ -1,5 +1,6 @@
 """`hvae-codec benchmark`: this codec and its peers over a folder of images."""
 
+import math
 import shlex
 import sys
 from importlib.util import find_spec
@@ -32,8 +33,8 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
         low, high = (float(item) for item in text.split(","))
     except ValueError:
         raise click.BadParameter(f"'{text}' is not a range like 28,40") from None
-    if not low < high:
-        raise click.BadParameter(f"{low:g} is not below {high:g}")
+    if not -math.inf < low < high < math.inf:
+        raise click.BadParameter(f"{low:g} to {high:g} is no range")
     return low, high
 
 
@@ -102,6 +103,8 @@ def benchmark(
         raise click.ClickException(
             f"{missing[0]} is missing: python -m pip install 'hvae-codec[bench]'"
         )
+    if out.exists() and folder.exists() and out.samefile(folder):
+        raise click.UsageError("the folder of the images would take the plots: name another -o")
     progress = sys.stderr.isatty()
     with console.blame(str(folder)):
         from ..benchmarks import crops, machine, report, run, speed, summary

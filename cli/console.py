@@ -12,13 +12,14 @@ STDIO = "-"
 
 
 def result(text: str) -> None:
-    """Print what the command was asked for."""
-    click.echo(text)
+    """Print what the command was asked for; raises as `blame` does, of stdout."""
+    with blame("stdout"):
+        click.echo(text)
 
 
 def result_json(record: dict[str, object]) -> None:
     """Print what the command was asked for as one line of JSON."""
-    click.echo(json.dumps(record))  # in ASCII: file names need not be UTF-8
+    result(json.dumps(record))  # in ASCII: file names need not be UTF-8
 
 
 def note(text: str) -> None:

@@ -48,7 +48,7 @@ class Aim:
 )
 @click.option("--psnr", type=options.PositiveNumber(), help="At least so many dB in RGB.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
-@options.effort_option("Search longer for a smaller file and a better image.")
+@options.effort_option("Search longer, for fewer bits at the same PSNR.")
 @options.prior_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
 @options.batch_options
@@ -72,6 +72,11 @@ def encode(
     settings = batch.Settings(**shared)
     aim = Aim(quality, bpp, max_bytes, psnr, verify, strip, prior, effort)
     jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
+    for job in jobs:
+        # `-o *.jpg` names the first photograph as the output of the second
+        if not files.is_coded(job.target) and images.is_image(job.target):
+            name = click.format_filename(job.target)
+            raise click.UsageError(f"{name} is an image by its name; coded files end in .hvae")
     batch.run(jobs, partial(encode_file, aim), settings)
 
 

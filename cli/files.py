@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import click
 
@@ -30,12 +30,14 @@ def check(source: str, target: str, replaces: bool) -> None:
         OSError: one of them; the error names it.
         click.ClickException: the output is stdout, and a terminal.
     """
-    if source != STDIO and Path(source).is_dir():
+    if source == STDIO:
+        _open(sys.stdin, "stdin")
+    elif Path(source).is_dir():
         raise IsADirectoryError(None, "is a folder", source)
-    if source != STDIO:
+    else:
         os.stat(source)
     if target == STDIO:
-        if sys.stdout.isatty():
+        if _open(sys.stdout, "stdout").isatty():
             raise click.ClickException("refusing to write binary data to a terminal")
         return
     path = Path(target)
@@ -57,7 +59,7 @@ def is_coded(path: str) -> bool:
 
 def read_bytes(path: str) -> bytes:
     """Read a file, or stdin, whole."""
-    return sys.stdin.buffer.read() if path == STDIO else Path(path).read_bytes()
+    return _open(sys.stdin, "stdin").buffer.read() if path == STDIO else Path(path).read_bytes()
 
 
 def seekable(path: str) -> str | bytes:
@@ -83,14 +85,15 @@ def writing(path: str, replaces: bool = True) -> Iterator[BinaryIO]:
         OSError: it cannot be written; the old file is then as it was.
     """
     final = Path(os.path.realpath(path))  # a link stays a link
-    if path == STDIO:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    elif _is_stream(final):
-        with final.open("wb") as stream:  # a device or a pipe must not be replaced by a file
-            yield stream
-    else:
-        with _naming(path):
+    with _naming("stdout" if path == STDIO else path):
+        if path == STDIO:
+            stdout = _open(sys.stdout, "stdout").buffer
+            yield stdout
+            stdout.flush()
+        elif _is_stream(final):
+            with final.open("wb") as stream:  # a device or a pipe must not be replaced by a file
+                yield stream
+        else:
             yield from _writing_beside(final, replaces)
 
 
@@ -137,6 +140,17 @@ class _Buffered(io.BufferedWriter):
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
+
+
+def _open(stream: TextIO | None, name: str) -> TextIO:
+    """Return stdin or stdout, which Python does not have where the shell closed it (`<&-`).
+
+    Raises:
+        OSError: it is closed.
+    """
+    if stream is None:
+        raise OSError(errno.EBADF, "is closed", name)
+    return stream
 
 
 @contextmanager

@@ -56,6 +56,13 @@ def open_image(path: str) -> "Image.Image":
         raise OSError(f"cannot be read as an image ({error})") from error
 
 
+def is_image(path: str) -> bool:
+    """Tell by its name whether a file would be an image of Pillow's."""
+    from PIL import Image
+
+    return Path(path).suffix.lower() in Image.registered_extensions()
+
+
 def image_format(path: str, on_stdout: str = ".png") -> str:
     """Name Pillow's format for a file that is to be written, or for a suffix on stdout.
 

@@ -64,13 +64,21 @@ class Patches(click.ParamType):
         match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", value)
         if not match:
             self.fail(f"'{value}' is not a size like 8x12 (rows x columns)", param, context)
-        return int(match[1]), int(match[2])
+        from ..codec.sampling import MAX_PATCHES
+
+        rows, columns = int(match[1]), int(match[2])
+        if rows * columns > MAX_PATCHES:
+            self.fail(f"{value} are more than {MAX_PATCHES} patches", param, context)
+        return rows, columns
 
 
 class PositiveNumber(click.ParamType):
-    """A finite number above zero."""
+    """A finite number above zero, or zero where it is allowed."""
 
     name = "number"
+
+    def __init__(self, or_zero: bool = False) -> None:
+        self.or_zero = or_zero
 
     def convert(
         self, value: str | float, param: click.Parameter | None, context: click.Context | None
@@ -80,8 +88,9 @@ class PositiveNumber(click.ParamType):
             number = float(value)
         except ValueError:
             number = math.nan
-        if not 0 < number < math.inf:
-            self.fail(f"'{value}' is not a number above 0", param, context)
+        if not (0 < number < math.inf or (self.or_zero and number == 0)):
+            at_least = "of 0 or above" if self.or_zero else "above 0"
+            self.fail(f"'{value}' is not a number {at_least}", param, context)
         return number
 
 
@@ -112,11 +121,14 @@ seed_option = click.option(
     show_default=True,
     help="Of what is drawn: the same, the same.",
 )
+PRIORS = ("masked-diffusion", "factorised", "mixture", "vamp", "gaussian-diffusion")
+
 prior_option = click.option(
     "--prior",
-    default="masked-diffusion",
+    type=click.Choice(PRIORS),
+    default=PRIORS[0],
     show_default=True,
-    help="Prior of the context; docs/priors.md names them.",
+    help="Prior of the context; see docs/priors.md.",
 )
 
 

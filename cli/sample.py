@@ -11,7 +11,8 @@ from . import console, files, images, options
               help="Rows x columns of patches of 32x32 pixels.")  # fmt: skip
 @click.option("-q", "--quality", type=click.IntRange(0, 100), default=60, show_default=True,
               help="How such a picture would have been coded.")  # fmt: skip
-@click.option("--temperature", type=click.FloatRange(0), default=1.0, show_default=True,
+@click.option("--temperature", type=options.PositiveNumber(or_zero=True), default=1.0,
+              show_default=True,
               help="Below 1 the likely is drawn more often; 0 takes nothing else.")  # fmt: skip
 @options.seed_option
 @options.prior_option

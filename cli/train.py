@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from . import console
+from . import console, options
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
+_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 
 
@@ -20,7 +21,13 @@ _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 @click.option("--out", type=_NEW, required=True, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint, if there is one.")
 @click.option("--start", type=_FILE, help="Checkpoint or weight file to start from.")
-@click.option("--preset", default="base", show_default=True, help="Size of a new model.")
+@click.option(
+    "--preset",
+    type=click.Choice(["base", "tiny"]),
+    default="base",
+    show_default=True,
+    help="Size of a new model.",
+)
 @click.option(
     "--qualities",
     type=(click.IntRange(0, 100), click.IntRange(0, 100)),
@@ -124,10 +131,12 @@ def train(
 
 
 @click.command("train-prior")
-@click.argument("name")
+@click.argument("name", metavar="PRIOR", type=click.Choice(options.PRIORS))
 @click.option("--weights", type=_FILE, required=True, help="Weight file that it is to join.")
 @click.option("--data", type=_FOLDER, required=True, help="Folder of training photographs.")
-@click.option("--out", type=_NEW, required=True, help="The fitted prior, for `export --prior`.")
+@click.option(
+    "--out", type=_NEW_FILE, required=True, help="The fitted prior, for `export --prior`."
+)
 @click.option("--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT).")
 @click.option("--steps", type=click.IntRange(1), default=4000, show_default=True)
 @click.option(
@@ -155,14 +164,15 @@ def train_prior(
     The context has no weights: no network but the prior runs, and the rest of WEIGHTS stays as it
     is.
     """
+    _refuse_to_replace(out, [weights])
+    if pseudo_inputs and name != "gaussian-diffusion":
+        raise click.UsageError("--pseudo-inputs is for gaussian-diffusion")
+
     from ..models.training import contexts
     from ..models.training.data import ImageCache
     from ..models.weights import load_weights
 
-    if pseudo_inputs and name != "gaussian-diffusion":
-        raise click.UsageError("--pseudo-inputs is for gaussian-diffusion")
     with console.blame(str(weights)):
-        contexts.prior_kind(name)  # refused before the work
         model = load_weights(weights).models[0]
     with console.blame(str(data)):
         photographs = ImageCache(data, cache or out.resolve().parent / "cache")
@@ -180,7 +190,7 @@ def train_prior(
 
 @click.command()
 @click.argument("sources", metavar="SOURCE...", type=_FILE, nargs=-1, required=True)
-@click.option("-o", "--out", type=_NEW, required=True, help="The weight file.")
+@click.option("-o", "--out", type=_NEW_FILE, required=True, help="The weight file.")
 @click.option("--data", type=_FOLDER, help="Training photographs, for what is fitted to them.")
 @click.option(
     "--prior",
@@ -195,8 +205,7 @@ def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[
     SOURCE is a checkpoint, or several that together serve all qualities; or a weight file, to which
     priors are added.
     """
-    if out.exists() and any(out.samefile(source) for source in sources):
-        raise click.UsageError(f"{click.format_filename(out)} is the source itself")
+    _refuse_to_replace(out, [*sources, *priors])
     if len(sources) > 1 and any(source.suffix == ".safetensors" for source in sources):
         raise click.UsageError("a weight file is the only SOURCE, or none")
 
@@ -207,3 +216,8 @@ def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[
         cache = ImageCache(data, sources[0].resolve().parent.parent / "cache") if data else None
         exporting.export(sources, out, cache, priors)
     console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")
+
+
+def _refuse_to_replace(out: Path, inputs: Sequence[Path]) -> None:
+    if out.exists() and any(out.samefile(path) for path in inputs):
+        raise click.UsageError(f"{click.format_filename(out)} is an input itself")

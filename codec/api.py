@@ -47,8 +47,8 @@ class Decoded:
         metadata: what `image.info` gets: `icc_profile`, `exif`, `xmp`, bytes each.
         lost_tiles: numbers of the tiles, row by row, of which something is damaged or nothing is
             there; only with `keep_going`.
-        whole_levels: how many levels of latents are there of every tile, of those asked for; 0
-            is the context alone.
+        whole_levels: how many levels of latents are intact in every tile, of those asked for; 0
+            is the context alone, or not even that.
     """
 
     picture: Pixels

@@ -44,7 +44,7 @@ class Picture:
     Attributes:
         pixels: (h, w) of the view.
         lost_tiles: numbers of the tiles of which something is damaged or nothing is there.
-        whole_levels: levels of latents that are there of every tile, of those asked for.
+        whole_levels: levels of latents that are intact in every tile, of those asked for.
     """
 
     pixels: Pixels
@@ -122,7 +122,7 @@ def decode_file(
                 context_only=thumbnail,
                 sampling=sampling,
             )
-            whole_levels = min(whole_levels, coded.whole_levels)
+            whole_levels = min(whole_levels, near[n].intact)
             if near[n].damaged or not coded.whole_levels:
                 lost.add(n)
         planes = [_colour(codec, header, near.values(), part, seen, view)]
@@ -176,7 +176,7 @@ def _colour(
 ) -> Tensor:
     """Return what a view shows of some patches: float32 (1, 1 or 3, h, w) in 0...255."""
     model, at = codec.model_at(header.quality), torch.full((1,), header.quality)
-    tiles = [tile for tile in tiles if not tile.empty]
+    tiles = [tile for tile in tiles if tile.intact]
     context = _gather(
         [(t.window, t.context) for t in tiles], seen, 1, model.config.context_channels
     )

@@ -19,7 +19,7 @@ from ..models.training.contexts import load_prior
 from ..models.training.data import BatchSizes, CropDataset, ImageCache
 from ..models.training.reconstruction import fit_reconstruction
 from ..models.training.rounding import round_filters
-from ..models.training.state import read_checkpoint
+from ..models.training.state import load_into, read_checkpoint
 from ..models.weights import load_weights, save_weights
 from .encoder import TileSymbols, push_context, tile_symbols
 from .image import Pixels
@@ -34,10 +34,10 @@ FITTING_BATCHES = 24
 32, as filters have weights."""
 
 REFINE_SIDE = 8
-"""Patches a side of the crops on which tables are refined: most photographs are as large."""
+"""Patches a side of the crops on which tables are refined."""
 
 REFINE_WEIGHT = 2000.0
-"""Symbols that a Gaussian table is worth against what is counted."""
+"""Symbols that the tables before are worth against what is counted."""
 
 
 def export(
@@ -51,8 +51,8 @@ def export(
 
     Args:
         sources: `checkpoint.pt` of training runs, whose averaged weights are frozen, and which
-            together serve all qualities; or one weight file, which keeps what it has. Norm and
-            priors are those of the run of the coarsest qualities.
+            together serve all qualities; or one weight file, whose filters stay. Norm and priors
+            are those of the run of the coarsest qualities.
         out: the weight file.
         cache: training images on which filters of checkpoints are rounded, and reconstruction
             and tables fitted. Without, checkpoints are rounded to the nearest and get Gaussian
@@ -82,7 +82,6 @@ def export(
     if cache is not None:
         tables = refine(Codec(models, begins, tables, b""), cache, crops)
     arrays = {name: getattr(tables, name) for name in ("pmf", "start", "length")}
-    out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(out, models, begins, arrays)
 
 
@@ -92,14 +91,14 @@ def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ..
     Where the ranges of two overlap, each serves its half.
 
     Raises:
-        WeightsError: one is not a checkpoint, a range lies within another, or some qualities are
-            in none.
+        WeightsError: one is not a checkpoint of this model, a range lies within another, or some
+            qualities are in none.
     """
     # of two that begin together the wider one first, which leaves nothing to the other
-    saved = [read_checkpoint(path) for path in paths]
-    saved.sort(key=lambda one: (one["qualities"][0], -one["qualities"][1]))
+    saved = [(path, read_checkpoint(path)) for path in paths]
+    saved.sort(key=lambda one: (one[1]["qualities"][0], -one[1]["qualities"][1]))
     begins, end = [], -1
-    for one in saved:
+    for _, one in saved:
         lowest, highest = one["qualities"]
         if lowest > end + 1:
             raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {lowest - 1}")
@@ -109,14 +108,15 @@ def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ..
         end = highest
     if end < QUALITIES - 1:
         raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {QUALITIES - 1}")
-    return [_averaged(one) for one in saved], tuple(begins)
+    return [_averaged(*one) for one in saved], tuple(begins)
 
 
-def _averaged(saved: dict[str, Any]) -> DctVae:
+def _averaged(path: Path, saved: dict[str, Any]) -> DctVae:
     model = DctVae(ModelConfig.from_json(saved["config"]))
     named = saved["average"].items()
     prefix = "module."
-    model.load_state_dict({k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)})
+    tensors = {k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)}
+    load_into(model, tensors, path)
     return model.eval()
 
 
@@ -156,13 +156,14 @@ def refine(codec: Codec, cache: ImageCache, crops: int) -> PmfTables:
     sizes = BatchSizes(crops=1, crop_px=REFINE_SIDE * PATCH_PX, wide_crops=0)
     whole = Window(0, 0, REFINE_SIDE, REFINE_SIDE)
     drawn = CropDataset(cache, sizes, crops)
+    start = codec.tables
     for count in (crops // 4, crops):
         counts = np.zeros(codec.tables.pmf.size, np.int64)
         for number in range(count):
             crop = drawn[number][0][0]
             pixels = Pixels(crop.permute(1, 2, 0).contiguous().numpy())
             counts += _counted(codec, tile_symbols(codec, pixels, whole, number % QUALITIES))
-        codec = replace(codec, tables=codec.tables.refined(counts, REFINE_WEIGHT))
+        codec = replace(codec, tables=start.refined(counts, REFINE_WEIGHT))
     return codec.tables
 
 

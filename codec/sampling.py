@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from ..bitstream import InvalidField, PmfTables, Prior
 from ..models.dct import to_rgb
-from ..models.steps import INDEX_UNIT
-from .tables import latent_tables
+from .symbols import SymbolReader
 from .view import whole
 from .weights import Codec
 
@@ -46,8 +44,6 @@ class Sampling:
 
 class Draws:
     """A stack that gives drawn symbols to whoever pops, and forgets what is pushed.
-
-    It is also the coder of a walk over the latents.
 
     Args:
         tables: the weights' tables.
@@ -85,11 +81,6 @@ class Draws:
             return torch.from_numpy(self._drawn(pmf[0].numpy(), len(pmf)))
         drawn = [self._drawn(row, 1) for row in pmf.numpy()]
         return torch.from_numpy(np.concatenate([np.empty(0, np.int64), *drawn]))
-
-    def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
-        """See `models.coders.LatentCoder`; never asks for the posterior."""
-        tables = latent_tables(INDEX_UNIT * scale_index).flatten()
-        return self.pop(tables).to(scale_index).view(scale_index.shape)
 
     def _drawn(self, masses: np.ndarray, count: int) -> np.ndarray:
         """Draw from masses (K,): int64 (count,) in 0...K-1."""
@@ -135,6 +126,6 @@ def draw_picture(
     at = torch.full((1,), quality)
     every = torch.ones(model.config.context_channels, dtype=torch.bool)
     context = codec.prior(prior).pop(draws, size, at, codec.norm, every)
-    latents = model.latents(context, at, draws)
+    latents = model.latents(context, at, SymbolReader([draws]))
     rgb = to_rgb(model.synthesise(context, latents, at))
     return rgb[0].clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..bitstream import Coder, PmfTables, bulk_words, pop, pop_under, push, push_under
 from ..models.coders import LatentCoder
 from ..models.corrections import TELLING, choose, tables_of
-from ..models.priors.interface import TOTAL
+from ..models.priors.interface import TOTAL, SymbolStack
 from ..models.steps import INDEX_UNIT
 from .tables import latent_tables
 
@@ -135,14 +135,13 @@ class SymbolReader:
 
     Args:
         stacks: one a tile.
-        tables: all of them.
 
     Attributes:
         levels: of each level the corrections, then the symbols of each call, int32 (tiles, n).
     """
 
-    def __init__(self, stacks: Sequence[Coder], tables: PmfTables):
-        self.stacks, self.tables = stacks, tables
+    def __init__(self, stacks: Sequence[SymbolStack]):
+        self.stacks = stacks
         self.levels: list[list[np.ndarray]] = []
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
@@ -157,13 +156,12 @@ class SymbolReader:
 
     def _pop(self, numbers: Tensor) -> np.ndarray:
         """Pop symbols under numbers of tables, (tiles, n) each."""
-        rows = _integers(numbers)
-        popped = [pop(s, row, self.tables) for s, row in zip(self.stacks, rows, strict=True)]
-        return np.stack(popped)
+        tiles = zip(self.stacks, numbers, strict=True)
+        return _integers(torch.stack([stack.pop(row) for stack, row in tiles]))
 
 
 class Limiter:
-    """Lets another coder code the first levels, and a third the rest.
+    """Lets another coder code the first levels, and a third the rest, which it counts from 0.
 
     Without a third the rest are zero, and so at their means.
     """
@@ -176,7 +174,7 @@ class Limiter:
         if level < self.levels:
             return self.coder.code(level, scale_index, posterior)
         if self.rest is not None:
-            return self.rest.code(level, scale_index, posterior)
+            return self.rest.code(level - self.levels, scale_index, posterior)
         return torch.zeros_like(scale_index)
 
 

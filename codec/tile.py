@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ..bitstream import (
-    Coder,
     Header,
     StreamDamaged,
     Tile,
@@ -35,16 +34,16 @@ class DecodedTile:
     Attributes:
         coded: what it was decoded from.
         latents: None where only the context was wanted.
+        intact: levels that are as they were coded, from the context on, of those asked for.
         damaged: whether levels are left out that are there, but not as they were coded.
-        empty: whether nothing is left of it, not even the context.
     """
 
     window: Window
     coded: Tile
     context: Tensor
     latents: Tensor | None
+    intact: int
     damaged: bool
-    empty: bool
 
     def cut(self, window: Window) -> DecodedTile:
         """Return what a window that touches the tile holds of it, and let the rest go."""
@@ -95,37 +94,37 @@ def decode_tile(
     if there < wanted and not keep_going:
         raise Truncated(f"the file ends before level {there} of tile {number}, from 0 on")
     while True:
-        coders: list[Coder] = []
-        trunk = SymbolReader(coders, codec.tables)
+        stacks: list[AnsStack] = []
+        trunk = SymbolReader(stacks)
         context = latents = reason = None
         try:
-            coders.append(coder_of(tile.words[: sum(tile.level_words[:intact])]))
-            context = _context(codec, header, window, coders[0] if intact else None)
+            coder = coder_of(tile.words[: sum(tile.level_words[:intact])])
+            stacks.append(AnsStack(coder, codec.tables))
+            context = _context(codec, header, window, stacks[0] if intact else None)
             if not context_only:
-                drawn = Draws(codec.tables, sampling, number) if sampling else None
-                latents = _latents(codec, header, context, Limiter(trunk, intact - 1, drawn))
+                drawn = SymbolReader([Draws(codec.tables, sampling, number)]) if sampling else None
+                limited = Limiter(trunk, max(0, intact - 1), drawn)
+                latents = _latents(codec, header, context, limited)
             if intact == every:
-                check_empty(coders[0])
+                check_empty(coder)
         except StreamDamaged as error:
             reason = str(error)
         first = [] if context is None or not intact else [[context_integers(context)]]
         checks = level_checks(number, [*first, *trunk.levels])
         good = tile.intact_levels(checks)
         if context is not None and reason is None and good == intact:
-            damaged, empty = intact < there, intact == 0
-            return DecodedTile(window, tile, context, latents, damaged=damaged, empty=empty)
+            return DecodedTile(window, tile, context, latents, intact, damaged=intact < there)
         if not keep_going:
             raise TileDamaged(number, reason) if reason else TileDamaged(number)
         intact = min(good, intact - 1)
 
 
-def _context(codec: Codec, header: Header, window: Window, coder: Coder | None) -> Tensor:
+def _context(codec: Codec, header: Header, window: Window, stack: AnsStack | None) -> Tensor:
     """Pop the context (1, C, h, w) of a tile; zeros where it has no words left."""
-    if coder is None:
+    if stack is None:
         return torch.zeros(1, codec.config.context_channels, *window.size)
     at = torch.full((1,), header.quality)
     coded = coded_context(codec.config, header.color.is_grey)
-    stack = AnsStack(coder, codec.tables)
     return codec.prior(header.prior).pop(stack, window.size, at, codec.norm, coded)
 
 

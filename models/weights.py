@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -38,11 +37,12 @@ from torch import Tensor
 from .config import ModelConfig
 from .dct_vae import DctVae
 from .errors import WeightsError
+from .files import replacing
 from .leaves import INTEGER, check
 from .quality import QUALITIES
 
 FORMAT = "4"
-TABLES = ("tables.pmf", "tables.start", "tables.length")
+TABLES = {"tables.pmf": np.uint32, "tables.start": np.int32, "tables.length": np.int32}
 _COMMON = ("entropy.norm.", "entropy.priors.")
 _KINDS = {"weight": np.int8, "shift": np.int8, "knots": np.int16}
 _SCALE = ".scale"
@@ -107,9 +107,8 @@ def save_weights(
     described = {"format": FORMAT, "config": models[0].config.to_json(), "begins": [*begins]}
     # One key, because safetensors writes several in random order, and files are named by hash.
     metadata = {"hvae_codec": json.dumps(described)}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(save(tensors, metadata))
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        part.write_bytes(save(tensors, metadata))
 
 
 def load_weights(path: Path) -> Weights:
@@ -117,7 +116,7 @@ def load_weights(path: Path) -> Weights:
 
     Raises:
         WeightsError: not a weight file, of another format, or its tensors do not fit its own
-            configuration.
+            configuration, have other types, or are not finite.
         BoundError: the integers could leave the exact range.
     """
     try:
@@ -136,6 +135,8 @@ def load_weights(path: Path) -> Weights:
         raise WeightsError(f"{path.name} has format {found}, this program reads {FORMAT}")
     config = ModelConfig.from_json(str(described.get("config", "")))
     begins = _checked_begins(path, described.get("begins"))
+    for name, tensor in tensors.items():
+        _check_kind(path, name, tensor)
     if missing := [name for name in TABLES if name not in tensors]:
         raise WeightsError(f"{path.name} has no {missing[0]}")
     tables = {name.removeprefix("tables."): tensors.pop(name).numpy() for name in TABLES}
@@ -183,18 +184,33 @@ def _stored(name: str, tensor: Tensor) -> dict[str, np.ndarray]:
     array = tensor.detach().cpu().numpy()
     if not np.isfinite(array).all():
         raise WeightsError(f"{name} is not finite")
-    if "entropy." in name:
-        kind = _KINDS.get(name.rsplit(".", 1)[-1], np.int32)
-        stored = np.ascontiguousarray(array.astype(kind))
-        if not np.array_equal(stored, array):
-            raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
-        return {name: stored}
     if EIGHT_BITS.match(name):
         return _in_eight_bits(name, array)
-    stored = np.ascontiguousarray(array.astype(np.float16))
-    if not np.isfinite(stored).all():
-        raise WeightsError(f"{name} does not fit float16")
+    kind = _kind(name)
+    stored = np.ascontiguousarray(array.astype(kind))
+    exact = kind == np.float16 or np.array_equal(stored, array)
+    if not exact or not np.isfinite(stored).all():
+        raise WeightsError(f"{name} does not fit {np.dtype(kind)}")
     return {name: stored}
+
+
+def _kind(name: str) -> type[np.generic]:
+    """Return the type that a tensor has in the file."""
+    if name in TABLES:
+        return TABLES[name]
+    if "entropy." in name:
+        return _KINDS.get(name.rsplit(".", 1)[-1], np.int32)
+    if EIGHT_BITS.match(name.removesuffix(_SCALE)):
+        return np.float32 if name.endswith(_SCALE) else np.int8
+    return np.float16
+
+
+def _check_kind(path: Path, name: str, tensor: Tensor) -> None:
+    found, expected = str(tensor.dtype).removeprefix("torch."), np.dtype(_kind(name)).name
+    if found != expected:
+        raise WeightsError(f"{path.name} has {name} in {found}, not in {expected}")
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise WeightsError(f"{path.name} has values in {name} that are not finite")
 
 
 def _in_eight_bits(name: str, filters: np.ndarray) -> dict[str, np.ndarray]:
@@ -215,5 +231,7 @@ def _restored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     scales = {name: tensors.pop(name) for name in [*tensors] if name.endswith(_SCALE)}
     for name, scale in scales.items():
         filters = name.removesuffix(_SCALE)
+        if scale.shape != (len(tensors[filters]), 1, 1, 1):
+            raise KeyError(name)
         tensors[filters] = tensors[filters] * scale
     return tensors

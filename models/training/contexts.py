@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..config import PATCH_PX, ModelConfig
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from ..errors import WeightsError
+from ..files import replacing
 from ..leaves import FLOAT, FloatNorm, IntegerNorm, simulate_integers, thaw
 from ..priors import DEFAULT_PRIOR, prior_kind
 from ..priors.gaussian_diffusion import GaussianDiffusion
@@ -136,10 +136,9 @@ def float_norm(model: DctVae) -> FloatNorm:
 
 def save_prior(path: Path, model: DctVae, name: str, prior: nn.Module) -> None:
     """Write a fitted prior, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
     saved = {"config": model.config.to_json(), "name": name, "prior": prior.state_dict()}
-    torch.save(saved, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        torch.save(saved, part)
 
 
 def load_prior(path: Path, config: ModelConfig) -> tuple[str, nn.Module]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..coders import Rounder
+from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from ..fixed_point import (
     ACCUMULATOR_LIMIT,
@@ -27,7 +28,7 @@ from ..fixed_point import (
 )
 from ..leaves import FloatConv
 from ..weights import EIGHT_BITS, eight_bit_scale
-from .losses import run
+from .losses import EVERY_QUALITY, prior_bpp, run
 
 DAMPING = 1e-4
 """Share of the mean square of all inputs that is added to each, for some may hardly be seen."""
@@ -47,7 +48,8 @@ def round_filters(model: DctVae, batches: Iterable[Tensor], qualities: tuple[int
     Args:
         model: whose filters see what training would show them, in real arithmetic.
         batches: crops (B, 3, H, W) of training photographs, uint8.
-        qualities: the model's range, both ends included.
+        qualities: the model's range, both ends included. The prior of the context, which a file has
+            once for all models, sees every quality.
     """
     filters = dict(_filters(model))
     grams: dict[str, Tensor] = {}
@@ -60,10 +62,16 @@ def round_filters(model: DctVae, batches: Iterable[Tensor], qualities: tuple[int
         return conv.register_forward_pre_hook(before)
 
     watches = [watch(name, conv) for name, conv in filters.items()]
-    lowest, highest = qualities
+
+    def drawn(count: int, lowest: int, highest: int) -> Tensor:
+        return torch.randint(lowest, highest + 1, (count,), generator=generator).float()
+
     for crops in batches:
-        quality = torch.randint(lowest, highest + 1, (len(crops),), generator=generator).float()
-        run(model, crops.float(), quality, Rounder())
+        rgb = crops.float()
+        run(model, rgb, drawn(len(rgb), *qualities), Rounder(), with_prior=False)
+        quality = drawn(len(rgb), *EVERY_QUALITY)
+        context = model.context(to_ycbcr(rgb), quality)
+        prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
     for each in watches:
         each.remove()
     for name, gram in grams.items():

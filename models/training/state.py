@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config import PRESETS, ModelConfig
 from ..dct_vae import DctVae
 from ..errors import WeightsError
+from ..files import replacing
 from ..weights import load_weights
 from .data import BatchSizes
 from .losses import EVERY_QUALITY
@@ -91,6 +92,18 @@ def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
     return saved
 
 
+def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load the tensors that a file holds of a module.
+
+    Raises:
+        WeightsError: they are another module's.
+    """
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{path.name} is of another version of the model") from error
+
+
 def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
     """Read the averaged weights of a checkpoint, or thaw a weight file, for a new run.
 
@@ -116,7 +129,7 @@ class Run:
     def __init__(self, config: TrainConfig, device: torch.device):
         self.config, self.device = config, device
         self.path = config.out / "checkpoint.pt"
-        saved = self._saved()
+        source, saved = self._saved()
         self.step, self.seconds = saved.get("step", 0), saved.get("seconds", 0.0)
         name = saved.get("config")
         self.model_config = ModelConfig.from_json(name) if name else PRESETS[config.preset]
@@ -126,9 +139,9 @@ class Run:
             self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
         )
         self.optimiser = optimiser_for(self.model)
-        if "average" in saved:
-            self.average.load_state_dict(saved["average"])
-            self.model.load_state_dict(saved.get("model", self.average.module.state_dict()))
+        if source is not None:
+            load_into(self.average, saved["average"], source)
+            load_into(self.model, saved.get("model", self.average.module.state_dict()), source)
         if "optimiser" in saved:
             if any("steps" not in group for group in saved["optimiser"]["param_groups"]):
                 raise WeightsError(f"{self.path.name} is of an earlier optimiser: --start from it")
@@ -136,11 +149,14 @@ class Run:
         self.fresh = not saved
         self.skipped = 0  # steps in a row whose gradient was not finite
 
-    def _saved(self) -> dict[str, Any]:
+    def _saved(self) -> tuple[Path | None, dict[str, Any]]:
+        """Return what the run goes on or starts from, and where that was read; nothing if new."""
         config = self.config
         if config.resume and self.path.exists():
-            return read_checkpoint(self.path)
-        return {} if config.start is None else starting_point(config.start, config.qualities)
+            return self.path, read_checkpoint(self.path)
+        if config.start is None:
+            return None, {}
+        return config.start, starting_point(config.start, config.qualities)
 
     @property
     def averaged(self) -> DctVae:
@@ -149,7 +165,6 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint whole, or not at all."""
-        temporary = self.path.with_suffix(".tmp")
         state = {
             "config": self.model_config.to_json(),
             "qualities": self.config.qualities,
@@ -159,5 +174,5 @@ class Run:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        torch.save(state, temporary)
-        os.replace(temporary, self.path)
+        with replacing(self.path) as part:
+            torch.save(state, part)

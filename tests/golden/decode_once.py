@@ -69,7 +69,7 @@ class Decoder:
         at = torch.tensor([index.header.quality for index in indices])
         stacks = [coder_of(tile.words) for tile in tiles]
         popper = Popper([AnsStack(stack, tables) for stack in stacks])
-        trunk = SymbolReader(stacks, tables)
+        trunk = SymbolReader(popper.stacks)
         is_grey = indices[0].header.color.is_grey
         coded = coded_context(model.config, is_grey)
         prior, size = model.entropy.prior, self.windows[places[0]].size

@@ -76,7 +76,8 @@ def test_an_absent_peer_is_one_line(benchmark: Run, monkeypatch: pytest.MonkeyPa
         (("--qualities", "5,101"), 2, "quality 101 is outside 0…100"),
         (("--peers", "gif"), 2, "peer 'gif' is not one of"),
         (("--peers", "jpeg", "--anchor", "gif"), 2, "anchor 'gif' is not one of hvae-codec, jpeg"),
-        (("--window", "40,28"), 2, "40 is not below 28"),
+        (("--window", "40,28"), 2, "40 to 28 is no range"),
+        (("--window", "28,inf"), 2, "28 to inf is no range"),
         (("--window", "40"), 2, "'40' is not a range"),
         (("-j", "0"), 2, "0 is not in the range"),
     ],
@@ -91,6 +92,13 @@ def test_a_folder_without_images(hvae: Run, tmp_path: Path) -> None:
     result = hvae("benchmark", tmp_path, "-o", tmp_path / "r", "--peers", "")
     assert result.exit_code == 1
     assert result.stderr == f"Error: {tmp_path}: no images in this folder\n"
+
+
+def test_plots_do_not_come_among_the_images(hvae: Run, tmp_path: Path) -> None:
+    result = hvae("benchmark", tmp_path, "-o", tmp_path, "--peers", "")
+    assert result.exit_code == 2
+    assert "name another -o" in result.stderr
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_that_does_not_exist(hvae: Run, tmp_path: Path) -> None:

@@ -101,6 +101,26 @@ def test_a_device_stays_a_device() -> None:
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_device_that_is_full_is_named() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        files.write_bytes("/dev/full", b"new")
+    assert caught.value.filename == "/dev/full"
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout"])
+def test_a_stream_that_is_closed_is_named(
+    photo: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, name, None)
+    source, target = ("-", str(photo)) if name == "stdin" else (str(photo), "-")
+    with pytest.raises(OSError, match="is closed") as caught:
+        files.check(source, target, replaces=True)
+    assert caught.value.filename == name
+    with pytest.raises(OSError, match="is closed"):
+        files.read_bytes(source) if name == "stdin" else files.write_bytes(target, b"new")
+
+
 def test_permissions_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")

@@ -20,7 +20,17 @@ def test_a_picture_of_so_many_patches_is_written(hvae: Run, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "options",
-    [("--size", "2"), ("--size", "0x3"), ("--seed", -1), ("--temperature", -1), ("-q", 101)],
+    [
+        ("--size", "2"),
+        ("--size", "0x3"),
+        ("--size", "64x65"),
+        ("--seed", -1),
+        ("--temperature", -1),
+        ("--temperature", "nan"),
+        ("--temperature", "inf"),
+        ("--prior", "flow"),
+        ("-q", 101),
+    ],
     ids=str,
 )
 def test_what_makes_no_sense_is_refused(

@@ -29,13 +29,38 @@ def test_a_run_is_not_begun_over_another(hvae: Run, checkpoint: Path, tmp_path: 
     assert checkpoint.read_bytes() == b"days of work"
 
 
-@pytest.mark.parametrize("name", ["checkpoint.pt", "link.pt"])
-def test_weights_do_not_replace_their_checkpoint(hvae: Run, checkpoint: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["checkpoint.pt", "link.pt", "prior.pt"])
+def test_weights_do_not_replace_what_they_are_made_from(
+    hvae: Run, checkpoint: Path, name: str
+) -> None:
     (checkpoint.parent / "link.pt").symlink_to(checkpoint)
-    result = hvae("export", checkpoint, "-o", checkpoint.parent / name)
+    prior = checkpoint.with_name("prior.pt")
+    prior.write_bytes(b"hours of work")
+    result = hvae("export", checkpoint, "--prior", prior, "-o", checkpoint.parent / name)
     assert result.exit_code == 2
-    assert f"{name} is the source itself" in result.stderr
+    assert f"{name} is an input itself" in result.stderr
     assert checkpoint.read_bytes() == b"days of work"
+    assert prior.read_bytes() == b"hours of work"
+
+
+def test_a_prior_does_not_replace_its_weights(
+    hvae: Run, tiny_weights: Path, tmp_path: Path
+) -> None:
+    before = tiny_weights.read_bytes()
+    shared = "--weights", tiny_weights, "--data", tmp_path
+    result = hvae("train-prior", "vamp", *shared, "--out", tiny_weights)
+    assert result.exit_code == 2
+    assert "is an input itself" in result.stderr
+    assert tiny_weights.read_bytes() == before
+
+
+def test_a_folder_is_no_output(hvae: Run, tiny_weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shared = "--weights", tiny_weights, "--data", tmp_path
+    assert hvae("train-prior", "vamp", *shared, "--out", folder).exit_code == 2
+    assert hvae("export", tiny_weights, "-o", folder).exit_code == 2
+    assert [*tmp_path.rglob("*")] == [folder]
 
 
 def test_the_photographs_of_a_checkpoint_in_the_current_folder_are_cached_beside_its_run(
@@ -64,8 +89,8 @@ def test_a_fitted_prior_joins_a_weight_file(
     Image.fromarray(photograph[:288, :320]).save(pictures / "a.png")
     shared = "--weights", tiny_weights, "--data", pictures, "--out", fitted
     result = hvae("train-prior", "flow", *shared)
-    assert result.exit_code == 1
-    assert "tiny.safetensors: prior flow is not one of masked-diffusion, " in result.stderr
+    assert result.exit_code == 2
+    assert "'flow' is not one of 'masked-diffusion', " in result.stderr
     assert hvae("train-prior", "vamp", *shared, "--pseudo-inputs").exit_code == 2
     assert hvae("train-prior", "vamp", *shared, "--steps", 1).exit_code == 0
     assert hvae("export", tiny_weights, "-o", joined, "--prior", fitted).exit_code == 0

@@ -84,6 +84,15 @@ def test_a_quality_without_a_model_is_named(
     assert not (tmp_path / "w.safetensors").exists()
 
 
+def test_a_checkpoint_of_another_model_is_refused(tiny_model: DctVae, tmp_path: Path) -> None:
+    path = saved(tmp_path / "old.pt", tiny_model, (0, 100))
+    content = torch.load(path)
+    del content["average"]["module.reconstruction.offsets"]
+    torch.save(content, path)
+    with pytest.raises(WeightsError, match=r"old\.pt is of another version of the model"):
+        load_checkpoints([path])
+
+
 @pytest.mark.parametrize(
     ("ranges", "within"),
     [

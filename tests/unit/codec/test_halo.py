@@ -47,7 +47,7 @@ def decoded(model: DctVae, window: Window) -> DecodedTile:
         torch.cat([torch.cat([part[k] for part in row], dim=2) for row in rows], dim=1)[None]
         for k in (0, 1)
     )
-    return DecodedTile(window, NOTHING, context, latents, damaged=False, empty=False)
+    return DecodedTile(window, NOTHING, context, latents, intact=7, damaged=False)
 
 
 @pytest.mark.parametrize("tile", [1, 2, 3])

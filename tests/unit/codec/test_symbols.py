@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hvae_codec.bitstream import check_empty, coder_of, gaussian_tables, push, words_of
-from hvae_codec.codec.symbols import Limiter, Selector, SymbolReader, SymbolWriter
+from hvae_codec.codec.symbols import AnsStack, Limiter, Selector, SymbolReader, SymbolWriter
 from hvae_codec.codec.tables import latent_tables
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.coders import scale_of
@@ -44,7 +44,7 @@ def test_a_reader_finds_what_a_writer_wrote(tiny_codec: Codec, tiles: int) -> No
         for tables, symbols in reversed([part for level in levels for part in level]):
             push(coder, tables, symbols, tiny_codec.tables)
         stacks.append(coder_of(words_of(coder)))
-    reader = SymbolReader(stacks, tiny_codec.tables)
+    reader = SymbolReader([AnsStack(coder, tiny_codec.tables) for coder in stacks])
     for (level, _), index, expected in zip(PARTS, indices, written, strict=True):
         read = reader.code(level, index, refused)
         assert read.shape == index.shape

@@ -89,6 +89,11 @@ def rewritten(source: Path, target: Path, change: dict[str, object]) -> Path:
         {"another": np.zeros(3, np.int8)},
         {"0.analysis.nothing.scale": np.ones((1, 1, 1, 1), np.float32)},
         {"tables.pmf": None},
+        {"tables.pmf": np.ones(3, np.float32)},
+        {"0.entropy.trunk.stem.bias": np.zeros(16, np.float32)},
+        {"0.reconstruction.offsets": np.full((12, 3), np.nan, np.float16)},
+        {"0.reconstruction.offsets": np.zeros((12, 3), np.complex64)},
+        {"0.analysis.coarse.0.conv1.weight.scale": np.ones((1, 1, 1, 1), np.float32)},
     ],
     ids=str,
 )

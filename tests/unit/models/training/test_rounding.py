@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,28 @@ def test_what_ships_in_float_stays(tiny_model: DctVae, rounded: DctVae) -> None:
     for name in touched:
         filters = name.removesuffix(".bias") + ".weight" if name.endswith(".bias") else name
         assert filters.startswith("entropy.") or EIGHT_BITS.search(filters), name
+
+
+def test_the_prior_sees_all_qualities(tiny_model: DctVae, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file has one for all models, whichever range each serves."""
+    seen: dict[str, set[int]] = {"prior": set(), "trunk": set()}
+    prior_bpp, run = rounding.prior_bpp, rounding.run
+
+    def watched_prior(prior: Any, context: Tensor, quality: Tensor, norm: Any) -> Tensor:  # noqa: ANN401
+        seen["prior"] |= {*quality.int().tolist()}
+        return prior_bpp(prior, context, quality, norm)
+
+    def watched_run(*args: Any, **options: Any) -> Any:  # noqa: ANN401
+        seen["trunk"] |= {*args[2].int().tolist()}
+        return run(*args, **options)
+
+    monkeypatch.setattr(rounding, "prior_bpp", watched_prior)
+    monkeypatch.setattr(rounding, "run", watched_run)
+    generator = torch.Generator().manual_seed(5)
+    batches = [smooth_images(8, 128, generator).to(torch.uint8) for _ in range(3)]
+    round_filters(copy.deepcopy(tiny_model), batches, (20, 30))
+    assert min(seen["trunk"]) >= 20 and max(seen["trunk"]) <= 30
+    assert min(seen["prior"]) < 20 and max(seen["prior"]) > 80
 
 
 def inputs(channels: int, generator: torch.Generator) -> Tensor:
