@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
 from ..models.errors import ModelError
+from .errors import ImageError
 from .image import METADATA_KEYS, MODES, RAW_EXIF, info_of, metadata_of
 
 FORMAT = "HVAE"
@@ -22,6 +23,7 @@ def register() -> None:
     """Teach Pillow to open and to save our files; more than once does no harm."""
     Image.register_open(FORMAT, HvaeImageFile, _accept)
     Image.register_save(FORMAT, _save)
+    Image.register_save_all(FORMAT, _save_all)
     Image.register_extension(FORMAT, ".hvae")
     Image.register_mime(FORMAT, "image/x-hvae")
 
@@ -111,3 +113,8 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     quality = options.get("quality", api.DEFAULT_QUALITY)
     verify, effort = options.get("verify", False), options.get("effort", 0)
     fp.write(api.encode(image, quality, verify=verify, effort=effort))
+
+
+def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """Refuse `save_all=True`: a file holds one picture."""
+    raise ImageError("a file of this codec holds one picture: save frames one by one")

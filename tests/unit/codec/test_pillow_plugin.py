@@ -159,6 +159,8 @@ def test_options_of_saving(picture: Image.Image, path: Path) -> None:
     assert picture.info["icc_profile"] == b"a profile"
     with pytest.raises(ValueError, match="quality 101"):
         picture.save(io.BytesIO(), "HVAE", quality=101)
+    with pytest.raises(ValueError, match="holds one picture"):
+        picture.save(io.BytesIO(), "HVAE", save_all=True)
 
 
 def test_none_leaves_out_the_exif_of_an_old_png(picture: Image.Image) -> None:
