@@ -11,6 +11,9 @@ import click
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+PRIORS = ("masked-diffusion", "factorised", "mixture", "vamp", "gaussian-diffusion")
+"""The names that `bitstream.Prior` has; the first is the default."""
+
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -121,8 +124,6 @@ seed_option = click.option(
     show_default=True,
     help="Of what is drawn: the same, the same.",
 )
-PRIORS = ("masked-diffusion", "factorised", "mixture", "vamp", "gaussian-diffusion")
-
 prior_option = click.option(
     "--prior",
     type=click.Choice(PRIORS),

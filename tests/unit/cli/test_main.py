@@ -3,11 +3,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import click
 import pytest
 from click.testing import Result
 
 import hvae_codec
-from hvae_codec.cli import main
+from hvae_codec.bitstream import Prior
+from hvae_codec.cli import main, options
+from hvae_codec.cli.train import train
+from hvae_codec.models.config import PRESETS
 
 HEAVY = ("torch", "numpy", "PIL", "constriction", "matplotlib", "scipy")
 
@@ -74,3 +78,11 @@ def test_the_public_face_is_the_codec() -> None:
     assert hvae_codec.encode is api.encode
     assert hvae_codec.decode is api.decode
     assert hvae_codec.open is api.open
+
+
+def test_choices_are_what_there_is() -> None:
+    """They are written down, for whoever asks for help should not wait for torch."""
+    assert set(options.PRIORS) == {prior.label for prior in Prior}
+    (preset,) = (param for param in train.params if param.name == "preset")
+    assert isinstance(preset.type, click.Choice)
+    assert {*preset.type.choices} == {*PRESETS}
