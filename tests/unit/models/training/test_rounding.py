@@ -13,6 +13,7 @@ from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, UNIT, channel_shifts
 from hvae_codec.models.leaves import FloatConv, IntegerConv, freeze
 from hvae_codec.models.training import rounding
+from hvae_codec.models.training.losses import prior_bpp, run
 from hvae_codec.models.training.rounding import round_filters
 from hvae_codec.models.weights import EIGHT_BITS, load_weights, save_weights
 from tests.conftest import smooth_images
@@ -56,7 +57,6 @@ def test_what_ships_in_float_stays(tiny_model: DctVae, rounded: DctVae) -> None:
 def test_the_prior_sees_all_qualities(tiny_model: DctVae, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file has one for all models, whichever range each serves."""
     seen: dict[str, set[int]] = {"prior": set(), "trunk": set()}
-    prior_bpp, run = rounding.prior_bpp, rounding.run
 
     def watched_prior(prior: Any, context: Tensor, quality: Tensor, norm: Any) -> Tensor:  # noqa: ANN401
         seen["prior"] |= {*quality.int().tolist()}
