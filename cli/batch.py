@@ -57,7 +57,9 @@ class Job:
     def is_beside(self) -> bool:
         """Whether the output, or what it links to, lies in the folder of the input."""
         folder = os.path.dirname(self.source) or os.curdir
-        return _identity(folder) == _identity(os.path.dirname(os.path.realpath(self.target)))
+        return files.identity(folder) == files.identity(
+            os.path.dirname(os.path.realpath(self.target))
+        )
 
 
 @dataclass(frozen=True)
@@ -129,27 +131,18 @@ def _target(source: str, out_dir: Path | None, suffix: str) -> str:
 
 
 def _refuse_clashes(jobs: list[Job]) -> None:
-    sources = {_identity(job.source) for job in jobs}
+    sources = {files.identity(job.source) for job in jobs}
     targets: dict[object, Job] = {}
     for job in jobs:
         if job.target == console.STDIO:
             continue
-        name, identity = click.format_filename(job.target), _identity(job.target)
+        name, identity = click.format_filename(job.target), files.identity(job.target)
         if identity in sources and not Path(job.target).is_dir():
             raise click.UsageError(f"{name} is an input itself")
         other = targets.setdefault(identity, job)
         if other is not job and not Path(job.target).is_dir():
             pair = f"{click.format_filename(other.source)} and {click.format_filename(job.source)}"
             raise click.UsageError(f"{name} would be the output of both {pair}")
-
-
-def _identity(path: str) -> object:
-    """Tell whether two names are one file, by number where it exists (links, upper case)."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino
 
 
 def run(jobs: list[Job], work: Work, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import console, options
+from . import console, files, options
 
 if TYPE_CHECKING:
     from ..benchmarks.codecs import Codec
@@ -103,7 +103,7 @@ def benchmark(
         raise click.ClickException(
             f"{missing[0]} is missing: python -m pip install 'hvae-codec[bench]'"
         )
-    if out.exists() and folder.exists() and out.samefile(folder):
+    if files.identity(out) == files.identity(folder):
         raise click.UsageError("the folder of the images would take the plots: name another -o")
     progress = sys.stderr.isatty()
     with console.blame(str(folder)):

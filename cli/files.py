@@ -52,6 +52,15 @@ def check(source: str, target: str, replaces: bool) -> None:
         raise FileExistsError(None, _EXISTS, target)
 
 
+def identity(path: str | Path) -> object:
+    """Tell whether two names are one file, by number where it exists (links, upper case)."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
 def is_coded(path: str) -> bool:
     """Tell by its name whether a file is one of ours, or stdout."""
     return path == STDIO or Path(path).suffix.lower() in CODED_SUFFIXES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from . import console, options
+from . import console, files, options
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -219,5 +219,5 @@ def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[
 
 
 def _refuse_to_replace(out: Path, inputs: Sequence[Path]) -> None:
-    if out.exists() and any(out.samefile(path) for path in inputs):
+    if files.identity(out) in [files.identity(path) for path in inputs]:
         raise click.UsageError(f"{click.format_filename(out)} is an input itself")

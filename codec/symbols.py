@@ -13,7 +13,7 @@ from torch import Tensor
 from ..bitstream import Coder, PmfTables, bulk_words, pop, pop_under, push, push_under
 from ..models.coders import LatentCoder
 from ..models.corrections import TELLING, choose, tables_of
-from ..models.priors.interface import TOTAL, SymbolStack
+from ..models.priors.interface import TOTAL, SymbolStack, pop_rows
 from ..models.steps import INDEX_UNIT
 from .tables import latent_tables
 
@@ -148,16 +148,11 @@ class SymbolReader:
         """See `models.coders.LatentCoder`; never asks for the posterior."""
         quarters = _quarters(scale_index)
         if level == len(self.levels):
-            self.levels.append([self._pop(_own_tables(quarters))])
+            self.levels.append([_integers(pop_rows(self.stacks, _own_tables(quarters)))])
         corrections = torch.from_numpy(self.levels[level][0])[..., None]
-        symbols = self._pop(latent_tables(quarters, corrections).flatten(1))
-        self.levels[level].append(symbols)
-        return torch.from_numpy(symbols).to(scale_index).view(scale_index.shape)
-
-    def _pop(self, numbers: Tensor) -> np.ndarray:
-        """Pop symbols under numbers of tables, (tiles, n) each."""
-        tiles = zip(self.stacks, numbers, strict=True)
-        return _integers(torch.stack([stack.pop(row) for stack, row in tiles]))
+        symbols = pop_rows(self.stacks, latent_tables(quarters, corrections).flatten(1))
+        self.levels[level].append(_integers(symbols))
+        return symbols.to(scale_index).view(scale_index.shape)
 
 
 class Limiter:

@@ -6,8 +6,10 @@ stack that draws at random what it is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ..leaves import FloatNorm, IntegerNorm
@@ -52,6 +54,11 @@ class SymbolStack(Protocol):
     def pop_under(self, pmf: Tensor) -> Tensor:
         """Pop what was pushed under the same masses: (n,) integers in 0...K-1."""
         ...
+
+
+def pop_rows(stacks: Sequence[SymbolStack], tables: Tensor) -> Tensor:
+    """Pop symbols (tiles, n) under tables (tiles, n), a row off each tile's own stack."""
+    return torch.stack([stack.pop(row) for stack, row in zip(stacks, tables, strict=True)])
 
 
 class ContextPrior(Protocol):

@@ -31,7 +31,7 @@ from ..corrections import choose, corrected, tables_of
 from ..fixed_point import OFFSETS, saturate
 from ..leaves import FloatGain, Leaves
 from ..steps import BLACK, CORNERS, EVEN, WHITE, Part, Squares, Step, pick, place, start_scales
-from .interface import Norm, SymbolStack
+from .interface import Norm, SymbolStack, pop_rows
 
 _FIRST = ((CORNERS, False), (EVEN - CORNERS, True), (BLACK - EVEN, True), (WHITE, True))
 _OTHERS = ((EVEN, True), (BLACK - EVEN, False), (WHITE, True))
@@ -99,8 +99,7 @@ class Popper:
 
     def code(self, level: int, scale_index: Tensor, posterior: Callable[[], Tensor]) -> Tensor:
         """See `LatentCoder`."""
-        tiles = zip(self.stacks, scale_index, strict=True)
-        popped = torch.stack([stack.pop(tables.flatten()) for stack, tables in tiles])
+        popped = pop_rows(self.stacks, scale_index.flatten(1))
         return popped.to(scale_index).view(scale_index.shape)
 
 

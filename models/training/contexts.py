@@ -25,7 +25,7 @@ from .data import BatchSizes, CropDataset, ImageCache, batches
 from .losses import draw_quality, prior_bpp, rate_loss
 from .pseudo_inputs import PseudoInputs
 from .soap import Soap
-from .state import read_saved
+from .state import load_into, read_saved
 
 START_CROPS = 256
 """Crops whose patches a prior starts from."""
@@ -152,10 +152,7 @@ def load_prior(path: Path, config: ModelConfig) -> tuple[str, nn.Module]:
     if _shape_of(own, saved["name"]) != _shape_of(config, saved["name"]):
         raise WeightsError(f"{path.name} was fitted to other contexts, or has another shape")
     prior = prior_kind(saved["name"])(own, FLOAT)
-    try:
-        prior.load_state_dict(saved["prior"])
-    except RuntimeError as error:
-        raise WeightsError(f"the prior in {path.name} is of another shape") from error
+    load_into(prior, saved["prior"], path)
     return saved["name"], prior.eval()
 
 

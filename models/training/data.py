@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..config import PATCH_PX
 from ..errors import DataError
+from ..files import replacing
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
 MIN_SCALE = 0.5
@@ -61,16 +61,13 @@ class ImageCache:
 
     @staticmethod
     def _build(paths: list[Path], folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         shapes = []
-        part = folder / f"pixels.{os.getpid()}.part"
-        with part.open("wb") as out:
+        with replacing(folder / "pixels.u8") as part, part.open("wb") as out:
             for path in paths:
                 with Image.open(path) as image:
                     pixels = np.asarray(image.convert("RGB"))
                 shapes.append(pixels.shape[:2])
                 out.write(pixels.tobytes())
-        os.replace(part, folder / "pixels.u8")
         (folder / "index.json").write_text(json.dumps(shapes))
 
     def __len__(self) -> int:

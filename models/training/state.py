@@ -101,7 +101,9 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{path.name} is of another version of the model") from error
+        raise WeightsError(
+            f"{path.name} is of another version of the model, or of another shape"
+        ) from error
 
 
 def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
