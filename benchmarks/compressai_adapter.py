@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..codec import api
 from ..codec.encoder import push_context, tile_symbols
-from ..codec.image import to_pixels
+from ..codec.images import to_pixels
 from ..codec.symbols import Ledger
 from ..codec.tiling import tile_side, tiles_in
 from ..codec.weights import load_codec

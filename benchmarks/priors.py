@@ -31,7 +31,7 @@ from ..codec import api
 from ..codec.decoder import decode_file
 from ..codec.encoder import TileSymbols, push_context, tile_symbols, write_tile
 from ..codec.errors import PayloadTooShort
-from ..codec.image import to_pixels
+from ..codec.images import to_pixels
 from ..codec.sampling import Sampling
 from ..codec.symbols import AnsStack, Ledger
 from ..codec.tiling import tile_side, tiles_in

@@ -69,12 +69,14 @@ def encode(
     Of two arguments the second is the output if it ends in .hvae or .bin, or is '-'; then it
     must not exist. All other arguments are images.
     """
+    from ..codec.images import is_image_name
+
     settings = batch.Settings(**shared)
     aim = Aim(quality, bpp, max_bytes, psnr, verify, strip, prior, effort)
     jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
     for job in jobs:
         # `-o *.jpg` names the first photograph as the output of the second
-        if not files.is_coded(job.target) and images.is_image(job.target):
+        if not files.is_coded(job.target) and is_image_name(job.target):
             name = click.format_filename(job.target)
             raise click.UsageError(f"{name} is an image by its name; coded files end in .hvae")
     batch.run(jobs, partial(encode_file, aim), settings)

@@ -23,7 +23,7 @@ def sample(
     images.image_format(output)  # a suffix of no format is refused before the work
 
     from ..codec import api
-    from ..codec.image import Pixels
+    from ..codec.images import Pixels
     from ..codec.sampling import Sampling
 
     with console.blame(output):

@@ -21,7 +21,7 @@ from .check import VerifyReport, verify_file
 from .decoder import THUMBNAIL_SCALE, decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import VerificationFailed
-from .image import Pixels, info_of, metadata_from, to_image, to_pixels
+from .images import Pixels, info_of, metadata_from, to_image, to_pixels
 from .info import FileInfo, describe
 from .rate import best_within, smallest_reaching
 from .sampling import Sampling, draw_picture
@@ -66,7 +66,7 @@ class Decoded:
         """The picture as Pillow has it: 16-bit grey as I;16, 16-bit colour rounded to 8 bits.
 
         Pillow has no mode for 16-bit colour: whoever writes such a file takes `pixels` (see
-        `codec.deep.write`).
+        `codec.images.write_image`).
         """
         return to_image(self.picture, self.metadata)
 

@@ -24,8 +24,7 @@ from ..bitstream import (
 from ..models.config import LATENTS_A_SIDE
 from ..models.dct import dct_matrix, to_rgb
 from ..models.dct_vae import DctVae
-from .alpha import decode_alpha, fill_hidden
-from .image import Pixels
+from .images import Pixels, decode_alpha, fill_hidden
 from .memory import trim
 from .sampling import Sampling
 from .tile import DecodedTile, decode_tile
@@ -269,5 +268,6 @@ def _conceal(context: Tensor, there: list[Window], seen: Window) -> Tensor:
     if visible.all():
         return context
     concealed = torch.zeros_like(context)
-    concealed[:, :3] = fill_hidden(context[:, :3], visible, nothing=0.0)  # the three means
+    means = fill_hidden(context[0, :3].numpy(), visible[0].numpy(), nothing=0.0)
+    concealed[0, :3] = torch.from_numpy(means)
     return torch.where(visible, context, concealed)

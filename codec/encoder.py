@@ -30,10 +30,9 @@ from ..models.config import LATENTS_A_SIDE
 from ..models.dct import to_ycbcr
 from ..models.priors.interface import SymbolStack
 from ..models.priors.masked_diffusion import MaskedDiffusion, Slice
-from .alpha import encode_alpha, fill_hidden
 from .bits_back import BitsBackStack
 from .grey import coded_context, walk_latents
-from .image import Pixels
+from .images import Pixels, encode_alpha, fill_hidden
 from .search import EFFORTS, PASSES, Scene, aimed_at, search
 from .symbols import SymbolWriter
 from .tiling import (
@@ -235,5 +234,6 @@ def _cut_padded(pixels: Pixels, window: Window) -> Tensor:
     samples = torch.from_numpy(np.ascontiguousarray(part))[None]
     samples *= 255 / pixels.largest_sample
     if pixels.color.has_alpha:
-        samples = fill_hidden(samples[:, :-1], samples[:, -1:] > 0)
+        color, alpha = samples[0, :-1].numpy(), samples[0, -1:].numpy()
+        samples = torch.from_numpy(fill_hidden(color, alpha > 0))[None]
     return samples.expand(1, 3, height, width)

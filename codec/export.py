@@ -22,7 +22,7 @@ from ..models.training.rounding import round_filters
 from ..models.training.state import load_into, read_checkpoint
 from ..models.weights import load_weights, save_weights
 from .encoder import TileSymbols, push_context, tile_symbols
-from .image import Pixels
+from .images import Pixels
 from .symbols import Ledger
 from .tables import start_tables
 from .tiling import PATCH_PX, Window

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
 from ..models.errors import ModelError
 from .errors import ImageError
-from .image import METADATA_KEYS, MODES, RAW_EXIF, info_of, metadata_of
+from .images import METADATA_KEYS, MODES, RAW_EXIF, info_of, metadata_of
 
 FORMAT = "HVAE"
 DRAFT_SCALES = (32, 16, 8, 4, 2, 1)

@@ -18,7 +18,7 @@ from ..bitstream import read_index
 from ..models.quality import QUALITIES
 from .decoder import decode_file
 from .errors import TargetError
-from .image import Pixels
+from .images import Pixels
 from .tiling import TILE_PATCHES, tiles_in
 from .view import view_of
 from .weights import Codec

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bitstream import Header, InvalidField
-from .image import Pixels
+from .images import Pixels
 from .tiling import PATCH_PX, Window
 
 SCALES = (1, 2, 4, 8, 16, 32)

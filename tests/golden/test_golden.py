@@ -21,7 +21,7 @@ from PIL import Image
 from hvae_codec.bitstream import read_index
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
-from hvae_codec.codec.image import Pixels, to_image, to_pixels
+from hvae_codec.codec.images import Pixels, to_image, to_pixels
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec
 

@@ -9,7 +9,7 @@ from PIL import Image
 from hvae_codec.bitstream import read_index
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels, push_context, tile_symbols
-from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.symbols import Ledger
 from hvae_codec.codec.tiling import patch_grid
 from hvae_codec.codec.view import view_of

@@ -15,7 +15,7 @@ from hvae_codec.cli import main
 from hvae_codec.codec.api import Decoded
 from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError
-from hvae_codec.codec.image import Pixels, to_pixels
+from hvae_codec.codec.images import Pixels, to_pixels
 from hvae_codec.codec.info import FileInfo, LevelInfo
 from hvae_codec.codec.sampling import Sampling
 from hvae_codec.models.errors import WeightsError

@@ -31,7 +31,7 @@ from pathlib import Path
 from PIL import Image
 from hvae_codec.cli import console, images
 from hvae_codec.codec.api import Decoded
-from hvae_codec.codec.image import Pixels
+from hvae_codec.codec.images import Pixels
 
 noise = Image.effect_noise((300, 200), 90).convert("RGB")
 decoded = Decoded(Pixels(noise, "RGB"), {}, (), 0)

@@ -7,7 +7,7 @@ import pytest
 from hvae_codec.bitstream import Index, read_index
 from hvae_codec.codec.decoder import Picture, decode_file
 from hvae_codec.codec.encoder import encode_pixels
-from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec
 

@@ -21,7 +21,7 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec import api, check
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import VerificationFailed
-from hvae_codec.codec.image import to_pixels
+from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.weights import WEIGHTS_VARIABLE, load_codec
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")

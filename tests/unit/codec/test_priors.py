@@ -16,7 +16,7 @@ from hvae_codec.bitstream import InvalidField, Prior, bulk_words, coder_of, read
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels, tile_symbols, write_tile
 from hvae_codec.codec.grey import coded_context
-from hvae_codec.codec.image import Pixels, to_pixels
+from hvae_codec.codec.images import Pixels, to_pixels
 from hvae_codec.codec.sampling import Draws, Sampling
 from hvae_codec.codec.symbols import AnsStack, Ledger
 from hvae_codec.codec.tiling import Window

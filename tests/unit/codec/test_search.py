@@ -10,7 +10,7 @@ from PIL import Image
 from hvae_codec.bitstream import InvalidField
 from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels, tile_symbols
-from hvae_codec.codec.image import Pixels
+from hvae_codec.codec.images import Pixels
 from hvae_codec.codec.tiling import patch_grid
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.quality import lmbda_of

@@ -1,24 +1,35 @@
-"""What an image file keeps of what was decoded, as its readers find it."""
+"""Which formats there are, what is opened, and what a written file keeps as its readers find it."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from hvae_codec.cli import images
-from hvae_codec.codec.api import Decoded
 from hvae_codec.codec.errors import ImageError
-from hvae_codec.codec.image import Pixels
+from hvae_codec.codec.images import (
+    Pixels,
+    format_of,
+    is_image_name,
+    read_image,
+    to_image,
+    to_pixels,
+    write_image,
+)
 
 DESCRIPTION = 0x010E
 
 
-def picture(channels: int, metadata: dict[str, bytes] | None = None, deep: bool = False) -> Decoded:
+def picture(channels: int, deep: bool = False) -> Pixels:
     rows, columns, channel = np.mgrid[:40, :56, :channels]
     samples = 3 * rows + columns + 20 * channel
     pixels = (samples * 200).astype(np.uint16) if deep else samples.astype(np.uint8)
-    return Decoded(Pixels(pixels), metadata or {}, (), whole_levels=1)
+    return Pixels(pixels)
+
+
+def write(path: Path, pixels: Pixels, metadata: dict[str, bytes] | None = None) -> list[str]:
+    return write_image(path, pixels, metadata or {}, format_of(path.suffix))
 
 
 @pytest.fixture
@@ -36,7 +47,7 @@ def test_metadata_is_kept(
     tmp_path: Path, metadata: dict[str, bytes], suffix: str, channels: int
 ) -> None:
     path = tmp_path / f"a{suffix}"
-    assert images.write_image(str(path), picture(channels, metadata)) == []
+    assert write(path, picture(channels), metadata) == []
     with Image.open(path) as image:
         assert image.getexif()[DESCRIPTION] == "where I live"
         assert image.info["icc_profile"] == metadata["icc_profile"]
@@ -49,7 +60,7 @@ def test_one_item_is_kept_alone(
     tmp_path: Path, metadata: dict[str, bytes], suffix: str, key: str
 ) -> None:
     path = tmp_path / f"a{suffix}"
-    images.write_image(str(path), picture(3, {key: metadata[key]}))
+    write(path, picture(3), {key: metadata[key]})
     with Image.open(path) as image:
         found = {name for name in ("icc_profile", "xmp") if image.info.get(name)}
         found |= {"exif"} if DESCRIPTION in image.getexif() else set()
@@ -60,31 +71,31 @@ def test_what_exif_says_of_the_cameras_file_does_not_break_a_tiff(tmp_path: Path
     exif = Image.Exif()
     exif[DESCRIPTION] = "where I live"
     exif[256], exif[257], exif[284] = 4000, 3000, 2  # width, height, planes apart
-    decoded = picture(3, {"exif": exif.tobytes()})
-    images.write_image(str(tmp_path / "a.tif"), decoded)
+    pixels = picture(3)
+    write(tmp_path / "a.tif", pixels, {"exif": exif.tobytes()})
     with Image.open(tmp_path / "a.tif") as image:
-        assert np.array_equal(np.asarray(image), decoded.pixels)
+        assert np.array_equal(np.asarray(image), pixels.samples)
         assert image.getexif()[DESCRIPTION] == "where I live"
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".jp2", ".ppm", ".tga"])
 def test_what_is_left_out_is_named(tmp_path: Path, metadata: dict[str, bytes], suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    left_out = images.write_image(str(path), picture(3, metadata))
+    left_out = write(path, picture(3), metadata)
     assert left_out == ["ICC profile", "EXIF", "XMP"]
     with Image.open(path) as image:
         assert not {"icc_profile", "exif", "xmp"} & set(image.info)
-    assert images.write_image(str(path), picture(3)) == []
+    assert write(path, picture(3)) == []
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jp2", ".tga"])
 def test_alpha_is_kept(tmp_path: Path, suffix: str, channels: int) -> None:
     path = tmp_path / f"a{suffix}"
-    decoded = picture(channels)
-    images.write_image(str(path), decoded)
+    pixels = picture(channels)
+    write(path, pixels)
     with Image.open(path) as image:
-        assert np.array_equal(np.asarray(image.getchannel("A")), decoded.pixels[..., -1])
+        assert np.array_equal(np.asarray(image.getchannel("A")), pixels.samples[..., -1])
 
 
 @pytest.mark.parametrize("channels", [2, 4])
@@ -93,23 +104,23 @@ def test_alpha_is_not_dropped(tmp_path: Path, suffix: str, channels: int) -> Non
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"old")
     with pytest.raises(ImageError, match="does not hold alpha"):
-        images.write_image(str(path), picture(channels))
+        write(path, picture(channels))
     assert path.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jp2", ".pgm"])
 def test_grey_of_16_bits_is_kept(tmp_path: Path, suffix: str) -> None:
-    path, decoded = tmp_path / f"a{suffix}", picture(1, deep=True)
-    images.write_image(str(path), decoded)
+    path, pixels = tmp_path / f"a{suffix}", picture(1, deep=True)
+    write(path, pixels)
     with Image.open(path) as image:
-        assert np.array_equal(np.asarray(image), decoded.pixels[..., 0])
+        assert np.array_equal(np.asarray(image), pixels.samples[..., 0])
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".avif", ".gif", ".jpg", ".bmp"])
 def test_grey_of_16_bits_is_not_cut(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     with pytest.raises(ImageError, match="does not hold 16 bits a channel; write PNG or TIFF"):
-        images.write_image(str(path), picture(1, deep=True))
+        write(path, picture(1, deep=True))
     assert not path.exists()
 
 
@@ -119,7 +130,7 @@ def test_grey_of_16_bits_is_not_cut(tmp_path: Path, suffix: str) -> None:
 def test_another_picture_is_not_written(tmp_path: Path, suffix: str, reason: str) -> None:
     path = tmp_path / f"a{suffix}"
     with pytest.raises(ImageError, match=reason):
-        images.write_image(str(path), picture(3))
+        write(path, picture(3))
     assert not path.exists()
 
 
@@ -130,7 +141,7 @@ def test_a_viewer_sees_the_picture_upright(tmp_path: Path, suffix: str, prefix: 
     exif[0x0112] = 6
     path = tmp_path / f"a{suffix}"  # 40 rows of 56, to be turned; a WebP's EXIF has no prefix
     metadata = {"exif": prefix + exif.tobytes().removeprefix(b"Exif\0\0")}
-    images.write_image(str(path), picture(3, metadata))
+    write(path, picture(3), metadata)
     with Image.open(path) as image:
         assert ImageOps.exif_transpose(image).size == (40, 56)
 
@@ -141,7 +152,7 @@ def test_colour_of_16_bits_is_seen_upright(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / f"a{suffix}"
-    left_out = images.write_image(str(path), picture(3, {"exif": exif.tobytes()}, deep=True))
+    left_out = write(path, picture(3, deep=True), {"exif": exif.tobytes()})
     assert left_out == (["EXIF"] if suffix == ".tif" else [])
     with Image.open(path) as image:
         image.load()  # turns a TIFF
@@ -150,12 +161,60 @@ def test_colour_of_16_bits_is_seen_upright(tmp_path: Path, suffix: str) -> None:
 
 def test_damaged_exif_does_not_keep_16_bits_from_a_tiff(tmp_path: Path) -> None:
     pytest.importorskip("imagecodecs")
-    decoded = picture(3, {"exif": b"nonsense"}, deep=True)
-    assert images.write_image(str(tmp_path / "a.tif"), decoded) == ["EXIF"]
+    path, metadata = tmp_path / "a.tif", {"exif": b"nonsense"}
+    assert write(path, picture(3, deep=True), metadata) == ["EXIF"]
     assert (tmp_path / "a.tif").stat().st_size > 0
 
 
 def test_jpeg_keeps_full_colour_and_quality(tmp_path: Path) -> None:
-    images.write_image(str(tmp_path / "a.jpg"), picture(3))
-    picture(3).image.save(tmp_path / "b.jpg", quality=95, subsampling=0)
+    write(tmp_path / "a.jpg", picture(3))
+    to_image(picture(3), {}).save(tmp_path / "b.jpg", quality=95, subsampling=0)
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_stream_gets_what_a_path_gets(tmp_path: Path, channels: int, deep: bool) -> None:
+    if deep:
+        pytest.importorskip("imagecodecs")
+    stream, path = io.BytesIO(), tmp_path / "a.png"
+    write_image(stream, picture(channels, deep), {}, "PNG")
+    write(path, picture(channels, deep))
+    assert stream.getvalue() == path.read_bytes()
+    for source in (path, str(path), stream.getvalue()):
+        with read_image(source) as image:
+            assert np.array_equal(to_pixels(image).samples, picture(channels, deep).samples)
+
+
+def test_a_stream_stays_empty_where_the_format_cannot_hold_the_picture() -> None:
+    stream = io.BytesIO()
+    with pytest.raises(ImageError, match="does not hold alpha"):
+        write_image(stream, picture(4), {}, "JPEG")
+    with pytest.raises(ImageError, match="JPEG does not hold 16 bits"):
+        write_image(stream, picture(3, deep=True), {}, "JPEG")
+    assert stream.getvalue() == b""
+
+
+def test_what_a_writer_does_not_know_is_one_line() -> None:
+    with pytest.raises(OSError, match="cannot be written as GIF87"):
+        write_image(io.BytesIO(), picture(3), {}, "GIF87")
+
+
+def test_what_is_no_image_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="not an image in a format that Pillow knows"):
+        read_image(b"not a picture")
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "missing.png")
+    write(tmp_path / "a.png", picture(1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(OSError, match="exceeds limit of 200 pixels"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_suffix_names_a_format() -> None:
+    assert [format_of(suffix) for suffix in (".png", ".JPG", ".pgm")] == ["PNG", "JPEG", "PPM"]
+    for suffix in (".nonsense", "", ".psd"):  # Pillow opens the last and does not write it
+        with pytest.raises(ImageError, match=f"no image format is known for '{suffix}'"):
+            format_of(suffix)
+    assert is_image_name("a.PSD")
+    assert not is_image_name("a.hvac")

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from hvae_codec.bitstream import Color, MetadataKind
 from hvae_codec.codec.errors import ImageError
-from hvae_codec.codec.image import Pixels, info_of, to_image, to_pixels
+from hvae_codec.codec.images import Pixels, info_of, to_image, to_pixels
 
 RAMP = Image.linear_gradient("L").resize((20, 12))
 PICTURE = Image.merge("RGB", (RAMP, RAMP.rotate(180), RAMP))
@@ -196,7 +196,7 @@ def test_metadata_of_real_files_is_kept(format: str) -> None:
     assert back.getexif()[0x010E] == "a description"
     assert 0x0100 not in back.getexif()  # what TIFF says of its pixels is no EXIF
     assert back.info["icc_profile"] == b"p" * 200
-    if format not in ("PNG", "TIFF"):  # to which Pillow writes no XMP; see test_deep.py
+    if format not in ("PNG", "TIFF"):  # to which Pillow writes no XMP; see test_sixteen_bits.py
         assert back.info["xmp"] == b"<x/>"
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hvae_codec.codec import deep
 from hvae_codec.codec.errors import ImageError
-from hvae_codec.codec.image import info_of, to_pixels
+from hvae_codec.codec.images import info_of, to_pixels
+from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
 
 imagecodecs: Any = pytest.importorskip("imagecodecs")
 tifffile: Any = pytest.importorskip("tifffile")
@@ -32,7 +32,7 @@ def read(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_what_is_written_is_read(format: str, channels: int) -> None:
     info = {"icc_profile": b"profile", "xmp": b"<x/>"}
-    data = deep.write(photo(channels), format, info)
+    data = write_sixteen_bits(photo(channels), format, info)
     if (format, channels) == ("TIFF", 2):  # which Pillow does not know
         assert np.array_equal(tifffile.imread(io.BytesIO(data)), photo(channels))
         return
@@ -46,10 +46,10 @@ def test_what_is_written_is_read(format: str, channels: int) -> None:
 def test_exif_goes_into_png() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description"
-    data = deep.write(photo(3), "PNG", {"exif": exif.tobytes()})
+    data = write_sixteen_bits(photo(3), "PNG", {"exif": exif.tobytes()})
     assert Image.open(io.BytesIO(data)).getexif()[0x010E] == "a description"
     with pytest.raises(ImageError, match="JPEG does not hold 16 bits"):
-        deep.write(photo(3), "JPEG", {})
+        write_sixteen_bits(photo(3), "JPEG", {})
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -83,7 +83,7 @@ def test_grey_whose_zero_is_white() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_transparent_colour_becomes_alpha(channels: int) -> None:
     samples = photo(channels)
-    data = deep.write(samples, "PNG", {})
+    data = write_sixteen_bits(samples, "PNG", {})
     color = samples[3, 4].astype(">u2").tobytes()
     chunk = io.BytesIO()
     PngImagePlugin.putchunk(chunk, b"tRNS", color)
@@ -116,7 +116,7 @@ def test_stripping_turns_a_png_upright(orientation: int) -> None:
     buffer = io.BytesIO()
     shallow.save(buffer, "PNG", exif=exif)
     expected = to_pixels(Image.open(buffer), strip=True).cut(ALL, ALL)
-    data = deep.write(photo(3), "PNG", {"exif": exif.tobytes()})
+    data = write_sixteen_bits(photo(3), "PNG", {"exif": exif.tobytes()})
     kept, stripped = (to_pixels(Image.open(io.BytesIO(data)), strip=s) for s in (False, True))
     assert np.array_equal(kept.cut(ALL, ALL), photo(3))
     assert np.array_equal(stripped.cut(ALL, ALL) >> 8, expected)
@@ -172,13 +172,13 @@ def test_16_bits_a_pixel_are_not_16_a_channel() -> None:
 
 
 def test_the_image_that_is_given_stays_as_it_is() -> None:
-    image = Image.open(io.BytesIO(deep.write(photo(3), "PNG", {})))
+    image = Image.open(io.BytesIO(write_sixteen_bits(photo(3), "PNG", {})))
     first, second = to_pixels(image), to_pixels(image)
     assert first.bit_depth == second.bit_depth == 16
 
 
 def test_metadata_behind_the_pixels_is_found() -> None:
-    data, chunk = deep.write(photo(3), "PNG", {}), io.BytesIO()
+    data, chunk = write_sixteen_bits(photo(3), "PNG", {}), io.BytesIO()
     PngImagePlugin.putchunk(chunk, b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + b"<x/>")
     end = data.index(b"IEND") - 4
     pixels = to_pixels(Image.open(io.BytesIO(data[:end] + chunk.getvalue() + data[end:])))
@@ -188,7 +188,7 @@ def test_metadata_behind_the_pixels_is_found() -> None:
 def test_without_its_library_a_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = deep.write(photo(3), "PNG", {})
+    data = write_sixteen_bits(photo(3), "PNG", {})
     monkeypatch.setitem(__import__("sys").modules, "imagecodecs", None)
     with pytest.raises(ImageError, match="hvae-codec\\[deep\\]"):
         read(data)

@@ -1,0 +1,226 @@
+"""The samples of an image, as the encoder cuts them and the decoder pastes them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from ...bitstream import Color, Metadata, MetadataKind
+from ..errors import ImageError
+from .metadata import metadata_of, orientation_of, stripped, upright
+from .sixteen_bits import read_sixteen_bits
+
+MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
+"""Pillow's modes of 8 bits a channel."""
+
+# What each of Pillow's modes is converted to, and what it becomes with a transparent colour.
+_TARGETS = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB"}
+_TARGETS |= {"CMYK": "RGB", "LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
+_WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "LA": "LA", "RGBA": "RGBA"}
+
+# By how much Pillow stretches grey of few bits, but not the grey that stands for transparent.
+_STRETCH = {"L;2": 85, "L;4": 17}
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The pixels of an image that is to be coded, or that was decoded.
+
+    A Pillow image is converted part by part, where it is cut: a converted copy of a large picture
+    would need much memory.
+
+    Attributes:
+        source: uint8 or uint16 (H, W, C) of 1 to 4 channels, or a loaded image.
+        mode: what the image is converted to: L, LA, RGB or RGBA. Empty for an array.
+        metadata: (kind, bytes) of ascending kinds.
+    """
+
+    source: np.ndarray | Image.Image
+    mode: str = ""
+    metadata: Metadata = ()
+
+    @classmethod
+    def blank(cls, size: tuple[int, int], color: Color, bit_depth: int) -> Pixels:
+        """Return zeros that `paste` replaces.
+
+        Args:
+            size: height and width in px.
+            color: the channels.
+            bit_depth: 8 or 16. A Pillow image holds 8 bits, because most callers want one.
+        """
+        height, width = size
+        if bit_depth == 8:
+            return cls(Image.new(MODES[color], (width, height)), MODES[color])
+        return cls(np.zeros((height, width, color.channels), np.uint16))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in px."""
+        if isinstance(self.source, np.ndarray):
+            return self.source.shape[0], self.source.shape[1]
+        return self.source.height, self.source.width
+
+    @property
+    def color(self) -> Color:
+        """Channels of the image."""
+        if isinstance(self.source, np.ndarray):
+            return (Color.GREY, Color.GREY_ALPHA, Color.RGB, Color.RGB_ALPHA)[
+                self.source.shape[2] - 1
+            ]
+        return next(color for color, mode in MODES.items() if mode == self.mode)
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits of a channel, 8 or 16."""
+        deep = isinstance(self.source, np.ndarray) and self.source.dtype == np.uint16
+        return 16 if deep else 8
+
+    @property
+    def largest_sample(self) -> int:
+        """The largest value of a channel: 255 or 65535."""
+        return 2**self.bit_depth - 1
+
+    def cut(self, rows: slice, columns: slice) -> np.ndarray:
+        """Return the samples of a rectangle, as far as the image reaches: (h, w, C)."""
+        if isinstance(self.source, np.ndarray):
+            return self.source[rows, columns]
+        height, width = self.size
+        box = (columns.start, rows.start, min(columns.stop, width), min(rows.stop, height))
+        part = np.asarray(self.source.crop(box).convert(self.mode))
+        return part[..., None] if part.ndim == 2 else part
+
+    def paste(self, top: int, left: int, samples: np.ndarray) -> None:
+        """Lay samples over the rectangle that begins at a place.
+
+        Args:
+            top: the first row.
+            left: the first column.
+            samples: (h, w, C) of the image's own channels and dtype, inside the image.
+        """
+        if isinstance(self.source, np.ndarray):
+            self.source[top : top + samples.shape[0], left : left + samples.shape[1]] = samples
+        else:
+            self.source.paste(_image_of(samples), (left, top))
+
+    @property
+    def samples(self) -> np.ndarray:
+        """All samples (H, W, C); of a Pillow image, a copy."""
+        height, width = self.size
+        return self.cut(slice(0, height), slice(0, width))
+
+
+def to_pixels(image: Image.Image | np.ndarray, *, strip: bool = False) -> Pixels:
+    """Read the pixels and the metadata of an image.
+
+    Args:
+        image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). What Pillow
+            would cut to 8 bits is read anew from the file, if the image is not loaded yet.
+        strip: leave out EXIF and XMP, and what a file has beside its first picture. An
+            orientation is applied, because nobody could apply it later.
+
+    Raises:
+        ImageError: its kind cannot be coded without losing something that was not asked for, or
+            its file is damaged.
+    """
+    if isinstance(image, np.ndarray):
+        return Pixels(_checked(image))
+    if not isinstance(image, Image.Image):
+        kind = type(image).__name__
+        raise ImageError(f"an image is a Pillow image or an array, not {kind} (see Image.open)")
+    if image.width < 1 or image.height < 1:
+        raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
+    try:
+        _refuse_frames(image, strip)
+        pixels = _pixels_of(image, strip)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
+        raise ImageError(f"the image cannot be read ({error})") from error
+    return pixels
+
+
+def _checked(array: np.ndarray) -> np.ndarray:
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"the array is {array.dtype}, not uint8 or uint16")
+    samples = array[..., None] if array.ndim == 2 else array
+    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or not samples.size:
+        raise ImageError(f"the array has shape {array.shape}, not (H, W) or (H, W, 1...4)")
+    return samples
+
+
+def _refuse_frames(image: Image.Image, strip: bool) -> None:
+    """Refuse a file of several pictures; of a camera's MPO, `strip` keeps the first."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and not (strip and image.format == "MPO"):
+        way = "strip to keep the first" if image.format == "MPO" else "encode them one by one"
+        raise ImageError(f"the file has {frames} pictures, of which one can be kept; {way}")
+
+
+def _pixels_of(image: Image.Image, strip: bool) -> Pixels:
+    stretch = _stretch_of(image)
+    wide = read_sixteen_bits(image)
+    loaded = image if wide is None else wide[1]
+    metadata, orientation = metadata_of(loaded), 1
+    if strip:
+        metadata, orientation = stripped(metadata), orientation_of(loaded)
+    if wide is not None:
+        return Pixels(upright(wide[0], orientation), metadata=metadata)
+    if image.mode not in _TARGETS:
+        raise ImageError(
+            f"images of mode {image.mode} are not supported; convert to 8 or 16 bits of RGB"
+        )
+    if image.mode == "CMYK":
+        image = _from_inks(image)
+        metadata = tuple(item for item in metadata if item[0] != MetadataKind.ICC)
+    if stretch > 1 and isinstance(image.info.get("transparency"), int):
+        image = image.copy()
+        image.info["transparency"] *= stretch
+    if orientation != 1:
+        image = ImageOps.exif_transpose(image)
+    mode = _TARGETS[image.mode]
+    return Pixels(image, _WITH_ALPHA[mode] if image.has_transparency_data else mode, metadata)
+
+
+def _stretch_of(image: Image.Image) -> int:
+    """Return by how much Pillow stretches the grey of a PNG; known until the image is loaded."""
+    rawmodes = [tile[3] for tile in getattr(image, "tile", ())]
+    return next((_STRETCH[raw] for raw in rawmodes if isinstance(raw, str) and raw in _STRETCH), 1)
+
+
+def _from_inks(cmyk: Image.Image) -> Image.Image:
+    """Convert to sRGB by the image's own profile, which the pixels then no longer have."""
+    rgb = None
+    if profile := cmyk.info.get("icc_profile"):
+        with contextlib.suppress(OSError, ImageCms.PyCMSError):  # not a profile after all
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            rgb = ImageCms.profileToProfile(cmyk, source, srgb, outputMode="RGB")
+    rgb = rgb or cmyk.convert("RGB")
+    rgb.info = {key: value for key, value in cmyk.info.items() if key != "icc_profile"}
+    return rgb
+
+
+def to_image(pixels: Pixels, info: Mapping[str, bytes]) -> Image.Image:
+    """Return pixels as a Pillow image, their own where they lie in one.
+
+    Args:
+        pixels: 16-bit grey becomes I;16. 16-bit colour, for which Pillow has no mode, is rounded
+            to 8 bits.
+        info: metadata that the image's `info` gets.
+    """
+    own = pixels.source
+    image = _image_of(own) if isinstance(own, np.ndarray) else own
+    image.info.update(info)
+    return image
+
+
+def _image_of(samples: np.ndarray) -> Image.Image:
+    grey = samples.shape[2] == 1
+    if samples.dtype == np.uint16 and not grey:
+        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(samples[..., 0] if grey else samples))
