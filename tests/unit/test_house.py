@@ -14,6 +14,7 @@ BELOW = {
     "benchmarks": {"bitstream", "models", "codec"},
     "cli": {"bitstream", "models", "codec", "benchmarks"},
 }
+FOR_IMAGES = ("hvae_codec.bitstream.", "hvae_codec.codec.errors.", "hvae_codec.codec.images.")
 MODULES = [path for folder in BELOW for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
@@ -59,6 +60,10 @@ def test_libraries_stay_in_their_rooms() -> None:
         room = path.relative_to(ROOT).parts
         if room[0] == "bitstream":
             assert not uses(path, "torch"), path
+        if room[:2] == ("codec", "images"):
+            assert not uses(path, "torch"), path
+            own = {name for name in imports(path) if name.startswith("hvae_codec.")}
+            assert all(name.startswith(FOR_IMAGES) for name in own), path
         if room[0] == "models":
             assert not uses(path, "constriction"), path
             assert room[1] == "training" or not uses(path, "PIL"), path
