@@ -65,8 +65,8 @@ class Decoded:
     def image(self) -> Image.Image:
         """The picture as Pillow has it: 16-bit grey as I;16, 16-bit colour rounded to 8 bits.
 
-        Pillow has no mode for 16-bit colour: whoever writes such a file takes `pixels` (see
-        `codec.images.write_image`).
+        Pillow has no mode for 16-bit colour: `pixels` has all its bits, and
+        `codec.images.write_image` writes them from `picture`.
         """
         return to_image(self.picture, self.metadata)
 
