@@ -1,0 +1,1 @@
+"""The papers' own experiments: data, tables, rules of verdict, runs and their report."""

@@ -1,0 +1,196 @@
+"""The bound of a Gaussian diffusion, term by term (Kingma 2021; DVP-VAE, app. A).
+
+The forward process is q(y_t | u) = N(alpha_t u, sigma_t**2), alpha_t**2 + sigma_t**2 = 1, for t
+from 0 to 1. All of it depends on the log signal-to-noise ratio alone:
+
+    log_snr(t) = log(alpha_t**2 / sigma_t**2),    alpha_t**2 = sigmoid(log_snr(t))
+
+    log r(u) >=   E log r(u | y_0)                                   reconstruction
+                - KL(q(y_1 | u) || N(0, I))                          prior
+                - sum_i E KL(q(y_s | y_t, u) || r(y_s | y_t))        diffusion, s = t - 1/T
+
+DVP-VAE's eq. 31 lacks the logarithm on the left, and its eq. 17 subtracts the bound where it has
+to add it. All terms are (B,), in nats. u is (B, c, d, d); on a lattice, `step` is its distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .distributions import Normal, sum_images
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""Gives the noise of y (B, c, d, d) at log_snr (B,)."""
+
+
+# Schedules: log-SNR against time
+
+# -log alpha**2 = floor + rise t + curve t**2 is the integral of beta(t) = 0.1 ... 20 (Ho 2020)
+BETA_FLOOR, BETA_RISE, BETA_CURVE = 1e-4, 0.1, 9.95
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The log signal-to-noise ratio as a function of time.
+
+    Args:
+        kind: `linear-log-snr` falls linearly from `ends[0]` to `ends[1]` (DVP-VAE, table 7).
+            `linear-beta` is the part of Ho 2020's, and `cosine` that of Nichol 2021's, which lies
+            between `ends`.
+        ends: log-SNR at t = 0 and at t = 1.
+    """
+
+    kind: str
+    ends: tuple[float, float]
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """T (B,) in [0, 1] -> log-SNR (B,)."""
+        top, bottom = self.ends
+        if self.kind == "linear-log-snr":
+            return top + (bottom - top) * t
+        first, last = self._time_of(top), self._time_of(bottom)
+        t = first + (last - first) * t
+        if self.kind == "linear-beta":
+            return -torch.log(torch.expm1(BETA_FLOOR + BETA_RISE * t + BETA_CURVE * t.square()))
+        return -2 * torch.log(torch.tan(0.5 * math.pi * t))
+
+    def _time_of(self, log_snr: float) -> float:
+        """Return when the whole schedule of `kind` reaches a log-SNR."""
+        if self.kind == "cosine":
+            return 2 / math.pi * math.atan(math.exp(-log_snr / 2))
+        falling = max(0.0, math.log1p(math.exp(-log_snr)) - BETA_FLOOR)
+        root = math.sqrt(BETA_RISE**2 + 4 * BETA_CURVE * falling)
+        return (root - BETA_RISE) / (2 * BETA_CURVE)
+
+    def slope(self, t: Tensor) -> Tensor:
+        """Return -d log_snr / dt at t (B,), >= 0."""
+        with torch.enable_grad():
+            t = t.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self(t).sum(), t)
+        return -slope
+
+
+def alpha_sigma(log_snr: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return alpha_t and sigma_t, (B, 1, 1, 1) for `like` (B, c, d, d)."""
+    log_snr = log_snr.view(-1, *[1] * (like.dim() - 1))
+    return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
+
+
+# Reconstruction
+
+
+def likelihood(y: Tensor, log_snr: Tensor) -> Normal:
+    """Return r(u | y_0) = N(y_0 / alpha_0, sigma_0**2 / alpha_0**2) (DVP-VAE, eq. 30)."""
+    alpha, sigma = alpha_sigma(log_snr, y)
+    return Normal(y / alpha, (sigma / alpha).log().expand_as(y))
+
+
+def log_likelihood(u: Tensor, y: Tensor, log_snr: Tensor, step: Tensor | None) -> Tensor:
+    """Return log r(u | y_0): a density, or on a lattice the mass of u's cell."""
+    normal = likelihood(y, log_snr)
+    return normal.log_density(u) if step is None else normal.log_lattice(u, step)
+
+
+# Prior
+
+
+def prior_kl(u: Tensor, log_snr: Tensor) -> Tensor:
+    """Return KL(q(y_1 | u) || N(0, I))."""
+    alpha, sigma = alpha_sigma(log_snr, u)
+    q = Normal(alpha * u, sigma.log().expand_as(u))
+    return sum_images(q.kl_units(Normal(torch.zeros_like(u), torch.zeros_like(u))))
+
+
+# Diffusion
+
+
+def continuous_kl(u: Tensor, denoise: Denoiser, schedule: Schedule) -> Tensor:
+    """Return one sample of the diffusion term for T = infinity (Kingma 2021, eq. 17).
+
+    Times are spread evenly over the batch from one random start, which lowers the variance.
+    """
+    batch = u.shape[0]
+    t = (torch.rand(()) + torch.arange(batch) / batch) % 1.0
+    t = t.to(u)
+    error = _noise_error(u, schedule(t), denoise)
+    return 0.5 * schedule.slope(t) * error
+
+
+def stepwise_kl(u: Tensor, denoise: Denoiser, schedule: Schedule, steps: int) -> Tensor:
+    """Return one sample of the diffusion term for T = `steps` (Kingma 2021, eq. 14)."""
+    t = torch.randint(1, steps + 1, u.shape[:1]).to(u) / steps
+    log_snr, earlier = schedule(t), schedule(t - 1 / steps)
+    error = _noise_error(u, log_snr, denoise)
+    return 0.5 * steps * torch.expm1(earlier - log_snr) * error
+
+
+def _noise_error(u: Tensor, log_snr: Tensor, denoise: Denoiser) -> Tensor:
+    alpha, sigma = alpha_sigma(log_snr, u)
+    noise = torch.randn_like(u)
+    return sum_images((noise - denoise(alpha * u + sigma * noise, log_snr)).square())
+
+
+# One step of the chain
+
+
+def step_back(y: Tensor, u: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
+    """Return q(y_s | y_t, u), s < t (DVP-VAE, eq. 26 to 28); r(y_s | y_t) puts its guess for u.
+
+    Args:
+        y: y_t, (B, c, d, d).
+        u: of the same shape.
+        log_snr: at t, (B,).
+        earlier: at s, (B,).
+    """
+    alpha_t, _ = alpha_sigma(log_snr, y)
+    alpha_s, sigma_s = alpha_sigma(earlier, y)
+    # 1 - SNR_t / SNR_s is the share of the noise that is taken back
+    share = -torch.expm1(log_snr - earlier).view(-1, *[1] * (y.dim() - 1))
+    mean = (1 - share) * (alpha_s / alpha_t) * y + share * alpha_s * u
+    return Normal(mean, (sigma_s * share.sqrt()).log().expand_as(y))
+
+
+def guess(y: Tensor, noise: Tensor, log_snr: Tensor) -> Tensor:
+    """Return u for the noise that is believed to be in y_t."""
+    alpha, sigma = alpha_sigma(log_snr, y)
+    return (y - sigma * noise) / alpha
+
+
+def chain_log_weight(
+    u: Tensor, denoise: Denoiser, schedule: Schedule, steps: int, step: Tensor | None
+) -> Tensor:
+    """Draw y_1 ... y_0 from q, and return log r(u, y) - log q(y | u), (B,).
+
+    Its mean is the bound for T = `steps`. As an importance weight it is proper, which the sum of
+    the terms above is not: they are means over y already.
+    """
+    times = [schedule(torch.full(u.shape[:1], i / steps, dtype=u.dtype)) for i in range(steps + 1)]
+    zeros = torch.zeros_like(u)
+    alpha, sigma = alpha_sigma(times[-1], u)
+    q = Normal(alpha * u, sigma.log().expand_as(u))
+    y = q.draw()
+    total = Normal(zeros, zeros).log_density(y) - q.log_density(y)
+    for log_snr, earlier in zip(times[:0:-1], times[-2::-1], strict=True):
+        believed = guess(y, denoise(y, log_snr), log_snr)
+        q, r = step_back(y, u, log_snr, earlier), step_back(y, believed, log_snr, earlier)
+        y = q.draw()
+        total = total + r.log_density(y) - q.log_density(y)
+    return total + log_likelihood(u, y, times[0], step)
+
+
+def draw_chain(
+    start: Tensor, denoise: Denoiser, schedule: Schedule, steps: int, temperature: float
+) -> Tensor:
+    """Draw u by going back from y_1 = `start`, (B, c, d, d), in `steps` steps."""
+    y = start
+    for i in range(steps, 0, -1):
+        log_snr = schedule(torch.full(y.shape[:1], i / steps, dtype=y.dtype))
+        earlier = schedule(torch.full(y.shape[:1], (i - 1) / steps, dtype=y.dtype))
+        believed = guess(y, denoise(y, log_snr), log_snr)
+        y = step_back(y, believed, log_snr, earlier).draw(temperature)
+    return likelihood(y, schedule(torch.zeros(y.shape[:1], dtype=y.dtype))).draw(temperature)

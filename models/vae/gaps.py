@@ -1,0 +1,116 @@
+"""Inference gaps of a VAE with one stochastic layer (Cremer 2018; notes on suboptimality).
+
+    log p(x) - ELBO(q) = [log p(x) - ELBO(q*)]  +  [ELBO(q*) - ELBO(q)]
+                          approximation gap          amortisation gap
+
+q* is the best Gaussian for each image, found by gradient ascent from q. log p(x) is the
+importance weighted bound with many samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .coders import Distribution, GaussianPosterior, Inference, Posterior
+from .distributions import Normal
+from .metrics import log_likelihood
+from .model import Hvae
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Means over images, in nats."""
+
+    log_likelihood: float
+    best: float
+    amortised: float
+
+    @property
+    def approximation(self) -> float:
+        """What the Gaussian family costs."""
+        return self.log_likelihood - self.best
+
+    @property
+    def amortisation(self) -> float:
+        """What one network for all images costs."""
+        return self.best - self.amortised
+
+
+def gaps(model: Hvae, x: Tensor, *, steps: int, samples: int, evaluate: int) -> Gaps:
+    """Measure both gaps on images x (B, C, H, W).
+
+    Args:
+        model: a ladder or serial model of one stochastic layer, in evaluation mode.
+        x: images in [0, 1].
+        steps: of gradient ascent for q*.
+        samples: K of the estimate of log p(x).
+        evaluate: samples that each ELBO is the mean of.
+
+    Raises:
+        ValueError: the model has a context or more than one layer.
+    """
+    if model.config.layers != 1 or model.context:
+        raise ValueError(f"gaps are for one layer without a context, not {model.config.layers}")
+    with torch.no_grad():
+        amortised = torch.stack([model.terms(x).log_weight for _ in range(evaluate)]).mean()
+        start = _start(model, x)
+    likelihood = log_likelihood(model, [(x, x)], samples).iwae.mean()
+    best = _optimise(model, x, start, steps)
+    with torch.no_grad():
+        value = torch.stack([_elbo(model, x, best) for _ in range(evaluate)]).mean()
+    return Gaps(float(likelihood), float(value), float(amortised))
+
+
+def _start(model: Hvae, x: Tensor) -> Normal:
+    """Return where the search for q* begins: q, or a Gaussian about the mean of a flow."""
+    asked = _Asked()
+    model.infer(asked, x)
+    q = asked.asked[0]
+    return q.gaussian or Normal(q.mean, torch.full_like(q.mean, -1.0))
+
+
+class _Asked(Inference):
+    """Inference that keeps the posteriors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Posterior] = []
+
+    def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
+        q = posterior()
+        self.asked.append(q)
+        return super().code(layer, prior, lambda: q)
+
+
+def _optimise(model: Hvae, x: Tensor, start: Normal, steps: int) -> Normal:
+    mean, log_std = (
+        t.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+        for t in (start.mean, start.log_std)
+    )
+    optimiser = torch.optim.Adam([mean, log_std], lr=0.01)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        (-_elbo(model, x, Normal(mean, log_std)).sum()).backward(inputs=[mean, log_std])
+        optimiser.step()
+    return Normal(mean.detach(), log_std.detach())
+
+
+class _Fixed(Inference):
+    """Inference with a given Gaussian in the place of q."""
+
+    def __init__(self, normal: Normal):
+        super().__init__()
+        self.normal = normal
+
+    def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
+        return super().code(layer, prior, lambda: GaussianPosterior(self.normal))
+
+
+def _elbo(model: Hvae, x: Tensor, q: Normal) -> Tensor:
+    coder = _Fixed(q)
+    walked = model.walk(coder, x.shape[0])
+    return model.likelihood.log_prob(x, walked.features) - coder.terms[0].kl

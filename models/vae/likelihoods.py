@@ -1,0 +1,137 @@
+"""p(x | z): Bernoulli, discretised logistics or Gaussian, given the features of the readout."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .config import VaeConfig
+from .distributions import LogisticMixture, Normal, bernoulli_log, sum_images
+from .pixelcnn import PixelCnn
+
+
+class Likelihood(Protocol):
+    """A distribution of images x (B, C, H, W) in [0, 1] given features."""
+
+    def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
+        """Return log p(x | z), (B,), in nats."""
+        ...
+
+    def mean(self, features: Tensor) -> Tensor:
+        """Return the mean of x, or what stands for it."""
+        ...
+
+    def draw(self, features: Tensor) -> Tensor:
+        """Draw x."""
+        ...
+
+
+def raw_channels(config: VaeConfig) -> int:
+    """Return how many numbers a pixel's distribution needs."""
+    if config.likelihood == "logistic":
+        return LogisticMixture.parameters(config.image[0], config.mixtures)
+    return config.image[0]
+
+
+class Pixels(nn.Module):
+    """The distribution of pixels given its parameters (B, n, H, W)."""
+
+    def __init__(self, config: VaeConfig):
+        super().__init__()
+        self.kind, self.channels = config.likelihood, config.image[0]
+        self.mixtures = config.mixtures
+        if self.kind == "gaussian":
+            self.log_std = nn.Parameter(torch.zeros(()))
+
+    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        """Return log p(x), (B,), in nats."""
+        if self.kind == "bernoulli":
+            return sum_images(bernoulli_log(x, raw))
+        if self.kind == "logistic":
+            return sum_images(self._mixture(raw).log_pixels(x))
+        return Normal(raw, self.log_std.expand_as(raw)).log_density(x)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """Return the mean of x, (B, C, H, W)."""
+        if self.kind == "bernoulli":
+            return torch.sigmoid(raw)
+        return self._mixture(raw).mean() if self.kind == "logistic" else raw
+
+    def draw(self, raw: Tensor) -> Tensor:
+        """Draw x, (B, C, H, W)."""
+        if self.kind == "bernoulli":
+            return torch.bernoulli(torch.sigmoid(raw))
+        if self.kind == "logistic":
+            return self._mixture(raw).draw()
+        return Normal(raw, self.log_std.expand_as(raw)).draw()
+
+    def _mixture(self, raw: Tensor) -> LogisticMixture:
+        return LogisticMixture.of(raw, self.channels, self.mixtures)
+
+
+class Independent(nn.Module):
+    """Pixels that are independent given z."""
+
+    def __init__(self, config: VaeConfig):
+        super().__init__()
+        self.pixels, self.shape = Pixels(config), config.image[1:]
+        outputs = raw_channels(config)
+        if config.network == "mlp":
+            self.head: nn.Module = nn.Linear(
+                config.mlp_hidden[0], outputs * self.shape[0] * self.shape[1]
+            )
+        else:
+            self.head = nn.Conv2d(config.width, outputs, 3, padding=1)
+
+    def raw(self, features: Tensor) -> Tensor:
+        """Return the parameters of all pixels, (B, n, H, W), of full precision."""
+        raw = self.head(features).view(features.shape[0], -1, *self.shape)
+        return raw if raw.dtype == torch.float64 else raw.float()
+
+    def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
+        """See `Likelihood`."""
+        return self.pixels.log_prob(x, self.raw(features))
+
+    def mean(self, features: Tensor) -> Tensor:
+        """See `Likelihood`."""
+        return self.pixels.mean(self.raw(features))
+
+    def draw(self, features: Tensor) -> Tensor:
+        """See `Likelihood`."""
+        return self.pixels.draw(self.raw(features))
+
+
+class Autoregressive(nn.Module):
+    """Pixels that see those before them (PixelVAE, Gulrajani 2017; notes, eq. 2)."""
+
+    def __init__(self, config: VaeConfig):
+        super().__init__()
+        self.pixels, self.image = Pixels(config), config.image
+        seen = config.mlp_hidden[0] if config.network == "mlp" else config.width
+        self.network = PixelCnn(
+            config.image, seen, config.width, config.pixelcnn_layers, raw_channels(config)
+        )
+
+    def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
+        """See `Likelihood`."""
+        return self.pixels.log_prob(x, self.network(x, features).float())
+
+    def mean(self, features: Tensor) -> Tensor:
+        """Draw x: the mean given z alone has no closed form."""
+        return self.draw(features)
+
+    def draw(self, features: Tensor) -> Tensor:
+        """See `Likelihood`; one pass of the network for each pixel, in raster order."""
+        x = features.new_zeros(features.shape[0], *self.image)
+        for row in range(self.image[1]):
+            for column in range(self.image[2]):
+                drawn = self.pixels.draw(self.network(x, features))
+                x[:, :, row, column] = drawn[:, :, row, column]
+        return x
+
+
+def likelihood_of(config: VaeConfig) -> Independent | Autoregressive:
+    """Build p(x | z) of a configuration."""
+    return Autoregressive(config) if config.pixelcnn_layers else Independent(config)

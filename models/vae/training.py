@@ -1,0 +1,172 @@
+"""The training loop. A step is a pure function of (seed, step), so a run resumes at any step."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..files import replacing
+from .model import Hvae
+from .objectives import TrainConfig, objective, rate_at
+
+RECORDS = 100
+"""Lines of the history of a whole run."""
+
+SAVE_S = 120.0
+
+
+class Source(Protocol):
+    """Training images."""
+
+    def batch(self, step: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return x and what q sees, (B, C, H, W) float32 in [0, 1]: a function of these alone."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Args:
+        step: updates made.
+        history: records of the run: step, loss, norm of the gradient, KL of each layer.
+        seconds: spent in updates.
+        skipped: updates left out for a gradient too large or not finite.
+    """
+
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    skipped: int = 0
+
+
+def optimiser_of(model: Hvae, config: TrainConfig) -> torch.optim.Optimizer:
+    """Build the optimiser; the prior of a context has a rate of its own."""
+    own = [p for p in model.prior.parameters() if p.requires_grad]
+    chosen = {id(p) for p in own}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    groups: list[dict[str, Any]] = [{"params": rest, "factor": 1.0}]
+    if own:
+        groups.append({"params": own, "factor": config.prior_rate})
+    kinds = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
+    kind: Any = kinds[config.optimiser]
+    return kind(groups, lr=config.rate, eps=config.epsilon, weight_decay=config.weight_decay)
+
+
+class Trainer:
+    """A model, its optimiser and its averaged weights."""
+
+    def __init__(self, model: Hvae, config: TrainConfig, source: Source):
+        self.model, self.config, self.source = model, config, source
+        self.optimiser = optimiser_of(model, config)
+        self.progress = Progress()
+        self.average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    def update(self) -> dict[str, Any]:
+        """Make one update; return its record."""
+        config, step = self.config, self.progress.step
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        x, seen = self.source.batch(step, config.batch, config.seed)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["factor"] * rate_at(step, config)
+        self.model.train()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
+            loss, terms = objective(self.model, x, seen, config, step)
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), config.clip))
+        if math.isfinite(norm) and not (config.skip and norm > config.skip):
+            self.optimiser.step()
+        else:
+            self.progress.skipped += 1
+        self._follow()
+        self.progress.step += 1
+        kls = [round(float(layer.kl.mean()), 5) for layer in terms.layers]
+        return {"step": step, "loss": float(loss), "gradient": norm, "kl": kls}
+
+    def _follow(self) -> None:
+        """Move the averaged weights towards the weights; early on they follow faster."""
+        step = self.progress.step
+        decay = min(self.config.ema, (1 + step) / (10 + step)) if self.config.ema else 0.0
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def save(self, path: Path) -> None:
+        """Write all that a run needs to go on, whole or not at all."""
+        saved = {
+            "config": json.dumps([self.model.config.to_json(), self.config.to_json()]),
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "progress": dataclasses.asdict(self.progress),
+        }
+        with replacing(path) as part:
+            torch.save(saved, part)
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            ValueError: it is a run of another configuration.
+        """
+        saved = torch.load(path, weights_only=True)
+        if saved["config"] != json.dumps([self.model.config.to_json(), self.config.to_json()]):
+            raise ValueError(f"{path.name} is a run of another configuration")
+        self.model.load_state_dict(saved["model"])
+        self.average = saved["average"]
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.progress = Progress(**saved["progress"])
+
+
+def train(
+    trainer: Trainer,
+    path: Path | None = None,
+    deadline: Callable[[], bool] = lambda: False,
+    watch: Callable[[int, dict[str, Any]], None] = lambda step, record: None,
+) -> bool:
+    """Train until the last step or the deadline; the model then holds the averaged weights.
+
+    Args:
+        trainer: what to train.
+        path: checkpoint, read where it exists and written every two minutes and at the end.
+        deadline: tells whether to stop.
+        watch: gets every record of the history; it may add to it.
+
+    Returns:
+        Whether the last step was reached.
+    """
+    progress, config = trainer.progress, trainer.config
+    if path and path.exists():
+        trainer.load(path)
+        progress = trainer.progress
+    every = max(1, config.steps // RECORDS)
+    saved = time.monotonic()
+    while progress.step < config.steps and not deadline():
+        began = time.monotonic()
+        record = trainer.update()
+        progress.seconds += time.monotonic() - began
+        if record["step"] % every == 0 or progress.step == config.steps:
+            watch(progress.step, record)
+            progress.history.append(record)
+        if path and time.monotonic() - saved > SAVE_S:
+            trainer.save(path)
+            saved = time.monotonic()
+    if path:
+        trainer.save(path)
+    done = progress.step >= config.steps
+    if done:
+        trainer.model.load_state_dict(trainer.average)
+        trainer.model.eval()
+    return done

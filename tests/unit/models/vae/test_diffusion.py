@@ -1,0 +1,123 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from hvae_codec.models.vae import diffusion
+from hvae_codec.models.vae.diffusion import Schedule, alpha_sigma
+from hvae_codec.models.vae.distributions import Normal
+
+KINDS = ["linear-log-snr", "linear-beta", "cosine"]
+ENDS = (7.0, -6.0)
+
+
+def perfect(y: Tensor, log_snr: Tensor) -> Tensor:
+    """The mean of the noise in y_t where u ~ N(0, I)."""
+    return alpha_sigma(log_snr, y)[1] * y
+
+
+def data(count: int) -> Tensor:
+    return torch.randn(count, 1, 2, 2).double()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_noise_grows(kind: str) -> None:
+    t = torch.linspace(0, 1, 101).double()
+    log_snr = Schedule(kind, ENDS)(t)
+    assert (log_snr.diff() <= 0).all()
+    assert [log_snr[0].item(), log_snr[-1].item()] == pytest.approx(ENDS)
+    schedule, h = Schedule(kind, ENDS), 1e-5
+    numeric = (schedule(t[1:-1] - h) - schedule(t[1:-1] + h)) / (2 * h)
+    assert torch.allclose(schedule.slope(t[1:-1]), numeric, rtol=1e-3)
+
+
+def test_alpha_and_sigma_keep_the_variance() -> None:
+    alpha, sigma = alpha_sigma(torch.tensor([3.0, -2.0]), torch.zeros(2, 1, 2, 2))
+    assert torch.allclose(alpha**2 + sigma**2, torch.ones(2, 1, 1, 1))
+    assert torch.allclose(2 * (alpha / sigma).log().flatten(), torch.tensor([3.0, -2.0]))
+
+
+def test_a_step_back_keeps_the_marginal() -> None:
+    """With y_t from q(y_t | u), q(y_s | y_t, u) gives y_s the mean and variance of q(y_s | u)."""
+    u = torch.full((200_000, 1, 1, 1), 0.8).double()
+    late, early = (torch.full((len(u),), v).double() for v in (-1.0, 1.0))
+    alpha, sigma = alpha_sigma(late, u)
+    y = Normal(alpha * u, sigma.log().expand_as(u)).draw()
+    y = diffusion.step_back(y, u, late, early).draw()
+    alpha, sigma = alpha_sigma(early[:1], u)
+    # of 200,000 draws, five standard errors: 0.006 of the mean, 0.008 of the deviation
+    assert y.mean().item() == pytest.approx(0.8 * alpha.item(), abs=0.006)
+    assert y.std().item() == pytest.approx(sigma.item(), abs=0.008)
+
+
+def test_continuous_bound_is_tight_for_a_gaussian() -> None:
+    u = data(100_000)
+    schedule = Schedule("linear-log-snr", (10.0, -10.0))
+    ends = schedule(torch.tensor([0.0, 1.0]).double())
+    first, last = (end.expand(len(u)) for end in ends)
+    alpha, sigma = alpha_sigma(first, u)
+    y = alpha * u + sigma * torch.randn_like(u)
+    bound = (
+        diffusion.log_likelihood(u, y, first, None)
+        - diffusion.prior_kl(u, last)
+        - diffusion.continuous_kl(u, perfect, schedule)
+    )
+    entropy = 4 * 0.5 * math.log(2 * math.pi * math.e)
+    # the ends cost 4e-4 nats a unit; the standard error of the mean is about 0.02
+    assert bound.mean().item() == pytest.approx(-entropy, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chain_and_terms_are_the_same_bound(kind: str) -> None:
+    """Two ways to T steps: a chain of log ratios, and KL terms with one random step."""
+    u, steps, schedule = data(50_000), 6, Schedule(kind, (5.0, -5.0))
+    chain = diffusion.chain_log_weight(u, perfect, schedule, steps, None)
+    ends = schedule(torch.tensor([0.0, 1.0]).double())
+    first, last = (end.expand(len(u)) for end in ends)
+    alpha, sigma = alpha_sigma(first, u)
+    y = alpha * u + sigma * torch.randn_like(u)
+    terms = (
+        diffusion.log_likelihood(u, y, first, None)
+        - diffusion.prior_kl(u, last)
+        - diffusion.stepwise_kl(u, perfect, schedule, steps)
+    )
+    error = ((chain.var() + terms.var()) / len(u)).sqrt()
+    assert abs(chain.mean() - terms.mean()) < 4 * error
+
+
+def test_more_steps_bound_better() -> None:
+    u, schedule = data(20_000), Schedule("linear-log-snr", ENDS)
+    bounds = [
+        diffusion.chain_log_weight(u, perfect, schedule, steps, None).mean().item()
+        for steps in (4, 16, 64)
+    ]
+    entropy = 4 * 0.5 * math.log(2 * math.pi * math.e)
+    assert bounds[0] < bounds[1] < bounds[2] < -entropy + 0.05
+
+
+def test_chain_weights_are_proper() -> None:
+    """Their mean exponential is the density that the chain draws from, which is N(0, 1) here."""
+    schedule = Schedule("linear-log-snr", (8.0, -8.0))
+    u = torch.full((40_000, 1, 1, 1), 1.3).double()
+    weights = diffusion.chain_log_weight(u, perfect, schedule, 100, None)
+    estimate = torch.logsumexp(weights, 0) - math.log(len(u))
+    expected = Normal(0 * u[:1], 0 * u[:1]).log_density(u[:1])
+    assert estimate.item() == pytest.approx(expected.item(), abs=0.05)
+
+
+def test_samples_have_the_moments_of_the_data() -> None:
+    schedule = Schedule("linear-log-snr", ENDS)
+    start = torch.randn(20_000, 1, 1, 1).double()
+    u = diffusion.draw_chain(start, perfect, schedule, 400, 1.0)
+    # five standard errors of 20,000 draws; 400 steps lose a hundredth of the deviation
+    assert u.mean().item() == pytest.approx(0, abs=0.035)
+    assert u.std().item() == pytest.approx(1, abs=0.035)
+
+
+def test_on_a_lattice_the_masses_sum_to_one() -> None:
+    log_snr = torch.tensor([2.0]).double().expand(401)
+    points = (0.25 * torch.arange(-200, 201).double()).view(-1, 1, 1, 1)
+    y = torch.full_like(points, 0.4)
+    masses = diffusion.log_likelihood(points, y, log_snr, torch.tensor(0.25).double())
+    assert masses.exp().sum().item() == pytest.approx(1, abs=1e-9)

@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hvae_codec.models.vae import Hvae
+from hvae_codec.models.vae.objectives import (
+    TrainConfig,
+    kl_weight,
+    log_mean_exp,
+    objective,
+    rate_at,
+)
+from hvae_codec.models.vae.training import Trainer, train
+
+
+class Bars:
+    """A source of training images."""
+
+    def __init__(self, x: Tensor):
+        self.x = x
+
+    def batch(self, step: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        chosen = torch.randint(len(self.x), (count,), generator=torch.Generator().manual_seed(step))
+        return self.x[chosen], self.x[chosen]
+
+
+def new(small, x: Tensor, config: TrainConfig, **changes: object) -> Trainer:  # noqa: ANN001
+    torch.manual_seed(config.seed)
+    model = Hvae(small(**changes))
+    model.fit_context([x])
+    return Trainer(model, config, Bars(x))
+
+
+FAST = TrainConfig(steps=40, batch=16, rate=1e-2, last_rate=1e-3, warmup=5, ema=0.9)
+
+
+def test_the_bound_improves(small, bars: Tensor) -> None:  # noqa: ANN001
+    trainer = new(small, bars, FAST)
+    with torch.no_grad():
+        before = trainer.model.terms(bars).elbo.mean()
+    assert train(trainer)
+    with torch.no_grad():
+        after = trainer.model.terms(bars).elbo.mean()
+    assert after > before + 50  # from 180 nats below log p on, most is won in these steps
+    assert not trainer.model.training
+
+
+@pytest.mark.parametrize("changes", [{}, {"context": "dct", "prior": "diffusion"}])
+def test_a_stopped_run_goes_on_as_if_it_had_not(
+    small,  # noqa: ANN001
+    bars: Tensor,
+    tmp_path: Path,
+    changes: dict,
+) -> None:
+    config = TrainConfig(steps=6, batch=4, ema=0.9)
+    whole = new(small, bars, config, **changes)
+    train(whole)
+    path = tmp_path / "run.pt"
+    first = new(small, bars, config, **changes)
+    assert not train(first, path, deadline=lambda: first.progress.step >= 3)
+    second = new(small, bars, config, **changes)
+    assert train(second, path)
+    for a, b in zip(whole.model.state_dict().values(), second.model.state_dict().values(),
+                    strict=True):  # fmt: skip
+        assert torch.equal(a, b)
+    assert [r["loss"] for r in second.progress.history] == [
+        r["loss"] for r in whole.progress.history
+    ]
+
+
+def test_a_checkpoint_of_another_run_is_refused(small, bars: Tensor, tmp_path: Path) -> None:  # noqa: ANN001
+    path = tmp_path / "run.pt"
+    new(small, bars, FAST).save(path)
+    other = new(small, bars, TrainConfig(steps=7))
+    with pytest.raises(ValueError, match=r"run\.pt is a run of another configuration"):
+        other.load(path)
+
+
+def test_updates_with_large_gradients_are_skipped(small, bars: Tensor) -> None:  # noqa: ANN001
+    trainer = new(small, bars, TrainConfig(steps=3, batch=4, skip=1e-6))
+    before = [p.clone() for p in trainer.model.parameters()]
+    train(trainer)
+    assert trainer.progress.skipped == 3
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_annealing() -> None:
+    config = TrainConfig(kl_zero=10, kl_ramp=100)
+    assert [kl_weight(s, config) for s in (0, 9, 10, 60, 110, 500)] == [0, 0, 0, 0.5, 1, 1]
+    assert kl_weight(0, TrainConfig()) == 1
+
+
+def test_rates() -> None:
+    config = TrainConfig(steps=1000, rate=1.0, last_rate=0.1, warmup=10)
+    assert rate_at(0, config) == pytest.approx(0.1)
+    assert rate_at(500, config) == pytest.approx(0.55)
+    assert rate_at(1000, config) == pytest.approx(0.1)
+
+
+def test_free_bits_leave_small_kl_alone(serial) -> None:  # noqa: ANN001
+    model = Hvae(serial())
+    x = torch.rand(8, 1, 4, 4).round()
+
+    def parts(free: float) -> tuple[float, float]:
+        torch.manual_seed(0)
+        loss, terms = objective(model, x, x, TrainConfig(free_nats=free), 0)
+        return float(loss), float(terms.elbo.mean())
+
+    loss, elbo = parts(0.0)
+    assert loss == pytest.approx(-elbo, rel=1e-5)
+    loss, elbo = parts(100.0)  # every layer's KL is below that
+    torch.manual_seed(0)
+    assert loss == pytest.approx(300 - float(model.terms(x).reconstruction.mean()), rel=1e-5)
+
+
+def test_importance_weighted_objective(serial) -> None:  # noqa: ANN001
+    """Its value for K samples is between the bound and log p(x), in the mean."""
+    model = Hvae(serial())
+    x = torch.rand(512, 1, 4, 4).round()
+    with torch.no_grad():
+        one = objective(model, x, x, TrainConfig(), 0)[0]
+        many = objective(model, x, x, TrainConfig(samples=20), 0)[0]
+    assert many < one - 0.1
+    assert log_mean_exp(torch.tensor([[0.0, 0.0]])).item() == 0
+
+
+def test_the_prior_has_a_rate_of_its_own(small, bars: Tensor) -> None:  # noqa: ANN001
+    config = TrainConfig(steps=1, prior_rate=3.0, rate=0.1, last_rate=0.1, warmup=0)
+    trainer = new(small, bars, config, context="dct", prior="mixture")
+    trainer.update()
+    rates = [group["lr"] for group in trainer.optimiser.param_groups]
+    assert rates == pytest.approx([0.1, 0.3])
