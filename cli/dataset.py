@@ -1,4 +1,4 @@
-"""`hvae-codec dataset`: test images from their public homes."""
+"""`hvae-codec dataset`: images from their public homes."""
 
 import sys
 from importlib.util import find_spec
@@ -8,9 +8,12 @@ import click
 
 from . import console
 
+PAPERS = ("mnist", "mnist-static", "omniglot", "cifar10")
+"""Sets that the papers train on; of each becomes one .npz of uint8 `train` and `test`."""
+
 
 @click.command()
-@click.argument("name", type=click.Choice(["kodak"]))
+@click.argument("name", type=click.Choice(["kodak", *PAPERS]))
 @click.option(
     "--to",
     "folder",
@@ -19,12 +22,15 @@ from . import console
     help="Folder for the images. Those that lie there complete are not fetched again.",
 )
 def dataset(name: str, folder: Path) -> None:
-    """Fetch test images: the 24 of the Kodak suite, 15 MB, from r0k.us.
+    """Fetch images: the 24 of the Kodak suite, 15 MB, from r0k.us, or a set that `papers` needs.
 
-    Every file is checked by its sha256.
+    Every file is checked by its checksum.
     """
     if find_spec("pooch") is None:
         raise click.ClickException("this command needs: python -m pip install 'hvae-codec[bench]'")
+    if name in PAPERS:
+        _papers(name, folder)
+        return
     with console.blame(str(folder)):
         from ..benchmarks import datasets
 
@@ -32,3 +38,14 @@ def dataset(name: str, folder: Path) -> None:
         total = len(datasets.KODAK)
     there = click.format_filename(folder)
     console.note(f"{there}: {total} images of {name}, {fetched} fetched now")
+
+
+def _papers(name: str, folder: Path) -> None:
+    """Fetch a set that `papers` needs."""
+    with console.blame(str(folder)):
+        from ..benchmarks.papers import fetch
+
+        counts, fetched = fetch.fetch(name, folder, progress=sys.stderr.isatty())
+    images = ", ".join(f"{console.spaced(count)} {part}" for part, count in counts.items())
+    there = click.format_filename(folder)
+    console.note(f"{there}: {name}, images: {images}; {fetched} files fetched now")

@@ -30,5 +30,5 @@ def test_what_lies_there_is_counted(
 
 
 def test_misuse(hvae: Run, tmp_path: Path) -> None:
-    assert "'clic' is not 'kodak'" in hvae("dataset", "clic", "--to", tmp_path).stderr
+    assert "'clic' is not one of 'kodak'" in hvae("dataset", "clic", "--to", tmp_path).stderr
     assert hvae("dataset", "kodak").exit_code == 2
