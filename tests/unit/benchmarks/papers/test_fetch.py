@@ -146,7 +146,8 @@ def test_pixels_are_those_of_the_files(asked: list[str], tmp_path: Path) -> None
         assert np.array_equal(found["test"][0], COLOUR[5])
     with np.load(tmp_path / "omniglot.npz") as found:
         ink = found["train"].mean((1, 2, 3)) / 255 * 105  # rows of ink
-        assert ink == pytest.approx([4, 60, 8], abs=0.1)  # drawers 1, 15 and 2
+        # of drawers 1, 15 and 2; a box of 3.75 pixels counts whole ones
+        assert ink == pytest.approx([4, 60, 8], abs=0.5)
 
 
 def test_a_wrong_checksum_leaves_no_file(asked: list[str], tmp_path: Path) -> None:
