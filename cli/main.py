@@ -9,6 +9,7 @@ from .dataset import dataset
 from .decode import decode
 from .encode import encode
 from .info import info
+from .papers import papers
 from .sample import sample
 from .train import export, train, train_prior
 from .verify import verify
@@ -32,6 +33,7 @@ for command in (
     sample,
     benchmark,
     dataset,
+    papers,
     train,
     train_prior,
     export,

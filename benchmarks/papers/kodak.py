@@ -1,0 +1,113 @@
+"""Kodak in patches of 32x32: bits and PSNR of the first variables, and JPEG beside them.
+
+DCT-VAE, sec. 5.3.2: only the context (or the top layers) is taken from q, all else is drawn from
+p. Bits are KL, as in the paper; JPEG's are those of files.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ...models.vae.coders import First, Generation, Inference
+from ...models.vae.model import Hvae
+from .data import DataMissing
+from .strokes import draw_strokes
+
+PATCH = 32
+QUALITIES = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+TEMPERATURE = 0.1
+
+Pixels = NDArray[np.uint8]
+
+
+def photographs(data: Path | None) -> Iterator[Pixels]:
+    """Yield the images, uint8 (H, W, 3), cut to whole patches.
+
+    They lie in a folder `kodak` in that of the other sets, or beside it. Without a folder two
+    pictures of strokes are drawn.
+
+    Raises:
+        DataMissing: there is no such folder.
+    """
+    if data is None:
+        yield from draw_strokes(2, 2 * PATCH, 3, seed=9).transpose(0, 2, 3, 1)
+        return
+    folders = [f for f in (data / "kodak", data.parent / "kodak") if f.is_dir()]
+    if not folders:
+        reason = f"Kodak is not here; fetch it: hvae-codec dataset kodak --to {data / 'kodak'}"
+        raise DataMissing(None, reason, str(data / "kodak"))
+    for path in sorted(folders[0].glob("*.png")):
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        h, w = (side // PATCH * PATCH for side in pixels.shape[:2])
+        yield pixels[:h, :w]
+
+
+def measure(model: Hvae, data: Path | None, count: int) -> dict[str, Any]:
+    """Measure the first `count` layers on every photograph.
+
+    Returns:
+        Means of bpp and PSNR, JPEG's bpp at that PSNR, and on how many images it takes more.
+    """
+    rows = []
+    for pixels in photographs(data):
+        bpp, rebuilt = from_top(model, pixels, count)
+        psnr = psnr_db(pixels, rebuilt)
+        rows.append((bpp, psnr, jpeg_bpp_at(pixels, psnr)))
+    means = np.mean(rows, axis=0)
+    return {
+        "context_bpp": float(means[0]),
+        "context_psnr_db": float(means[1]),
+        "jpeg_bpp": float(means[2]),
+        "wins": sum(bpp < jpeg for bpp, _, jpeg in rows),
+        "images": len(rows),
+        "points": [[float(v) for v in row] for row in rows],
+    }
+
+
+@torch.no_grad()
+def from_top(model: Hvae, pixels: Pixels, count: int) -> tuple[float, Pixels]:
+    """Return bits a pixel of the first layers, and the image that they give."""
+    h, w, _ = pixels.shape
+    x = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    patches = x.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)  # (3, h', w', 32, 32)
+    rows, columns = patches.shape[1:3]
+    flat = patches.permute(1, 2, 0, 3, 4).flatten(0, 1)
+    bits, rebuilt = 0.0, []
+    for batch in flat.split(128):
+        inference = Inference()
+        walked = model.infer(First(count, inference, Generation(TEMPERATURE)), batch)
+        bits += float(sum(layer.kl.sum() for layer in inference.terms)) / math.log(2)
+        rebuilt.append(model.likelihood.mean(walked.features))
+    joined = torch.cat(rebuilt).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+    image: Tensor = joined.reshape(3, h, w).clamp(0, 1) * 255
+    return bits / (h * w), image.round().byte().permute(1, 2, 0).numpy()
+
+
+def psnr_db(a: Pixels, b: Pixels) -> float:
+    """Return PSNR in dB over all channels."""
+    error = np.mean((a.astype(np.float64) - b) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-12)))
+
+
+def jpeg_bpp_at(pixels: Pixels, psnr: float) -> float:
+    """Return the bits a pixel of the smallest JPEG that is as good; the best one if none is."""
+    found = math.inf
+    for quality in QUALITIES:
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG", quality=quality, optimize=True)
+        found = 8 * len(out.getvalue()) / (pixels.shape[0] * pixels.shape[1])
+        with Image.open(out) as back:
+            if psnr_db(pixels, np.asarray(back)) >= psnr:
+                break
+    return found

@@ -1,0 +1,147 @@
+"""Runs tables: every job of every seed once, from the cache where it was measured before."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .data import DataMissing, ImageSet, drawn, load
+from .jobs import Chosen, Job, Table
+from .measures import KINDS, Task, Unfinished
+from .scales import Scale
+from .store import Store
+from .tables import SEARCH, TABLES
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Sets:
+    """Sets of images, each loaded once.
+
+    Args:
+        folder: where they lie; None draws strokes in their place.
+        scale: of the experiments.
+    """
+
+    folder: Path | None
+    scale: Scale
+    loaded: dict[str, tuple[ImageSet, str]] = field(default_factory=dict)
+
+    def get(self, name: str) -> tuple[ImageSet, str]:
+        """Return a set and its fingerprint.
+
+        Raises:
+            DataMissing: it is not in the folder.
+        """
+        if name not in self.loaded:
+            images = drawn(name) if self.folder is None else load(name, self.folder)
+            if self.scale.train_images:
+                train = images.train[: self.scale.train_images]
+                images = dataclasses.replace(images, train=train)
+            self.loaded[name] = images, images.fingerprint()
+        return self.loaded[name]
+
+
+@dataclass
+class Runner:
+    """Runs jobs until a deadline.
+
+    Args:
+        store: runs and results.
+        sets: images.
+        scale: sizes.
+        seeds: runs of each job; None takes what the tables say.
+        until: time.monotonic() to stop at.
+        tell: gets a line for each job, and lines of progress.
+    """
+
+    store: Store
+    sets: Sets
+    scale: Scale
+    seeds: int | None = None
+    until: float = float("inf")
+    tell: Tell = lambda line: None
+
+    def run(self, tables: Iterable[Table]) -> bool:
+        """Run all jobs of some tables; tell whether all is done."""
+        done = True
+        for table in tables:
+            if table.searched:
+                done = self._run_table(TABLES[SEARCH], Chosen()) and done
+            done = self._run_table(table, self.chosen()) and done
+        return done
+
+    def results(self, table: Table) -> dict[str, list[dict[str, Any]]]:
+        """Return what was measured so far, by job, one entry a seed."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for job in table.jobs(self.scale, self.chosen()):
+            try:
+                _, fingerprint = self.sets.get(job.data)
+            except DataMissing:
+                continue
+            results = (self.store.result(s, fingerprint, self.scale) for s in self._seeded(job))
+            found[job.name] = [r for r in results if r is not None]
+        return found
+
+    def chosen(self) -> Chosen:
+        """Return the settings whose plain VAE has the best validation bound, as far as searched.
+
+        What was not searched yet has the settings that are usual.
+        """
+        try:
+            _, fingerprint = self.sets.get("mnist")
+        except DataMissing:
+            return Chosen()
+        best, tries = None, 0
+        for job in TABLES[SEARCH].jobs(self.scale, Chosen()):
+            result = self.store.result(job.seeded(0), fingerprint, self.scale)
+            if result is None:
+                return Chosen()
+            tries += 1
+            if best is None or result["valid_elbo"] > best[0]:
+                best = result["valid_elbo"], dict(job.options)
+        return Chosen(**best[1], tries=tries) if best else Chosen()
+
+    def _seeded(self, job: Job) -> list[Job]:
+        return [job.seeded(seed) for seed in range(self.seeds or job.seeds)]
+
+    def _run_table(self, table: Table, chosen: Chosen) -> bool:
+        done = True
+        for job in table.jobs(self.scale, chosen):
+            for seeded in self._seeded(job):
+                done = self._run_job(table, seeded) and done
+        return done
+
+    def _run_job(self, table: Table, job: Job) -> bool:
+        """Run one job of one seed; tell whether its result is there."""
+        name = f"{table.name}: {job.name}, seed {job.training.seed}"
+        try:
+            images, fingerprint = self.sets.get(job.data)
+            if self.store.result(job, fingerprint, self.scale) is not None:
+                return True
+            if time.monotonic() >= self.until:
+                return False
+            self.tell(name)
+            task = Task(
+                job=job,
+                images=images,
+                scale=self.scale,
+                checkpoint=self.store.checkpoint(job, fingerprint),
+                data=self.sets.folder,
+                deadline=lambda: time.monotonic() >= self.until,
+                tick=lambda step, steps: self.tell(f"{name}: {step} of {steps}"),
+            )
+            result, sheets = KINDS[job.kind](task)
+        except DataMissing as missing:
+            self.tell(f"{name}: {missing.strerror}")
+            return False
+        except Unfinished:
+            self.tell(f"{name}: stopped, goes on from its checkpoint")
+            return False
+        self.store.save(job, fingerprint, self.scale, result, sheets)
+        return True

@@ -1,0 +1,82 @@
+"""The notes on expressive VAEs, and the lossless mode."""
+
+from __future__ import annotations
+
+from . import rules
+from .jobs import Chosen, Job, Table, conv_training, ladder, serial, serial_training
+from .scales import Scale
+
+
+def collapse(scale: Scale, chosen: Chosen) -> list[Job]:
+    """Sec. "Posterior Collapse": a toy that must collapse, and a PixelVAE."""
+    toy = (("values", 5), ("steps", 200 if scale.tiny else 3000))
+    training = conv_training(scale, "mnist")
+    small = {"scales": ((7, 1),), "latent_channels": 4, "readout": "bottom"}
+    layers = 1 if scale.tiny else 4
+    pixel = ladder(scale, "mnist", **small, pixelcnn_layers=layers)
+    return [
+        Job("categorical", "mnist", serial(scale, (2,)), serial_training(scale, chosen),
+            kind="categorical", options=toy),
+        Job("pixelcnn", "mnist", pixel, training),
+        Job("factorised", "mnist", ladder(scale, "mnist", **small), training),
+    ]  # fmt: skip
+
+
+def gaps(scale: Scale, chosen: Chosen) -> list[Job]:
+    """Sec. "Inference Suboptimality": both gaps, and an inverse autoregressive flow."""
+    options = (("steps", 2 if scale.tiny else 500), ("samples", 4 if scale.tiny else 2000),
+               ("images", 4 if scale.tiny else 100))  # fmt: skip
+    training = serial_training(scale, chosen)
+    return [
+        Job("gaussian", "mnist", serial(scale, (32,)), training, kind="gaps", options=options),
+        Job("iaf", "mnist", serial(scale, (32,), flow_steps=4), training, kind="gaps",
+            options=options),
+    ]  # fmt: skip
+
+
+def lossless(scale: Scale, chosen: Chosen) -> list[Job]:
+    """Chains of images coded with bits-back, the context under a Gaussian and a diffusion."""
+    options, steps = (("images", scale.chain),), 2 if scale.tiny else 10
+    found = []
+    for name, prior in (("chain", "gaussian"), ("chain diffusion", "diffusion")):
+        model = ladder(
+            scale, "mnist", scales=((7, 2), (4, 1)), context="dct", context_side=4,
+            context_code="lattice", context_bits=4, prior=prior,
+            diffusion_steps=steps, diffusion_train_steps=steps,
+        )  # fmt: skip
+        training = conv_training(scale, "mnist")
+        found.append(Job(name, "mnist", model, training, kind="lossless", options=options))
+    return found
+
+
+TABLES = (
+    Table(
+        "notes/collapse",
+        "notes, Posterior Collapse",
+        "A likelihood that can be p(x) alone ignores z; independent pixels must use it.",
+        "shown by an argument, not by numbers",
+        collapse,
+        rules.expressive_decoders_collapse,
+        ("kl", "elbo", "excess"),
+    ),
+    Table(
+        "notes/gaps",
+        "notes, Inference Suboptimality (Cremer 2018)",
+        "The amortisation gap is larger than the approximation gap.",
+        "the Gaussian family costs little",
+        gaps,
+        rules.amortisation_dominates,
+        ("elbo", "approximation", "amortisation", "log_likelihood"),
+    ),
+    Table(
+        "lossless",
+        "no paper: the bound of a model with continuous latents, as bytes",
+        "Bits-back coding of context, latents and pixels takes as many bits as the bound says.",
+        "BB-ANS: within 1 % of the ELBO",
+        lossless,
+        rules.lossless_is_the_bound,
+        ("images", "exact", "bits_image", "elbo_bits_image", "excess", "net_excess"),
+        (),
+        "float64 networks on one machine with one thread: the files are not portable",
+    ),
+)

@@ -1,0 +1,92 @@
+"""`hvae-codec papers`: the experiments of the papers."""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from . import console
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="TABLE…")
+@click.option("--list", "listing", is_flag=True, help="Name all tables and what they claim.")
+@click.option(
+    "--scale",
+    "size",
+    type=click.Choice(["tiny", "small", "paper"]),
+    default="small",
+    show_default=True,
+    help="tiny tests the commands on drawn strokes, small is for two cores.",
+)
+@click.option("--seeds", type=click.IntRange(1), help="Runs of each job, in place of the table's.")
+@click.option("--minutes", type=click.FloatRange(0), help="Stop after so long; a call goes on.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the sets that `dataset` fetched; tiny without it draws strokes.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs/papers"),
+    show_default=True,
+    help="Folder of runs, results and the report.",
+)
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report of all tables to this file too, its figures beside it in papers/.",
+)
+def papers(
+    names: tuple[str, ...],
+    listing: bool,
+    size: str,
+    seeds: int | None,
+    minutes: float | None,
+    data: Path | None,
+    out: Path,
+    markdown: Path | None,
+) -> None:
+    """Run tables of the papers: all, a paper (dct-vae, ou-vae, dvp-vae, notes), or tables.
+
+    What was measured before is not measured again, and a run that was stopped goes on.
+    """
+    with console.blame(str(out)):
+        from ..benchmarks.papers import report, runner, scales, store, tables
+
+        if listing:
+            for table in tables.TABLES.values():
+                console.result(f"{table.name:18} {table.source}. {table.claim}")
+            return
+        if not names:
+            raise click.UsageError("name a table, a paper or all; --list names them")
+        try:
+            chosen = tables.named(names)
+        except KeyError as error:
+            raise click.UsageError(f"no table is called {error.args[0]}; see --list") from error
+        scale = scales.SCALES[size]
+        if data is None and not scale.tiny:
+            raise click.UsageError("--data is needed: only tiny draws its images")
+        until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+        work = runner.Runner(
+            store.Store(out), runner.Sets(data, scale), scale, seeds, until, _told()
+        )
+        done = work.run(chosen)
+        page = out / "report" / "papers.md"
+        verdicts = report.write(work, chosen, page)
+        if markdown:
+            report.write(work, list(tables.TABLES.values()), markdown)
+    for name, verdict in verdicts.items():
+        console.result(f"{name:18} {verdict.outcome}: {verdict.reason}")
+    console.note(f"report: {click.format_filename(page)}")
+    if not done:
+        console.note("not all is run: the same command goes on")
+
+
+def _told():  # noqa: ANN202 - a function of a line
+    """Return what shows progress: on a terminal one line that changes, else a line for each job."""
+    if not sys.stderr.isatty():
+        return lambda line: None if " of " in line.rpartition(":")[2] else console.note(line)
+    return lambda line: click.echo(f"\r\x1b[K{line}", nl=False, err=True)

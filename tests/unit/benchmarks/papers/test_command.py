@@ -1,0 +1,84 @@
+"""The command as a user has it, over all tables at the smallest scale (about a minute)."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hvae_codec.benchmarks.papers.tables import TABLES
+from hvae_codec.cli import main
+
+
+def papers(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["papers", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("papers")
+    page = folder / "docs" / "papers.md"
+    result = papers("all", "--scale", "tiny", "--out", folder / "out", "--markdown", page)
+    assert result.exit_code == 0, result.output
+    return folder, result
+
+
+def test_all_tables_run_and_are_reported(everything: tuple[Path, Result]) -> None:
+    folder, result = everything
+    page = (folder / "docs" / "papers.md").read_text("utf-8")
+    for name, table in TABLES.items():
+        assert f"## {name}\n" in page
+        assert table.claim in page and table.paper in page
+        assert re.search(rf"^{re.escape(name)} +not tested: drawn strokes", result.stdout, re.M)
+    assert "Errata" in page and "not run" not in page
+    assert "nan" not in page
+    figures = re.findall(r"\]\((papers/[^)]+)\.png\)", page)
+    assert len(figures) >= 15
+    for figure in figures:
+        for suffix in (".png", ".svg"):
+            assert (folder / "docs" / (figure + suffix)).stat().st_size > 1000
+
+
+def test_a_second_call_runs_nothing(everything: tuple[Path, Result]) -> None:
+    folder, _ = everything
+    before = {p: p.stat().st_mtime_ns for p in (folder / "out" / "results").iterdir()}
+    result = papers("all", "--scale", "tiny", "--out", folder / "out")
+    assert result.exit_code == 0
+    assert "seed" not in result.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in (folder / "out" / "results").iterdir()}
+
+
+def test_runs_are_shared_between_tables(everything: tuple[Path, Result]) -> None:
+    """DVP-VAE's tables 4 and 5 have their models in common."""
+    folder, _ = everything
+    assert len(list((folder / "out" / "results").glob("*.json"))) < 128
+
+
+def test_the_list_names_every_table() -> None:
+    lines = papers("--list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(TABLES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a table, a paper or all"),
+        (("dvp-vae/99", "--scale", "tiny"), "no table is called dvp-vae/99"),
+        (("dvp-vae/4",), "--data is needed"),
+        (("all", "--scale", "large"), "'large' is not one of"),
+        (("all", "--seeds", "0"), "0 is not in the range"),
+    ],
+)
+def test_misuse(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    result = papers(*arguments, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_missing_data_is_named_and_not_tested(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    result = papers("dvp-vae/cifar10", "--data", data, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "hvae-codec dataset cifar10 --to" in result.stderr
+    assert "not tested" in result.stdout

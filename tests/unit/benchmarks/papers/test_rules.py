@@ -1,0 +1,128 @@
+from typing import Any
+
+import pytest
+
+from hvae_codec.benchmarks.papers import rules
+from hvae_codec.benchmarks.papers.jobs import Chosen, Table
+from hvae_codec.benchmarks.papers.report import rule_text
+from hvae_codec.benchmarks.papers.rules import (
+    DIRECTION,
+    NOT_REPRODUCED,
+    NOT_TESTED,
+    REPRODUCED,
+    judge,
+)
+from hvae_codec.benchmarks.papers.scales import SMALL
+from hvae_codec.benchmarks.papers.tables import TABLES
+
+
+class Anything(dict[str, Any]):
+    """A result that has every number."""
+
+    def __missing__(self, key: str) -> Any:
+        return [0.5, 0.7] if key == "ms_ssim" else 1.0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key]
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_every_rule_finds_the_jobs_of_its_table(table: Table) -> None:
+    jobs = table.jobs(SMALL, Chosen())
+    assert len({job.name for job in jobs}) == len(jobs)
+    results = {job.name: [Anything() for _ in range(job.seeds)] for job in jobs}
+    verdict = judge(table.rule, results)
+    assert (verdict.outcome == NOT_TESTED) == (table.rule is rules.measured_only)
+    assert judge(table.rule, {}).outcome == NOT_TESTED
+    assert len(rule_text(table)) > 30
+
+
+def runs(key: str, *values: float) -> list[dict[str, float]]:
+    return [{key: value} for value in values]
+
+
+def test_one_seed_is_never_clear() -> None:
+    assert not rules.clear(5.0, rules.standard_error([5.0]))
+    assert rules.clear(1.0, rules.standard_error([0.9, 1.0, 1.1]))
+    assert not rules.clear(0.1, rules.standard_error([-0.5, 0.1, 0.7]))
+
+
+def test_differences_are_paired_by_seed() -> None:
+    results = {"a": runs("elbo", 1, 11, 21), "b": runs("elbo", 0, 10, 20)}
+    assert rules.difference(results, "a", "b", "elbo") == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("dvp", "outcome"),
+    [
+        ((-99.0, -99.1, -98.9), REPRODUCED),
+        ((-99.9, -99.8, -99.7), DIRECTION),  # by less than 0.5 nats
+        ((-97.0, -100.5, -99.5), DIRECTION),  # not clear
+        ((-101.0, -101.0, -101.0), NOT_REPRODUCED),
+    ],
+)
+def test_pseudo_inputs(dvp: tuple[float, ...], outcome: str) -> None:
+    none = runs("elbo", -100.0, -100.0, -100.0)
+    results = {}
+    for data in ("mnist", "omniglot"):
+        results |= {f"{data} none": none, f"{data} dvp": runs("elbo", *dvp)}
+    assert judge(rules.pseudo_inputs_help, results).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("path", "sums", "outcome"),
+    [
+        ((0.4, 0.4), (0.9, 0.9), REPRODUCED),
+        ((0.7, 0.7), (0.9, 0.9), DIRECTION),
+        ((0.7, 0.7), (0.9, 0.6), NOT_REPRODUCED),  # every seed has to agree
+    ],
+)
+def test_aggregation(path: tuple, sums: tuple, outcome: str) -> None:
+    results = {}
+    for data in ("mnist", "omniglot"):
+        results[f"{data} path"] = runs("active_share", *path)
+        results[f"{data} aggregate"] = runs("active_share", *sums)
+    assert judge(rules.aggregation_wakes_units, results).outcome == outcome
+
+
+def phase(mnist: list[float], omniglot: list[float]) -> dict[str, list[dict[str, float]]]:
+    rhos = (0.7, 0.8, 0.9, 1.0)
+    return {
+        f"{data} rho {rho:g}": runs("top_kl", kl)
+        for data, values in (("mnist", mnist), ("omniglot", omniglot))
+        for rho, kl in zip(rhos, values, strict=True)
+    }
+
+
+def test_a_phase_transition_is_sharp_and_at_one_place() -> None:
+    sharp, slow, late = [8, 7, 0.1, 0.05], [8, 4, 2, 1], [9, 9, 8, 0.01]
+    assert judge(rules.phase_transition, phase(sharp, sharp)).outcome == REPRODUCED
+    assert judge(rules.phase_transition, phase(sharp, late)).outcome == REPRODUCED
+    assert judge(rules.phase_transition, phase(sharp, slow)).outcome == DIRECTION
+    assert judge(rules.phase_transition, phase(slow, slow)).outcome == NOT_REPRODUCED
+    early = [8, 0.1, 0.1, 0.1]
+    assert judge(rules.phase_transition, phase(early, late)).outcome == DIRECTION
+
+
+def test_rho_is_chosen_by_validation_and_not_by_what_is_claimed() -> None:
+    results = {
+        "4x40 OU 0.8": [{"valid_elbo": -95.0, "top_kl": 9.0}],
+        "4x40 OU 0.9": [{"valid_elbo": -90.0, "top_kl": 0.0}],
+    }
+    assert rules.best_smoothed(results, "4x40 OU") == "4x40 OU 0.9"
+
+
+def test_lossless() -> None:
+    chain = {"exact": True, "excess": 0.008, "net_excess": 0.004, "images": 1000}
+    assert judge(rules.lossless_is_the_bound, {"chain": [chain]}).outcome == REPRODUCED
+    wide = chain | {"excess": 0.03}
+    assert judge(rules.lossless_is_the_bound, {"chain": [wide]}).outcome == DIRECTION
+    broken = chain | {"exact": False}
+    assert judge(rules.lossless_is_the_bound, {"chain": [broken]}).outcome == NOT_REPRODUCED
+
+
+def test_a_context_that_wins_on_five_of_six_photographs() -> None:
+    kodak = {"images": 24, "context_bpp": 0.1, "jpeg_bpp": 0.2, "context_psnr_db": 20.0}
+    for wins, outcome in ((20, REPRODUCED), (19, DIRECTION), (12, NOT_REPRODUCED)):
+        results = {"kodak": [kodak | {"wins": wins}]}
+        assert judge(rules.context_beats_jpeg, results).outcome == outcome

@@ -1,0 +1,153 @@
+import dataclasses
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from hvae_codec.benchmarks.papers import kodak, measures, sheets, tables, toys
+from hvae_codec.benchmarks.papers.jobs import Chosen, Job, Table
+from hvae_codec.benchmarks.papers.runner import Runner
+from hvae_codec.benchmarks.papers.scales import PAPER, SMALL, TINY
+from hvae_codec.models.vae import Hvae, VaeConfig
+
+New = Callable[..., Runner]
+
+
+def one_table(**training: object) -> Table:
+    """A table of one small job."""
+    table = tables.TABLES["dvp-vae/samples"]
+
+    def jobs(scale: object, chosen: Chosen) -> list[Job]:
+        job = table.jobs(TINY, chosen)[0]
+        changed = dataclasses.replace(job.training, **training)  # type: ignore[arg-type]
+        return [dataclasses.replace(job, kind="train", training=changed)]
+
+    return dataclasses.replace(table, jobs=jobs)
+
+
+def test_what_was_measured_is_not_measured_again(runner: New) -> None:
+    first, again = runner(), runner()
+    table = one_table()
+    assert first.run([table]) and again.run([table])
+    assert any("seed 0" in line for line in first.told)  # type: ignore[attr-defined]
+    assert again.told == []  # type: ignore[attr-defined]
+    assert first.results(table) == again.results(table)
+
+
+def test_other_settings_are_other_runs(runner: New) -> None:
+    a, b = one_table(), one_table(rate=0.5)
+    both = runner()
+    both.run([a, b])
+    assert both.results(a) != both.results(b)
+
+
+def test_a_run_out_of_time_goes_on(runner: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deadline in the middle of training leaves a checkpoint; the next call ends as if none."""
+    table = one_table(steps=6)
+    whole = runner(store=runner().store.__class__(runner().store.folder / "other"))
+    whole.run([table])
+
+    clock = iter([0.0] * 4 + [10.0] * 1000)
+    stopped = runner(until=5.0)
+    monkeypatch.setattr("hvae_codec.benchmarks.papers.runner.time.monotonic", lambda: next(clock))
+    assert not stopped.run([table])
+    assert "goes on from its checkpoint" in stopped.told[-1]  # type: ignore[attr-defined]
+    monkeypatch.undo()
+    assert len(list(stopped.store.folder.glob("runs/*/checkpoint.pt"))) == 1
+    resumed = runner()
+    assert resumed.run([table])
+    (a,), (b,) = (r.results(table)["mnist"] for r in (whole, resumed))
+    assert {k: v for k, v in a.items() if k != "minutes"} == {
+        k: v for k, v in b.items() if k != "minutes"
+    }
+
+
+def test_no_time_at_all_runs_nothing(runner: New) -> None:
+    none = runner(until=0.0)
+    assert not none.run([one_table()])
+    assert none.told == []  # type: ignore[attr-defined]
+
+
+def test_more_seeds_are_more_runs(runner: New) -> None:
+    two = runner(seeds=2)
+    table = one_table()
+    two.run([table])
+    found = two.results(table)["mnist"]
+    assert [run["seed"] for run in found] == [0, 1]
+    assert found[0]["elbo"] != found[1]["elbo"]
+
+
+def test_the_serial_models_take_what_the_search_chose(runner: New) -> None:
+    searching = runner()
+    assert searching.chosen() == Chosen()
+    searching.run([tables.TABLES["ou-vae/search"]])
+    chosen = searching.chosen()
+    results = searching.results(tables.TABLES["ou-vae/search"])
+    best = max(results, key=lambda job: results[job][0]["valid_elbo"])
+    assert best == f"rate {chosen.rate:g} batch {chosen.batch}"
+    assert chosen.tries == len(results)
+
+
+def test_results_say_what_they_are_of(runner: New) -> None:
+    work, table = runner(), one_table()
+    work.run([table])
+    (config,) = work.store.folder.glob("runs/*/config.json")
+    described = json.loads(config.read_text())
+    assert VaeConfig.from_json(described["model"]).context == "dct"
+    assert described["data"] == "mnist"
+
+
+def test_names_of_tables() -> None:
+    assert [t.name for t in tables.named(("dvp-vae/4",))] == ["dvp-vae/4"]
+    assert len(tables.named(("all",))) == len(tables.TABLES)
+    assert {t.name.split("/")[0] for t in tables.named(("ou-vae",))} == {"ou-vae"}
+    with pytest.raises(KeyError, match="vae/1"):
+        tables.named(("vae/1",))
+
+
+@pytest.mark.parametrize("scale", [TINY, SMALL, PAPER], ids=lambda scale: scale.name)
+def test_every_job_can_be_built(scale: object) -> None:
+    """Configurations are valid at every scale, and every kind is known."""
+    for table in tables.TABLES.values():
+        for job in table.jobs(scale, Chosen()):  # type: ignore[arg-type]
+            assert job.kind in measures.KINDS
+            assert VaeConfig.from_json(job.model.to_json()) == job.model
+
+
+def test_the_papers_sizes() -> None:
+    """DVP-VAE has 0.6M parameters without and 0.7M with pseudo-inputs on MNIST (table 5)."""
+    jobs = {job.name: job for job in tables.TABLES["dvp-vae/1"].jobs(PAPER, Chosen())}
+    counts = [
+        sum(p.numel() for p in Hvae(jobs[f"mnist {kind}"].model).parameters()) / 1e6
+        for kind in ("none", "dvp")
+    ]
+    assert counts == pytest.approx([0.65, 0.7], abs=0.08)
+
+
+def test_a_toy_collapses() -> None:
+    found = toys.categorical(values=3, steps=1500, seed=0)
+    assert found["kl"] < 1e-3
+    assert found["excess"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_picture_of_all_frequencies_is_the_image() -> None:
+    x = torch.rand(4, 1, 28, 28)
+    model = Hvae(VaeConfig(scales=((7, 1),), width=4, hidden=4, context="dct", context_side=28))
+    model.fit_context([x])
+    error = sheets.picture_error(model, x)
+    assert error is not None and error < 0.1  # the noise alone
+    few = Hvae(VaeConfig(scales=((7, 1),), width=4, hidden=4, context="dct", context_side=2))
+    few.fit_context([x])
+    error = sheets.picture_error(few, x)
+    assert error is not None and error > 0.9
+
+
+def test_jpeg_at_a_psnr() -> None:
+    pixels = next(kodak.photographs(None))
+    low, high = (kodak.jpeg_bpp_at(pixels, psnr) for psnr in (20.0, 35.0))
+    assert low < high
+    assert kodak.psnr_db(pixels, pixels) > 100
+    flat = np.full_like(pixels, 100)
+    assert kodak.psnr_db(flat, flat + 1) == pytest.approx(48.13, abs=0.01)  # 10 log10(255**2)
