@@ -9,13 +9,14 @@ from .scales import Scale
 
 def collapse(scale: Scale, chosen: Chosen) -> list[Job]:
     """Sec. "Posterior Collapse": a toy that must collapse, and a PixelVAE."""
-    toy = (("values", 5), ("steps", 200 if scale.tiny else 3000))
+    toy = (("values", 5), ("steps", 100 if scale.tiny else 2000))
     training = conv_training(scale, "mnist")
     small = {"scales": ((7, 1),), "latent_channels": 4, "readout": "bottom"}
     layers = 1 if scale.tiny else 4
     pixel = ladder(scale, "mnist", **small, pixelcnn_layers=layers)
     return [
         Job("categorical", "mnist", serial(scale, (2,)), serial_training(scale, chosen),
+            seeds=1 if scale.tiny else 3,
             kind="categorical", options=toy),
         Job("pixelcnn", "mnist", pixel, training),
         Job("factorised", "mnist", ladder(scale, "mnist", **small), training),

@@ -302,6 +302,5 @@ TABLES = (
         ("step_s", "bytes"),
         (),
         "a CPU; memory is the process's peak beyond its start",
-        searched=True,
     ),
 )
