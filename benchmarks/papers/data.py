@@ -140,7 +140,7 @@ def _read_static(path: Path) -> tuple[Array, Array, Array]:
     def unpacked(rows: Array) -> Array:
         if rows.ndim == 4:
             return rows
-        return 255 * np.unpackbits(rows, axis=1).reshape(-1, 1, 28, 28)
+        return np.uint8(255) * np.unpackbits(rows, axis=1).reshape(-1, 1, 28, 28)
 
     with np.load(path) as file:
         return unpacked(file["train"]), unpacked(file["valid"]), unpacked(file["test"])

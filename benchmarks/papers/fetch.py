@@ -73,7 +73,7 @@ def read_omniglot(paths: list[Path]) -> Parts:
                 drawer = int(name.rsplit("_", 1)[1].removesuffix(".png"))
                 with Image.open(io.BytesIO(archive.read(name))) as image:
                     small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-                images[drawer <= TRAIN_DRAWERS].append(255 - np.asarray(small))
+                images[drawer <= TRAIN_DRAWERS].append(~np.asarray(small, np.uint8))
     return {
         name: np.stack(images[first])[:, None] for name, first in (("train", True), ("test", False))
     }
@@ -185,7 +185,7 @@ def _fetch_file(home: Home, file: str, folder: Path, *, progress: bool) -> bool:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     address = home.base + file
-    loader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
+    loader: Any = pooch.HTTPDownloader(progressbar=progress, timeout=60)
     try:
         pooch.retrieve(address, home.files[file], file, folder, downloader=loader)
     except RequestException as error:

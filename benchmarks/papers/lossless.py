@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -92,7 +92,8 @@ class _Ask:
     """Takes known values, and keeps the posteriors."""
 
     def __init__(self, values: list[Tensor]):
-        self.values, self.asked = values, []  # type: tuple[list[Tensor], list[Normal]]
+        self.values = values
+        self.asked: list[Normal] = []
 
     def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
         if layer:
@@ -222,7 +223,7 @@ def initial_words(lossless: Lossless, x: Tensor) -> int:
     plenty = 1 << 14
     coder = _Watched(coder_of(_random_words(plenty)))
     for image in x[:20]:
-        lossless.push(coder, image[None])
+        lossless.push(cast(Coder, coder), image[None])
     return plenty - coder.lowest + 4
 
 

@@ -124,6 +124,9 @@ def bound_of(task: Task, model: Hvae, progress: Progress) -> dict[str, Any]:
         "reconstruction": test.reconstruction,
         "kl": test.kl,
         "context_kl": context[0] if context else None,
+        "context_kl_continuous": metrics.continuous_context_kl(
+            model, task.seen("test", scale.test_images)
+        ),
         "top_kl": top.kl,
         "top_active_share": top.active / top.variances.numel(),
         "active_share": test.active_share,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import rules
 from .jobs import Chosen, Job, Table, conv_training, dct_vae, ladder
 from .scales import Scale
 
 DEPTHS = {4: ((14, 2), (7, 2)), 6: ((14, 3), (7, 3)), 8: ((14, 4), (7, 4)), 10: ((14, 5), (7, 5))}
 SIDES = (3, 5, 6, 7, 9)
-PATH = {"readout": "path"}
+PATH: dict[str, Any] = {"readout": "path"}
 """VDVAE's readout, which DCT-VAE has: its likelihood sees the features of the last block."""
 
 
@@ -18,7 +20,7 @@ def _job(scale: Scale, name: str, data: str, seeds: int = 1, kind: str = "train"
     return Job(name, data, config, conv_training(scale, data), kind, seeds, options=options)
 
 
-def _down(side: int, data: str) -> dict[str, object]:
+def _down(side: int, data: str) -> dict[str, Any]:
     return dct_vae(side, data, context="downsample")
 
 
@@ -95,7 +97,7 @@ TABLES = (
         "/ no context",
         sets,
         rules.context_helps_both,
-        ("elbo", "iwae", "mean_exp_kl", "context_kl"),
+        ("elbo", "iwae", "mean_exp_kl", "context_kl", "context_kl_continuous"),
         (),
         "one seed; OMNIGLOT reduced and parted otherwise",
     ),
@@ -106,7 +108,7 @@ TABLES = (
         "curves; the best DCT holds about 5 % of the pixels",
         sizes,
         rules.dct_helps,
-        ("elbo", "iwae", "mean_exp_kl", "context_kl"),
+        ("elbo", "iwae", "mean_exp_kl", "context_kl", "context_kl_continuous"),
         ("context_sizes",),
     ),
     Table(

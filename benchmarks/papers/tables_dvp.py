@@ -97,7 +97,7 @@ def samples(scale: Scale, chosen: Chosen) -> list[Job]:
     ]
 
 
-BOUND = ("elbo", "iwae", "mean_exp_kl", "context_kl", "active_share")
+BOUND = ("elbo", "iwae", "mean_exp_kl", "context_kl", "context_kl_continuous", "active_share")
 TABLES = (
     Table(
         "dvp-vae/1",

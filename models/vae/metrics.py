@@ -23,6 +23,7 @@ from torch import Tensor
 from .coders import LayerTerms
 from .model import Hvae
 from .objectives import log_mean_exp
+from .priors import DiffusionPrior
 
 ACTIVE = 0.01
 """Smallest variance of an active unit (Burda 2016)."""
@@ -166,6 +167,32 @@ def log_likelihood(model: Hvae, batches: Batches, samples: int) -> LogLikelihood
         proper.append(log_mean_exp(torch.stack([t.log_weight.double() for t in terms], dim=-1)))
         public.append(log_mean_exp(torch.stack([t.elbo.double() for t in terms], dim=-1)))
     return LogLikelihood(torch.cat(proper), torch.cat(public))
+
+
+@torch.no_grad()
+def continuous_context_kl(model: Hvae, batches: Batches, draws: int = 10) -> float | None:
+    """Return the context's KL under a diffusion of infinitely many steps, nats an image.
+
+    The bound of T steps is larger than this; the difference is what finite steps cost.
+
+    Args:
+        model: in evaluation mode.
+        batches: pairs of x and what q sees.
+        draws: times that are drawn for each image.
+
+    Returns:
+        None where no diffusion is over the context.
+    """
+    if model.context is None or not isinstance(model.prior, DiffusionPrior):
+        return None
+    total, count = 0.0, 0
+    for _, seen in batches:
+        u, log_q = model.context.posterior(seen).draw()
+        for _ in range(draws):
+            bound_on_u = model.prior.bound(u, 0, model.context.step)
+            total += float((log_q - bound_on_u).double().sum())
+            count += len(u)
+    return total / count
 
 
 def bits_per_dimension(nats: float, image: tuple[int, int, int]) -> float:

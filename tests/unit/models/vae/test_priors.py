@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hvae_codec.models.vae import Hvae
 from hvae_codec.models.vae.distributions import Normal
+from hvae_codec.models.vae.metrics import bound, continuous_context_kl
 from hvae_codec.models.vae.priors import GaussianPrior, Mixture, MixturePrior, rounded
 
 
@@ -81,3 +82,14 @@ def test_diffusion_trains_on_the_bound_and_is_measured_by_the_chain(small) -> No
         measured = prior.log_density(u)
     error = ((trained.var() + measured.var()) / len(u)).sqrt()
     assert abs(trained.mean() - measured.mean()) < 4 * error
+
+
+def test_finite_steps_cost(small, bars: Tensor) -> None:  # noqa: ANN001
+    """The bound of few steps is above that of infinitely many, for the same network."""
+    model = Hvae(small(context="dct", prior="diffusion", diffusion_steps=3)).eval()
+    model.fit_context([bars])
+    batches = [(bars, bars)] * 8
+    continuous = continuous_context_kl(model, batches)
+    stepwise = bound(model, batches).layers[0].kl
+    assert continuous is not None and continuous < stepwise
+    assert continuous_context_kl(Hvae(small()).eval(), batches) is None
