@@ -82,9 +82,8 @@ def write(runner: Runner, tables: Sequence[Table], page: Path) -> dict[str, Verd
 
 def verdict_of(runner: Runner, table: Table, results: Results) -> Verdict:
     """Apply the rule of a table, once all its runs are there; at the tiny scale say nothing."""
-    wanted = {
-        job.name: runner.seeds or job.seeds for job in table.jobs(runner.scale, runner.chosen())
-    }
+    jobs = table.jobs(runner.scale, runner.chosen())
+    wanted = {job.name: runner.seeds_of(job) for job in jobs}
     missing = [job for job, seeds in wanted.items() if len(results.get(job, ())) < seeds]
     if missing:
         done = len(wanted) - len(missing)

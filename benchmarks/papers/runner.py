@@ -107,8 +107,12 @@ class Runner:
                 best = result["valid_elbo"], dict(job.options)
         return Chosen(**best[1], tries=tries) if best else Chosen()
 
+    def seeds_of(self, job: Job) -> int:
+        """Return how many runs a job has: at the tiny scale no more than two."""
+        return self.seeds or (min(2, job.seeds) if self.scale.tiny else job.seeds)
+
     def _seeded(self, job: Job) -> list[Job]:
-        return [job.seeded(seed) for seed in range(self.seeds or job.seeds)]
+        return [job.seeded(seed) for seed in range(self.seeds_of(job))]
 
     def _run_table(self, table: Table, chosen: Chosen) -> bool:
         done = True

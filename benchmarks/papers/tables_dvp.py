@@ -176,7 +176,7 @@ TABLES = (
         "45 s, 3 GiB against 45 to 60 s, 4 to 6 GiB (500, 1000); 1,000 samples 2.2 s, Vamp 0.3",
         cost,
         rules.vamp_grows,
-        ("step_s", "bytes", "sampling_s", "parameters"),
+        ("step_cpu_s", "bytes", "sampling_cpu_s", "parameters"),
         (),
         "a CPU; memory is the process's peak beyond its start",
     ),

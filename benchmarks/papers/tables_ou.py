@@ -299,7 +299,7 @@ TABLES = (
         "4.6 s an epoch against 4.2 (VAE) and 4.4 (IWAE); 50 % less memory than IWAE",
         cost,
         rules.smoothing_is_cheap,
-        ("step_s", "bytes"),
+        ("step_cpu_s", "bytes"),
         (),
         "a CPU; memory is the process's peak beyond its start",
     ),
