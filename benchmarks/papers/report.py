@@ -21,7 +21,7 @@ INTRODUCTION = """# The papers' own experiments
 `hvae-codec papers` runs every table and figure of DCT-VAE (Kuzina and Tomczak 2023), OU-VAE
 (Pervez and Gavves 2021), DVP-VAE (Kuzina and Tomczak 2024) and the notes on expressive VAEs
 (Thickstun). This page was written by the command. Verdicts are computed from the numbers by rules
-that were fixed before the runs (`git log benchmarks/papers/rules.py` says when). A rule that fails
+that were fixed before the runs (`git log benchmarks/papers/rules*.py` says when). A rule that fails
 is a result, and stays in the table.
 
 All bounds and likelihoods are in nats an image, larger is better. `elbo` has the KL in closed form.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import rules
+from . import rules_dct as rules
 from .jobs import Chosen, Job, Table, conv_training, dct_vae, ladder
 from .scales import Scale
 

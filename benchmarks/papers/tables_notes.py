@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import rules
+from . import rules_notes as rules
 from .jobs import Chosen, Job, Table, conv_training, ladder, serial, serial_training
 from .scales import Scale
 

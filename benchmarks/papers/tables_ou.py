@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ...models.vae.config import VaeConfig
-from . import rules
+from . import rules_ou as rules
 from .jobs import Chosen, Job, Table, conv_training, serial, serial_training, tapered
+from .rules import measured_only
 from .scales import Scale
 
 FLAT = (40, 40, 40, 40)
@@ -180,7 +181,7 @@ TABLES = (
         "Rate, batch and epsilon are chosen on the plain VAE's validation bound.",
         "none",
         search,
-        rules.measured_only,
+        measured_only,
         ("valid_elbo", "elbo", "top_kl"),
     ),
     Table(
@@ -202,7 +203,7 @@ TABLES = (
         "On static MNIST the VAE collapses at once, the smoothed one does not.",
         "curves",
         static,
-        rules.measured_only,
+        measured_only,
         LAYERS,
         ("top_kl_curves",),
         DEPARTURE,

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from hvae_codec.benchmarks.papers import rules
+from hvae_codec.benchmarks.papers import rules, rules_dct, rules_dvp, rules_notes, rules_ou
 from hvae_codec.benchmarks.papers.jobs import Chosen, Table
 from hvae_codec.benchmarks.papers.report import rule_text
 from hvae_codec.benchmarks.papers.rules import (
@@ -66,7 +66,7 @@ def test_pseudo_inputs(dvp: tuple[float, ...], outcome: str) -> None:
     results = {}
     for data in ("mnist", "omniglot"):
         results |= {f"{data} none": none, f"{data} dvp": runs("elbo", *dvp)}
-    assert judge(rules.pseudo_inputs_help, results).outcome == outcome
+    assert judge(rules_dvp.pseudo_inputs_help, results).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_aggregation(path: tuple, sums: tuple, outcome: str) -> None:
     for data in ("mnist", "omniglot"):
         results[f"{data} path"] = runs("active_share", *path)
         results[f"{data} aggregate"] = runs("active_share", *sums)
-    assert judge(rules.aggregation_wakes_units, results).outcome == outcome
+    assert judge(rules_dvp.aggregation_wakes_units, results).outcome == outcome
 
 
 def phase(mnist: list[float], omniglot: list[float]) -> dict[str, list[dict[str, float]]]:
@@ -96,12 +96,12 @@ def phase(mnist: list[float], omniglot: list[float]) -> dict[str, list[dict[str,
 
 def test_a_phase_transition_is_sharp_and_at_one_place() -> None:
     sharp, slow, late = [8, 7, 0.1, 0.05], [8, 4, 2, 1], [9, 9, 8, 0.01]
-    assert judge(rules.phase_transition, phase(sharp, sharp)).outcome == REPRODUCED
-    assert judge(rules.phase_transition, phase(sharp, late)).outcome == REPRODUCED
-    assert judge(rules.phase_transition, phase(sharp, slow)).outcome == DIRECTION
-    assert judge(rules.phase_transition, phase(slow, slow)).outcome == NOT_REPRODUCED
+    assert judge(rules_ou.phase_transition, phase(sharp, sharp)).outcome == REPRODUCED
+    assert judge(rules_ou.phase_transition, phase(sharp, late)).outcome == REPRODUCED
+    assert judge(rules_ou.phase_transition, phase(sharp, slow)).outcome == DIRECTION
+    assert judge(rules_ou.phase_transition, phase(slow, slow)).outcome == NOT_REPRODUCED
     early = [8, 0.1, 0.1, 0.1]
-    assert judge(rules.phase_transition, phase(early, late)).outcome == DIRECTION
+    assert judge(rules_ou.phase_transition, phase(early, late)).outcome == DIRECTION
 
 
 def test_rho_is_chosen_by_validation_and_not_by_what_is_claimed() -> None:
@@ -109,20 +109,20 @@ def test_rho_is_chosen_by_validation_and_not_by_what_is_claimed() -> None:
         "4x40 OU 0.8": [{"valid_elbo": -95.0, "top_kl": 9.0}],
         "4x40 OU 0.9": [{"valid_elbo": -90.0, "top_kl": 0.0}],
     }
-    assert rules.best_smoothed(results, "4x40 OU") == "4x40 OU 0.9"
+    assert rules_ou.best_smoothed(results, "4x40 OU") == "4x40 OU 0.9"
 
 
 def test_lossless() -> None:
     chain = {"exact": True, "excess": 0.008, "net_excess": 0.004, "images": 1000}
-    assert judge(rules.lossless_is_the_bound, {"chain": [chain]}).outcome == REPRODUCED
+    assert judge(rules_notes.lossless_is_the_bound, {"chain": [chain]}).outcome == REPRODUCED
     wide = chain | {"excess": 0.03}
-    assert judge(rules.lossless_is_the_bound, {"chain": [wide]}).outcome == DIRECTION
+    assert judge(rules_notes.lossless_is_the_bound, {"chain": [wide]}).outcome == DIRECTION
     broken = chain | {"exact": False}
-    assert judge(rules.lossless_is_the_bound, {"chain": [broken]}).outcome == NOT_REPRODUCED
+    assert judge(rules_notes.lossless_is_the_bound, {"chain": [broken]}).outcome == NOT_REPRODUCED
 
 
 def test_a_context_that_wins_on_five_of_six_photographs() -> None:
     kodak = {"images": 24, "context_bpp": 0.1, "jpeg_bpp": 0.2, "context_psnr_db": 20.0}
     for wins, outcome in ((20, REPRODUCED), (19, DIRECTION), (12, NOT_REPRODUCED)):
         results = {"kodak": [kodak | {"wins": wins}]}
-        assert judge(rules.context_beats_jpeg, results).outcome == outcome
+        assert judge(rules_dct.context_beats_jpeg, results).outcome == outcome

@@ -1,0 +1,94 @@
+"""Rules of verdict: DCT-VAE."""
+
+from __future__ import annotations
+
+from .rules import Results, Verdict, clear, difference, graded, mean
+
+
+def depth_kills_units(results: Results) -> Verdict:
+    """Depth kills units.
+
+    AU(L 10) < AU(L 4); at L 8 at least 40 % of the units below 0.01 nats; the bound within 1.5
+    nats over all L, or best at L 10. Without the last two: direction only.
+    """
+    first, last = (mean(results, job, "active_share") for job in ("L 4", "L 10"))
+    dead = mean(results, "L 8", "dead_share")
+    elbos = [mean(results, f"L {depth}", "elbo") for depth in (4, 6, 8, 10)]
+    flat = max(elbos) - min(elbos) <= 1.5 or max(elbos) == elbos[-1]
+    reason = (
+        f"AU {first:.1%} at L 4, {last:.1%} at L 10; {dead:.0%} dead at L 8; "
+        f"bounds {', '.join(f'{e:.1f}' for e in elbos)}"
+    )
+    return graded(last < first and dead >= 0.4 and flat, last < first, reason)
+
+
+def dct_helps(results: Results) -> Verdict:
+    """DCT helps.
+
+    The bound with the DCT context (d = 6) is higher than without by more than two standard
+    errors over 3 seeds, and with d = 9 a downsampled context is worse than the DCT. The sign of
+    the first alone: direction only.
+    """
+    gap, error = difference(results, "dct 6", "none", "elbo")
+    large = mean(results, "dct 9", "elbo") - mean(results, "downsample 9", "elbo")
+    reason = f"DCT 6 - none {gap:+.2f} ({error:.2f}); DCT 9 - downsampled 9 {large:+.2f}"
+    return graded(clear(gap, error) and large > 0, gap > 0, reason)
+
+
+def context_helps_both(results: Results) -> Verdict:
+    """Context helps both.
+
+    On MNIST and OMNIGLOT the bounds rank DCT, downsampled, none. DCT above none on both:
+    direction only.
+    """
+    ranks, signs, parts = [], [], []
+    for data in ("mnist", "omniglot"):
+        dct, down, none = (
+            mean(results, f"{data} {kind}", "elbo") for kind in ("dct", "downsample", "none")
+        )
+        ranks.append(dct > down > none)
+        signs.append(dct > none)
+        parts.append(f"{data} {dct:.1f} / {down:.1f} / {none:.1f}")
+    return graded(all(ranks), all(signs), "; ".join(parts))
+
+
+def context_wakes_units(results: Results) -> Verdict:
+    """Context wakes units.
+
+    The share of active units is higher with the context than without, its own units not
+    counted, on at least 2 of 3 sets. On one: direction only.
+    """
+    parts, wins = [], 0
+    for data in ("mnist", "omniglot", "cifar10"):
+        with_, without = (mean(results, f"{data} {k}", "active_share") for k in ("dct", "none"))
+        wins += with_ > without
+        parts.append(f"{data} {without:.1%} to {with_:.1%}")
+    return graded(wins >= 2, wins == 1, "; ".join(parts))
+
+
+def context_alone_is_like(results: Results) -> Verdict:
+    """Context alone is like.
+
+    BPD with and without the context within 0.05; MS-SSIM of the context alone at least 0.6,
+    and at least 0.3 above the first layer of the model without. Only the last: direction only.
+    """
+    gap = mean(results, "none", "bpd") - mean(results, "dct", "bpd")
+    alone, first = results["dct"][0]["ms_ssim"][0], results["none"][0]["ms_ssim"][0]
+    reason = f"BPD {gap:+.3f} by the context; MS-SSIM {alone:.2f} against {first:.2f}"
+    ahead = alone - first >= 0.3
+    return graded(abs(gap) <= 0.05 and alone >= 0.6 and ahead, ahead, reason)
+
+
+def context_beats_jpeg(results: Results) -> Verdict:
+    """Context beats JPEG.
+
+    The context's KL in bits a pixel is below JPEG's files at equal PSNR on at least 5 of 6
+    images. On more than half: direction only.
+    """
+    wins, images = mean(results, "kodak", "wins"), mean(results, "kodak", "images")
+    reason = (
+        f"{wins:.0f} of {images:.0f} images; {mean(results, 'kodak', 'context_bpp'):.3f} against "
+        f"{mean(results, 'kodak', 'jpeg_bpp'):.3f} bpp at "
+        f"{mean(results, 'kodak', 'context_psnr_db'):.1f} dB"
+    )
+    return graded(wins >= images * 5 / 6, wins > images / 2, reason)

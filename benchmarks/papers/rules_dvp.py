@@ -1,0 +1,88 @@
+"""Rules of verdict: DVP-VAE."""
+
+from __future__ import annotations
+
+from .rules import Missing, Results, Verdict, clear, difference, graded, mean, values
+
+
+def pseudo_inputs_help(results: Results) -> Verdict:
+    """Pseudo inputs help.
+
+    The bound with pseudo-inputs is higher by at least 0.5 nats and more than two standard
+    errors over 3 seeds on both sets. Higher on both: direction only.
+    """
+    full, sign, parts = [], [], []
+    for data in ("mnist", "omniglot"):
+        gap, error = difference(results, f"{data} dvp", f"{data} none", "elbo")
+        full.append(gap >= 0.5 and clear(gap, error))
+        sign.append(gap > 0)
+        parts.append(f"{data} {gap:+.2f} ({error:.2f})")
+    return graded(all(full), all(sign), "; ".join(parts))
+
+
+def aggregation_wakes_units(results: Results) -> Verdict:
+    """Aggregation wakes units.
+
+    The share of active units is higher with aggregation in every seed of both sets, with a
+    ratio of at least 1.5 on MNIST. Without the ratio: direction only.
+    """
+    sign, parts, ratio = [], [], 0.0
+    for data in ("mnist", "omniglot"):
+        sums, paths = (
+            values(results, f"{data} {kind}", "active_share") for kind in ("aggregate", "path")
+        )
+        sign += [a > b for a, b in zip(sums, paths, strict=False)]
+        ratio = ratio or mean(results, f"{data} aggregate", "active_share") / max(
+            mean(results, f"{data} path", "active_share"), 1e-9
+        )
+        parts.append(f"{data} {sum(paths) / len(paths):.1%} to {sum(sums) / len(sums):.1%}")
+    return graded(all(sign) and ratio >= 1.5, all(sign), "; ".join(parts))
+
+
+def dct_beats_downsampling(results: Results) -> Verdict:
+    """DCT beats downsampling.
+
+    Over sizes and priors the bound with the DCT is above that with a smaller image in at least
+    two thirds of the pairs. In more than half: direction only.
+    """
+    pairs = [job.removeprefix("dct ") for job in results if job.startswith("dct ")]
+    if not pairs:
+        raise Missing("dct")
+    wins = sum(
+        mean(results, f"dct {p}", "elbo") > mean(results, f"downsample {p}", "elbo") for p in pairs
+    )
+    return graded(
+        3 * wins >= 2 * len(pairs), 2 * wins > len(pairs), f"{wins} of {len(pairs)} pairs"
+    )
+
+
+def learned_is_unstable(results: Results) -> Verdict:
+    """Learned is unstable.
+
+    The squared error of the learned pseudo-input's picture, scaled to fit best, is above that
+    of the DCT's in all seeds, and at least twice as large in 3 of 4. The first: direction only.
+    """
+    learned, dct = (values(results, job, "picture_error") for job in ("linear", "dct"))
+    worst = max(dct)
+    reason = f"{', '.join(f'{e:.3f}' for e in learned)} against at most {worst:.3f}"
+    twice = sum(e >= 2 * worst for e in learned) >= 0.75 * len(learned)
+    return graded(
+        all(e > worst for e in learned) and twice, all(e > worst for e in learned), reason
+    )
+
+
+def vamp_grows(results: Results) -> Verdict:
+    """Vamp grows.
+
+    Time and memory of the VampPrior's step with K = 1000 are each at least 1.5 times those with
+    K = 250, and the diffusion's are at most those with K = 500. Growth alone: direction only.
+    """
+    growth = [
+        mean(results, "vamp 1000", key) / mean(results, "vamp 250", key)
+        for key in ("step_cpu_s", "bytes")
+    ]
+    small = all(
+        mean(results, "dvp", k) <= mean(results, "vamp 500", k) for k in ("step_cpu_s", "bytes")
+    )
+    reason = f"time x {growth[0]:.2f}, memory x {growth[1]:.2f} from 250 to 1000"
+    return graded(min(growth) >= 1.5 and small, min(growth) > 1, reason)

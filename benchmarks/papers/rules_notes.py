@@ -1,0 +1,54 @@
+"""Rules of verdict: the notes, and the lossless mode."""
+
+from __future__ import annotations
+
+from .rules import Results, Verdict, graded, mean, values
+
+
+def expressive_decoders_collapse(results: Results) -> Verdict:
+    """Expressive decoders collapse.
+
+    With a categorical likelihood KL < 1e-3 and the loss is the entropy to 1e-3; the PixelVAE's
+    KL is below half of the factorised decoder's, at a better bound. The KL alone: direction only.
+    """
+    toy_kl, toy_excess = (mean(results, "categorical", k) for k in ("kl", "excess"))
+    kl = [mean(results, job, "kl") for job in ("pixelcnn", "factorised")]
+    bound = mean(results, "pixelcnn", "elbo") - mean(results, "factorised", "elbo")
+    reason = (
+        f"toy KL {toy_kl:.1e}, {toy_excess:+.1e} above the entropy; "
+        f"KL {kl[0]:.1f} against {kl[1]:.1f} nats, bound {bound:+.1f}"
+    )
+    half = kl[0] < 0.5 * kl[1]
+    full = toy_kl < 1e-3 and abs(toy_excess) < 1e-3 and half and bound > 0
+    return graded(full, half or toy_kl < 1e-3, reason)
+
+
+def amortisation_dominates(results: Results) -> Verdict:
+    """Amortisation dominates.
+
+    The amortisation gap exceeds the approximation gap, both are at least -0.1 nats, and IAF's
+    bound is at least the Gaussian's less 0.3 nats. The first alone: direction only.
+    """
+    approximation, amortisation = (
+        mean(results, "gaussian", k) for k in ("approximation", "amortisation")
+    )
+    iaf = mean(results, "iaf", "elbo") - mean(results, "gaussian", "elbo")
+    reason = f"{amortisation:.2f} against {approximation:.2f} nats; IAF {iaf:+.2f}"
+    first = amortisation > approximation
+    sound = min(approximation, amortisation) >= -0.1
+    return graded(first and sound and iaf >= -0.3, first, reason)
+
+
+def lossless_is_the_bound(results: Results) -> Verdict:
+    """Lossless is the bound.
+
+    All images come back exactly, and the bytes of the chain are within 1 % of its ELBO. Within
+    1 % without the initial bits: direction only.
+    """
+    exact = all(values(results, "chain", "exact"))
+    excess, net = (mean(results, "chain", key) for key in ("excess", "net_excess"))
+    reason = (
+        f"{mean(results, 'chain', 'images'):.0f} images {'exact' if exact else 'NOT exact'}; "
+        f"{excess:+.2%} of the ELBO, {net:+.2%} without the initial bits"
+    )
+    return graded(exact and excess <= 0.01, exact and net <= 0.01, reason)
