@@ -254,7 +254,7 @@ TABLES = (
         rules.smoothing_is_better,
         ("iwae", "elbo", "active_units"),
         (),
-        DEPARTURE + "; the NF is inverse autoregressive; the papers' rivals were not run by it",
+        DEPARTURE + "; the NF is inverse autoregressive",
         searched=True,
     ),
     Table(
