@@ -112,7 +112,9 @@ def test_free_bits_leave_small_kl_alone(serial) -> None:  # noqa: ANN001
     assert loss == pytest.approx(-elbo, rel=1e-5)
     loss, elbo = parts(100.0)  # every layer's KL is below that
     torch.manual_seed(0)
-    assert loss == pytest.approx(300 - float(model.terms(x).reconstruction.detach().mean()), rel=1e-5)
+    assert loss == pytest.approx(
+        300 - float(model.terms(x).reconstruction.detach().mean()), rel=1e-5
+    )
 
 
 def test_importance_weighted_objective(serial) -> None:  # noqa: ANN001
