@@ -43,8 +43,8 @@ class Coder(Protocol):
         """Push symbols, the last one first."""
         ...
 
-    def decode(self, model: object, *params: int | NDArray[Any]) -> NDArray[np.int32]:
-        """Pop symbols."""
+    def decode(self, model: object, *params: int | NDArray[Any]) -> Any:  # noqa: ANN401
+        """Pop symbols: one without `params`, else an array of int32."""
         ...
 
     def get_compressed(self) -> NDArray[np.uint32]:
@@ -89,17 +89,18 @@ _UNIFORM = _stream.model.Uniform()
 
 # Models are built when first needed. They live beside the tables and not in them, because they
 # cannot be pickled.
-_MODELS: WeakKeyDictionary[PmfTables, dict[int, object]] = WeakKeyDictionary()
+_MODELS: WeakKeyDictionary[PmfTables, list[object]] = WeakKeyDictionary()
 
 
-def _model(index: int, tables: PmfTables) -> object:
+def _models(tables: PmfTables, groups: list[tuple[int, int, int]]) -> list[object]:
+    """Return the models of all tables by number; those of `groups` are there."""
     models = _MODELS.get(tables)
     if models is None:
-        models = _MODELS.setdefault(tables, {})
-    model = models.get(index)
-    if model is None:
-        model = models[index] = _exact_model(tables.table(index))
-    return model
+        models = _MODELS.setdefault(tables, [None] * len(tables))
+    for table, _, _ in groups:
+        if models[table] is None:
+            models[table] = _exact_model(tables.table(table))
+    return models
 
 
 def _groups(
@@ -117,8 +118,8 @@ def _groups(
     if not keys.size:
         return order, []
     begins = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-    ends = np.append(begins[1:], keys.size)
-    return order, [(int(keys[b]), int(b), int(e)) for b, e in zip(begins, ends, strict=True)]
+    ends = [*begins[1:].tolist(), keys.size]
+    return order, list(zip(keys[begins].tolist(), begins.tolist(), ends, strict=True))
 
 
 def push(
@@ -151,8 +152,9 @@ def push(
         first = start[escaped]
         _push_values(coder, escape.fold(symbols[escaped], first, first + length[escaped]))
     entries = entries.astype(np.int32)
+    models = _models(tables, groups)
     for table, begin, end in reversed(groups):
-        coder.encode_reverse(entries[begin:end], _model(table, tables))
+        coder.encode_reverse(entries[begin:end], models[table])
 
 
 def pop(coder: Coder, index: NDArray[np.integer], tables: PmfTables) -> NDArray[np.int32]:
@@ -169,8 +171,12 @@ def pop(coder: Coder, index: NDArray[np.integer], tables: PmfTables) -> NDArray[
     order, groups = _groups(index, tables)
     index = index[order]
     entries = np.empty(index.size, np.int32)
+    models = _models(tables, groups)
     for table, begin, end in groups:
-        entries[begin:end] = coder.decode(_model(table, tables), end - begin)
+        if end - begin == 1:
+            entries[begin] = coder.decode(models[table])  # half the time of an array of one
+        else:
+            entries[begin:end] = coder.decode(models[table], end - begin)
     start, length = tables.start[index], tables.length[index]
     escaped = np.flatnonzero(entries == length)
     values = start + entries

@@ -33,7 +33,7 @@ from .errors import (
 from .varint import pack_varints, unpack_varints
 
 MAGIC = b"\x8fHVC"
-VERSION = 1
+VERSION = 2
 PATCH_PX = 32
 MAX_SIDE_PX = 1 << 24
 MAX_TILE = 64  # 2048 px; bounds what a decoder must hold at once

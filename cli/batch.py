@@ -25,6 +25,7 @@ class Settings:
     output: str | None
     out_dir: Path | None
     jobs: int
+    threads: int | None
     overwrite: bool | None
     quiet: bool
     as_json: bool
@@ -85,6 +86,9 @@ _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """Polite requests to end; Windows knows no hang-up."""
+
+_THREADS = ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS")
+"""What ONNX Runtime and PyTorch go by, in this process and in those that it starts."""
 
 
 def plan(
@@ -154,6 +158,7 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
     from tqdm import tqdm
 
     _let_signals_interrupt()
+    _share_cores(settings)
     if settings.out_dir:
         with console.blame(str(settings.out_dir)):
             settings.out_dir.mkdir(parents=True, exist_ok=True)
@@ -175,6 +180,19 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
         console.error(f"{failed} of {len(jobs)} files failed")
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _share_cores(settings: Settings) -> None:
+    """Say how many threads a process has, where ONNX Runtime and PyTorch look when they load.
+
+    What the environment says already gives way to `--threads` alone.
+    """
+    if settings.threads:
+        os.environ.update(dict.fromkeys(_THREADS, str(settings.threads)))
+    elif settings.jobs > 1:
+        share = max(1, (os.cpu_count() or 1) // settings.jobs)
+        for name in _THREADS:
+            os.environ.setdefault(name, str(share))
 
 
 def _ready(jobs: list[Job]) -> list[Job]:
@@ -216,9 +234,8 @@ def _attempt(work: Callable[[Job], Result], job: Job) -> Result | str:
 def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str, None, None]:
     """Yield what became of every file, in their order.
 
-    Processes, not threads: the entropy coder holds Python's lock, and `--verify` sets what torch
-    has once for all threads. Where one is killed, as a rule for want of memory, what is not done
-    then is done by a single one.
+    Processes, not threads: the entropy coder holds Python's lock. Where one is killed, as a rule
+    for want of memory, what is not done then is done by a single one.
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
@@ -262,8 +279,8 @@ def _result(future: "Future[Done | str]") -> Done | str | None:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Give work to processes, which end at once where the work is broken off."""
-    spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
-    pool = ProcessPoolExecutor(workers, spawn, _begin_process, (workers,))
+    spawn = multiprocessing.get_context("spawn")  # pools of threads do not survive a fork
+    pool = ProcessPoolExecutor(workers, spawn, _begin_process)
     try:
         yield pool
     except BaseException:
@@ -276,14 +293,11 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_process(workers: int) -> None:
-    """Share the cores with the other processes, and end at once when asked to."""
+def _begin_process() -> None:
+    """End at once when asked to."""
     for number in _ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _end_process)
-    import torch
-
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
 def _end_process(number: int, frame: object) -> None:

@@ -60,8 +60,7 @@ def explain(error: Exception) -> str | None:
         return "not enough memory"
 
     from ..bitstream import BitstreamError
-    from ..codec.errors import ImageError, PayloadTooShort, TargetError
-    from ..models.errors import ModelError
+    from ..codec.errors import ImageError, ModelError, PayloadTooShort, TargetError
 
     ours = isinstance(
         error, BitstreamError | ImageError | ModelError | PayloadTooShort | TargetError

@@ -4,11 +4,14 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import batch, console, files, images, options
+
+if TYPE_CHECKING:
+    from ..codec.options import DecodeOptions
 
 _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
 
@@ -33,6 +36,7 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
     show_default=True,
     help="Of names that are not given, and on stdout: png, jpg, webp, tif, ...",
 )
+@options.device_option
 @click.option("--keep-going", is_flag=True, help="Write what is left of a damaged file; exit 1.")
 @options.batch_options
 def decode(
@@ -43,6 +47,7 @@ def decode(
     sample: bool,
     seed: int,
     suffix: str,
+    device: str,
     keep_going: bool,
     **shared: Any,  # noqa: ANN401
 ) -> None:
@@ -64,13 +69,11 @@ def decode(
         # a suffix of no format is refused before the work; a folder is refused as one
         if not Path(job.target).is_dir():
             images.image_format(job.target, suffix)
-    wanted = {
-        "region": region, "scale": _SCALES[scale], "levels": levels, "keep_going": keep_going,
-    }  # fmt: skip
-    if sample:
-        from ..codec.sampling import Sampling
+    from ..codec.options import DecodeOptions
+    from ..codec.stack import Sampling
 
-        wanted["sampling"] = Sampling(seed)
+    sampling = Sampling(seed) if sample else None
+    wanted = DecodeOptions(region, _SCALES[scale], levels, keep_going, sampling, device)
     batch.run(jobs, partial(decode_file, wanted, suffix), settings)
 
 
@@ -79,11 +82,11 @@ def is_output(path: str) -> bool:
     return path == console.STDIO or not files.is_coded(path)
 
 
-def decode_file(wanted: dict[str, Any], suffix: str, job: batch.Job) -> batch.Done:
+def decode_file(wanted: "DecodeOptions", suffix: str, job: batch.Job) -> batch.Done:
     """Decode one file.
 
     Args:
-        wanted: the keyword arguments of `api.decode_parts`.
+        wanted: what of the file.
         suffix: names the format on stdout.
         job: what to read and write.
     """
@@ -91,7 +94,7 @@ def decode_file(wanted: dict[str, Any], suffix: str, job: batch.Job) -> batch.Do
 
     source = files.seekable(job.source)  # a region reads only what it needs
     start = time.perf_counter()
-    decoded = api.decode_parts(source, **wanted)
+    decoded = api.decode_with(source, wanted)
     seconds = time.perf_counter() - start
     with console.blame(job.target):
         left_out = images.write_image(job.target, decoded, job.replaces, suffix)
@@ -113,7 +116,7 @@ def decode_file(wanted: dict[str, Any], suffix: str, job: batch.Job) -> batch.Do
             "left_out": left_out,
             "decode_s": seconds,
         },
-        _flaw(source, decoded.lost_tiles) if wanted["keep_going"] else None,
+        _flaw(source, decoded.lost_tiles) if wanted.keep_going else None,
     )
 
 

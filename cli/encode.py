@@ -1,37 +1,15 @@
 """`hvae-codec encode`: images become files."""
 
 import time
-from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import batch, console, files, images, options
 
-
-@dataclass(frozen=True)
-class Aim:
-    """What the files should be like: one of the four, or the default quality."""
-
-    quality: int | None
-    bpp: float | None
-    max_bytes: int | None
-    psnr: float | None
-    verify: bool
-    strip: bool
-    prior: str
-    effort: int
-
-    def __post_init__(self) -> None:
-        given = (self.quality, self.bpp, self.max_bytes, self.psnr)
-        if sum(value is not None for value in given) > 1:
-            raise click.UsageError("-q, --bpp, --size and --psnr exclude each other")
-
-    @property
-    def is_target(self) -> bool:
-        """Whether the quality is to be found, not given."""
-        return any(value is not None for value in (self.bpp, self.max_bytes, self.psnr))
+if TYPE_CHECKING:
+    from ..codec.options import EncodeOptions
 
 
 @click.command()
@@ -50,6 +28,7 @@ class Aim:
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
 @options.effort_option("Search longer, for fewer bits at the same PSNR.")
 @options.prior_option
+@options.device_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
 @options.batch_options
 def encode(
@@ -61,6 +40,7 @@ def encode(
     strip: bool,
     effort: int,
     prior: str,
+    device: str,
     verify: bool,
     **shared: Any,  # noqa: ANN401
 ) -> None:
@@ -71,29 +51,33 @@ def encode(
     """
     from ..codec.images import is_image_name
 
+    if sum(aim is not None for aim in (quality, bpp, max_bytes, psnr)) > 1:
+        raise click.UsageError("-q, --bpp, --size and --psnr exclude each other")
+
+    from ..codec.options import EncodeOptions
+
     settings = batch.Settings(**shared)
-    aim = Aim(quality, bpp, max_bytes, psnr, verify, strip, prior, effort)
+    wanted = EncodeOptions(quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device)
     jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
     for job in jobs:
         # `-o *.jpg` names the first photograph as the output of the second
         if not files.is_coded(job.target) and is_image_name(job.target):
             name = click.format_filename(job.target)
             raise click.UsageError(f"{name} is an image by its name; coded files end in .hvae")
-    batch.run(jobs, partial(encode_file, aim), settings)
+    batch.run(jobs, partial(encode_file, wanted), settings)
 
 
-def encode_file(aim: Aim, job: batch.Job) -> batch.Done:
+def encode_file(wanted: "EncodeOptions", job: batch.Job) -> batch.Done:
     """Encode one image."""
     from ..codec import api
 
     with images.open_image(job.source) as image:
         start = time.perf_counter()
-        given = {name: value for name, value in asdict(aim).items() if value is not None}
-        data = api.encode(image, **given)
+        data = api.encode_with(image, wanted)
         seconds = time.perf_counter() - start
     files.write_bytes(job.target, data, job.replaces)
     info = api.inspect(data)
-    chosen = f"  quality {info.quality}" if aim.is_target else ""
+    chosen = f"  quality {info.quality}" if wanted.has_target else ""
     return batch.Done(
         f"{console.shown(job.source)} {info.width}x{info.height} -> {console.shown(job.target)}"
         f"  {console.spaced(info.file_bytes)} bytes  {info.bpp:.3f} bpp{chosen}"

@@ -21,9 +21,9 @@ def info(sources: tuple[str, ...], as_json: bool) -> None:
     """
 
     def show(source: str) -> bool:
-        from ..codec import api
+        from ..codec.info import inspect
 
-        found = api.inspect(files.seekable(source))
+        found = inspect(files.seekable(source))
         if as_json:
             console.result_json({"file": source, **asdict(found)})
         else:

@@ -1,6 +1,7 @@
 """The command `hvae-codec`: a group of commands, one file each."""
 
 import os
+from typing import Any
 
 import click
 
@@ -14,13 +15,48 @@ from .sample import sample
 from .train import export, train, train_prior
 from .verify import verify
 
+_EXTRAS = dict.fromkeys(("torch", "onnx", "onnxscript"), "torch") | dict.fromkeys(
+    (
+        "bjontegaard",
+        "compressai",
+        "jinja2",
+        "matplotlib",
+        "pillow_heif",
+        "pillow_jxl",
+        "pooch",
+        "pytorch_msssim",
+        "requests",
+        "skimage",
+    ),
+    "bench",
+)
+"""What a plain install lacks, and the extra that brings it."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Group(click.Group):
+    """Names the extra of a package that a command misses."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").split(".")[0]
+            if package not in _EXTRAS:
+                raise
+            extra = _EXTRAS[package]
+            raise click.ClickException(
+                f"{ctx.invoked_subcommand} needs {package}, which is not installed: "
+                f"pip install 'hvae-codec[{extra}]'"
+            ) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hvae-codec")
 def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
-    # Torch's threads wait for each other by spinning, by default for so long that where another
-    # program holds a core they hardly do anything else. Read when torch is loaded.
+    # PyTorch's threads wait for each other by spinning, by default for so long that where another
+    # program holds a core they hardly do anything else. Read when PyTorch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -122,7 +122,7 @@ seed_option = click.option(
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of what is drawn: the same, the same.",
+    help="Random seed; the same seed gives the same picture.",
 )
 prior_option = click.option(
     "--prior",
@@ -131,6 +131,26 @@ prior_option = click.option(
     show_default=True,
     help="Prior of the context; see docs/priors.md.",
 )
+
+
+device_option = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    callback=lambda context, param, value: _checked_device(value),
+    help="What computes: cpu, cuda, or cuda:N (needs PyTorch); the symbols are the same.",
+)
+
+
+def _checked_device(device: str) -> str:
+    from ..bitstream import InvalidField
+    from ..codec.options import check_device
+
+    try:
+        check_device(device)
+    except InvalidField as error:
+        raise click.BadParameter(str(error)) from error
+    return device
 
 
 def effort_option(meaning: str) -> Callable[[Function], Function]:
@@ -149,6 +169,11 @@ _BATCH_OPTIONS = (
     ),
     click.option(
         "-j", "--jobs", type=click.IntRange(1), default=1, help="Files at a time, a process each."
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads of each process (default: the cores that are there, shared by --jobs).",
     ),
     click.option(
         "--overwrite/--no-overwrite",

@@ -16,18 +16,26 @@ from . import console, files, images, options
               help="Below 1 the likely is drawn more often; 0 takes nothing else.")  # fmt: skip
 @options.seed_option
 @options.prior_option
+@options.device_option
 def sample(
-    output: str, size: tuple[int, int], quality: int, temperature: float, seed: int, prior: str
+    output: str,
+    size: tuple[int, int],
+    quality: int,
+    temperature: float,
+    seed: int,
+    prior: str,
+    device: str,
 ) -> None:
     """Draw a picture: the context from its prior, the latents from the trunk, then synthesis."""
     images.image_format(output)  # a suffix of no format is refused before the work
 
     from ..codec import api
     from ..codec.images import Pixels
-    from ..codec.sampling import Sampling
+    from ..codec.stack import Sampling
 
     with console.blame(output):
         files.check(console.STDIO, output, replaces=True)
-        picture = api.sample(size, quality, prior=prior, sampling=Sampling(seed, temperature))
+        sampling = Sampling(seed, temperature)
+        picture = api.sample(size, quality, prior=prior, sampling=sampling, device=device)
         images.write_image(output, api.Decoded(Pixels(picture, "RGB"), {}, (), 0))
     console.note(f"{console.shown(output)}  {picture.width}x{picture.height}")

@@ -173,7 +173,7 @@ def train_prior(
     from ..models.weights import load_weights
 
     with console.blame(str(weights)):
-        model = load_weights(weights).models[0]
+        model = load_weights(weights).model_at(0)
     with console.blame(str(data)):
         photographs = ImageCache(data, cache or out.resolve().parent / "cache")
     config = contexts.FitConfig(
@@ -209,7 +209,7 @@ def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[
     if len(sources) > 1 and any(source.suffix == ".safetensors" for source in sources):
         raise click.UsageError("a weight file is the only SOURCE, or none")
 
-    from ..codec import export as exporting
+    from ..models import export as exporting
     from ..models.training.data import ImageCache
 
     with console.blame(str(sources[0])):

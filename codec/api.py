@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 from PIL import Image
 
 from ..bitstream import BitstreamError, InvalidField, Prior, read_index
-from ..bitstream import Source as OpenSource
-from ..models.priors import DEFAULT_PRIOR
 from .check import VerifyReport, verify_file
 from .decoder import THUMBNAIL_SCALE, decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import VerificationFailed
 from .images import Pixels, info_of, metadata_from, to_image, to_pixels
-from .info import FileInfo, describe
+from .info import inspect
+from .options import (
+    DEFAULT_PRIOR,
+    DEFAULT_QUALITY,
+    DecodeOptions,
+    EncodeOptions,
+    Region,
+    check_device,
+)
 from .rate import best_within, smallest_reaching
-from .sampling import Sampling, draw_picture
+from .sampling import draw_picture
+from .sources import Source, opened
+from .stack import Sampling
 from .tiling import tile_side
-from .view import view_of
 from .weights import codec_for, load_codec
-
-DEFAULT_QUALITY = 60
-
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
-"""A file: its bytes, its path, or itself, open for reading and seekable."""
-
-Region = tuple[int, int, int, int]
-"""x, y, width and height in px."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,21 +82,16 @@ class EncodedImage:
         levels: int | None = None,
         keep_going: bool = False,
         sampling: Sampling | None = None,
+        device: str = "cpu",
     ) -> Image.Image:
         """Decode the pixels; see `decode`."""
-        return decode(
-            self.source,
-            region=region,
-            scale=scale,
-            levels=levels,
-            keep_going=keep_going,
-            sampling=sampling,
-        )
+        options = DecodeOptions(region, scale, levels, keep_going, sampling, device)
+        return decode_with(self.source, options).image
 
 
 def encode(
     image: Image.Image | np.ndarray,
-    quality: int = DEFAULT_QUALITY,
+    quality: int | None = None,
     *,
     max_bytes: int | None = None,
     bpp: float | None = None,
@@ -110,13 +101,14 @@ def encode(
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
     effort: int = 0,
+    device: str = "cpu",
 ) -> bytes:
     """Encode an image.
 
     Args:
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
             was opened and not loaded keeps its 16 bits a channel, which Pillow would cut.
-        quality: 0 (smallest) to 100 (best), unless one of the next three finds it.
+        quality: 0 (smallest) to 100 (best); 60, unless one of the next three finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
@@ -125,6 +117,7 @@ def encode(
         strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
+        device: `cpu` or `cuda`.
 
     Returns:
         The whole file.
@@ -136,37 +129,39 @@ def encode(
         TargetError: no quality gives what was asked for.
         PayloadTooShort: a prior that takes bits back finds too few.
         VerificationFailed: the other configuration decoded something else.
-        WeightsError: the weights do not have the prior.
+        WeightsError: the weights do not have the prior, or the device is not there.
+        TorchMissing: effort, prior or device needs PyTorch, which is not installed.
     """
-    _check_aims(quality, max_bytes, bpp, psnr)
-    codec, kind = load_codec(), prior_of(prior)
-    codec.prior(kind)  # refused before the image is read
-    pixels = to_pixels(image, strip=strip)
+    options = EncodeOptions(quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device)
+    return encode_with(image, options, metadata)
+
+
+def encode_with(
+    image: Image.Image | np.ndarray,
+    options: EncodeOptions,
+    metadata: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Encode an image; see `encode`, which has the same options as keywords."""
+    codec, kind = load_codec(device=options.device), prior_of(options.prior)
+    codec.check_prior(kind)  # refused before the image is read
+    pixels = to_pixels(image, strip=options.strip)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
-    at = partial(encode_pixels, codec, pixels, prior=kind, effort=effort)
-    if max_bytes is None and bpp is None and psnr is None:
-        data = at(quality)
-    else:
+    at = partial(encode_pixels, codec, pixels, prior=kind, effort=options.effort)
+    if options.has_target:
         at = partial(at, alphas=encode_alphas(pixels, tile_side(*pixels.size)))
-        if max_bytes is not None:
-            data = best_within(at, max_bytes, f"{max_bytes} bytes")
-        elif bpp is not None:
-            data = best_within(at, bpp * math.prod(pixels.size) / 8, f"{bpp:g} bits a pixel")
-        else:
-            data = smallest_reaching(codec, at, pixels, cast(float, psnr))
-    if verify:
+    if options.max_bytes is not None:
+        data = best_within(at, options.max_bytes, f"{options.max_bytes} bytes")
+    elif options.bpp is not None:
+        limit = options.bpp * math.prod(pixels.size) / 8
+        data = best_within(at, limit, f"{options.bpp:g} bits a pixel")
+    elif options.psnr is not None:
+        data = smallest_reaching(codec, at, pixels, options.psnr)
+    else:
+        data = at(DEFAULT_QUALITY if options.quality is None else options.quality)
+    if options.verify:
         check_encoded(data)
     return data
-
-
-def _check_aims(quality: int, *targets: float | None) -> None:
-    """Refuse more than one aim, and targets that are no size, rate or PSNR."""
-    given = [target for target in targets if target is not None]
-    if len(given) + (quality != DEFAULT_QUALITY) > 1:
-        raise InvalidField("quality, max_bytes, bpp and psnr exclude each other")
-    if any(not 0 < target < math.inf for target in given):
-        raise InvalidField(f"{given[0]} is not a number above 0")
 
 
 def sample(
@@ -175,6 +170,7 @@ def sample(
     *,
     prior: str = DEFAULT_PRIOR,
     sampling: Sampling | None = None,
+    device: str = "cpu",
 ) -> Image.Image:
     """Draw a picture from noise: context from its prior, latents from the trunk, then synthesis.
 
@@ -183,12 +179,16 @@ def sample(
         quality: 0...100, how such a picture would have been coded.
         prior: name of the context's prior.
         sampling: seed and temperature.
+        device: `cpu` or `cuda`.
 
     Raises:
         InvalidField: an argument is outside its range.
-        WeightsError: the weights do not have the prior.
+        WeightsError: the weights do not have the prior, or the device is not there.
+        TorchMissing: prior or device needs PyTorch, which is not installed.
     """
-    drawn = draw_picture(load_codec(), size, quality, sampling or Sampling(), prior_of(prior))
+    check_device(device)
+    codec = load_codec(device=device)
+    drawn = draw_picture(codec, size, quality, sampling or Sampling(), prior_of(prior))
     return Image.fromarray(drawn)
 
 
@@ -228,6 +228,7 @@ def decode(
     levels: int | None = None,
     keep_going: bool = False,
     sampling: Sampling | None = None,
+    device: str = "cpu",
 ) -> Image.Image:
     """Decode a file, or a part of it; metadata in `info`.
 
@@ -242,6 +243,7 @@ def decode(
         keep_going: decode what is there of a cut or damaged file. A damaged tile keeps the
             levels before the damage; `decode_parts` tells which tiles these are.
         sampling: draw what `levels` leaves out from the model, by a seed and a temperature.
+        device: `cpu` or `cuda`; the symbols are the same.
 
     Returns:
         An image of mode L, LA, RGB, RGBA or I;16. 16-bit colour, for which Pillow has no mode, is
@@ -251,15 +253,11 @@ def decode(
         OSError: the file cannot be read.
         BitstreamError: the file is not ours, cut, damaged, or of other weights, or an argument is
             outside its range.
+        WeightsError: the device is not there.
+        TorchMissing: the device needs PyTorch, which is not installed.
     """
-    return decode_parts(
-        source,
-        region=region,
-        scale=scale,
-        levels=levels,
-        keep_going=keep_going,
-        sampling=sampling,
-    ).image
+    options = DecodeOptions(region, scale, levels, keep_going, sampling, device)
+    return decode_with(source, options).image
 
 
 def decode_parts(
@@ -270,25 +268,24 @@ def decode_parts(
     levels: int | None = None,
     keep_going: bool = False,
     sampling: Sampling | None = None,
+    device: str = "cpu",
 ) -> Decoded:
     """Decode as `decode` does, and tell what was missing.
 
     Raises:
-        OSError, BitstreamError: as `decode` does.
+        OSError, BitstreamError, WeightsError, TorchMissing: as `decode` does.
     """
-    with _opened(source) as file:
+    return decode_with(source, DecodeOptions(region, scale, levels, keep_going, sampling, device))
+
+
+def decode_with(source: Source, options: DecodeOptions) -> Decoded:
+    """Decode a file; see `decode_parts`, which has the same options as keywords."""
+    with opened(source) as file:
         index = read_index(file)
-        if not keep_going:
-            index.check_end(file, may_be_cut=levels is not None or scale >= THUMBNAIL_SCALE)
-        picture = decode_file(
-            codec_for(index.header),
-            file,
-            index,
-            view_of(index.header, region, scale),
-            levels=levels,
-            keep_going=keep_going,
-            sampling=sampling,
-        )
+        if not options.keep_going:
+            cut = options.levels is not None or options.scale >= THUMBNAIL_SCALE
+            index.check_end(file, may_be_cut=cut)
+        picture = decode_file(codec_for(index.header, options.device), file, index, options)
     return Decoded(
         picture.pixels, info_of(index.metadata), picture.lost_tiles, picture.whole_levels
     )
@@ -300,7 +297,7 @@ def verify(source: Source) -> VerifyReport:
     Raises:
         OSError, BitstreamError: as `decode` does.
     """
-    with _opened(source) as file:
+    with opened(source) as file:
         index = read_index(file)
         index.check_end(file)
         return verify_file(codec_for(index.header), file, index)
@@ -314,26 +311,3 @@ def open(path: str | os.PathLike[str]) -> EncodedImage:
         BitstreamError: it is not ours, or damaged before its tiles.
     """
     return EncodedImage(path)
-
-
-def inspect(source: Source) -> FileInfo:
-    """Describe a file, which may be cut behind its index.
-
-    Raises:
-        OSError: it cannot be read.
-        BitstreamError: it is not ours, or its structure is damaged.
-    """
-    with _opened(source) as file:
-        index = read_index(file)
-        file_bytes = index.check_end(file, may_be_cut=True)
-    return describe(index, file_bytes)
-
-
-@contextmanager
-def _opened(source: Source) -> Iterator[OpenSource]:
-    if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
-            yield file
-    else:
-        # a cursor over bytes shares them, over anything else it would copy all for each tile
-        yield bytes(source) if isinstance(source, bytearray | memoryview) else source

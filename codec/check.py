@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from ..bitstream import BitstreamError, Index, Source, read_tile
-from ..models.config import LATENTS_A_SIDE
-from ..models.weights import carry_in
+from .conditions import CodingConditions
+from .config import LATENTS_A_SIDE
 from .decoder import decode_file
-from .grey import coded_context, luma_of
-from .tile import decode_tile
+from .tile import TileSource, Wanted, pop_tiles
 from .tiling import Window, tiles_in
-from .view import view_of
 from .weights import Codec
-
-_SETTINGS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class VerifyReport:
 
 
 def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
-    """Decode as usual, and again with one thread, float64 carriers and no oneDNN.
+    """Decode as usual, and again with every graph as it was exported.
 
     The symbols of both are held against the checks that the encoder wrote, and so against each
     other; a tile whose second decoding fails counts with all its symbols.
@@ -52,57 +43,37 @@ def verify_file(codec: Codec, source: Source, index: Index) -> VerifyReport:
     Raises:
         BitstreamError: the usual decoder already fails.
     """
-    header, view = index.header, view_of(index.header)
-    windows = [w for _, w in tiles_in(header.height, header.width, header.tile)]
-    sizes = [_symbols(codec, window, header.color.is_grey) for window in windows]
-    usual = decode_file(codec, source, index, view)
-    with other_configuration(codec) as other:
-        try:
-            again = decode_file(other, source, index, view)
-        except BitstreamError:
-            failed = [not _decodes(other, source, index, n, w) for n, w in enumerate(windows)]
-            differing = sum(size for size, bad in zip(sizes, failed, strict=True) if bad)
-            differing = differing or sum(sizes)  # a fault that comes and goes is one all the same
-            return VerifyReport(len(windows), sum(sizes), differing, None, header.largest_sample)
-    pairs = ((usual.pixels.cut(*one.px), again.pixels.cut(*one.px)) for one in windows)
+    header = index.header
+    conditions = CodingConditions.of(header, codec.config)
+    tiles = tiles_in(header.height, header.width, header.tile)
+    sizes = [symbol_count(conditions, window) for _, window in tiles]
+    usual = decode_file(codec, source, index)
+    from .onnx_runtime import OnnxRuntime
+
+    other = replace(codec, runtime=OnnxRuntime(codec.file, is_plain=True))
+    try:
+        again = decode_file(other, source, index)
+    except BitstreamError:
+        failed = [not _decodes(other, source, index, *tile) for tile in tiles]
+        differing = sum(size for size, bad in zip(sizes, failed, strict=True) if bad)
+        differing = differing or sum(sizes)  # a fault that comes and goes is one all the same
+        return VerifyReport(len(tiles), sum(sizes), differing, None, header.largest_sample)
+    pairs = ((usual.pixels.cut(*w.px), again.pixels.cut(*w.px)) for _, w in tiles)
     difference = max(int(np.abs(a.astype(np.int32) - b).max()) for a, b in pairs)
-    return VerifyReport(len(windows), sum(sizes), 0, difference, header.largest_sample)
+    return VerifyReport(len(tiles), sum(sizes), 0, difference, header.largest_sample)
 
 
-def _symbols(codec: Codec, window: Window, is_grey: bool) -> int:
+def symbol_count(conditions: CodingConditions, window: Window) -> int:
     """Return how many symbols a tile has: of the context, and of the latents at stride 8."""
-    context = int(coded_context(codec.config, is_grey).sum())
-    latents = codec.config.latent_channels
-    latents = int(luma_of(codec.config).latents_mask.sum()) if is_grey else latents
     height, width = window.size
-    return height * width * (context + LATENTS_A_SIDE**2 * latents)
+    latents = LATENTS_A_SIDE**2 * int(conditions.latent_mask.sum())
+    return height * width * (int(conditions.context_mask.sum()) + latents)
 
 
 def _decodes(codec: Codec, source: Source, index: Index, number: int, window: Window) -> bool:
+    tile = TileSource(number, window, read_tile(source, index, number))
     try:
-        decode_tile(codec, index.header, read_tile(source, index, number), number, window)
+        pop_tiles(codec, index.header, [tile], Wanted(index.levels))
     except BitstreamError:
         return False
     return True
-
-
-@contextmanager
-def other_configuration(codec: Codec) -> Iterator[Codec]:
-    """Yield the codec with float64 carriers, on one thread and without oneDNN.
-
-    These settings are the process's: what other threads encode or decode meanwhile is the same,
-    but for the rounding of pixels, and slower. One caller at a time gets in.
-    """
-    others = copy.deepcopy(codec.models)
-    for other in others:
-        carry_in(other, torch.float64)
-    with _SETTINGS:
-        threads = torch.get_num_threads()
-        onednn = torch.backends.mkldnn.enabled
-        torch.set_num_threads(1)
-        torch.backends.mkldnn.set_flags(False)  # its context manager would warn about TF32
-        try:
-            yield replace(codec, models=others)
-        finally:
-            torch.backends.mkldnn.set_flags(onednn)
-            torch.set_num_threads(threads)

@@ -1,18 +1,15 @@
-"""Bytes to tiles of symbols to pixels: all of a file, a region, a few levels, or what is left."""
+"""A file to pixels, tile by tile: all of it, a region, a few levels, or what is left."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
 
 from ..bitstream import (
-    Header,
     Index,
     InvalidField,
     Source,
@@ -21,19 +18,21 @@ from ..bitstream import (
     alpha_check,
     read_tile,
 )
-from ..models.config import LATENTS_A_SIDE
-from ..models.dct import dct_matrix, to_rgb
-from ..models.dct_vae import DctVae
+from .conditions import CodingConditions
+from .config import LATENTS_A_SIDE
 from .images import Pixels, decode_alpha, fill_hidden
 from .memory import trim
-from .sampling import Sampling
-from .tile import DecodedTile, decode_tile
+from .options import DecodeOptions
+from .thumbnail import context_thumbnail
+from .tile import DecodedTile, TileSource, Wanted, pop_tiles
 from .tiling import PATCH_PX, TILE_PATCHES, Window, patch_grid, synthesis_halo, tiles_in
-from .view import View, whole
+from .view import View, view_of
 from .weights import Codec
 
 THUMBNAIL_SCALE = 8
 """From 1/8 on the context, of 4x4 coefficients a patch and more, holds all that is shown."""
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,223 +50,241 @@ class Picture:
     whole_levels: int
 
     @property
-    def samples(self) -> np.ndarray:
+    def samples(self) -> NDArray:
         """(h, w, C) uint8 or uint16."""
         return self.pixels.samples
 
 
 def decode_file(
-    codec: Codec,
-    source: Source,
-    index: Index,
-    view: View,
-    *,
-    levels: int | None = None,
-    keep_going: bool = False,
-    sampling: Sampling | None = None,
+    codec: Codec, source: Source, index: Index, options: DecodeOptions | None = None
 ) -> Picture:
-    """Decode what a view shows, tile by tile; a line of tiles and its border are at hand.
+    """Decode what is asked for, tile by tile; a line of tiles and its border are at hand.
 
     Args:
         codec: the weights that wrote the file.
         source: the file.
         index: of it.
-        view: what to show.
-        levels: levels of latents, the rest at their means; None for all.
-        keep_going: take of each tile the levels that are there and intact.
-        sampling: how to draw the levels that are left out; None leaves them at their means.
+        options: what of it; all by default.
 
     Raises:
         WrongWeights: the file was written with others.
         Truncated: a level that was asked for is not there.
         TileDamaged: a tile's symbols or its alpha do not match their checks.
-        InvalidField: levels or a prior that these weights do not have.
+        InvalidField: the region or the scale is none, or the weights do not have the levels or
+            the prior.
     """
+    options = options or DecodeOptions()
     header = index.header
     codec.accept(header)
-    levels = None if levels is None else whole("levels", levels)
-    _check_known(codec, index, levels)
-    thumbnail = view.scale >= THUMBNAIL_SCALE
-    # a thumbnail sees around itself only to fill what is lost
-    halo = int(keep_going) if thumbnail else synthesis_halo(codec.config)
-    wanted = index.levels if levels is None else min(1 + levels, index.levels)
-    wanted = 1 if thumbnail else wanted
-    place = (view.height, view.width, header.tile)
-    tiles = tiles_in(*place, view.patches)
-    across = view.width > view.height
-    if across:  # lines along the shorter side are shorter
-        tiles.sort(key=lambda tile: tile[1].left)
+    _check_known(codec, index)
+    view = view_of(header, options.region, options.scale)
+    cache = _TileCache(codec, source, index, view, options)
     out = Pixels.blank(view.size, header.color, header.bit_depth)
-    grid = patch_grid(view.height, view.width)
-    near: dict[int, DecodedTile] = {}
-    lost: set[int] = set()
-    whole_levels = wanted
     decoded = 0  # patches, since memory was given back
-    for number, window in tiles:
+    for number, window in cache.order:
         part = window.cut(view.patches)
-        seen = part.grown(halo, grid)
-        for n, around in tiles_in(*place, seen):
-            if n in near:
-                continue
-            coded = read_tile(source, index, n, wanted)
-            near[n] = decode_tile(
-                codec,
-                header,
-                coded,
-                n,
-                around,
-                levels=wanted,
-                keep_going=keep_going,
-                context_only=thumbnail,
-                sampling=sampling,
-            )
-            whole_levels = min(whole_levels, near[n].intact)
-            if near[n].damaged or not coded.whole_levels:
-                lost.add(n)
-        planes = [_colour(codec, header, near.values(), part, seen, view)]
+        planes = [cache.colour(number, part)]
         if header.color.has_alpha:
-            try:
-                planes.append(_alpha(header, near[number], number, part, view))
-            except TileDamaged:
-                if not keep_going:
-                    raise
-                planes.append(torch.full_like(planes[0][:, :1], 255.0))
-                lost.add(number)
-        view.paste(out, part, _quantised(torch.cat(planes, dim=1), header.largest_sample))
-        seen_later = {n: _seen_after(window, t.window, halo, across) for n, t in near.items()}
-        near = {n: near[n].cut(left) for n, left in seen_later.items() if min(left.size) > 0}
+            planes.append(cache.alpha(number, part, planes[0][0]))
+        samples = _quantised(np.concatenate(planes), header.largest_sample)
+        view.paste(out, part, samples)
+        cache.forget(window)
         decoded += math.prod(part.size)
         if decoded >= TILE_PATCHES**2:  # not after each of many small tiles
             trim()
             decoded = 0
-    return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
+    return Picture(out, tuple(sorted(cache.lost)), max(0, cache.whole_levels - 1))
 
 
-def _seen_after(done: Window, tile: Window, halo: int, across: bool) -> Window:
-    """Return what tiles that come after `done` see of a tile: its border, once they are past it."""
-    if across:
-        edge = done.right if tile.bottom <= done.bottom - halo else done.left
-        return replace(tile, left=max(tile.left, edge - halo))
-    edge = done.bottom if tile.right <= done.right - halo else done.top
-    return replace(tile, top=max(tile.top, edge - halo))
-
-
-def _check_known(codec: Codec, index: Index, levels: int | None) -> None:
-    prior = index.header.prior.label
-    if prior not in codec.priors:
-        raise InvalidField(f"the file names the prior {prior}, which its weights do not have")
+def _check_known(codec: Codec, index: Index) -> None:
+    prior = index.header.prior
+    if prior.label not in codec.file.priors:
+        raise InvalidField(f"the file names the prior {prior.label}, which its weights do not have")
     every = 1 + len(codec.config.level_channels)
     if index.levels != every:
         raise InvalidField(f"the file has {index.levels} levels, its weights have {every}")
-    if levels is not None and levels < 0:
-        raise InvalidField(f"{levels} levels of latents cannot be decoded")
+    codec.check_prior(prior)
 
 
-@torch.autocast("cpu", enabled=False)
-@torch.inference_mode()
-def _colour(
-    codec: Codec,
-    header: Header,
-    tiles: Iterable[DecodedTile],
-    part: Window,
-    seen: Window,
-    view: View,
-) -> Tensor:
-    """Return what a view shows of some patches: float32 (1, 1 or 3, h, w) in 0...255."""
-    model, at = codec.model_at(header.quality), torch.full((1,), header.quality)
-    tiles = [tile for tile in tiles if tile.intact]
-    context = _gather(
-        [(t.window, t.context) for t in tiles], seen, 1, model.config.context_channels
-    )
-    context = _conceal(context, [t.window for t in tiles], seen)
-    if view.scale >= THUMBNAIL_SCALE:
-        side = PATCH_PX // view.scale
-        rows, columns = part.slices(seen, side)
-        ycbcr = context_thumbnail(model, context, at, side)[..., rows, columns]
-    else:
-        parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
-        latents = _gather(parts, seen, LATENTS_A_SIDE, model.config.latent_channels)
-        ycbcr = model.synthesise(context, latents, at)
-        rows, columns = part.slices(seen, PATCH_PX)
-        ycbcr = ycbcr[..., rows, columns]
-    color = ycbcr[:, :1] + 128 if header.color.is_grey else to_rgb(ycbcr)
-    if view.scale < THUMBNAIL_SCALE:
-        return _shown(color.clamp_(0, 255), part, view)
-    rows, columns = (-(-side // view.scale) for side in view.inside(part))
-    return color.clamp_(0, 255)[..., :rows, :columns]
+class _TileCache:
+    """Decoded tiles, as long as a tile still to be shown sees something of them.
 
-
-def context_thumbnail(model: DctVae, context: Tensor, quality: Tensor, side: int) -> Tensor:
-    """Return the context's image at side/32 of its size, by an inverse DCT of so many frequencies.
-
-    Args:
-        model: whose context it is.
-        context: (1, C, h, w) integers.
-        quality: (1,).
-        side: of a patch in px, 1, 2 or 4.
-
-    Returns:
-        (1, 3, side h, side w) YCbCr about zero.
+    Attributes:
+        order: number and window of the tiles that the view touches, as they are shown.
+        lost: numbers of tiles of which something is damaged, or nothing is there.
+        whole_levels: levels that are intact in every tile so far, the context included.
     """
-    coefficients = (context.float() * model.context_steps(quality))[0]
-    height, width = coefficients.shape[1:]
-    low = coefficients.new_zeros(3, side, side, height, width)
-    for channel, (plane, i, j) in enumerate(model.dct.order):
-        if max(i, j) < side:
-            low[plane, i, j] = coefficients[channel]
-    matrix = dct_matrix(side) * (side / PATCH_PX) ** 0.5  # a mean stays a mean
-    pixels = torch.einsum("ui,puvyx,vj->pyixj", matrix, low, matrix)
-    return pixels.reshape(1, 3, side * height, side * width)
+
+    def __init__(
+        self, codec: Codec, source: Source, index: Index, view: View, options: DecodeOptions
+    ):
+        self.codec, self.source, self.index, self.view = codec, source, index, view
+        self.header = header = index.header
+        self.conditions = CodingConditions.of(header, codec.config)
+        self.is_thumbnail = view.scale >= THUMBNAIL_SCALE
+        # a thumbnail sees around itself only to fill what is lost
+        self.halo = int(options.keep_going) if self.is_thumbnail else synthesis_halo(codec.config)
+        levels = index.levels
+        if options.levels is not None:
+            levels = min(1 + options.levels, levels)
+        self.wanted = Wanted(
+            levels=1 if self.is_thumbnail else levels,
+            keep_going=options.keep_going,
+            context_only=self.is_thumbnail,
+            sampling=options.sampling,
+        )
+        self.order = tiles_in(view.height, view.width, header.tile, view.patches)
+        self.across = view.width > view.height
+        if self.across:  # lines along the shorter side are shorter
+            self.order.sort(key=lambda tile: tile[1].left)
+        self.near: dict[int, DecodedTile] = {}
+        self.lost: set[int] = set()
+        self.whole_levels = self.wanted.levels
+
+    def colour(self, number: int, part: Window) -> Floats:
+        """Return what the view shows of some patches of a tile: (1 or 3, h, w) in 0...255."""
+        view = self.view
+        seen = part.grown(self.halo, patch_grid(view.height, view.width))
+        self._decode(number, seen)
+        tiles = [tile for tile in self.near.values() if tile.intact]
+        context = _gather(
+            [(t.window, t.context) for t in tiles], seen, 1, self.codec.config.context_channels
+        )
+        context = _conceal(context, [t.window for t in tiles], seen)
+        if self.is_thumbnail:
+            side = PATCH_PX // view.scale
+            rgb = context_thumbnail(context[0], self.conditions, side).clip(0, 255)
+            rows, columns = part.slices(seen, side)
+            height, width = (-(-px // view.scale) for px in view.inside(part))
+            rgb = rgb[:, rows, columns][:, :height, :width]
+        else:
+            parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
+            channels = self.codec.config.latent_channels
+            latents = _gather(parts, seen, LATENTS_A_SIDE, channels)
+            rgb = self.codec.runtime.synthesise(context, latents, self.header.quality)[0]
+            rows, columns = part.slices(seen, PATCH_PX)
+            rgb = _scaled(rgb[:, rows, columns], part, view)
+        return rgb[:1] if self.header.color.is_grey else rgb
+
+    def _decode(self, number: int, seen: Window) -> None:
+        """Decode the tiles that a window sees, and with them others of the same size to come."""
+        place = (self.view.height, self.view.width, self.header.tile)
+        missing = [tile for tile in tiles_in(*place, seen) if tile[0] not in self.near]
+        at_once = self.codec.runtime.tiles_at_once
+        if missing and len(missing) < at_once:
+            missing += self._ahead(number, missing, at_once - len(missing))
+        by_size: dict[tuple[int, int], list[tuple[int, Window]]] = {}
+        for tile in missing:
+            by_size.setdefault(tile[1].size, []).append(tile)
+        for same in by_size.values():
+            for begin in range(0, len(same), at_once):
+                self._decode_batch(same[begin : begin + at_once])
+
+    def _ahead(
+        self, number: int, missing: Sequence[tuple[int, Window]], count: int
+    ) -> list[tuple[int, Window]]:
+        """Return the next tiles of the order that are not at hand."""
+        known = {n for n, _ in missing} | self.near.keys()
+        position = next(i for i, tile in enumerate(self.order) if tile[0] == number)
+        return [tile for tile in self.order[position + 1 :] if tile[0] not in known][:count]
+
+    def _decode_batch(self, tiles: Sequence[tuple[int, Window]]) -> None:
+        sources = [
+            TileSource(n, window, read_tile(self.source, self.index, n, self.wanted.levels))
+            for n, window in tiles
+        ]
+        for source, tile in zip(
+            sources, pop_tiles(self.codec, self.header, sources, self.wanted), strict=True
+        ):
+            self.near[source.number] = tile
+            self.whole_levels = min(self.whole_levels, tile.intact)
+            if tile.damaged or not source.coded.whole_levels:
+                self.lost.add(source.number)
+
+    def alpha(self, number: int, part: Window, like: Floats) -> Floats:
+        """Return what the view shows of the alpha of some patches: (1, h, w) in 0...255.
+
+        Where a damaged alpha is to be left out, all is opaque, in the shape of `like` (h, w).
+
+        Raises:
+            TileDamaged: the tile's alpha is missing or not what was coded.
+        """
+        try:
+            return self._alpha(number, part)
+        except TileDamaged:
+            if not self.wanted.keep_going:
+                raise
+        self.lost.add(number)
+        return np.full_like(like, 255)[None]
+
+    def _alpha(self, number: int, part: Window) -> Floats:
+        tile = self.near[number]
+        coded = tile.coded.alpha
+        if coded is None or alpha_check(number, coded) != tile.coded.alpha_check:
+            raise TileDamaged(number, "its alpha does not match its checksum")
+        try:
+            size = self.view.inside(tile.window)
+            alpha = decode_alpha(coded, *size, self.header.bit_depth)
+        except StreamDamaged as error:
+            raise TileDamaged(number, str(error)) from error
+        rows, columns = part.slices(tile.window, PATCH_PX)
+        plane = alpha[rows, columns].astype(np.float32)[None]
+        return _scaled(plane * np.float32(255 / self.header.largest_sample), part, self.view)
+
+    def forget(self, done: Window) -> None:
+        """Let go of what no tile after `done` sees."""
+        seen = {n: self._seen_after(done, tile.window) for n, tile in self.near.items()}
+        self.near = {n: self.near[n].cut(left) for n, left in seen.items() if min(left.size) > 0}
+
+    def _seen_after(self, done: Window, tile: Window) -> Window:
+        """Return what later tiles see of a tile: its border, once they are past it."""
+        if self.across:
+            edge = done.right if tile.bottom <= done.bottom - self.halo else done.left
+            return replace(tile, left=max(tile.left, edge - self.halo))
+        edge = done.bottom if tile.right <= done.right - self.halo else done.top
+        return replace(tile, top=max(tile.top, edge - self.halo))
 
 
-def _alpha(header: Header, tile: DecodedTile, number: int, part: Window, view: View) -> Tensor:
-    """Return what a view shows of the alpha of some patches: (1, 1, h, w) in 0...255.
-
-    Raises:
-        TileDamaged: the tile's alpha is missing or not what was coded.
-    """
-    coded = tile.coded.alpha
-    if coded is None or alpha_check(number, coded) != tile.coded.alpha_check:
-        raise TileDamaged(number, "its alpha does not match its checksum")
-    try:
-        alpha = decode_alpha(coded, *view.inside(tile.window), header.bit_depth)
-    except StreamDamaged as error:
-        raise TileDamaged(number, str(error)) from error
-    rows, columns = part.slices(tile.window, PATCH_PX)
-    plane = torch.from_numpy(alpha[rows, columns].astype(np.float32))[None, None]
-    return _shown(plane * (255 / header.largest_sample), part, view)
-
-
-def _shown(plane: Tensor, part: Window, view: View) -> Tensor:
-    """Cut what lies beyond the image, and average to the view's scale: (1, C, h, w)."""
+def _scaled(plane: Floats, part: Window, view: View) -> Floats:
+    """Cut what lies beyond the image, and average to the view's scale: (C, h, w)."""
     rows, columns = view.inside(part)
-    plane = plane[..., :rows, :columns]
-    return plane if view.scale == 1 else F.avg_pool2d(plane, view.scale, ceil_mode=True)
+    plane = plane[:, :rows, :columns]
+    if view.scale == 1:
+        return plane
+    tops, lefts = np.arange(0, rows, view.scale), np.arange(0, columns, view.scale)
+    sums = np.add.reduceat(np.add.reduceat(plane, tops, axis=1), lefts, axis=2)
+    heights = np.diff(np.append(tops, rows))[:, None]
+    return sums / (heights * np.diff(np.append(lefts, columns))).astype(np.float32)
 
 
-def _quantised(planes: Tensor, largest: int) -> np.ndarray:
-    """Round float (1, C, h, w) in 0...255 to samples (h, w, C)."""
-    samples = (planes[0] * (largest / 255)).round_().permute(1, 2, 0).numpy()
-    return samples.astype(np.uint8 if largest == 255 else np.uint16)
+def _quantised(planes: Floats, largest: int) -> NDArray:
+    """Round float (C, h, w) in 0...255 to samples (h, w, C)."""
+    kind = np.uint8 if largest == 255 else np.uint16
+    samples = planes if largest == 255 else planes * np.float32(largest / 255)
+    return np.rint(samples).astype(kind).transpose(1, 2, 0)
 
 
-def _gather(parts: list[tuple[Window, Tensor]], seen: Window, scale: int, channels: int) -> Tensor:
-    """Lay the parts of tiles that a window sees side by side: float32 (1, C, h scale, w scale)."""
-    whole = torch.zeros(1, channels, *(side * scale for side in seen.size))
-    for window, tensor in parts:
+def _gather(
+    parts: Iterable[tuple[Window, Floats]], seen: Window, scale: int, channels: int
+) -> Floats:
+    """Lay the parts of tiles that a window sees side by side: (1, C, h scale, w scale)."""
+    parts = list(parts)
+    if len(parts) == 1 and parts[0][0] == seen:
+        return parts[0][1]
+    together = np.zeros((1, channels, *(side * scale for side in seen.size)), np.float32)
+    for window, array in parts:
         shared = window.cut(seen)
         if min(shared.size) > 0:
-            whole[(..., *shared.slices(seen, scale))] = tensor[(..., *shared.slices(window, scale))]
-    return whole
+            here = (..., *shared.slices(seen, scale))
+            together[here] = array[(..., *shared.slices(window, scale))]
+    return together
 
 
-def _conceal(context: Tensor, there: list[Window], seen: Window) -> Tensor:
+def _conceal(context: Floats, there: list[Window], seen: Window) -> Floats:
     """Give patches whose tile is lost a mean colour from around them: (1, C, h, w)."""
-    ones = [(window, torch.ones(1, 1, *window.size)) for window in there]
-    visible = _gather(ones, seen, 1, 1) > 0
+    visible = _gather([(w, np.ones((1, 1, *w.size), np.float32)) for w in there], seen, 1, 1) > 0
     if visible.all():
         return context
-    concealed = torch.zeros_like(context)
-    means = fill_hidden(context[0, :3].numpy(), visible[0].numpy(), nothing=0.0)
-    concealed[0, :3] = torch.from_numpy(means)
-    return torch.where(visible, context, concealed)
+    concealed = np.zeros_like(context)
+    concealed[0, :3] = fill_hidden(context[0, :3], visible[0], nothing=0.0)  # the three means
+    return np.where(visible, context, concealed)

@@ -1,4 +1,4 @@
-"""What can go wrong between an image and its file, beside a damaged file (`bitstream.errors`)."""
+"""What can go wrong beside a damaged file (`bitstream.errors`)."""
 
 from ..bitstream import BitstreamError
 
@@ -16,4 +16,24 @@ class TargetError(ValueError):
 
 
 class PayloadTooShort(ValueError):
-    """A prior that takes bits back finds too few; the message says why in one line."""
+    """A bits-back prior finds too few bits to borrow; the message says why in one line."""
+
+
+class ModelError(ValueError):
+    """Anything that the models refuse; the message says why in one line."""
+
+
+class BoundError(ModelError):
+    """A filter whose sums could leave the range in which floating point is exact."""
+
+
+class WeightsError(ModelError):
+    """A weight file or a configuration that cannot be used."""
+
+
+class DataError(ModelError):
+    """Training data that cannot be used."""
+
+
+class TorchMissing(ModelError):
+    """Something needs PyTorch, which is not installed; the message names the command."""

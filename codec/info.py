@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from ..bitstream import VERSION, Index
-from ..models.quality import lmbda_of
+from ..bitstream import VERSION, Index, read_index
+from .quality import lmbda_of
+from .sources import Source, opened
 from .tiling import PATCH_PX
 from .weights import is_known
 
@@ -60,6 +59,19 @@ class FileInfo:
     version: int
 
 
+def inspect(source: Source) -> FileInfo:
+    """Describe a file, which may be cut behind its index.
+
+    Raises:
+        OSError: it cannot be read.
+        BitstreamError: it is not ours, or its structure is damaged.
+    """
+    with opened(source) as file:
+        index = read_index(file)
+        file_bytes = index.check_end(file, may_be_cut=True)
+    return describe(index, file_bytes)
+
+
 def describe(index: Index, file_bytes: int) -> FileInfo:
     """Describe a file by its index and the size that it has."""
     header = index.header
@@ -73,7 +85,7 @@ def describe(index: Index, file_bytes: int) -> FileInfo:
         color=header.color.name.lower().replace("_", "+"),
         bit_depth=header.bit_depth,
         quality=header.quality,
-        lmbda=float(lmbda_of(torch.tensor(float(header.quality)))),
+        lmbda=lmbda_of(header.quality),
         file_bytes=file_bytes,
         whole_bytes=index.end,
         bpp=file_bytes * 8 / (header.width * header.height),

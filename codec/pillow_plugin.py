@@ -10,8 +10,7 @@ from typing import IO
 from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
-from ..models.errors import ModelError
-from .errors import ImageError
+from .errors import ImageError, ModelError
 from .images import METADATA_KEYS, MODES, RAW_EXIF, info_of, metadata_of
 
 FORMAT = "HVAE"
@@ -110,7 +109,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
             given["exif"] = exif.tobytes()
         image.info.pop(RAW_EXIF, None)  # is among its own
         image.info |= own | given
-    quality = options.get("quality", api.DEFAULT_QUALITY)
+    quality = options.get("quality")
     verify, effort = options.get("verify", False), options.get("effort", 0)
     fp.write(api.encode(image, quality, verify=verify, effort=effort))
 

@@ -1,30 +1,193 @@
-"""A tile's words to its context and latents: all levels, some, or those that are intact."""
+"""Tiles: pixels to symbols to words, and back.
+
+    encode_tiles     pixels -> context, latents: the networks of the encoder, and both walks
+    push_tile        symbols -> words, fine to coarse
+    pop_tiles        words -> context, latents: the same walks, coarse to fine
+
+A tile stands alone: its words need no other tile. Several tiles of one size may share a batch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..bitstream import (
     Header,
+    Prior,
     StreamDamaged,
     Tile,
     TileDamaged,
     Truncated,
+    alpha_check,
+    bulk_words,
     check_empty,
     coder_of,
     level_checks,
+    level_words,
+    words_of,
 )
-from ..models.coders import LatentCoder
-from ..models.config import LATENTS_A_SIDE
-from .encoder import context_integers
-from .grey import coded_context, walk_latents
-from .sampling import Draws, Sampling
-from .symbols import AnsStack, Limiter, SymbolReader
-from .tiling import Window
+from .coders import (
+    AimedAt,
+    ContextDecoder,
+    ContextEncoder,
+    FirstLevels,
+    LatentDecoder,
+    LatentEncoder,
+    Pairs,
+)
+from .conditions import CodingConditions
+from .config import LATENTS_A_SIDE
+from .images import Pixels, fill_hidden
+from .runtime import Floats, torch_side
+from .stack import AnsStack, Sampling, SamplingStack, SymbolStack
+from .tiling import PATCH_PX, Window, analysis_halo, patch_grid
+from .walk import walk
 from .weights import Codec
+
+
+@dataclass(frozen=True, eq=False)
+class TileSymbols:
+    """What is coded of a tile.
+
+    Attributes:
+        conditions: of the file.
+        context: (C, h, w) integers.
+        encoder: of the context under the masked diffusion.
+        place: of the tile in the encoder's batch.
+        latents: of each level, coarse to fine, tables and symbols: of its scale offsets, then of
+            each step.
+    """
+
+    conditions: CodingConditions
+    context: NDArray[np.int32]
+    encoder: ContextEncoder
+    place: int
+    latents: list[Pairs]
+
+    @property
+    def levels(self) -> list[list[NDArray[np.int32]]]:
+        """The integers of the levels of the file, coarse to fine: what its checks are of."""
+        return [[self.context], *([values for _, values in level] for level in self.latents)]
+
+
+def encode_tiles(
+    codec: Codec,
+    pixels: Pixels,
+    tiles: Sequence[Window],
+    conditions: CodingConditions,
+    effort: int = 0,
+) -> list[TileSymbols]:
+    """Analyse tiles of one size in their surroundings, and walk down context and latents.
+
+    Args:
+        codec: the weights.
+        pixels: the whole image.
+        tiles: the patches of each.
+        conditions: of the file.
+        effort: how long symbols are searched for a smaller loss; needs PyTorch.
+    """
+    runtime, quality = codec.runtime, conditions.quality
+    grid = patch_grid(*pixels.size)
+    seen = [tile.grown(analysis_halo(codec.config), grid) for tile in tiles]
+    colours = [_rgb(pixels, window) for window in seen]
+    exact = [runtime.exact_context(rgb, quality) for rgb in colours]
+    exact = [x * conditions.context_mask[:, None, None] for x in exact]
+    inside = [(..., *tile.slices(around, 1)) for tile, around in zip(tiles, seen, strict=True)]
+    own = np.concatenate([x[part] for x, part in zip(exact, inside, strict=True)])
+    size = (len(tiles), *tiles[0].size)
+    encoder = ContextEncoder(codec.tables, conditions.context_mask)
+    u = walk(runtime.context_pass(size, quality, own), encoder).context
+    targets = None
+    if effort:
+        search = torch_side("search", f"effort {effort}")
+        found = [
+            search.search(codec.file, rgb, u[n : n + 1], seen[n], tiles[n], conditions, effort)
+            for n, rgb in enumerate(colours)
+        ]
+        u, targets = (np.concatenate(each) for each in zip(*found, strict=True))
+        encoder = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
+        walk(runtime.context_pass(size, quality, u), encoder)
+    coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles))
+    if targets is not None:
+        walk(runtime.latent_pass(u, quality), AimedAt(targets, coder))
+    else:
+        features = []
+        for number, (rgb, x, part) in enumerate(zip(colours, exact, inside, strict=True)):
+            context = np.floor(x + 0.5)
+            context[part] = u[number]
+            here = tiles[number].slices(seen[number], LATENTS_A_SIDE)
+            features.append(runtime.analyse(rgb, context, quality).crop(*here))
+        walk(runtime.latent_pass(u, quality, features), coder)
+    integers = u.astype(np.int32)
+    return [
+        TileSymbols(conditions, integers[n], encoder, n, coder.levels(n)) for n in range(len(tiles))
+    ]
+
+
+def _rgb(pixels: Pixels, window: Window) -> Floats:
+    """Cut a window out of an image, its last row and column repeated.
+
+    Hidden colour is replaced, and 16 bits become fractions of 8-bit levels.
+
+    Returns:
+        float32 (1, 3, h, w) in 0...255.
+    """
+    height, width = (side * PATCH_PX for side in window.size)
+    part = pixels.cut(*window.px)
+    missing = ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0))
+    if any(after for _, after in missing):
+        part = np.pad(part, missing, mode="edge")
+    samples = np.ascontiguousarray(part.transpose(2, 0, 1), np.float32)
+    if pixels.largest_sample != 255:
+        samples *= 255 / pixels.largest_sample
+    if pixels.color.has_alpha:
+        samples = fill_hidden(samples[:-1], samples[-1:] > 0)
+    return np.ascontiguousarray(np.broadcast_to(samples, (3, height, width)))[None]
+
+
+def push_tile(
+    codec: Codec,
+    number: int,
+    symbols: TileSymbols,
+    alpha: bytes = b"",
+    prior: Prior = Prior.MASKED_DIFFUSION,
+) -> Tile:
+    """Push a tile's symbols, fine to coarse, so that a decoder pops them coarse to fine.
+
+    Raises:
+        PayloadTooShort: the prior takes back more bits than the latents have.
+    """
+    coder = coder_of()
+    stack = AnsStack(coder, codec.tables.pmfs, is_encoder=True)
+    bulk = []
+    for level in reversed(symbols.latents):
+        bulk.append(bulk_words(coder))
+        for tables, values in reversed(level):
+            stack.push(tables, values)
+    stack = AnsStack(coder, codec.tables.pmfs, is_encoder=True)
+    push_context(codec, symbols, stack, prior)
+    words = words_of(coder)
+    # a context that pops on its way (bits-back) needs what lies below it, and so its words
+    needed = list(accumulate([stack.lowest, *reversed(bulk)], min))
+    checks = level_checks(number, symbols.levels)
+    counts = level_words(needed, words.size)
+    return Tile(words, counts, checks, alpha, alpha_check(number, alpha))
+
+
+def push_context(
+    codec: Codec, symbols: TileSymbols, stack: SymbolStack, prior: Prior = Prior.MASKED_DIFFUSION
+) -> None:
+    """Push the context of a tile under one of the weights' priors."""
+    if prior is Prior.MASKED_DIFFUSION:
+        patches = symbols.context[0].size
+        symbols.encoder.push(stack, patches, symbols.place)
+    else:
+        codec.research_priors.push(prior.label, stack, symbols.context, symbols.conditions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +203,8 @@ class DecodedTile:
 
     window: Window
     coded: Tile
-    context: Tensor
-    latents: Tensor | None
+    context: Floats
+    latents: Floats | None
     intact: int
     damaged: bool
 
@@ -50,85 +213,168 @@ class DecodedTile:
         shared = self.window.cut(window)
         if shared == self.window:
             return self
-        context = self.context[(..., *shared.slices(self.window, 1))].clone()
+        context = self.context[(..., *shared.slices(self.window, 1))].copy()
         latents = self.latents
         if latents is not None:
-            latents = latents[(..., *shared.slices(self.window, LATENTS_A_SIDE))].clone()
+            latents = latents[(..., *shared.slices(self.window, LATENTS_A_SIDE))].copy()
         return replace(self, window=shared, context=context, latents=latents)
 
 
-@torch.autocast("cpu", enabled=False)
-@torch.inference_mode()
-def decode_tile(
-    codec: Codec,
-    header: Header,
-    tile: Tile,
-    number: int,
-    window: Window,
-    *,
-    levels: int | None = None,
-    keep_going: bool = False,
-    context_only: bool = False,
-    sampling: Sampling | None = None,
-) -> DecodedTile:
-    """Pop a tile's symbols, coarse to fine, and check that they are what was pushed.
+@dataclass(frozen=True, eq=False)
+class TileSource:
+    """A tile that is to be decoded: its number, its patches, and what was read of it."""
 
-    Args:
-        codec: the weights that wrote it.
-        header: of the file.
-        tile: what was read of it.
-        number: of the tile, row by row.
-        window: its patches.
-        levels: of the file, to decode; the rest is left at the model's means. None for all.
+    number: int
+    window: Window
+    coded: Tile
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a tile is decoded.
+
+    Attributes:
+        levels: of the file, from the context on; the rest is left at the model's means.
         keep_going: leave out levels that are missing or damaged, and those behind them.
         context_only: leave the latents alone.
         sampling: how to draw the levels that are left out; None leaves them at their means.
+    """
+
+    levels: int
+    keep_going: bool = False
+    context_only: bool = False
+    sampling: Sampling | None = None
+
+
+def pop_tiles(
+    codec: Codec, header: Header, tiles: Sequence[TileSource], wanted: Wanted
+) -> list[DecodedTile]:
+    """Pop the symbols of tiles of one size, and check that they are what was pushed.
 
     Raises:
         Truncated: levels are missing.
         TileDamaged: the symbols are not what was pushed.
     """
-    every = len(tile.level_words)
-    wanted = every if levels is None else min(levels, every)
-    there = intact = min(wanted, tile.whole_levels)
-    if there < wanted and not keep_going:
-        raise Truncated(f"the file ends before level {there} of tile {number}, from 0 on")
+    there = [_levels_there(tile, wanted) for tile in tiles]
+    if len(tiles) > 1 and len(set(there)) == 1:
+        attempt = _Attempt(codec, header, tiles, there[0], wanted)
+        if attempt.reason is None and all(good == there[0] for good in attempt.intact):
+            return [attempt.tile(n, damaged=False) for n in range(len(tiles))]
+    return [
+        _pop_tile(codec, header, tile, levels, wanted)
+        for tile, levels in zip(tiles, there, strict=True)
+    ]
+
+
+def _levels_there(tile: TileSource, wanted: Wanted) -> int:
+    levels = min(wanted.levels, len(tile.coded.level_words))
+    there = min(levels, tile.coded.whole_levels)
+    if there < levels and not wanted.keep_going:
+        raise Truncated(f"the file ends before level {there} of tile {tile.number}, from 0 on")
+    return there
+
+
+def _pop_tile(
+    codec: Codec, header: Header, tile: TileSource, there: int, wanted: Wanted
+) -> DecodedTile:
+    """Pop one tile: all levels that are there, or fewer and fewer until their checks hold."""
+    levels = there
     while True:
-        stacks: list[AnsStack] = []
-        trunk = SymbolReader(stacks)
-        context = latents = reason = None
+        attempt = _Attempt(codec, header, [tile], levels, wanted)
+        if attempt.reason is None and attempt.intact == [levels]:
+            return attempt.tile(0, damaged=levels < there)
+        if not wanted.keep_going:
+            raise TileDamaged(tile.number, *([attempt.reason] if attempt.reason else []))
+        levels = min(attempt.intact[0], levels - 1)
+
+
+class _Attempt:
+    """Some levels of tiles, popped.
+
+    Attributes:
+        reason: what an entropy decoder noticed, None where it noticed nothing.
+        intact: of each tile, how many levels have the checks that were stored.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        header: Header,
+        tiles: Sequence[TileSource],
+        levels: int,
+        wanted: Wanted,
+    ):
+        self.tiles, self.levels = tiles, levels
+        self.context: Floats | None = None
+        self.latents: Floats | None = None
+        self.reason: str | None = None
+        conditions = CodingConditions.of(header, codec.config)
+        pmfs = codec.tables.pmfs
+        words = [tile.coded.words[: sum(tile.coded.level_words[:levels])] for tile in tiles]
         try:
-            coder = coder_of(tile.words[: sum(tile.level_words[:intact])])
-            stacks.append(AnsStack(coder, codec.tables))
-            context = _context(codec, header, window, stacks[0] if intact else None)
-            if not context_only:
-                drawn = SymbolReader([Draws(codec.tables, sampling, number)]) if sampling else None
-                limited = Limiter(trunk, max(0, intact - 1), drawn)
-                latents = _latents(codec, header, context, limited)
-            if intact == every:
-                check_empty(coder)
+            coders = [coder_of(each) for each in words]
         except StreamDamaged as error:
-            reason = str(error)
-        first = [] if context is None or not intact else [[context_integers(context)]]
-        checks = level_checks(number, [*first, *trunk.levels])
-        good = tile.intact_levels(checks)
-        if context is not None and reason is None and good == intact:
-            return DecodedTile(window, tile, context, latents, intact, damaged=intact < there)
-        if not keep_going:
-            raise TileDamaged(number, reason) if reason else TileDamaged(number)
-        intact = min(good, intact - 1)
+            self.reason, self.intact = str(error), [0] * len(tiles)
+            return
+        stacks = [AnsStack(coder, pmfs) for coder in coders]
+        decoder = LatentDecoder(stacks, codec.tables, conditions.latent_mask)
+        try:
+            size = tiles[0].window.size
+            self.context = pop_contexts(codec, conditions, header.prior, stacks, size, levels)
+            if not wanted.context_only:
+                rest = None
+                if wanted.sampling:
+                    draws = [SamplingStack(pmfs, wanted.sampling, tile.number) for tile in tiles]
+                    rest = LatentDecoder(draws, codec.tables, conditions.latent_mask)
+                coder = FirstLevels(decoder, max(0, levels - 1), rest)
+                network = codec.runtime.latent_pass(self.context, conditions.quality)
+                mask = conditions.latent_mask[:, None, None].astype(np.float32)
+                latents = walk(network, coder).latents
+                self.latents = latents if mask.all() else latents * mask
+            if levels == len(tiles[0].coded.level_words):
+                for coder in coders:
+                    check_empty(coder)
+        except StreamDamaged as error:
+            self.reason = str(error)
+        self.intact = [self._intact(n, decoder) for n in range(len(tiles))]
+
+    def _intact(self, place: int, decoder: LatentDecoder) -> int:
+        tile = self.tiles[place]
+        coded: list[list[NDArray[np.int32]]] = []
+        if self.context is not None and self.levels:
+            coded.append([self.context[place].astype(np.int32)])
+        coded += decoder.coded[place].values()
+        return tile.coded.intact_levels(level_checks(tile.number, coded))
+
+    def tile(self, place: int, *, damaged: bool) -> DecodedTile:
+        """Return one of the tiles."""
+        source, latents = self.tiles[place], self.latents
+        assert self.context is not None
+        return DecodedTile(
+            source.window,
+            source.coded,
+            self.context[place : place + 1],
+            None if latents is None else latents[place : place + 1],
+            self.levels,
+            damaged,
+        )
 
 
-def _context(codec: Codec, header: Header, window: Window, stack: AnsStack | None) -> Tensor:
-    """Pop the context (1, C, h, w) of a tile; zeros where it has no words left."""
-    if stack is None:
-        return torch.zeros(1, codec.config.context_channels, *window.size)
-    at = torch.full((1,), header.quality)
-    coded = coded_context(codec.config, header.color.is_grey)
-    return codec.prior(header.prior).pop(stack, window.size, at, codec.norm, coded)
-
-
-def _latents(codec: Codec, header: Header, context: Tensor, coder: LatentCoder) -> Tensor:
-    """Walk down the levels of the latents; returns them, (1, C, 4h, 4w)."""
-    model, at = codec.model_at(header.quality), torch.full((1,), header.quality)
-    return walk_latents(model, context, at, coder, is_grey=header.color.is_grey)
+def pop_contexts(
+    codec: Codec,
+    conditions: CodingConditions,
+    prior: Prior,
+    stacks: Sequence[SymbolStack],
+    size: tuple[int, int],
+    levels: int = 1,
+) -> Floats:
+    """Pop the contexts (B, C, h, w) of tiles of a size; zeros where no level is there."""
+    if not levels:
+        return np.zeros((len(stacks), codec.config.context_channels, *size), np.float32)
+    if prior is not Prior.MASKED_DIFFUSION:
+        research = codec.research_priors
+        popped = [research.pop(prior.label, stack, size, conditions) for stack in stacks]
+        return np.stack(popped)
+    decoder = ContextDecoder(stacks, conditions.context_mask, size[0] * size[1])
+    network = codec.runtime.context_pass((len(stacks), *size), conditions.quality)
+    return walk(network, decoder).context

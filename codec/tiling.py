@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..models.config import PATCH_PX, ModelConfig
+from .config import PATCH_PX, ModelConfig
 
 TILE_PATCHES = 32
 """Side of a tile: 1024 pixels, and up to LARGEST_TILE_PATCHES where that leaves fewer edges."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..bitstream import Header, InvalidField
 from .images import Pixels
+from .numbers import whole
 from .tiling import PATCH_PX, Window
 
 SCALES = (1, 2, 4, 8, 16, 32)
@@ -61,18 +61,6 @@ class View:
         y, x = max(top, 0), max(left, 0)
         height, width = self.size
         out.paste(y, x, samples[y - top : height - top, x - left : width - left])
-
-
-def whole(name: str, number: int) -> int:
-    """Return a whole number of any type that has them.
-
-    Raises:
-        InvalidField: it is none.
-    """
-    try:
-        return operator.index(number)
-    except TypeError:
-        raise InvalidField(f"{name} {number!r} is not a whole number") from None
 
 
 def view_of(

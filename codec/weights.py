@@ -1,4 +1,4 @@
-"""The weights that encode and decode: found by hash, loaded once, with their tables checked."""
+"""The weights that encode and decode: found by hash, loaded once for each device."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-import torch
-
-from ..bitstream import Header, PmfTables, Prior, WrongWeights, check_weights
-from ..models.config import ModelConfig
-from ..models.dct_vae import DctVae
-from ..models.errors import WeightsError
-from ..models.fixed_point import check_arithmetic
-from ..models.priors.interface import ContextPrior, Norm
-from ..models.weights import load_weights, range_of
-from .tables import TABLE_COUNT
+from ..bitstream import Header, Prior, WrongWeights, check_weights
+from .config import ModelConfig
+from .errors import WeightsError
+from .runtime import Runtime, make_runtime, torch_side
+from .tables import Tables
+from .weight_file import WeightFile, read_weight_file
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
 """Environment variable that names another weight file, to encode with and to decode."""
@@ -29,43 +26,43 @@ WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
 SHIPPED = "base.safetensors"
 """The file that encodes; others beside it decode what earlier versions encoded."""
 
-_LOADING = threading.Lock()
+_LOADING = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """The models of a weight file and the tables that go with them.
+    """A weight file and what runs its networks."""
 
-    Attributes:
-        models: one a range of qualities, coarse ones first.
-        begins: the first quality of each.
-        tables: of all.
-        digest: sha256 of the file.
-    """
-
-    models: tuple[DctVae, ...]
-    begins: tuple[int, ...]
-    tables: PmfTables
-    digest: bytes
+    file: WeightFile
+    tables: Tables
+    runtime: Runtime
 
     @property
     def config(self) -> ModelConfig:
         """The sizes of every model."""
-        return self.models[0].config
+        return self.file.config
 
-    @property
-    def norm(self) -> Norm:
-        """The norm of the context, which all models have in common."""
-        return cast(Norm, self.models[0].entropy.norm)
+    @cached_property
+    def research_priors(self) -> Any:  # noqa: ANN401
+        """The priors of the context beside the masked diffusion.
 
-    @property
-    def priors(self) -> dict[str, ContextPrior]:
-        """The priors of the context by name, which all models have in common."""
-        return cast(dict[str, ContextPrior], dict(self.models[0].entropy.priors.items()))
+        Raises:
+            TorchMissing: PyTorch is not installed.
+        """
+        return torch_side("research_priors", "this prior of the context").ResearchPriors(self.file)
 
-    def model_at(self, quality: int) -> DctVae:
-        """Return the model that serves a quality."""
-        return self.models[range_of(quality, self.begins)]
+    def check_prior(self, prior: Prior) -> None:
+        """Refuse a prior that cannot code here.
+
+        Raises:
+            WeightsError: the weights do not have it.
+            TorchMissing: it needs PyTorch, which is not installed.
+        """
+        if prior.label not in self.file.priors:
+            there = ", ".join(self.file.priors)
+            raise WeightsError(f"the weights have no prior {prior.label}, only {there}")
+        if prior is not Prior.MASKED_DIFFUSION:
+            torch_side("research_priors", f"the prior {prior.label}")
 
     def accept(self, header: Header) -> None:
         """Refuse a file that other weights wrote.
@@ -73,28 +70,16 @@ class Codec:
         Raises:
             WrongWeights: the header names others.
         """
-        check_weights(header, self.digest)
-
-    def float_model_at(self, quality: int) -> DctVae:
-        """Return the model that serves a quality in float, whose gradient a search follows."""
-        return _in_float(self.model_at(quality))
-
-    def prior(self, kind: Prior) -> ContextPrior:
-        """Return one of the priors of the context.
-
-        Raises:
-            WeightsError: the weights do not have it.
-        """
-        if kind.label not in self.priors:
-            there = ", ".join(self.priors)
-            raise WeightsError(f"the weights have no prior {kind.label}, only {there}")
-        return self.priors[kind.label]
+        check_weights(header, self.file.digest)
 
 
-@functools.lru_cache(maxsize=4)  # one more than the shipped file has models
-def _in_float(model: DctVae) -> DctVae:
-    thawed = model.thawed().eval().requires_grad_(False)
-    return thawed.to(memory_format=torch.channels_last)
+def codec_of(file: WeightFile, device: str = "cpu") -> Codec:
+    """Return a codec of a weight file.
+
+    Raises:
+        WeightsError, BoundError, TorchMissing: its networks cannot run on the device.
+    """
+    return Codec(file, Tables(file.tables), make_runtime(file, device))
 
 
 def shipped_weights() -> Path:
@@ -104,20 +89,21 @@ def shipped_weights() -> Path:
     return _folder() / SHIPPED
 
 
-def load_codec(path: Path | None = None) -> Codec:
-    """Load a weight file, by default the one that encodes; each file once.
+def load_codec(path: Path | None = None, device: str = "cpu") -> Codec:
+    """Load a weight file, by default the one that encodes; once for each device.
 
     Raises:
         OSError: the file cannot be read.
-        WeightsError: it is not a weight file.
+        WeightsError: it is not a weight file, or the device is not there.
         BoundError: this machine's convolutions are not exact.
+        TorchMissing: the device needs PyTorch, which is not installed.
         BitstreamError: its tables are not tables.
     """
     with _LOADING:  # or two threads would load it twice
-        return _load(path or shipped_weights())
+        return _load(path or shipped_weights(), device)
 
 
-def codec_for(header: Header) -> Codec:
+def codec_for(header: Header, device: str = "cpu") -> Codec:
     """Load the weights that a file was written with.
 
     Raises:
@@ -126,7 +112,7 @@ def codec_for(header: Header) -> Codec:
     """
     for path in _at_hand():
         if _digest(path).startswith(header.weights):
-            return load_codec(path)
+            return load_codec(path, device)
     raise WrongWeights(header.weights, _digest(shipped_weights())[: len(header.weights)])
 
 
@@ -150,11 +136,10 @@ def _digest(path: Path) -> bytes:
 
 
 @functools.cache
-def _load(path: Path) -> Codec:
-    check_arithmetic()
-    weights = load_weights(path)
-    tables = PmfTables(**weights.tables)
-    if len(tables) != TABLE_COUNT:
-        expected = f"this program codes by {TABLE_COUNT}"
-        raise WeightsError(f"{path.name} has {len(tables)} tables, {expected}")
-    return Codec(weights.models, weights.begins, tables, weights.digest)
+def _read(path: Path) -> WeightFile:
+    return read_weight_file(path)
+
+
+@functools.cache
+def _load(path: Path, device: str) -> Codec:
+    return codec_of(_read(path), device)

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..codec.config import LATENT_STRIDE, ModelConfig
+from ..codec.schedule import CodingStep
 from .blocks import Block, zero_conv
-from .config import LATENT_STRIDE, ModelConfig
 from .dct import block_dct_weight, full_precision
 from .fixed_point import UNIT
-from .steps import Part
 
 PIXEL_SCALE = 1 / 64
 """Pixels and coefficients enter float networks divided by 64, about one standard deviation."""
@@ -71,9 +71,9 @@ class LatentPosterior(nn.Module):
     image, state and quality say, for a symbol that is hardly worth its bits.
     """
 
-    def __init__(self, config: ModelConfig, part: Part):
+    def __init__(self, config: ModelConfig, step: CodingStep):
         super().__init__()
-        width, channels = config.posterior_width, part.stop - part.start
+        width, channels = config.posterior_width, step.stop - step.start
         self.conv1 = nn.Conv2d(config.analysis_widths[1] + config.trunk_width, width, 3, padding=1)
         self.conv2 = zero_conv(width, channels)
         self.shrink = zero_conv(width, channels, 1)

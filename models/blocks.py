@@ -6,19 +6,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .fixed_point import saturate
-from .leaves import FloatGain, Leaves
+from .layers import FloatConv, FloatGain
 
 
 class FixedBlock(nn.Module):
     """Residual block of the trunk and the prior: every value stays an activation in Q4.6."""
 
-    def __init__(self, channels: int, leaves: Leaves):
+    def __init__(self, channels: int):
         super().__init__()
-        self.conv1 = leaves.conv(channels, channels, 3)
-        self.gain = leaves.gain(channels)
-        self.conv2 = leaves.conv(channels, channels, 3, input_min=0)
-        if isinstance(self.conv2.weight, nn.Parameter):
-            self.conv2.weight.data.mul_(0.3)
+        self.conv1 = FloatConv(channels, channels, 3)
+        self.gain = FloatGain(channels)
+        self.conv2 = FloatConv(channels, channels, 3, input_min=0)
+        self.conv2.weight.data.mul_(0.3)
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

@@ -1,4 +1,4 @@
-"""The discrete cosine transform as matrices, and the order in which its coefficients are kept."""
+"""The discrete cosine transform as matrices, and the colour space that it works in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from .config import LATENT_STRIDE, PATCH_PX, ModelConfig
+from ..codec.config import LATENT_STRIDE, PATCH_PX, ModelConfig
+from ..codec.frequencies import context_order, latent_order
 
 # Full-range BT.601 (JPEG): rows are Y, Cb, Cr. Errors of one unit in each weigh about the same in
 # RGB (1.00, 1.09, 0.82), so a squared error in YCbCr stands for one in RGB.
@@ -44,33 +45,6 @@ def dct_matrix(size: int) -> Tensor:
     matrix = torch.cos(math.pi / size * (n[None, :] + 0.5) * n[:, None])
     matrix[0] *= math.sqrt(0.5)
     return (matrix * math.sqrt(2.0 / size)).float()
-
-
-def context_order(config: ModelConfig) -> list[tuple[int, int, int]]:
-    """Return (plane, row frequency, column frequency) of each context channel, coarse to fine."""
-    sides = (config.luma_context, config.chroma_context, config.chroma_context)
-    kept = [(p, i, j) for p, d in enumerate(sides) for i in range(d) for j in range(d)]
-    return sorted(kept, key=lambda c: (math.hypot(c[1], c[2]), c))
-
-
-def context_gain(config: ModelConfig) -> Tensor:
-    """Return what each context coefficient's step is multiplied by: (C,), 1.25 but for the means.
-
-    A mean that is off shows in a whole patch. Of the rest, the latents make good what matters.
-    """
-    return torch.tensor([1.0 if i == j == 0 else 1.25 for _, i, j in context_order(config)])
-
-
-def latent_order(channels: int) -> list[tuple[int, int, int]]:
-    """Return (plane, row, column) of the first `channels` 8x8 coefficients by frequency.
-
-    Chroma counts as sqrt(2) times its frequency: of 140 channels 61 of 64 are luma's.
-    """
-    side = range(LATENT_STRIDE)
-    every = [(p, i, j) for p in range(3) for i in side for j in side]
-    return sorted(every, key=lambda c: (math.hypot(c[1], c[2]) * (1.4142 if c[0] else 1), c))[
-        :channels
-    ]
 
 
 def block_dct_weight(channels: int) -> Tensor:

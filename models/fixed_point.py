@@ -13,7 +13,7 @@ without rounding, in any order, so the result does not depend on the instruction
 threads, the batch or the convolution algorithm (as long as it multiplies and adds: no Winograd, no
 FFT). A right shift is a multiplication by 2^-k and a floor, both exact.
 
-The layers that compute so are in `leaves`.
+The layers that compute so are in `layers`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import BoundError
+from ..codec.errors import BoundError
 
 UNIT = 64
 ACTIVATION_MAX = 1023
@@ -43,9 +43,6 @@ KNOT_UNIT = 16
 GAIN_SHIFT_MAX = 2047
 """Largest shift of a gain, in activations; its knots then fit 16 bits."""
 
-OFFSETS = 8
-"""Means of the context are eighths of a symbol; a pmf table exists for each of the eight."""
-
 
 def saturate(x: Tensor, low: int = -ACTIVATION_MAX) -> Tensor:
     """Clamp to the range of activations; `low=0` is the rectifier."""
@@ -58,12 +55,14 @@ def two_scales(x: Tensor, left: int, right: int) -> Tensor:
     (B, C, H, W) integers -> (B, 2C, H, W) activations. What matters of a latent to its neighbours
     is the order of its magnitude, from fractions of a step to dozens.
     """
-    coarse = round_through(x * 2.0**-right)
-    return torch.cat([saturate(x * 2.0**left), saturate(coarse)], dim=1)
+    fine = saturate(x * 2.0**left) if left else saturate(x)
+    return torch.cat([fine, saturate(round_through(x * 2.0**-right))], dim=1)
 
 
 def round_through(x: Tensor) -> Tensor:
     """Round half up, with the gradient of the identity."""
+    if not x.requires_grad:
+        return torch.floor(x + 0.5)
     return x + (torch.floor(x + 0.5) - x).detach()
 
 
@@ -81,7 +80,8 @@ def channel_shifts(weight: Tensor, bias: Tensor, input_min: int) -> Tensor:
     fits = torch.minimum((WEIGHT_MAX + 0.49) / largest, ACCUMULATOR_LIMIT / bias.abs())
     shift = torch.floor(torch.log2(fits)).clamp(1, SHIFT_MAX)
     # Each turn halves what the worst weights can sum to (twice that, for rounding). How many it may
-    # take is known: asking whether it is enough would make a GPU wait. `leaves.check` proves it.
+    # take is known: asking whether it is enough would make a GPU wait. `IntegerConv.check` proves
+    # it.
     worst = 2 * WEIGHT_MAX * ACTIVATION_MAX * weight[0].numel() + 2 * ACCUMULATOR_LIMIT
     for _ in range(min(SHIFT_MAX, (worst // ACCUMULATOR_LIMIT).bit_length())):
         w, b = quantise_filter(weight, bias, shift)
@@ -133,7 +133,7 @@ def multiply_and_add(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return (weight.flatten(1) @ columns + bias[:, None]).unflatten(2, x.shape[2:])
 
 
-def check_arithmetic() -> None:
+def check_arithmetic(device: torch.device | None = None) -> None:
     """Convolve numbers near the bound, whose sums are known, as the networks here would.
 
     Libraries can be told to compute in fewer bits (oneDNN's ONEDNN_DEFAULT_FPMATH_MODE, torch's
@@ -149,6 +149,7 @@ def check_arithmetic() -> None:
     weight[::2] *= -1
     columns = F.unfold(x.double(), 3, padding=1)
     expected = (weight.double().flatten(1) @ columns).view(1, 32, 24, 40)
-    sums = multiply_and_add(x.float(), weight.float(), torch.zeros(32))
-    if not torch.equal(sums.double(), expected):
+    numbers = (values.float().to(device) for values in (x, weight, torch.zeros(32)))
+    sums = multiply_and_add(*numbers)
+    if not torch.equal(sums.cpu().double(), expected):
         raise BoundError("convolutions are not exact here: some setting computes in fewer bits")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..codec.walk import QUARTERS
+
 INDICES_A_BIN = 2
 BINS = 12
 """Of scale indices; the last one also has all beyond."""
@@ -24,9 +26,9 @@ class Reconstruction(nn.Module):
         super().__init__()
         self.offsets = nn.Parameter(torch.zeros(BINS, SIZES))
 
-    def forward(self, scale_index: Tensor, symbols: Tensor) -> Tensor:
-        """Return the offsets of symbols of real or whole scale indices, of any one shape."""
+    def forward(self, quarters: Tensor, symbols: Tensor) -> Tensor:
+        """Return the offsets of symbols, by quarters of their scale indices; any one shape."""
         symbols = symbols.detach().round()
-        bins = (scale_index.detach() / INDICES_A_BIN).long().clamp(0, BINS - 1)
+        bins = (quarters.detach() / (INDICES_A_BIN * QUARTERS)).long().clamp(0, BINS - 1)
         sizes = symbols.abs().clamp(1, SIZES).long() - 1
         return symbols.sign() * self.offsets[bins, sizes]

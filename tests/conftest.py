@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.codec.tables import start_tables
+from hvae_codec.bitstream import PmfTables
+from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.tables import Tables, start_tables
+from hvae_codec.codec.weight_file import WeightFile, read_weight_file
 from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec, shipped_weights
-from hvae_codec.models.config import PRESETS
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.weights import save_weights
+from hvae_codec.models.runtime import TorchRuntime
+from hvae_codec.models.weights import Weights, models_of, save_weights
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,11 +35,6 @@ def smooth_images(count: int, side: int, generator: torch.Generator) -> Tensor:
     return image.clamp(0, 255)
 
 
-def gaussian_arrays() -> dict[str, np.ndarray]:
-    tables = start_tables()
-    return {name: getattr(tables, name) for name in ("pmf", "start", "length")}
-
-
 @pytest.fixture(scope="session")
 def tiny_model() -> DctVae:
     """An untrained model in float, every path of which matters. Not to be changed: copy it."""
@@ -53,23 +51,54 @@ def tiny_model() -> DctVae:
 
 
 @pytest.fixture(scope="session")
-def tables() -> dict[str, np.ndarray]:
-    """The arrays of Gaussian tables."""
-    return gaussian_arrays()
+def tables() -> PmfTables:
+    """Gaussian tables."""
+    return start_tables()
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(
-    tiny_model: DctVae, tables: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def tiny_integers(tiny_model: DctVae) -> DctVae:
+    """The tiny model with integers where symbols are decided. Not to be changed: copy it."""
+    return tiny_model.to_integer()
+
+
+def weights_of(model: DctVae) -> Weights:
+    """What a weight file of one integer model holds."""
+    return Weights(model.context, (model.latents,), (0,), start_tables())
+
+
+@pytest.fixture(scope="session")
+def integer_weights(tiny_integers: DctVae) -> Weights:
+    """What a weight file of the tiny model holds. Not to be changed: copy it."""
+    return weights_of(tiny_integers)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_integers: DctVae, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weight file without graphs, which take a minute to export: PyTorch runs it."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(path, [tiny_model.frozen()], [0], tables)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hvae_codec.models.weights.export_graphs", lambda *models: {})
+        save_weights(path, weights_of(tiny_integers))
     return path
 
 
 @pytest.fixture(scope="session")
 def tiny_codec(tiny_weights: Path) -> Codec:
-    return load_codec(tiny_weights)
+    return torch_codec(read_weight_file(tiny_weights))
+
+
+def torch_codec(file: WeightFile) -> Codec:
+    """The networks of a file in PyTorch, which needs no graphs."""
+    return Codec(file, Tables(file.tables), TorchRuntime(models_of(file), torch.device("cpu")))
+
+
+@pytest.fixture(scope="session")
+def exported_weights(tiny_integers: DctVae, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model's weight file with its graphs; only for tests that are marked slow."""
+    path = tmp_path_factory.mktemp("weights") / "exported.safetensors"
+    save_weights(path, weights_of(tiny_integers))
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +109,8 @@ def clouds() -> Tensor:
 
 @pytest.fixture
 def tiny_in_use(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the public functions use the tiny weights."""
+    """Let the public functions use the tiny weights, in PyTorch."""
+    monkeypatch.setattr("hvae_codec.codec.weights.codec_of", lambda file, device: torch_codec(file))
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tiny_weights))
     return tiny_weights
 
@@ -92,6 +122,12 @@ def shipped() -> Path:
     if not path.exists():
         pytest.skip(f"no shipped weights at models/weights/{path.name}")
     return path
+
+
+@pytest.fixture(scope="session")
+def shipped_codec(shipped: Path) -> Codec:
+    """The shipped weights in ONNX Runtime: what users have."""
+    return load_codec(shipped)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from torch import nn
 
-from ..config import ModelConfig
-from ..errors import WeightsError
-from ..leaves import Leaves
-from .factorised import Factorised
+from ...codec.config import ModelConfig
+from ...codec.errors import WeightsError
+from .. import convert
+from .factorised import Factorised, IntegerDensities
 from .gaussian_diffusion import GaussianDiffusion
 from .masked_diffusion import MaskedDiffusion
 from .mixture import Mixture, VampPrior
@@ -17,22 +17,35 @@ from .mixture import Mixture, VampPrior
 DEFAULT_PRIOR = "masked-diffusion"
 """The prior that every weight file has, and that encodes unless another is named."""
 
-OTHERS: dict[str, Callable[[ModelConfig, Leaves], nn.Module]] = {
+PRIORS: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    DEFAULT_PRIOR: MaskedDiffusion,
     "gaussian-diffusion": GaussianDiffusion,
     "factorised": Factorised,
     "mixture": Mixture,
     "vamp": VampPrior,
 }
-"""Priors that weights may have beside the masked diffusion."""
+"""What makes a prior of each name, in float."""
 
 
-def prior_kind(name: str) -> Callable[[ModelConfig, Leaves], nn.Module]:
-    """Return what makes a prior of this name from a configuration and its leaves.
+def make_prior(name: str, config: ModelConfig) -> nn.Module:
+    """Make the prior of a name, in float.
 
     Raises:
         WeightsError: the name is unknown.
     """
-    kinds = {DEFAULT_PRIOR: MaskedDiffusion, **OTHERS}
-    if name not in kinds:
-        raise WeightsError(f"prior {name} is not one of {', '.join(kinds)}")
-    return kinds[name]
+    if name not in PRIORS:
+        raise WeightsError(f"prior {name} is not one of {', '.join(PRIORS)}")
+    return PRIORS[name](config)
+
+
+def make_empty_prior(name: str, config: ModelConfig) -> nn.Module:
+    """Make the prior of a name on integer layers, zeros in their buffers, to be loaded.
+
+    It needs nothing that only training needs.
+
+    Raises:
+        WeightsError: the name is unknown.
+    """
+    if name == "factorised":
+        return Factorised(config, IntegerDensities(config.context_channels))
+    return convert.empty_integer(make_prior(name, config))

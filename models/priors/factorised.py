@@ -10,12 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import ModelConfig
+from ...codec.config import ModelConfig
+from ...codec.errors import BoundError, WeightsError
+from ...codec.quality import QUALITIES, step_of
 from ..dct import MAX_COEFFICIENT
-from ..errors import BoundError, WeightsError
-from ..leaves import INTEGER, FloatLeaf, IntegerLeaf, Leaves
-from ..quality import QUALITIES, step_of
-from .interface import TOTAL, Norm, SymbolStack
+from ..layers import FloatLayer, IntegerLayer, Norm
+from .interface import TOTAL, SymbolStack
 
 PX = 2**10
 """Units a pixel of knots and edges."""
@@ -32,7 +32,7 @@ def _knots() -> Tensor:
     return torch.cat([-positive.flip(0)[:-1], positive])
 
 
-class FloatDensities(FloatLeaf):
+class FloatDensities(FloatLayer):
     """The densities in training. Their unit is the coefficient's spread over the gain of its step.
 
     Raises:
@@ -49,7 +49,6 @@ class FloatDensities(FloatLeaf):
             raise WeightsError(
                 "the factorised prior is fitted with CompressAI (extra: bench)"
             ) from error
-
         self.bottleneck = EntropyBottleneck(channels)
         self.register_buffer("spread", torch.ones(channels))
 
@@ -58,8 +57,24 @@ class FloatDensities(FloatLeaf):
         scaled = px[:, None] / self.spread[:, None, None]
         return self.bottleneck._logits_cumulative(scaled, stop_gradient=False)[:, 0]
 
+    def empty_integer(self) -> IntegerDensities:
+        """See `FloatLayer`."""
+        return IntegerDensities(len(self.spread))
 
-class IntegerDensities(IntegerLeaf):
+    @torch.no_grad()
+    def to_integer(self) -> IntegerDensities:
+        """See `FloatLayer`."""
+        integer = self.empty_integer()
+        channels = len(self.spread)
+        logits = self.logits((_knots() / PX).expand(channels, -1))
+        below = torch.floor(torch.sigmoid(logits.double()) * TOTAL + 0.5).long()
+        below[:, 0], below[:, -1] = 0, TOTAL
+        integer.cumulative = below.cummax(dim=1).values
+        integer.steps = torch.floor(step_of(torch.arange(QUALITIES)).double() * PX + 0.5).long()
+        return integer
+
+
+class IntegerDensities(IntegerLayer):
     """Cumulative masses of each coefficient at the knots, and the step of each quality."""
 
     cumulative: Tensor
@@ -70,18 +85,8 @@ class IntegerDensities(IntegerLeaf):
         self.register_buffer("cumulative", torch.zeros(channels, len(_knots()), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros(QUALITIES, dtype=torch.int64))
 
-    def take(self, trained: FloatLeaf) -> None:
-        """See `IntegerLeaf`."""
-        assert isinstance(trained, FloatDensities)
-        channels = len(self.cumulative)
-        logits = trained.logits((_knots() / PX).expand(channels, -1))
-        below = torch.floor(torch.sigmoid(logits.double()) * TOTAL + 0.5).long()
-        below[:, 0], below[:, -1] = 0, TOTAL
-        self.cumulative = below.cummax(dim=1).values
-        self.steps = torch.floor(step_of(torch.arange(QUALITIES)).double() * PX + 0.5).long()
-
     def check(self, name: str) -> None:
-        """See `IntegerLeaf`."""
+        """See `IntegerLayer`."""
         cumulative, steps = self.cumulative, self.steps
         whole = torch.equal(
             cumulative[:, [0, -1]], torch.tensor([0, TOTAL]).expand(len(cumulative), 2)
@@ -113,10 +118,10 @@ class IntegerDensities(IntegerLeaf):
 class Factorised(nn.Module):
     """Prior p(u) as a product over coefficients and patches."""
 
-    def __init__(self, config: ModelConfig, leaves: Leaves):
+    def __init__(self, config: ModelConfig, densities: IntegerDensities | None = None):
         super().__init__()
-        kind = IntegerDensities if leaves is INTEGER else FloatDensities
-        self.densities = kind(config.context_channels)
+        self.densities: FloatDensities | IntegerDensities
+        self.densities = densities or FloatDensities(config.context_channels)
 
     @torch.no_grad()
     def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
@@ -140,12 +145,12 @@ class Factorised(nn.Module):
         return bits.view(centre.shape).sum(dim=(0, 2, 3))[None]
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, coded: Tensor
+        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         """See `interface.ContextPrior`."""
         masses = self._masses(quality)
         entries = u[0].flatten(1).long() + masses.shape[1] // 2
-        for channel in reversed(coded.nonzero()[:, 0].tolist()):
+        for channel in reversed(mask.nonzero()[:, 0].tolist()):
             stack.push_under(masses[channel].expand(entries.shape[1], -1), entries[channel])
 
     def pop(
@@ -154,12 +159,12 @@ class Factorised(nn.Module):
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,
-        coded: Tensor,
+        mask: Tensor,
     ) -> Tensor:
         """See `interface.ContextPrior`."""
         masses = self._masses(quality)
-        u = torch.zeros(1, len(coded), *size, dtype=torch.float64)
-        for channel in coded.nonzero()[:, 0].tolist():
+        u = torch.zeros(1, len(mask), *size, dtype=torch.float64)
+        for channel in mask.nonzero()[:, 0].tolist():
             popped = stack.pop_under(masses[channel].expand(size[0] * size[1], -1))
             u[0, channel] = (popped - masses.shape[1] // 2).view(size)
         return u

@@ -30,12 +30,13 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from ..coders import SCALE_MAX, SCALE_MIN, SCALES, gaussian_bits
-from ..config import ModelConfig
-from ..fixed_point import ACTIVATION_MAX, KNOTS, OFFSETS, UNIT
-from ..leaves import IntegerNorm, Leaves
-from ..quality import QUALITIES, step_of
-from .interface import Norm, SymbolStack
+from ...codec.config import ModelConfig
+from ...codec.quality import QUALITIES, step_of
+from ...codec.scales import SCALE_MAX, SCALE_MIN, SCALES
+from ..fixed_point import ACTIVATION_MAX, KNOTS, UNIT
+from ..layers import IntegerNorm, Norm
+from ..quantizers import gaussian_bits
+from .interface import SymbolStack
 from .normal_bins import (
     DATA_BITS,
     LOG_SNR_MAX,
@@ -78,11 +79,11 @@ class GaussianDiffusion(nn.Module):
         steps: T, 1...1000; both sides need the same.
     """
 
-    def __init__(self, config: ModelConfig, leaves: Leaves, steps: int = STEPS):
+    def __init__(self, config: ModelConfig, steps: int = STEPS):
         super().__init__()
         self.channels = config.context_channels
         self.steps = steps
-        self.unet = UNet(self.channels, WIDTH, INNER_WIDTH, leaves)
+        self.unet = UNet(self.channels, WIDTH, INNER_WIDTH)
 
     @torch.no_grad()
     def start_from(self, patches: Tensor, spread: Tensor) -> None:
@@ -168,13 +169,13 @@ class GaussianDiffusion(nn.Module):
             return (0.5 / _LOG_2 * gained * (x - predicted).square()).sum(dim=(1, 2, 3))
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, coded: Tensor
+        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         """Push the context (1, C, h, w) of a tile; see `interface.ContextPrior`.
 
         What lies on the stack must cover the initial bits of a chunk; the stack refuses if not.
         """
-        coding = _Coding(self, quality, norm, coded)
+        coding = _Coding(self, quality, norm, mask)
         for rows, columns in reversed(_chunks(u.shape[2], u.shape[3])):
             coding.push(stack, u[0, :, rows, columns].long())
 
@@ -184,10 +185,10 @@ class GaussianDiffusion(nn.Module):
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,
-        coded: Tensor,
+        mask: Tensor,
     ) -> Tensor:
         """Pop the context (1, C, h, w), float64 integers, of `size` (h, w) patches."""
-        coding = _Coding(self, quality, norm, coded)
+        coding = _Coding(self, quality, norm, mask)
         u = torch.zeros(1, self.channels, *size, dtype=torch.float64)
         for rows, columns in _chunks(*size):
             chunk = u[0, :, rows, columns]
@@ -198,9 +199,9 @@ class GaussianDiffusion(nn.Module):
 class _Coding:
     """The integers of one quality, and the two ways through a chunk."""
 
-    def __init__(self, prior: GaussianDiffusion, quality: Tensor, norm: Norm, coded: Tensor):
+    def __init__(self, prior: GaussianDiffusion, quality: Tensor, norm: Norm, mask: Tensor):
         assert isinstance(norm, IntegerNorm), "only frozen networks code"
-        self.unet, self.quality, self.coded = prior.unet, quality, coded
+        self.unet, self.quality, self.mask = prior.unet, quality, mask
         self.schedule = schedule_of(prior.steps)
         # Q.14 deviations a symbol, and Q.9 symbols a deviation
         self.inward = norm.inward_table[quality[0]].long()[:, None, None]
@@ -211,8 +212,7 @@ class _Coding:
         """Push the context (C, h, w) of a chunk, int64."""
         schedule = self.schedule
         k = self._spread(schedule.first.pop(stack, self._only(self._start(u))), u)
-        tables, whole = self._last(k)
-        stack.push(tables, self._only(u) - whole)
+        stack.push(*self._last(k), self._only(u))
         for i in range(schedule.steps):
             after = self._spread(schedule.drawn.pop(stack, self._only(self._forward(k))), u)
             schedule.coded.push(stack, self._only(self._backward(i, after)), self._only(k))
@@ -222,25 +222,24 @@ class _Coding:
     def pop(self, stack: SymbolStack, size: tuple[int, int]) -> Tensor:
         """Pop the context (C, h, w) of a chunk, int64: `push`, from its end to its beginning."""
         schedule = self.schedule
-        k = torch.zeros(len(self.coded), *size, dtype=torch.int64)
+        k = torch.zeros(len(self.mask), *size, dtype=torch.int64)
         k = self._spread(schedule.last.pop(stack, self._only(k)), k)
         for i in reversed(range(schedule.steps)):
             before = self._spread(schedule.coded.pop(stack, self._only(self._backward(i, k))), k)
             schedule.drawn.push(stack, self._only(self._forward(before)), self._only(k))
             k = before
-        tables, whole = self._last(k)
-        u = self._spread(stack.pop(tables) + whole, k)
+        u = self._spread(stack.pop(*self._last(k)), k)
         schedule.first.push(stack, self._only(self._start(u)), self._only(k))
         return u
 
     def _only(self, x: Tensor) -> Tensor:
         """(C, h, w) -> (n,), of the channels that are coded."""
-        return x[self.coded].flatten()
+        return x[self.mask].flatten()
 
     def _spread(self, values: Tensor, like: Tensor) -> Tensor:
         """The inverse of `_only`, with zeros in the other channels."""
         x = torch.zeros_like(like)
-        x[self.coded] = values.view(-1, *like.shape[1:])
+        x[self.mask] = values.view(-1, *like.shape[1:])
         return x
 
     def _start(self, u: Tensor) -> Tensor:
@@ -263,10 +262,9 @@ class _Coding:
         return scaled(after, schedule.decay) + scaled(x, schedule.signal[i])
 
     def _last(self, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the tables of u given k_0, and the whole parts of the means: (n,) each."""
+        """Return the means of u given k_0, in eighths, and the scale indices: (n,) each."""
         mean = scaled(scaled(k, self.schedule.data), self.outward, DATA_BITS + 9 - 3)
-        tables = OFFSETS * self.scale + mean % OFFSETS
-        return self._only(tables), self._only(mean // OFFSETS)
+        return self._only(mean), self._only(self.scale.expand_as(mean))
 
 
 def _data(u: Tensor, quality: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:

@@ -1,45 +1,33 @@
-"""What a prior of the context is: the one interface of them all.
+"""What a prior of the context is, and the stack that the research priors code on.
 
-A prior is fitted by minimising `bits`, codes by `push` and `pop`, and is sampled by popping from a
-stack that draws at random what it is asked for.
+A prior is fitted by minimising `bits`. The masked diffusion codes by `codec.walk`. The others code
+by `push` and `pop`, and are sampled by popping from a stack that draws at random.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from ..leaves import FloatNorm, IntegerNorm
-
-Norm = FloatNorm | IntegerNorm
+from ..layers import Norm
 
 TOTAL = 2**24
 """Of the integer masses of a pmf."""
 
 
 class SymbolStack(Protocol):
-    """A stack of symbols: what is pushed last is popped first. The entropy coder's side of a tile.
+    """A stack of symbols: what is pushed last is popped first.
 
     Popping before pushing (bits-back) takes from what lies there already.
     """
 
-    def push(self, tables: Tensor, symbols: Tensor) -> None:
-        """Push symbols (n,), each under the frozen table whose number (n,) goes with it.
-
-        Table 8 i + f, up to 511, is scale i (`coders.scale_of`) about a mean of f eighths. Behind
-        these stand the tables of `corrections`.
-        """
+    def push(self, eighths: Tensor, index: Tensor, values: Tensor) -> None:
+        """Push integers (n,), each under a Gaussian: means (n,) in eighths, scale indices (n,)."""
         ...
 
-    def cost(self, tables: Tensor, symbols: Tensor) -> Tensor:
-        """Return the bits (n,) that symbols would take."""
-        ...
-
-    def pop(self, tables: Tensor) -> Tensor:
-        """Pop what was pushed with the same tables: (n,) integers."""
+    def pop(self, eighths: Tensor, index: Tensor) -> Tensor:
+        """Pop what was pushed under the same Gaussians: (n,) integers."""
         ...
 
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
@@ -54,11 +42,6 @@ class SymbolStack(Protocol):
     def pop_under(self, pmf: Tensor) -> Tensor:
         """Pop what was pushed under the same masses: (n,) integers in 0...K-1."""
         ...
-
-
-def pop_rows(stacks: Sequence[SymbolStack], tables: Tensor) -> Tensor:
-    """Pop symbols (tiles, n) under tables (tiles, n), a row off each tile's own stack."""
-    return torch.stack([stack.pop(row) for stack, row in zip(stacks, tables, strict=True)])
 
 
 class ContextPrior(Protocol):
@@ -77,10 +60,14 @@ class ContextPrior(Protocol):
         """
         ...
 
+
+class ResearchPrior(ContextPrior, Protocol):
+    """A prior that codes on a `SymbolStack`."""
+
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, coded: Tensor
+        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
-        """Push the context (1, C, h, w) of a tile; `coded` (C,) bool tells which channels.
+        """Push the context (1, C, h, w) of a tile; `mask` (C,) bool tells which channels.
 
         `u` is zero in the other channels, which `pop` knows as well (grey images).
         """
@@ -92,7 +79,7 @@ class ContextPrior(Protocol):
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,
-        coded: Tensor,
+        mask: Tensor,
     ) -> Tensor:
         """Pop the context (1, C, h, w), float64 integers, of `size` (h, w) patches."""
         ...

@@ -17,20 +17,20 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..coders import SCALE_MAX, SCALE_MIN, SCALES, gaussian_bits, scale_of
-from ..config import PATCH_PX, ModelConfig
+from ...codec.config import PATCH_PX, ModelConfig
+from ...codec.errors import BoundError
+from ...codec.quality import LMBDA_MAX, LMBDA_MIN, QUALITIES, step_of
+from ...codec.scales import LOG_RATIO, SCALE_MIN, SCALES
 from ..dct import ContextDct
-from ..errors import BoundError
-from ..fixed_point import ACTIVATION_MAX, OFFSETS, UNIT
-from ..leaves import INTEGER, FloatLeaf, IntegerLeaf, Leaves
-from ..quality import LMBDA_MAX, LMBDA_MIN, QUALITIES, step_of
-from .interface import TOTAL, Norm, SymbolStack
+from ..fixed_point import ACTIVATION_MAX, UNIT
+from ..layers import CONTEXT_UNIT, FloatLayer, IntegerLayer, Norm
+from ..quantizers import gaussian_bits, scale_of
+from .interface import TOTAL, SymbolStack
 
 INDEX_UNIT = 2**12
 """Units of a scale index in integers."""
 
-_A_SCALE = math.log(SCALE_MAX / SCALE_MIN) / (SCALES - 1)  # the logarithm of a scale to the next
-SLOPE = round(INDEX_UNIT * 0.5 * math.log(LMBDA_MAX / LMBDA_MIN) / (QUALITIES - 1) / _A_SCALE)
+SLOPE = round(INDEX_UNIT * 0.5 * math.log(LMBDA_MAX / LMBDA_MIN) / (QUALITIES - 1) / LOG_RATIO)
 """What a scale index, in its units, rises a quality: the logarithm of the step falls evenly."""
 
 ROUNDS = 20
@@ -42,7 +42,7 @@ CHUNK = 256
 
 def _index_of(spread: Tensor) -> Tensor:
     """Return the (real) scale index at quality 0 of standard deviations in px over the gain."""
-    return torch.log(spread / step_of(torch.zeros(())) / SCALE_MIN) / _A_SCALE
+    return torch.log(spread / step_of(torch.zeros(())) / SCALE_MIN) / LOG_RATIO
 
 
 def clusters(x: Tensor, count: int, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,7 +73,7 @@ def clusters(x: Tensor, count: int, shared: bool) -> tuple[Tensor, Tensor, Tenso
     return means, variances.sqrt(), weights
 
 
-class FloatComponents(FloatLeaf):
+class FloatComponents(FloatLayer):
     """Components in training: means in activations, scale indices at quality 0, logits."""
 
     def __init__(self, count: int, channels: int):
@@ -93,8 +93,17 @@ class FloatComponents(FloatLeaf):
         self.indices.copy_(_index_of(deviations * spread))
         self.logits.copy_(weights.log())
 
+    def empty_integer(self) -> IntegerComponents:
+        """See `FloatLayer`."""
+        return IntegerComponents(*self.means.shape)
 
-class FloatPseudoInputs(FloatLeaf):
+    @torch.no_grad()
+    def to_integer(self) -> IntegerComponents:
+        """See `FloatLayer`."""
+        return _integers_of(self)
+
+
+class FloatPseudoInputs(FloatLayer):
     """Components in training as the encoder's output: pseudo-inputs, and one noise for all.
 
     Parameters are in spreads, as their gradients are then alike: a pseudo-input is the picture
@@ -114,7 +123,7 @@ class FloatPseudoInputs(FloatLeaf):
         """Return means (K, C) in activations, scale indices (K, C) at quality 0, log2 w (K,)."""
         means = self.dct.analyse(self.pictures)[:, :, 0, 0]
         even = means.new_full((len(means),), -math.log2(len(means)))
-        index = _index_of(self.spread) + self.noise / _A_SCALE
+        index = _index_of(self.spread) + self.noise / LOG_RATIO
         return means * UNIT, index.expand_as(means), even
 
     def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
@@ -124,8 +133,17 @@ class FloatPseudoInputs(FloatLeaf):
         self.pictures.copy_(self.dct.synthesise(means[:, :, None, None]))
         self.noise.copy_(deviations[0].log())
 
+    def empty_integer(self) -> IntegerComponents:
+        """See `FloatLayer`."""
+        return IntegerComponents(len(self.pictures), len(self.noise))
 
-class IntegerComponents(IntegerLeaf):
+    @torch.no_grad()
+    def to_integer(self) -> IntegerComponents:
+        """See `FloatLayer`."""
+        return _integers_of(self)
+
+
+class IntegerComponents(IntegerLayer):
     """Components at run time: means in activations, indices at quality 0 in 1/4096, masses."""
 
     means: Tensor
@@ -143,19 +161,8 @@ class IntegerComponents(IntegerLeaf):
         weights = torch.log2(self.masses.double() / TOTAL).float()
         return self.means.float(), self.indices.float() / INDEX_UNIT, weights
 
-    def take(self, trained: FloatLeaf) -> None:
-        """See `IntegerLeaf`."""
-        assert isinstance(trained, FloatComponents | FloatPseudoInputs)
-        means, indices, weights = (values.double() for values in trained())
-        limit = 2 * SCALES * INDEX_UNIT
-        self.means = means.round().clamp(-ACTIVATION_MAX, ACTIVATION_MAX).long()
-        self.indices = (indices * INDEX_UNIT).round().clamp(-limit, limit).long()
-        masses = torch.floor(torch.exp2(weights) * (TOTAL - len(weights))).long() + 1
-        masses[masses.argmax()] += TOTAL - masses.sum()
-        self.masses = masses
-
     def check(self, name: str) -> None:
-        """See `IntegerLeaf`."""
+        """See `IntegerLayer`."""
         if not len(self.masses) or self.masses.min() < 1 or self.masses.sum() != TOTAL:
             raise BoundError(f"{name}: masses are below 1, or do not sum to {TOTAL}")
         if self.means.abs().max() > ACTIVATION_MAX:
@@ -163,8 +170,8 @@ class IntegerComponents(IntegerLeaf):
         if self.indices.abs().max() > 2 * SCALES * INDEX_UNIT:
             raise BoundError(f"{name}: a scale index is no index")
 
-    def tables(self, chosen: Tensor, quality: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
-        """Return number of table and whole part of the mean of every coefficient.
+    def gaussians(self, chosen: Tensor, quality: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+        """Return the mean in eighths of a symbol and the scale index of every coefficient.
 
         Args:
             chosen: (n,) component of each patch.
@@ -175,13 +182,24 @@ class IntegerComponents(IntegerLeaf):
             (C, n) float64 integers each.
         """
         means = norm.outward(self.means.T[None, ..., None], quality, slice(None))[0, :, :, 0]
-        whole = torch.floor(means / OFFSETS)
         index = (self.indices.T + SLOPE * quality + INDEX_UNIT // 2) // INDEX_UNIT
-        tables = OFFSETS * index.clamp(0, SCALES - 1) + means - OFFSETS * whole
-        return tables[:, chosen], whole[:, chosen]
+        return means[:, chosen], index.clamp(0, SCALES - 1)[:, chosen]
 
 
 Components = FloatComponents | FloatPseudoInputs | IntegerComponents
+
+
+def _integers_of(trained: FloatComponents | FloatPseudoInputs) -> IntegerComponents:
+    """Round the components of a prior in training."""
+    integer = trained.empty_integer()
+    means, indices, weights = (values.double() for values in trained())
+    limit = 2 * SCALES * INDEX_UNIT
+    integer.means = means.round().clamp(-ACTIVATION_MAX, ACTIVATION_MAX).long()
+    integer.indices = (indices * INDEX_UNIT).round().clamp(-limit, limit).long()
+    masses = torch.floor(torch.exp2(weights) * (TOTAL - len(weights))).long() + 1
+    masses[masses.argmax()] += TOTAL - masses.sum()
+    integer.masses = masses
+    return integer
 
 
 class Mixture(nn.Module):
@@ -189,10 +207,9 @@ class Mixture(nn.Module):
 
     components: Components
 
-    def __init__(self, config: ModelConfig, leaves: Leaves):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        size = config.prior_components, config.context_channels
-        self.components = IntegerComponents(*size) if leaves is INTEGER else FloatComponents(*size)
+        self.components = FloatComponents(config.prior_components, config.context_channels)
 
     @torch.no_grad()
     def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
@@ -210,30 +227,33 @@ class Mixture(nn.Module):
         bits = [-(-cost * math.log(2)).logsumexp(1).sum() / math.log(2) for cost in costs]
         return torch.stack(bits)[None]
 
-    def best(self, u: Tensor, quality: Tensor, norm: Norm, coded: Tensor) -> tuple[Tensor, Tensor]:
+    def best(self, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the component that costs least for each patch, and its bits: (n,), (n,)."""
         patches = u[0].flatten(1).T
-        costs = [self._costs(part, quality, norm, coded).min(1) for part in patches.split(CHUNK)]
+        costs = [self._costs(part, quality, norm, mask).min(1) for part in patches.split(CHUNK)]
         return torch.cat([c.indices for c in costs]), torch.cat([c.values for c in costs])
 
-    def _costs(self, patches: Tensor, quality: Tensor, norm: Norm, coded: Tensor) -> Tensor:
+    def _costs(self, patches: Tensor, quality: Tensor, norm: Norm, mask: Tensor) -> Tensor:
         """Return the bits of patches (n, C) under every component, its own included: (n, K)."""
         means, indices, weights = self.components()
-        means = norm.outward(means.T[None, ..., None], quality, slice(None))[0, :, :, 0].T / OFFSETS
+        means = (
+            norm.outward(means.T[None, ..., None], quality, slice(None))[0, :, :, 0].T
+            / CONTEXT_UNIT
+        )
         indices = (indices + SLOPE / INDEX_UNIT * quality[:, None]).clamp(0, SCALES - 1)
-        residual = patches[:, None, coded] - means[None, :, coded].to(patches.dtype)
-        bits = gaussian_bits(residual, scale_of(indices[:, coded])[None].to(patches.dtype))
+        residual = patches[:, None, mask] - means[None, :, mask].to(patches.dtype)
+        bits = gaussian_bits(residual, scale_of(indices[:, mask])[None].to(patches.dtype))
         return bits.sum(2) - weights
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, coded: Tensor
+        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         """See `interface.ContextPrior`."""
         assert isinstance(self.components, IntegerComponents)
-        chosen, _ = self.best(u.float(), quality, norm, coded)
-        tables, whole = self.components.tables(chosen, quality, norm)
-        symbols = u[0].flatten(1) - whole
-        stack.push(tables[coded].flatten(), symbols[coded].flatten())
+        chosen, _ = self.best(u.float(), quality, norm, mask)
+        means, index = self.components.gaussians(chosen, quality, norm)
+        values = u[0].flatten(1)[mask]
+        stack.push(means[mask].flatten(), index[mask].flatten(), values.flatten())
         stack.push_under(self.components.masses.expand(len(chosen), -1), chosen)
 
     def pop(
@@ -242,22 +262,21 @@ class Mixture(nn.Module):
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,
-        coded: Tensor,
+        mask: Tensor,
     ) -> Tensor:
         """See `interface.ContextPrior`."""
         assert isinstance(self.components, IntegerComponents)
         chosen = stack.pop_under(self.components.masses.expand(size[0] * size[1], -1)).long()
-        tables, whole = self.components.tables(chosen, quality, norm)
-        u = torch.zeros_like(whole)
-        symbols = stack.pop(tables[coded].flatten()).to(u)
-        u[coded] = whole[coded] + symbols.view(-1, len(chosen))
+        means, index = self.components.gaussians(chosen, quality, norm)
+        u = torch.zeros_like(means)
+        values = stack.pop(means[mask].flatten(), index[mask].flatten()).to(u)
+        u[mask] = values.view(-1, len(chosen))
         return u.view(1, -1, *size)
 
 
 class VampPrior(Mixture):
     """Mixture of what the encoder makes of learned pseudo-inputs, with equal weights."""
 
-    def __init__(self, config: ModelConfig, leaves: Leaves):
-        super().__init__(config, leaves)
-        if leaves is not INTEGER:
-            self.components = FloatPseudoInputs(config)
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self.components = FloatPseudoInputs(config)

@@ -13,20 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..fixed_point import saturate, two_scales
-from ..leaves import FloatConv, FloatGain, Leaves
+from ..layers import FloatConv, FloatGain
 
 
 class TimedBlock(nn.Module):
     """`blocks.FixedBlock`, conditioned on the progress of the diffusion as well."""
 
-    def __init__(self, channels: int, leaves: Leaves):
+    def __init__(self, channels: int):
         super().__init__()
-        self.conv1 = leaves.conv(channels, channels, 3)
-        self.by_quality = leaves.gain(channels)
-        self.by_progress = leaves.gain(channels)
-        self.conv2 = leaves.conv(channels, channels, 3, input_min=0)
-        if isinstance(self.conv2, FloatConv):
-            self.conv2.weight.data.mul_(0.3)
+        self.conv1 = FloatConv(channels, channels, 3)
+        self.by_quality = FloatGain(channels)
+        self.by_progress = FloatGain(channels)
+        self.conv2 = FloatConv(channels, channels, 3, input_min=0)
+        self.conv2.weight.data.mul_(0.3)
 
     def forward(self, x: Tensor, quality: Tensor, progress: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -41,22 +40,20 @@ class UNet(nn.Module):
         channels: C, of the context.
         width: channels on the whole grid.
         inner_width: channels on the grid of half the size.
-        leaves: of floats to train, of integers to run.
     """
 
-    def __init__(self, channels: int, width: int, inner_width: int, leaves: Leaves):
+    def __init__(self, channels: int, width: int, inner_width: int):
         super().__init__()
-        self.stem = leaves.conv(2 * channels, width, 3)
-        self.before = TimedBlock(width, leaves)
-        self.down = leaves.conv(4 * width, inner_width, 1)
-        self.inner = nn.ModuleList(TimedBlock(inner_width, leaves) for _ in range(2))
-        self.up = leaves.conv(inner_width, 4 * width, 1)
-        self.after = TimedBlock(width, leaves)
-        self.head = leaves.conv(width, 2 * channels, 1)
-        self.by_quality = leaves.gain(2 * channels)
-        self.by_progress = leaves.gain(2 * channels)
-        if isinstance(self.head, FloatConv):
-            nn.init.zeros_(self.head.weight)
+        self.stem = FloatConv(2 * channels, width, 3)
+        self.before = TimedBlock(width)
+        self.down = FloatConv(4 * width, inner_width, 1)
+        self.inner = nn.ModuleList(TimedBlock(inner_width) for _ in range(2))
+        self.up = FloatConv(inner_width, 4 * width, 1)
+        self.after = TimedBlock(width)
+        self.head = FloatConv(width, 2 * channels, 1)
+        self.by_quality = FloatGain(2 * channels)
+        self.by_progress = FloatGain(2 * channels)
+        nn.init.zeros_(self.head.weight)
 
     def forward(self, z: Tensor, quality: Tensor, progress: Tensor) -> tuple[Tensor, Tensor]:
         """Look at noisy activations.

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..config import PATCH_PX, ModelConfig
+from ...codec.config import PATCH_PX, ModelConfig
+from ...codec.errors import WeightsError
+from ..convert import simulate_integers, to_float
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
-from ..errors import WeightsError
 from ..files import replacing
-from ..leaves import FLOAT, FloatNorm, IntegerNorm, simulate_integers, thaw
-from ..priors import DEFAULT_PRIOR, prior_kind
+from ..layers import FloatNorm, IntegerNorm
+from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
 from .data import BatchSizes, CropDataset, ImageCache, batches
 from .losses import draw_quality, prior_bpp, rate_loss
@@ -55,7 +56,7 @@ class FitConfig:
 
 
 def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) -> nn.Module:
-    """Fit a prior of one name, for a frozen model, and return it in float.
+    """Fit a prior of one name, for an integer model, and return it in float.
 
     The masked diffusion goes on from the model's own; others start anew. Crops lie anywhere, turned
     and scaled as for all training: on one grid of patches there are too few contexts to learn from.
@@ -67,17 +68,17 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         WeightsError: no prior has this name, or this one has no pseudo-inputs.
     """
     torch.manual_seed(config.seed)
-    prior: Any = prior_kind(name)(model.config, FLOAT)  # a module and a ContextPrior
+    prior: Any = make_prior(name, model.config)  # a module and a ContextPrior
     norm = float_norm(model)
     side = PATCH_PX * config.side
     if name == DEFAULT_PRIOR:
-        thaw(model.entropy.prior, prior)
+        prior = to_float(model.context.prior)
         prior.to(memory_format=torch.channels_last)
         optimiser = Soap(prior.parameters(), config.learning_rate)
     else:
         crops = CropDataset(photographs, BatchSizes(0, 0, START_CROPS, side), 1, config.seed)[0][1]
         drawn = _coefficients(model, crops).transpose(1, 3).flatten(0, 2)
-        patches = drawn[torch.randperm(len(drawn))] / model.context_gain
+        patches = drawn[torch.randperm(len(drawn))] / model.context.gain
         prior.start_from(patches, norm.spread)
         optimiser = torch.optim.Adam(prior.parameters(), config.learning_rate, betas=(0.9, 0.98))
     noise = None
@@ -100,7 +101,7 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
             group["lr"] = rate * config.learning_rate
         quality = draw_quality(config.batch, torch.device("cpu"))
         drawn = torch.randint(len(pool), (config.batch,)).tolist()
-        u = torch.stack([pool[i] for i in drawn]) / model.context_steps(quality)
+        u = torch.stack([pool[i] for i in drawn]) / model.context.steps(quality)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=name == DEFAULT_PRIOR):
             if noise is None:
                 bpp = prior_bpp(prior, torch.floor(u + 0.5), quality, norm)
@@ -123,15 +124,13 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
 @torch.no_grad()
 def _coefficients(model: DctVae, crops: Tensor) -> Tensor:
     """Return the context's coefficients (B, C, h, w), px, of crops (B, 3, 32h, 32w) uint8."""
-    return model.dct.analyse(to_ycbcr(crops.float()))
+    return model.context.dct.analyse(to_ycbcr(crops.float()))
 
 
 def float_norm(model: DctVae) -> FloatNorm:
-    """Return the norm of a frozen model in float."""
-    assert isinstance(model.entropy.norm, IntegerNorm)
-    norm = FloatNorm(model.config.context_channels)
-    thaw(model.entropy.norm, norm)
-    return norm
+    """Return the norm of an integer model in float."""
+    assert isinstance(model.context.norm, IntegerNorm)
+    return model.context.norm.to_float()
 
 
 def save_prior(path: Path, model: DctVae, name: str, prior: nn.Module) -> None:
@@ -151,7 +150,7 @@ def load_prior(path: Path, config: ModelConfig) -> tuple[str, nn.Module]:
     own = ModelConfig.from_json(saved["config"])
     if _shape_of(own, saved["name"]) != _shape_of(config, saved["name"]):
         raise WeightsError(f"{path.name} was fitted to other contexts, or has another shape")
-    prior = prior_kind(saved["name"])(own, FLOAT)
+    prior = make_prior(saved["name"], own)
     load_into(prior, saved["prior"], path)
     return saved["name"], prior.eval()
 

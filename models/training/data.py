@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..config import PATCH_PX
-from ..errors import DataError
+from ...codec.config import PATCH_PX
+from ...codec.errors import DataError
 from ..files import replacing
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from ..config import PRESETS
+from ...codec.config import PRESETS
+from ...codec.errors import DataError, WeightsError
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
-from ..errors import DataError, WeightsError
 from .data import BatchSizes, CropDataset, ImageCache, batches, validation_images
 from .losses import Terms, objective, validate
 from .state import Run, TrainConfig
@@ -69,7 +69,7 @@ def train(config: TrainConfig) -> None:
             run.model.start_from(to_ycbcr(sample.to(device).float()))
             run.averaged.load_state_dict(run.model.state_dict())
         if not config.sizes.wide_crops:
-            run.model.entropy.prior.requires_grad_(False)  # nothing teaches it
+            run.model.context.prior.requires_grad_(False)  # nothing teaches it
         images = validation_images(config.valid, config.valid_images)
         loss_of: nn.Module = Objective(run.model, config.qualities)
         if config.compile:

@@ -8,12 +8,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..coders import Learner, Rounder
-from ..config import PATCH_PX
+from ...codec.config import PATCH_PX
+from ...codec.quality import QUALITIES, lmbda_of
 from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import DctVae
-from ..priors.interface import ContextPrior, Norm
-from ..quality import QUALITIES, lmbda_of
+from ..layers import Norm
+from ..priors.interface import ContextPrior
+from ..quantizers import Rounder, TrainingQuantizer
 
 
 @dataclass
@@ -68,7 +69,11 @@ def rate_loss(bpp: Tensor, quality: Tensor) -> Tensor:
 
 
 def run(
-    model: DctVae, rgb: Tensor, quality: Tensor, coder: Learner | Rounder, with_prior: bool = True
+    model: DctVae,
+    rgb: Tensor,
+    quality: Tensor,
+    coder: TrainingQuantizer | Rounder,
+    with_prior: bool = True,
 ) -> tuple[Tensor, Terms]:
     """Code images (B, 3, H, W) in 0...255 with a coder that counts bits.
 
@@ -78,23 +83,25 @@ def run(
     """
     pixels = rgb.shape[2] * rgb.shape[3]
     ycbcr = to_ycbcr(rgb)
-    context = model.context(ycbcr, quality)
-    context_image = model.context_image(context, quality)
-    features = model.features(ycbcr, context_image, quality)
-    latents = model.latents(context, quality, coder, model.posterior(features))
+    context = model.context.quantise(ycbcr, quality)
+    context_image = model.context.image(context, quality)
+    features = model.latents.features(ycbcr, context_image, quality)
+    posterior = model.latents.posterior(*features)
+    latents = model.code_latents(context, quality, coder, posterior)
     decoded = to_rgb(model.synthesise(context, latents, quality))
-    mse = (clamped(decoded) - rgb).square().mean(dim=(1, 2, 3))
+    mse = (clamp_straight_through(decoded) - rgb).square().mean(dim=(1, 2, 3))
     levels = [bits / pixels for bits in coder.level_bits]
     rate = torch.zeros_like(mse)
     if with_prior:
-        rate = prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
+        rate = prior_bpp(model.context.prior, context, quality, model.context.norm)
     return decoded, Terms(rate, levels, mse)
 
 
-def clamped(decoded: Tensor) -> Tensor:
-    """Clamp as a decoder does; pixels beyond are still told where they are to go.
+def clamp_straight_through(decoded: Tensor) -> Tensor:
+    """Clamp to 0...255 with a straight-through gradient.
 
-    Where the original is black or white itself, they may lie there: so no symbol is spent on them.
+    A pixel beyond the range costs nothing where the original is black or white, so that no symbol
+    is spent on it.
     """
     return decoded + (decoded.clamp(0, 255) - decoded).detach()
 
@@ -105,23 +112,23 @@ def objective(
     """Return the training loss of a batch, uint8 (B, 3, h, w) crops and wide crops.
 
     A sample's loss (bpp + lambda * MSE) is divided by sqrt(lambda), so that all qualities pull
-    with like strength, and weighted so that busy crops do not drown the others (`evened`). The
+    with like strength, and weighted so that busy crops do not drown the others (`balance`). The
     context has no weights, so what its prior learns is apart from the rest:
     it learns from the wide crops, which show it more neighbours, and from them alone.
     """
     quality = draw_quality(len(crops), crops.device, within)
-    _, terms = run(model, crops.float(), quality, Learner(), with_prior=False)
+    _, terms = run(model, crops.float(), quality, TrainingQuantizer(), with_prior=False)
     lmbda = lmbda_of(quality)
-    loss = evened((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
+    loss = balance((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
     if len(wide):
         quality = draw_quality(len(wide), wide.device, within)
-        context = model.context(to_ycbcr(wide.float()), quality)
-        bpp = prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
+        context = model.context.quantise(to_ycbcr(wide.float()), quality)
+        bpp = prior_bpp(model.context.prior, context, quality, model.context.norm)
         loss = loss + rate_loss(bpp, quality)
     return loss, terms
 
 
-def evened(losses: Tensor) -> Tensor:
+def balance(losses: Tensor) -> Tensor:
     """Weight the losses (B,) of samples by one over their root: 8, an average one, keeps its own.
 
     The gradient of a busy crop is larger and so is its noise; a third of the variance goes

@@ -15,9 +15,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..config import PATCH_PX
+from ...codec.config import PATCH_PX
+from ..layers import Norm
 from ..priors.gaussian_diffusion import GaussianDiffusion
-from ..priors.interface import Norm
 
 SIGMA_START = 0.5
 _LOG_SIGMA_MIN = -10.0  # DVP-VAE, table 7

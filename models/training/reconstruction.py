@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..coders import Rounder
+from ...codec.quality import lmbda_of
 from ..dct_vae import DctVae
-from ..quality import lmbda_of
+from ..quantizers import Rounder
 from .losses import run
 
 PASSES = 2
@@ -28,7 +28,7 @@ def fit_reconstruction(
     """
     lowest, highest = qualities
     generator = torch.Generator().manual_seed(0)
-    offsets = model.reconstruction.offsets.requires_grad_()
+    offsets = model.latents.reconstruction.offsets.requires_grad_()
     optimiser = torch.optim.Adam([offsets], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, PASSES * len(batches))
     for number in range(PASSES * len(batches)):

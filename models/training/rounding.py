@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..coders import Rounder
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from ..fixed_point import (
@@ -26,8 +25,9 @@ from ..fixed_point import (
     largest_sum,
     quantise_filter,
 )
-from ..leaves import FloatConv
-from ..weights import EIGHT_BITS, eight_bit_scale
+from ..layers import FloatConv
+from ..quantizers import Rounder
+from ..storage import eight_bit_scale, is_eight_bit
 from .losses import EVERY_QUALITY, prior_bpp, run
 
 DAMPING = 1e-4
@@ -43,7 +43,7 @@ Filters = FloatConv | nn.Conv2d
 def round_filters(model: DctVae, batches: Iterable[Tensor], qualities: tuple[int, int]) -> None:
     """Round, in place, all filters of a float model that its weight file holds in 8 bits.
 
-    `leaves.freeze` and `weights.save_weights` then find nothing left to round but biases.
+    `DctVae.to_integer` and `weights.save_weights` then find nothing left to round but biases.
 
     Args:
         model: whose filters see what training would show them, in real arithmetic.
@@ -70,8 +70,8 @@ def round_filters(model: DctVae, batches: Iterable[Tensor], qualities: tuple[int
         rgb = crops.float()
         run(model, rgb, drawn(len(rgb), *qualities), Rounder(), with_prior=False)
         quality = drawn(len(rgb), *EVERY_QUALITY)
-        context = model.context(to_ycbcr(rgb), quality)
-        prior_bpp(model.entropy.prior, context, quality, model.entropy.norm)
+        context = model.context.quantise(to_ycbcr(rgb), quality)
+        prior_bpp(model.context.prior, context, quality, model.context.norm)
     for each in watches:
         each.remove()
     for name, gram in grams.items():
@@ -81,7 +81,7 @@ def round_filters(model: DctVae, batches: Iterable[Tensor], qualities: tuple[int
 def _filters(model: DctVae) -> Iterator[tuple[str, Filters]]:
     for name, module in model.named_modules():
         if isinstance(module, FloatConv | nn.Conv2d) and (
-            isinstance(module, FloatConv) or EIGHT_BITS.match(f"{name}.weight")
+            isinstance(module, FloatConv) or is_eight_bit(f"{name}.weight")
         ):
             yield name, module
 

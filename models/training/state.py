@@ -11,16 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..config import PRESETS, ModelConfig
+from ...codec.config import PRESETS, ModelConfig
+from ...codec.errors import WeightsError
 from ..dct_vae import DctVae
-from ..errors import WeightsError
 from ..files import replacing
 from ..weights import load_weights
 from .data import BatchSizes
 from .losses import EVERY_QUALITY
 from .soap import Soap
 
-LINEAR_PATHS = ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
+LINEAR_PATHS = tuple(
+    f"latents.{name}" for name in ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
 
 
 def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
-    """Read the averaged weights of a checkpoint, or thaw a weight file, for a new run.
+    """Read the averaged weights of a checkpoint, or those of a weight file in float, for a new run.
 
     Args:
         path: of the checkpoint or weight file.
@@ -119,7 +121,7 @@ def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
     if path.suffix != ".safetensors":
         saved = read_checkpoint(path)
         return {key: saved[key] for key in ("config", "average", "seconds")}
-    model = load_weights(path).model_at(sum(qualities) // 2).thawed()
+    model = load_weights(path).model_at(sum(qualities) // 2).to_float()
     average = {f"module.{name}": value for name, value in model.state_dict().items()}
     average["n_averaged"] = torch.tensor(0)
     return {"config": model.config.to_json(), "average": average}

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bitstream import BitstreamError
-    from .codec.api import decode, decode_parts, encode, inspect, open, sample, verify
+    from .codec.api import decode, decode_parts, encode, open, sample, verify
     from .codec.errors import ImageError, TargetError
-    from .codec.sampling import Sampling
+    from .codec.info import inspect
+    from .codec.stack import Sampling
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,13 +34,14 @@ __all__ = [
 _OTHER_HOMES = {
     "BitstreamError": ".bitstream",
     "ImageError": ".codec.errors",
-    "Sampling": ".codec.sampling",
+    "inspect": ".codec.info",
+    "Sampling": ".codec.stack",
     "TargetError": ".codec.errors",
 }
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Load the codec at its first use: importing torch takes seconds."""
+    """Load the codec at its first use: `--help` answers at once."""
     if name in __all__:
         return getattr(import_module(_OTHER_HOMES.get(name, ".codec.api"), __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,18 @@
 """Files that must decode for ever, and in every configuration of every machine.
 
-HVAE_CODEC_REGENERATE=1 writes the golden files anew, with the weights in use: streams, reference
-pixels, and golden.json with the sha256 of both the file and its symbols.
+The golden files are streams, reference pixels, and golden.json with the sha256 of both the file and
+its symbols. Written anew with the weights in use they are by one line:
+
+    HVAE_CODEC_REGENERATE=1 python -m pytest tests/golden -k released
 """
 
+import functools
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +25,6 @@ from hvae_codec.bitstream import read_index
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import Pixels, to_image, to_pixels
-from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec
 
 HERE = Path(__file__).parent
@@ -30,7 +32,7 @@ INDEX = HERE / "golden.json"
 REGENERATE = os.environ.get("HVAE_CODEC_REGENERATE") == "1"
 
 # name: quality, tile in patches, rows and columns of the photograph, its kind. Convolutions of less
-# than 20480 inputs pass oneDNN by: the trunk's must be larger, of 80 channels here, of 32 below.
+# than 20480 inputs pass oneDNN by: the trunk's, of 80 channels, must be larger.
 STREAMS = {
     "q10": (10, 32, slice(60, 188), slice(140, 332), "rgb"),
     "q50": (50, 32, slice(60, 188), slice(140, 332), "rgb"),
@@ -43,21 +45,36 @@ STREAMS = {
 
 FRESH = STREAMS | {"large": (60, 32, slice(20, 276), slice(60, 380), "rgb")}
 
+OLD_CPU = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"}
+
 # name: environment, arguments of decode_once
 CONFIGURATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
-    "one thread": ({}, ["--threads", "1"]),
-    "two threads": ({}, ["--threads", "2"]),
-    "ATen default": ({"ATEN_CPU_CAPABILITY": "default"}, []),
-    "ATen avx2": ({"ATEN_CPU_CAPABILITY": "avx2"}, []),
-    "ATen avx512": ({"ATEN_CPU_CAPABILITY": "avx512"}, []),
-    "oneDNN SSE41": ({"ONEDNN_MAX_CPU_ISA": "SSE41"}, []),
-    "oneDNN AVX2": ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, []),
-    "oneDNN AVX512_CORE": ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, []),
-    "no oneDNN": ({}, ["--without-onednn"]),
-    "float64": ({}, ["--carrier", "float64"]),
-    "tiles backwards": ({}, ["--reverse"]),
-    "several tiles a batch": ({}, ["--together", "--threads", "2"]),
+    "one thread": ({"HVAE_CODEC_THREADS": "1"}, []),
+    "two threads": ({"HVAE_CODEC_THREADS": "2"}, []),
+    "plain graphs": ({"HVAE_CODEC_THREADS": "2"}, ["--plain"]),
+    "PyTorch": ({}, ["--torch"]),
+    "PyTorch, two threads": (
+        {"OMP_NUM_THREADS": "2", "OMP_DYNAMIC": "false"},
+        ["--torch", "--threads", "2"],
+    ),
+    "PyTorch, oneDNN SSE41": ({"ONEDNN_MAX_CPU_ISA": "SSE41"}, ["--torch"]),
+    "PyTorch, oneDNN AVX2": ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, ["--torch"]),
+    "PyTorch, oneDNN AVX512_CORE": ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, ["--torch"]),
+    "PyTorch, ATen default": ({"ATEN_CPU_CAPABILITY": "default"}, ["--torch"]),
+    "PyTorch, ATen avx2": ({"ATEN_CPU_CAPABILITY": "avx2"}, ["--torch"]),
+    "PyTorch, ATen avx512": ({"ATEN_CPU_CAPABILITY": "avx512"}, ["--torch"]),
+    "PyTorch, old processor": (OLD_CPU, ["--torch"]),
+    "PyTorch, no oneDNN": ({}, ["--torch", "--without-onednn"]),
+    "PyTorch, float64": ({}, ["--torch", "--carrier", "float64"]),
+    "PyTorch, several tiles a batch": ({}, ["--torch", "--together", "3"]),
 }
+USUAL = "one thread"
+EACH = [
+    pytest.param(name, marks=() if name == USUAL else pytest.mark.slow) for name in CONFIGURATIONS
+]
+
+Result = tuple[dict[str, str], dict[str, np.ndarray]]
+"""Of each stream, the sha256 of its symbols, and its pixels."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +100,21 @@ def encode(codec: Codec, photograph: np.ndarray, name: str) -> bytes:
 
 
 def decode(codec: Codec, data: bytes) -> np.ndarray:
-    index = read_index(data)
-    return decode_file(codec, data, index, view_of(index.header)).samples
+    return decode_file(codec, data, read_index(data)).samples
 
 
-def decode_once(streams: list[list[Path]], out: Path, name: str) -> dict[str, str]:
-    done = start_once(streams, out, *CONFIGURATIONS[name])
+def decode_once(weights: Path, files: list[Path], out: Path, name: str) -> Result:
+    done = start_once(weights, files, out, *CONFIGURATIONS[name])
     assert done.returncode == 0, done.stderr.strip().splitlines()[-1:]
-    return json.loads(done.stdout)
+    with np.load(out) as pixels:
+        return json.loads(done.stdout), dict(pixels)
 
 
 def start_once(
-    streams: list[list[Path]], out: Path, environment: dict[str, str], arguments: list[str]
+    weights: Path, files: list[Path], out: Path, environment: dict[str, str], arguments: list[str]
 ) -> subprocess.CompletedProcess[str]:
-    sets = [part for one in streams for part in ("--set", *one)]
-    command = [sys.executable, HERE / "decode_once.py", *arguments, "--pixels", out, *sets]
+    script = HERE / "decode_once.py"
+    command = [sys.executable, script, *arguments, "--pixels", out, "--set", weights, *files]
     return subprocess.run(
         [str(part) for part in command],
         env={**os.environ, **environment},
@@ -108,20 +125,17 @@ def start_once(
 
 @pytest.fixture(scope="session")
 def fresh(
-    tiny_codec: Codec,
-    tiny_weights: Path,
-    photograph: np.ndarray,
-    tmp_path_factory: pytest.TempPathFactory,
+    shipped: Path, photograph: np.ndarray, tmp_path_factory: pytest.TempPathFactory
 ) -> Streams:
-    """Streams of the tiny weights, written and decoded here and now."""
-    folder = tmp_path_factory.mktemp("fresh")
+    """Streams of the weights in use, written and decoded here and now."""
+    folder, codec = tmp_path_factory.mktemp("fresh"), load_codec(shipped)
     files, pixels = [], {}
     for name in FRESH:
-        files.append(folder / f"tiny_{name}.hvae")
-        files[-1].write_bytes(encode(tiny_codec, photograph, name))
-        pixels[files[-1].stem] = decode(tiny_codec, files[-1].read_bytes())
-    reference = decode_once([[tiny_weights, *files]], folder / "out.npz", "one thread")
-    return Streams(tiny_weights, files, reference, pixels)
+        files.append(folder / f"fresh_{name}.hvae")
+        files[-1].write_bytes(encode(codec, photograph, name))
+        pixels[files[-1].stem] = decode(codec, files[-1].read_bytes())
+    symbols, _ = decode_once(shipped, files, folder / "out.npz", USUAL)
+    return Streams(shipped, files, symbols, pixels)
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +146,8 @@ def golden(request: pytest.FixtureRequest) -> Streams | None:
     except pytest.skip.Exception:
         return None
     if REGENERATE:
-        regenerate(weights, request.getfixturevalue("photograph"))
+        folder = request.getfixturevalue("tmp_path_factory").mktemp("golden")
+        regenerate(weights, request.getfixturevalue("photograph"), folder)
     if not INDEX.exists():
         return None
     index = json.loads(INDEX.read_text())
@@ -151,7 +166,7 @@ def reference(path: Path) -> np.ndarray:
     return samples[..., None] if samples.ndim == 2 else samples
 
 
-def regenerate(weights: Path, photograph: np.ndarray) -> None:
+def regenerate(weights: Path, photograph: np.ndarray, folder: Path) -> None:
     codec = load_codec(weights)
     files = []
     for name in STREAMS:
@@ -159,7 +174,7 @@ def regenerate(weights: Path, photograph: np.ndarray) -> None:
         files.append(HERE / f"{name}.hvae")
         files[-1].write_bytes(data)
         to_image(Pixels(decode(codec, data)), {}).save(HERE / f"{name}.png", optimize=True)
-    symbols = decode_once([[weights, *files]], Path(os.devnull), "one thread")
+    symbols, _ = decode_once(weights, files, folder / "out.npz", USUAL)
     entries = {
         file.stem: {
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
@@ -167,30 +182,25 @@ def regenerate(weights: Path, photograph: np.ndarray) -> None:
         }
         for file in files
     }
-    index = {"weights": codec.digest.hex(), "files": entries}
+    index = {"weights": codec.file.digest.hex(), "files": entries}
     INDEX.write_text(json.dumps(index, indent=2) + "\n")
 
 
 @pytest.fixture(scope="session")
 def results(
     fresh: Streams, golden: Streams | None, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError]:
-    """Symbols and pixels of all streams in each configuration, one process each, two at a time."""
+) -> Callable[[str], Result]:
+    """Symbols and pixels of all streams in a configuration, in a process of its own."""
     folder = tmp_path_factory.mktemp("results")
-    sets = [[s.weights, *s.files] for s in (fresh, golden) if s is not None]
+    files = [file for streams in (fresh, golden) if streams for file in streams.files]
 
-    def run(name: str) -> tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError:
-        out = folder / f"{name}.npz"
-        try:
-            symbols = decode_once(sets, out, name)
-        except AssertionError as error:
-            return error
-        with np.load(out) as pixels:
-            return symbols, dict(pixels)
+    @functools.cache
+    def run(name: str) -> Result:
+        if not possible(name):
+            pytest.skip("this processor has no such instructions")
+        return decode_once(fresh.weights, files, folder / "out.npz", name)
 
-    names = [name for name in CONFIGURATIONS if possible(name)]
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(names, pool.map(run, names), strict=True))
+    return run
 
 
 def possible(name: str) -> bool:
@@ -207,45 +217,34 @@ def differ_by(one: np.ndarray, other: np.ndarray) -> float:
     return np.abs(one.astype(np.float64) - other).max() * 255 / np.iinfo(one.dtype).max
 
 
-def check(
-    streams: Streams, result: tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError
-) -> None:
-    if isinstance(result, AssertionError):
-        raise result
+def check(streams: Streams, result: Result) -> None:
     symbols, pixels = result
     for name, expected in streams.symbols.items():
         assert symbols[name] == expected, name
         assert differ_by(pixels[name], streams.pixels[name]) <= 1, name  # the synthesis is float
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("name", EACH)
 def test_fresh_files_decode_everywhere(
-    fresh: Streams,
-    results: dict[str, tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError],
-    name: str,
+    fresh: Streams, results: Callable[[str], Result], name: str
 ) -> None:
-    if name not in results:
-        pytest.skip("this processor has no such instructions")
-    check(fresh, results[name])
+    check(fresh, results(name))
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("name", EACH)
 def test_golden_files_decode_everywhere(
-    golden: Streams | None,
-    results: dict[str, tuple[dict[str, str], dict[str, np.ndarray]] | AssertionError],
-    name: str,
+    golden: Streams | None, results: Callable[[str], Result], name: str
 ) -> None:
     if golden is None:
         pytest.skip("no golden files for the weights in use")
-    if name not in results:
-        pytest.skip("this processor has no such instructions")
-    check(golden, results[name])
+    check(golden, results(name))
 
 
+@pytest.mark.slow
 def test_fewer_bits_are_refused_where_they_would_show(fresh: Streams, tmp_path: Path) -> None:
     """Only some processors compute in bfloat16 when they are told that they may."""
-    streams = [[fresh.weights, *fresh.files]]
-    done = start_once(streams, tmp_path / "out.npz", {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}, [])
+    fewer, out = {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}, tmp_path / "out.npz"
+    done = start_once(fresh.weights, fresh.files, out, fewer, ["--torch"])
     if done.returncode == 0:
         assert json.loads(done.stdout) == fresh.symbols
     else:

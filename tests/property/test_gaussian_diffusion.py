@@ -1,39 +1,44 @@
 """Bits-back over the Gaussian diffusion: what is pushed is popped, and the stack is as it was."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvae_codec.bitstream import coder_of, words_of
-from hvae_codec.codec.bits_back import BitsBackStack
+from hvae_codec.bitstream import Coder, coder_of, words_of
+from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.stack import AnsStack
 from hvae_codec.codec.tables import start_tables
-from hvae_codec.models.config import PRESETS
-from hvae_codec.models.leaves import FLOAT, INTEGER, FloatNorm, IntegerNorm, freeze
+from hvae_codec.models.convert import to_integer
+from hvae_codec.models.layers import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
+from hvae_codec.models.research_priors import TensorStack
 
 CONFIG = PRESETS["tiny"]
 TABLES = start_tables()
 
 
-def _frozen() -> tuple[GaussianDiffusion, IntegerNorm]:
+def stack_of(coder: Coder) -> TensorStack:
+    return TensorStack(AnsStack(coder, TABLES, is_encoder=True))
+
+
+def _integers() -> tuple[GaussianDiffusion, IntegerNorm]:
     """An untrained prior all of whose weights matter."""
     generator = torch.Generator().manual_seed(0)
     spread = 20 + 400 * torch.rand(CONFIG.context_channels, generator=generator)
-    norm, trained = FloatNorm(CONFIG.context_channels), GaussianDiffusion(CONFIG, FLOAT)
+    norm, trained = FloatNorm(CONFIG.context_channels), GaussianDiffusion(CONFIG)
     norm.spread.copy_(spread)
     trained.start_from(torch.empty(0), spread)
     with torch.no_grad():
         for parameter in trained.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    frozen, integer_norm = GaussianDiffusion(CONFIG, INTEGER), IntegerNorm(CONFIG.context_channels)
-    freeze(trained, frozen)
-    freeze(norm, integer_norm)
-    return frozen, integer_norm
+    return cast(GaussianDiffusion, to_integer(trained)), cast(IntegerNorm, to_integer(norm))
 
 
-PRIOR, NORM = _frozen()
+PRIOR, NORM = _integers()
 
 
 @settings(deadline=None, max_examples=25)
@@ -56,14 +61,14 @@ def test_popping_undoes_pushing(
     u = u * coded[:, None, None]
     before = rng.integers(1, 2**32, 20_000, dtype=np.uint32)
     coder = coder_of(before)
-    stack, at = BitsBackStack(coder, TABLES), torch.tensor([quality])
+    stack, at = stack_of(coder), torch.tensor([quality])
     PRIOR.steps = steps
     PRIOR.push(stack, u, at, NORM, coded)
     words = words_of(coder)
     assert not np.array_equal(words, before)
-    stack = BitsBackStack(coder_of(words), TABLES)
-    assert torch.equal(PRIOR.pop(stack, size, at, NORM, coded), u)
-    assert np.array_equal(words_of(stack.coder), before)
+    again = coder_of(words)
+    assert torch.equal(PRIOR.pop(stack_of(again), size, at, NORM, coded), u)
+    assert np.array_equal(words_of(again), before)
 
 
 @settings(deadline=None, max_examples=10)
@@ -73,12 +78,13 @@ def test_pushing_undoes_popping(seed: int, steps: int) -> None:
     """Any words are a context of the prior and a shorter stack."""
     rng = np.random.default_rng(seed)
     before = rng.integers(1, 2**32, 20_000, dtype=np.uint32)
-    stack, at = BitsBackStack(coder_of(before), TABLES), torch.tensor([int(rng.integers(101))])
+    coder, at = coder_of(before), torch.tensor([int(rng.integers(101))])
+    stack = stack_of(coder)
     coded = torch.ones(CONFIG.context_channels, dtype=torch.bool)
     PRIOR.steps = steps
     u = PRIOR.pop(stack, (3, 9), at, NORM, coded)
     PRIOR.push(stack, u, at, NORM, coded)
-    assert np.array_equal(words_of(stack.coder), before)
+    assert np.array_equal(words_of(coder), before)
 
 
 @pytest.mark.parametrize("steps", [2, 5])
@@ -90,9 +96,9 @@ def test_other_grids_and_qualities_do_not_decode(steps: int) -> None:
     u = torch.from_numpy(rng.integers(-3, 4, (1, len(coded), 2, 2))).double()
     coder = coder_of(rng.integers(1, 2**32, 20_000, dtype=np.uint32))
     PRIOR.steps = steps
-    PRIOR.push(BitsBackStack(coder, TABLES), u, torch.tensor([50]), NORM, coded)
+    PRIOR.push(stack_of(coder), u, torch.tensor([50]), NORM, coded)
     words = words_of(coder)
     for quality, count in ((51, steps), (50, steps + 1)):
         PRIOR.steps = count
-        stack = BitsBackStack(coder_of(words), TABLES)
+        stack = stack_of(coder_of(words))
         assert not torch.equal(PRIOR.pop(stack, (2, 2), torch.tensor([quality]), NORM, coded), u)

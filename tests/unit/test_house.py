@@ -1,20 +1,24 @@
-"""The house's rules: who may import whom, and that everything is packed."""
+"""The house's rules: who may import whom, what works without PyTorch, and what is packed."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BELOW = {
     "bitstream": set(),
-    "models": set(),
-    "codec": {"bitstream", "models"},
-    "benchmarks": {"bitstream", "models", "codec"},
-    "cli": {"bitstream", "models", "codec", "benchmarks"},
+    "codec": {"bitstream"},
+    "models": {"bitstream", "codec"},
+    "benchmarks": {"bitstream", "codec", "models"},
+    "cli": {"bitstream", "codec", "models", "benchmarks"},
 }
 FOR_IMAGES = ("hvae_codec.bitstream.", "hvae_codec.codec.errors.", "hvae_codec.codec.images.")
+TORCH_SIDE = {"torch", "onnx", "onnxscript"}
 MODULES = [path for folder in BELOW for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
@@ -32,6 +36,28 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def own_floors(path: Path) -> set[str]:
+    """Which folders of the house a module imports from."""
+    return {name.split(".")[1] for name in imports(path) if name.startswith("hvae_codec.")}
+
+
+def imports_at_once(path: Path) -> set[str]:
+    """Libraries that are imported with a module, and not only when a function is called."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
 def uses(path: Path, library: str) -> bool:
     return any(name.split(".")[0] == library for name in imports(path))
 
@@ -39,8 +65,21 @@ def uses(path: Path, library: str) -> bool:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_one_way(path: Path) -> None:
     floor = path.relative_to(ROOT).parts[0]
-    inner = {name.split(".")[1] for name in imports(path) if name.startswith("hvae_codec.")}
-    assert (inner & BELOW.keys()) <= BELOW[floor] | {floor}
+    assert (own_floors(path) & BELOW.keys()) <= BELOW[floor] | {floor}
+
+
+def test_one_place_alone_asks_for_the_side_that_needs_pytorch() -> None:
+    """At run time and by name, where no import statement tells."""
+    asking = {
+        path.relative_to(ROOT).as_posix()
+        for path in MODULES
+        if path.relative_to(ROOT).parts[0] in ("bitstream", "codec")
+        and any(
+            isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func)
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        )
+    }
+    assert asking == {"codec/runtime.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -58,17 +97,121 @@ def test_imports_inside_the_package_are_relative(path: Path) -> None:
 def test_libraries_stay_in_their_rooms() -> None:
     for path in MODULES:
         room = path.relative_to(ROOT).parts
-        if room[0] == "bitstream":
-            assert not uses(path, "torch"), path
+        if room[0] in ("bitstream", "codec"):
+            assert not any(uses(path, library) for library in TORCH_SIDE), path
+        if room[0] == "cli":
+            assert not imports_at_once(path) & TORCH_SIDE, path
+        if room[0] != "codec" or not room[1].startswith("onnx_"):
+            assert not uses(path, "onnxruntime"), path
         if room[:2] == ("codec", "images"):
-            assert not uses(path, "torch"), path
             own = {name for name in imports(path) if name.startswith("hvae_codec.")}
             assert all(name.startswith(FOR_IMAGES) for name in own), path
-        if room[0] == "models":
+        if room[0] != "bitstream":
             assert not uses(path, "constriction"), path
+        if room[0] == "models":
             assert room[1] == "training" or not uses(path, "PIL"), path
         if room[0] != "cli":
             assert not uses(path, "click"), path
+
+
+WITHOUT_TORCH = """
+import sys
+from importlib import import_module
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "onnx", "onnxscript"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+for name in sys.argv[1:]:
+    import_module(name)
+"""
+
+
+def run_without_torch(program: str, *modules: str) -> subprocess.CompletedProcess[str]:
+    """Run a program where PyTorch is not installed, once modules are imported."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH + program, *modules], capture_output=True, text=True
+    )
+
+
+def test_what_codes_can_be_imported_without_pytorch() -> None:
+    modules = ["hvae_codec", "hvae_codec.pillow"]
+    for path in MODULES:
+        room = path.relative_to(ROOT).with_suffix("").parts
+        if room[0] in ("bitstream", "codec", "cli"):
+            modules.append(".".join(("hvae_codec", *room)).removesuffix(".__init__"))
+    done = run_without_torch("", *modules)
+    assert done.returncode == 0, done.stderr
+
+
+CODING = """
+import numpy as np
+from hvae_codec.codec import api
+from hvae_codec.codec.errors import TorchMissing
+
+rows, columns = np.mgrid[:40, :72]
+pixels = np.stack([3 * rows + columns, 255 - 2 * rows - columns, rows], axis=2).astype(np.uint8)
+data = api.encode(pixels, 90)
+error = np.asarray(api.decode(data)).astype(float) - pixels
+assert np.square(error).mean() < 30, np.square(error).mean()
+assert api.verify(data).differing == 0
+assert api.sample((1, 1)).size == (32, 32)
+for wish in ({"device": "cuda"}, {"effort": 1}, {"prior": "mixture"}):
+    try:
+        api.encode(pixels, **wish)
+    except TorchMissing as error:
+        print(error)
+try:
+    api.decode(data, device="cuda")
+except TorchMissing as error:
+    print(error)
+assert "torch" not in sys.modules
+"""
+
+
+def test_pictures_are_coded_without_pytorch_and_the_rest_names_it(shipped: Path) -> None:
+    done = run_without_torch(CODING)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    wishes = ("device cuda", "effort 1", "the prior mixture", "device cuda")
+    for line, wish in zip(lines, wishes, strict=True):
+        assert line.startswith(f"{wish} needs PyTorch"), line
+        assert line.endswith("pip install 'hvae-codec[torch]'"), line
+
+
+COMMANDS = """
+import runpy
+
+sys.argv[:] = ["hvae-codec", *sys.argv[1:]]
+runpy.run_module("hvae_codec", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--device", "cuda"), ("--effort", "1"), ("--prior", "mixture")],
+    ids=lambda options: options[0],
+)
+def test_the_command_names_pytorch_in_one_line(
+    shipped: Path, tmp_path: Path, options: tuple[str, str]
+) -> None:
+    picture = tmp_path / "x.png"
+    Image.new("RGB", (9, 9)).save(picture)
+    program = WITHOUT_TORCH.split("for name in")[0] + COMMANDS
+    done = subprocess.run(
+        [sys.executable, "-c", program, "encode", str(picture), *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode
+    assert not (tmp_path / "x.hvae").exists()
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "pip install 'hvae-codec[torch]'" in done.stderr
 
 
 def test_tests_import_the_installed_package() -> None:

@@ -24,7 +24,7 @@ from hvae_codec.bitstream import (
 )
 
 PHOTO = Header(width=768, height=512, quality=40, tile=16, weights=b"\xde\xad\xbe\xef")
-GOLDEN_PHOTO = "8f485643 01 01 8006 8004 28 10 deadbeef 5d25d75a"
+GOLDEN_PHOTO = "8f485643 02 01 8006 8004 28 10 deadbeef adf7492d"
 
 
 def sealed(body: str) -> bytes:
@@ -51,7 +51,7 @@ def test_golden_bytes_with_every_field_in_use() -> None:
         metadata=True,
     )
     packed = pack_header(header)
-    assert packed[:-4] == bytes.fromhex("8f485643 01 2f 01 80808008 64 40 00010203")
+    assert packed[:-4] == bytes.fromhex("8f485643 02 2f 01 80808008 64 40 00010203")
     assert unpack_header(packed) == (header, len(packed))
 
 
@@ -112,9 +112,10 @@ def test_other_files_are_not_ours(data: bytes) -> None:
         unpack_header(data)
 
 
-def test_newer_versions_are_named() -> None:
-    with pytest.raises(UnsupportedVersion, match="version 2 is unknown"):
-        unpack_header(sealed("8f485643 02 01 8006 8004 28 10 deadbeef"))
+@pytest.mark.parametrize("version", [0, 1, 3])
+def test_other_versions_are_named(version: int) -> None:
+    with pytest.raises(UnsupportedVersion, match=f"version {version} is unknown"):
+        unpack_header(sealed(f"8f485643 {version:02x} 01 8006 8004 28 10 deadbeef"))
 
 
 @pytest.mark.parametrize("size", range(20))
@@ -133,17 +134,17 @@ def test_a_damaged_header_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("8f485643 01 81 8006 8004 28 10 deadbeef", "reserved bits"),
-        ("8f485643 01 51 8006 8004 28 10 deadbeef", "prior 5"),
-        ("8f485643 01 01 00 8004 28 10 deadbeef", "width 0"),
-        ("8f485643 01 01 8006 00 28 10 deadbeef", "height 0"),
-        ("8f485643 01 01 8006 8004 65 10 deadbeef", "quality 101"),
-        ("8f485643 01 01 8006 8004 28 00 deadbeef", "tile 0"),
-        ("8f485643 01 01 868000 8004 28 10 deadbeef", "more bytes than it needs"),
-        ("8f485643 01 01 8000 8004 28 10 deadbeef", "more bytes than it needs"),
-        ("8f485643 01 01 ffffffffff0f 8004 28 10 deadbeef", "more than 5 bytes"),
-        ("8f485643 01 01 ffffffff7f ffffffff7f 28 10 deadbeef", "outside 0...4294967295"),
-        ("8f485643 01 01 ffffffff0f 01 28 10 deadbeef", "width 4294967295"),
+        ("8f485643 02 81 8006 8004 28 10 deadbeef", "reserved bits"),
+        ("8f485643 02 51 8006 8004 28 10 deadbeef", "prior 5"),
+        ("8f485643 02 01 00 8004 28 10 deadbeef", "width 0"),
+        ("8f485643 02 01 8006 00 28 10 deadbeef", "height 0"),
+        ("8f485643 02 01 8006 8004 65 10 deadbeef", "quality 101"),
+        ("8f485643 02 01 8006 8004 28 00 deadbeef", "tile 0"),
+        ("8f485643 02 01 868000 8004 28 10 deadbeef", "more bytes than it needs"),
+        ("8f485643 02 01 8000 8004 28 10 deadbeef", "more bytes than it needs"),
+        ("8f485643 02 01 ffffffffff0f 8004 28 10 deadbeef", "more than 5 bytes"),
+        ("8f485643 02 01 ffffffff7f ffffffff7f 28 10 deadbeef", "outside 0...4294967295"),
+        ("8f485643 02 01 ffffffff0f 01 28 10 deadbeef", "width 4294967295"),
     ],
 )
 def test_crafted_headers_are_refused(body: str, message: str) -> None:

@@ -2,7 +2,7 @@
 
 import importlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ from hvae_codec.bitstream import BitstreamError, MetadataKind
 from hvae_codec.cli import main
 from hvae_codec.codec.api import Decoded
 from hvae_codec.codec.check import VerifyReport
-from hvae_codec.codec.errors import TargetError
+from hvae_codec.codec.errors import TargetError, WeightsError
 from hvae_codec.codec.images import Pixels, to_pixels
 from hvae_codec.codec.info import FileInfo, LevelInfo
-from hvae_codec.codec.sampling import Sampling
-from hvae_codec.models.errors import WeightsError
+from hvae_codec.codec.options import DecodeOptions, EncodeOptions, Region
+from hvae_codec.codec.stack import Sampling
 
 MAGIC = b"stand-in"
 DAMAGE = b"damage"
@@ -31,19 +31,30 @@ def encode(
     max_bytes: int | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
+    metadata: Mapping[str, bytes] | None = None,
     verify: bool = False,
     strip: bool = False,
     prior: str = "masked-diffusion",
     effort: int = 0,
+    device: str = "cpu",
 ) -> bytes:
-    """A size is reached with quality 0, a rate with 20, a PSNR with 80."""
-    pixels = to_pixels(image, strip=strip)  # refuses what the codec refuses
+    options = EncodeOptions(quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device)
+    return encode_with(image, options, metadata)
+
+
+def encode_with(
+    image: Image.Image, options: EncodeOptions, metadata: Mapping[str, bytes] | None = None
+) -> bytes:
+    """A size is reached with quality 0, a rate with 20, a PSNR with 80; there is no GPU."""
+    refuse_gpu(options.device)
+    pixels = to_pixels(image, strip=options.strip)  # refuses what the codec refuses
     exif = dict(pixels.metadata).get(MetadataKind.EXIF)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", exif=exif)
-    found = 0 if max_bytes else 20 if bpp else 80 if psnr else 60 if quality is None else quality
+    given = 60 if options.quality is None else options.quality
+    found = 0 if options.max_bytes else 20 if options.bpp else 80 if options.psnr else given
     data = MAGIC + bytes([found]) + buffer.getvalue()
-    if max_bytes is not None and len(data) > max_bytes:
+    if options.max_bytes is not None and len(data) > options.max_bytes:
         raise TargetError(f"quality 0 takes {len(data)} bytes")
     return data
 
@@ -55,40 +66,61 @@ def content(source: bytes | str) -> bytes:
     return data
 
 
-def decode(source: bytes | str) -> Image.Image:
+def refuse_gpu(device: str) -> None:
+    if device != "cpu":
+        raise WeightsError(f"device {device} is not there")
+
+
+def picture(source: bytes | str) -> Image.Image:
     return Image.open(io.BytesIO(content(source)[len(MAGIC) + 1 :])).convert("RGB")
 
 
-def decode_parts(
+def decode(
     source: bytes | str,
     *,
-    region: tuple[int, int, int, int] | None = None,
+    region: Region | None = None,
     scale: int = 1,
     levels: int | None = None,
     keep_going: bool = False,
     sampling: Sampling | None = None,
-) -> Decoded:
+    device: str = "cpu",
+) -> Image.Image:
+    options = DecodeOptions(region, scale, levels, keep_going, sampling, device)
+    return decode_with(source, options).image
+
+
+def decode_with(source: bytes | str, options: DecodeOptions) -> Decoded:
     """Of a file that ends in DAMAGE, tiles 3 and 7 are lost, and 100 bytes are missing."""
-    image = decode(source)
+    refuse_gpu(options.device)
+    image, region = picture(source), options.region
     damaged = content(source).endswith(DAMAGE)
-    if damaged and not keep_going:
+    if damaged and not options.keep_going:
         raise BitstreamError("tile 3 is damaged")
     if region:
         image = image.crop((*region[:2], region[0] + region[2], region[1] + region[3]))
-    pixels = np.atleast_3d(np.asarray(image.reduce(scale)))
+    pixels = np.atleast_3d(np.asarray(image.reduce(options.scale)))
     metadata = {key: image.info[key] for key in ("exif",) if key in image.info}
     return Decoded(Pixels(pixels), metadata, (3, 7) if damaged else (), whole_levels=1)
 
 
-def sample(size: tuple[int, int], quality: int, *, prior: str, sampling: Sampling) -> Image.Image:
+def sample(
+    size: tuple[int, int],
+    quality: int = 60,
+    *,
+    prior: str = "masked-diffusion",
+    sampling: Sampling | None = None,
+    device: str = "cpu",
+) -> Image.Image:
+    refuse_gpu(device)
     if prior != "masked-diffusion":
         raise WeightsError(f"the weights have no prior {prior}")
-    return Image.new("RGB", (32 * size[1], 32 * size[0]), (sampling.seed, quality, 0))
+    seed = sampling.seed if sampling else 0
+    return Image.new("RGB", (32 * size[1], 32 * size[0]), (seed, quality, 0))
 
 
 def inspect(source: bytes | str) -> FileInfo:
     data = content(source)
-    width, height = decode(source).size
+    width, height = picture(source).size
     size = len(data)
     whole = size + 100 * data.endswith(DAMAGE)
     return FileInfo(
@@ -115,17 +147,32 @@ def inspect(source: bytes | str) -> FileInfo:
 
 
 def verify(source: bytes | str) -> VerifyReport:
-    decode(source)
+    picture(source)
     return VerifyReport(
         tiles=1, symbols=12345, differing=0, max_pixel_difference=1, largest_sample=255
     )
 
 
+STAND_INS = (encode, encode_with, decode, decode_with, sample, inspect, verify)
+
+
 @pytest.fixture(autouse=True)
-def codec(monkeypatch: pytest.MonkeyPatch) -> None:
+def codec(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[..., object]]:
+    """Put the stand-ins in the place of the functions, which are returned by name."""
     api = importlib.import_module("hvae_codec.codec.api")
-    for function in (encode, decode, decode_parts, sample, inspect, verify):
+    real = {function.__name__: getattr(api, function.__name__) for function in STAND_INS}
+    for function in STAND_INS:
         monkeypatch.setattr(api, function.__name__, function)
+    monkeypatch.setattr("hvae_codec.codec.info.inspect", inspect)  # `info` needs nothing else
+    return real
+
+
+@pytest.fixture(autouse=True)
+def default_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands may set how many threads compute: not for the tests that follow."""
+    for name in ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_json_names_a_file_that_is_not_utf_8(hvae: Run, photos: list[str]) -> No
 
 
 def test_processes_keep_the_order_and_go_on_after_a_failure(
-    photos: list[str], tiny_in_use: Path
+    photos: list[str], shipped: Path
 ) -> None:
     """Other processes have the codec itself, not its stand-in."""
     done = subprocess.run(
@@ -193,7 +193,7 @@ def half(job):
 @click.argument("jobs", type=int)
 @click.argument("sources", nargs=-1)
 def main(jobs, sources):
-    settings = batch.Settings("", None, jobs, True, False, False)
+    settings = batch.Settings("", None, jobs, None, True, False, False)
     batch.run([batch.Job(source, source + ".out") for source in sources], half, settings)
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def lossy(codec: None, tiny_in_use: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def lossy(codec: object, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let WebP stand in for the codec: BD-rates need something lossy."""
     webp = PEERS["webp"]()
 
-    def encode(image: Image.Image, quality: int, effort: int) -> bytes:
+    def encode(image: Image.Image, quality: int, *, effort: int) -> bytes:
         return webp.encode(image, quality + effort)
 
     monkeypatch.setattr("hvae_codec.codec.api.encode", encode)

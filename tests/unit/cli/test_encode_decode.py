@@ -9,6 +9,8 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from hvae_codec.codec.options import DecodeOptions, EncodeOptions
+
 Run = Callable[..., Result]
 
 
@@ -84,6 +86,11 @@ def test_decode_writes_what_the_suffix_says(hvae: Run, coded: Path, suffix: str)
         ("encode", ""),
         ("encode", "photo.png", "-o", "other.jpg"),
         ("encode", "photo.png", "--prior", "flow"),
+        ("encode", "photo.png", "--device", "gpu"),
+        ("encode", "photo.png", "--device", "cuda:"),
+        ("encode", "photo.png", "--threads", "0"),
+        ("decode", "coded.hvae", "--device", "cpu:1"),
+        ("decode", "coded.hvae", "--threads", "x"),
         ("encode", "photo.png", "-o", "-", "--json"),
         ("decode", "coded.hvae", "coded.hvae"),
         ("encode", "photo.png", "-q", "5", "--bpp", "1"),
@@ -167,7 +174,7 @@ def test_too_little_memory_is_one_line(
     def fail(*arguments: object, **options: object) -> bytes:
         raise error
 
-    monkeypatch.setattr("hvae_codec.codec.api.encode", fail)
+    monkeypatch.setattr("hvae_codec.codec.api.encode_with", fail)
     result = hvae("encode", photo)
     assert result.exit_code == 1
     assert result.stderr == f"Error: {photo}: not enough memory\n"
@@ -187,7 +194,7 @@ def test_a_bug_keeps_its_traceback(hvae: Run, photo: Path, monkeypatch: pytest.M
     def fail(*arguments: object, **options: object) -> bytes:
         raise IndexError("ours")
 
-    monkeypatch.setattr("hvae_codec.codec.api.encode", fail)
+    monkeypatch.setattr("hvae_codec.codec.api.encode_with", fail)
     result = hvae("encode", photo)
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
@@ -240,14 +247,73 @@ def test_effort_reaches_the_codec(
 ) -> None:
     given = []
 
-    def note(*positional: object, effort: int, **options: object) -> bytes:
-        given.append(effort)
+    def note(image: Image.Image, options: EncodeOptions) -> bytes:
+        given.append(options.effort)
         raise OSError("enough")
 
-    monkeypatch.setattr("hvae_codec.codec.api.encode", note)
+    monkeypatch.setattr("hvae_codec.codec.api.encode_with", note)
     for effort in ((), ("--effort", 7)):
         hvae("encode", photo, *arguments, *effort)
     assert given == [0, 7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "device"),
+    [((), "cpu"), (("--device", "cuda"), "cuda"), (("--device", "cuda:1"), "cuda:1")],
+)
+def test_the_device_reaches_the_codec(
+    hvae: Run,
+    coded: Path,
+    photo: Path,
+    arguments: tuple[str, ...],
+    device: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+
+    def note(source: object, options: EncodeOptions | DecodeOptions) -> bytes:
+        given.append(options.device)
+        raise OSError("enough")
+
+    for name in ("encode_with", "decode_with"):
+        monkeypatch.setattr(f"hvae_codec.codec.api.{name}", note)
+    hvae("encode", photo, *arguments)
+    hvae("decode", coded, *arguments)
+    assert given == [device, device]
+
+
+def test_a_device_that_is_not_there_is_one_line(hvae: Run, coded: Path, photo: Path) -> None:
+    for command, source, name in (("encode", photo, "new.hvae"), ("decode", coded, "new.png")):
+        new = coded.with_name(name)
+        result = hvae(command, source, "--device", "cuda", "-o", new)
+        assert result.exit_code == 1
+        assert result.stderr == f"Error: {source}: device cuda is not there\n"
+        assert not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("set_before", "arguments", "threads"),
+    [
+        ({}, (), None),
+        ({}, ("--threads", 3), "3"),
+        ({}, ("-j", 1_000), "1"),
+        ({"HVAE_CODEC_THREADS": "5"}, (), "5"),
+        ({"HVAE_CODEC_THREADS": "5"}, ("--threads", 3, "-j", 7), "3"),
+        ({"HVAE_CODEC_THREADS": "5"}, ("-j", 1_000), "5"),
+    ],
+)
+def test_threads_are_those_asked_for_or_shared_by_processes(
+    hvae: Run,
+    photo: Path,
+    set_before: dict[str, str],
+    arguments: tuple[object, ...],
+    threads: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in set_before.items():
+        monkeypatch.setenv(name, value)
+    assert hvae("encode", photo, *arguments).exit_code == 0
+    assert os.environ.get("HVAE_CODEC_THREADS") == threads
 
 
 def test_strip_leaves_exif_out(hvae: Run, photo: Path) -> None:

@@ -11,7 +11,7 @@ import hvae_codec
 from hvae_codec.bitstream import Prior
 from hvae_codec.cli import main, options
 from hvae_codec.cli.train import train
-from hvae_codec.models.config import PRESETS
+from hvae_codec.codec.config import PRESETS
 
 HEAVY = ("torch", "numpy", "PIL", "constriction", "matplotlib", "scipy")
 

@@ -29,6 +29,7 @@ def test_a_picture_of_so_many_patches_is_written(hvae: Run, tmp_path: Path) -> N
         ("--temperature", "nan"),
         ("--temperature", "inf"),
         ("--prior", "flow"),
+        ("--device", "gpu"),
         ("-q", 101),
     ],
     ids=str,
@@ -43,6 +44,13 @@ def test_a_prior_that_is_not_there_is_one_line(hvae: Run, tmp_path: Path) -> Non
     result = hvae("sample", "-o", tmp_path / "drawn.png", "--prior", "vamp")
     assert result.exit_code == 1
     assert result.stderr.endswith("drawn.png: the weights have no prior vamp\n")
+    assert not (tmp_path / "drawn.png").exists()
+
+
+def test_a_device_that_is_not_there_is_one_line(hvae: Run, tmp_path: Path) -> None:
+    result = hvae("sample", "-o", tmp_path / "drawn.png", "--device", "cuda:3")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("drawn.png: device cuda:3 is not there\n")
     assert not (tmp_path / "drawn.png").exists()
 
 

@@ -8,29 +8,22 @@ from hvae_codec.bitstream import Index, read_index
 from hvae_codec.codec.decoder import Picture, decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.view import view_of
+from hvae_codec.codec.options import DecodeOptions
 from hvae_codec.codec.weights import Codec
 
 
 @dataclass(frozen=True)
 class Files:
-    """Encodes and decodes with the tiny weights."""
+    """Encodes and decodes with a codec."""
 
     codec: Codec
 
     def encode(self, image: Any, quality: int = 50, tile: int = 32) -> bytes:  # noqa: ANN401
         return encode_pixels(self.codec, to_pixels(image), quality, tile=tile)
 
-    def decode(
-        self,
-        data: Any,  # noqa: ANN401
-        region: tuple[int, int, int, int] | None = None,
-        scale: int = 1,
-        index: Index | None = None,
-        **options: Any,  # noqa: ANN401
-    ) -> Picture:
+    def decode(self, data: Any, index: Index | None = None, **options: Any) -> Picture:  # noqa: ANN401
         index = index or read_index(data)
-        return decode_file(self.codec, data, index, view_of(index.header, region, scale), **options)
+        return decode_file(self.codec, data, index, DecodeOptions(**options))
 
     def samples(self, data: Any, **options: Any) -> np.ndarray:  # noqa: ANN401
         return self.decode(data, **options).samples
@@ -39,3 +32,8 @@ class Files:
 @pytest.fixture(scope="session")
 def files(tiny_codec: Codec) -> Files:
     return Files(tiny_codec)
+
+
+@pytest.fixture(scope="session")
+def shipped_files(shipped_codec: Codec) -> Files:
+    return Files(shipped_codec)

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from hvae_codec.bitstream import Header, Tile, read_index, write_container
 from hvae_codec.codec import decoder
+from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.decoder import decode_file
-from hvae_codec.codec.tile import DecodedTile
+from hvae_codec.codec.tile import DecodedTile, TileSource
 from hvae_codec.codec.tiling import Window, analysis_halo, synthesis_halo
-from hvae_codec.codec.view import view_of
 from hvae_codec.codec.weights import Codec
-from hvae_codec.models.config import PRESETS
 from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.runtime import TorchRuntime
+from hvae_codec.models.weights import Weights
 
 NOTHING = Tile(np.zeros(0, np.uint32), (), ())
 
@@ -33,40 +33,51 @@ def base() -> DctVae:
     return model.eval().requires_grad_(False)
 
 
-def decoded(model: DctVae, window: Window) -> DecodedTile:
+@pytest.fixture(scope="module")
+def base_codec(base: DctVae, tiny_codec: Codec) -> Codec:
+    """What synthesises with the base model; nothing is coded here."""
+    file = replace(tiny_codec.file, config=base.config)
+    weights = Weights(base.context, (base.latents,), (0,), file.tables)
+    return replace(tiny_codec, file=file, runtime=TorchRuntime(weights, torch.device("cpu")))
+
+
+def decoded(window: Window) -> DecodedTile:
     """Random context and latents, the same ones at the same place; huge ones in a corner."""
-    parts: list[tuple[Tensor, Tensor]] = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
     for row in range(window.top, window.bottom):
         for column in range(window.left, window.right):
-            generator = torch.Generator().manual_seed(100 * row + column)
-            context = torch.randint(-3, 4, (68, 1, 1), generator=generator).double()
-            parts.append((context, torch.randn(140, 4, 4, generator=generator)))
+            rng = np.random.default_rng(100 * row + column)
+            context = rng.integers(-3, 4, (68, 1, 1)).astype(np.float32)
+            parts.append((context, rng.normal(size=(140, 4, 4)).astype(np.float32)))
             parts[-1][1][...] *= 1e6 if row == column == 0 else 1.0
     rows = [parts[k : k + window.size[1]] for k in range(0, len(parts), window.size[1])]
     context, latents = (
-        torch.cat([torch.cat([part[k] for part in row], dim=2) for row in rows], dim=1)[None]
+        np.concatenate([np.concatenate([part[k] for part in row], 2) for row in rows], 1)[None]
         for k in (0, 1)
     )
     return DecodedTile(window, NOTHING, context, latents, intact=7, damaged=False)
 
 
+def fake(codec: Codec, header: Header, tiles: list[TileSource], *_: object) -> list[DecodedTile]:
+    return [decoded(tile.window) for tile in tiles]
+
+
+def empty_file(codec: Codec, height: int, width: int, side: int) -> bytes:
+    header = Header(width, height, 40, side, codec.file.digest[:4])
+    levels = (0,) * (1 + len(codec.config.level_channels))
+    empty = Tile(np.zeros(0, np.uint32), levels, levels)
+    return write_container(header, (), (empty,) * header.tile_count)
+
+
 @pytest.mark.parametrize("tile", [1, 2, 3])
 def test_tiles_of_any_size_leave_no_seams(
-    base: DctVae, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, tile: int
+    base_codec: Codec, monkeypatch: pytest.MonkeyPatch, tile: int
 ) -> None:
-    codec = replace(tiny_codec, models=(base,))
-
-    def fake(codec: Codec, header: Header, tile: Tile, *at: Any, **options: Any) -> DecodedTile:  # noqa: ANN401
-        return decoded(base, at[1])
-
-    monkeypatch.setattr(decoder, "decode_tile", fake)
+    monkeypatch.setattr(decoder, "pop_tiles", fake)
     pictures = []
     for side in (tile, 5):
-        header = Header(32 * 5, 32 * 5, 40, side, codec.digest[:4])
-        levels = (0,) * (1 + len(base.config.level_channels))
-        empty = Tile(np.zeros(0, np.uint32), levels, levels)
-        data = write_container(header, (), (empty,) * header.tile_count)
-        pictures.append(decode_file(codec, data, read_index(data), view_of(header)).samples)
+        data = empty_file(base_codec, 32 * 5, 32 * 5, side)
+        pictures.append(decode_file(base_codec, data, read_index(data)).samples)
     in_tiles, whole = pictures
     assert whole.std() > 10
     # float networks over other windows: a rounding may fall to the other side
@@ -75,29 +86,26 @@ def test_tiles_of_any_size_leave_no_seams(
 
 @pytest.mark.parametrize("size", [(9, 12), (12, 9)], ids=str)
 def test_a_line_of_tiles_and_its_border_are_at_hand(
-    base: DctVae, tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+    base_codec: Codec, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    codec, times, held = replace(tiny_codec, models=(base,)), dict[int, int](), list[int]()
+    times, held = dict[int, int](), list[int]()
 
-    def fake(codec: Codec, header: Header, tile: Tile, *at: Any, **options: Any) -> DecodedTile:  # noqa: ANN401
-        times[at[0]] = times.get(at[0], 0) + 1
-        return decoded(base, at[1])
+    def counted(codec: Codec, header: Header, tiles: list[TileSource], *_: object) -> Any:  # noqa: ANN401
+        for tile in tiles:
+            times[tile.number] = times.get(tile.number, 0) + 1
+        return fake(codec, header, tiles)
 
-    def gather(parts: list[tuple[Window, Tensor]], *at: Any) -> Tensor:  # noqa: ANN401
+    def gather(parts: list[tuple[Window, np.ndarray]], *at: Any) -> np.ndarray:  # noqa: ANN401
         held.append(sum(window.size[0] * window.size[1] for window, _ in parts))
         return whole(parts, *at)
 
     whole = decoder._gather
-    monkeypatch.setattr(decoder, "decode_tile", fake)
+    monkeypatch.setattr(decoder, "pop_tiles", counted)
     monkeypatch.setattr(decoder, "_gather", gather)
-    header = Header(32 * size[0], 32 * size[1], 40, 3, codec.digest[:4])
-    levels = (0,) * (1 + len(base.config.level_channels))
-    data = write_container(
-        header, (), (Tile(np.zeros(0, np.uint32), levels, levels),) * header.tile_count
-    )
-    decode_file(codec, data, read_index(data), view_of(header))
-    assert times == dict.fromkeys(range(header.tile_count), 1)
-    line, halo = 3 * 9, synthesis_halo(base.config)
+    data = empty_file(base_codec, 32 * size[1], 32 * size[0], 3)
+    decode_file(base_codec, data, read_index(data))
+    assert times == dict.fromkeys(range(size[0] * size[1] // 9), 1)
+    line, halo = 3 * 9, synthesis_halo(base_codec.config)
     # one line in all, two tiles more, and borders on both sides of the line
     assert max(held) <= line + 2 * 9 + 2 * halo * 9
 
@@ -113,8 +121,8 @@ def test_the_analysis_sees_no_further_than_its_halo(base: DctVae) -> None:
     inner = slice(4 * (halo + 1), 4 * (halo + 2))
     results = []
     for pixels in (outer, noisy):
-        context_image = base.context_image(base.context(pixels, at), at)
-        features, coefficients = base.features(pixels, context_image, at)
+        context_image = base.context.image(base.context.quantise(pixels, at), at)
+        features, coefficients = base.latents.features(pixels, context_image, at)
         results.append(torch.cat([features, coefficients], dim=1))
     one, other = (result[..., inner, inner] for result in results)
     assert torch.equal(one, other)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from hvae_codec.bitstream import InvalidField, TileDamaged, Truncated, read_index
+from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.tiling import synthesis_halo
-from hvae_codec.models.config import PRESETS
 
 Files = Any
 LEVELS = len(PRESETS["tiny"].level_channels)
@@ -130,6 +130,7 @@ def test_every_level_adds_to_the_picture(files: Files, pixels: np.ndarray, data:
             files.decode(data, levels=levels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", range(LEVELS + 1))
 def test_a_prefix_decodes_to_a_complete_picture(files: Files, data: bytes, levels: int) -> None:
     end = int(read_index(data).spans[-1, 1 + levels].sum())
@@ -142,6 +143,7 @@ def test_a_prefix_decodes_to_a_complete_picture(files: Files, data: bytes, level
         files.decode(data[: end - 4], levels=levels)
 
 
+@pytest.mark.slow
 def test_a_prefix_of_any_length_gives_what_is_there(
     files: Files, pixels: np.ndarray, data: bytes
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_prefix_of_any_length_gives_what_is_there(
     assert nothing.lost_tiles == tuple(range(30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", range(LEVELS + 1))
 def test_a_damaged_tile_loses_itself_alone(
     files: Files, pixels: np.ndarray, data: bytes, level: int

@@ -2,38 +2,55 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from hvae_codec.bitstream import InvalidField, PmfTables
-from hvae_codec.codec.sampling import Draws, Sampling, draw_picture
+from hvae_codec.codec.sampling import draw_picture
+from hvae_codec.codec.scales import scale_of
+from hvae_codec.codec.stack import Sampling, SamplingStack
 from hvae_codec.codec.weights import Codec
-from hvae_codec.models.coders import scale_of
 
 Files = Any
 
 
-def test_draws_follow_the_tables(tiny_codec: Codec) -> None:
-    index = torch.full((4000,), 40.0)
-    drawn = Draws(tiny_codec.tables, Sampling(seed=3)).pop(8 * index + 4)  # a mean of one half
-    assert float(drawn.double().mean()) == pytest.approx(
-        0.5, abs=4 * float(scale_of(index[0])) / 60
-    )
-    assert float(drawn.double().std()) == pytest.approx(float(scale_of(index[0])), rel=0.05)
-    cool = Draws(tiny_codec.tables, Sampling(3, 0.25)).pop(8 * index + 4)
-    assert float(cool.double().std()) == pytest.approx(0.5 * float(scale_of(index[0])), rel=0.05)
-    assert Draws(tiny_codec.tables, Sampling(3, 0)).pop(8 * index).abs().max() == 0
+def test_draws_follow_the_tables(tables: PmfTables) -> None:
+    rows = np.full(4000, 8 * 40 + 4)  # a mean of one half
+    scale = float(scale_of(np.array(40.0)))
+    drawn = SamplingStack(tables, Sampling(seed=3)).pop(rows)
+    assert drawn.mean() == pytest.approx(0.5, abs=4 * scale / 60)
+    assert drawn.std() == pytest.approx(scale, rel=0.05)
+    cool = SamplingStack(tables, Sampling(3, 0.25)).pop(rows)
+    assert cool.std() == pytest.approx(0.5 * scale, rel=0.05)
+    assert not SamplingStack(tables, Sampling(3, 0)).pop(rows - 4).any()
 
 
-def test_draws_follow_masses_of_their_own() -> None:
-    table = PmfTables(
-        np.array([2**24 - 1, 1], np.uint32), np.zeros(1, np.int32), np.ones(1, np.int32)
-    )
-    masses = torch.tensor([2**22, 3 * 2**22])
-    together = Draws(table, Sampling()).pop_under(masses.expand(4000, -1))
-    apart = Draws(table, Sampling()).pop_under(masses.repeat(4000, 1))
+def test_draws_of_several_tables_keep_their_places(tables: PmfTables) -> None:
+    rows = np.array([8 * 63, 0] * 500)  # a wide one, and one that is all but surely zero
+    drawn = SamplingStack(tables, Sampling(seed=1)).pop(rows)
+    assert not drawn[1::2].any()
+    assert len(np.unique(drawn[::2])) > 50
+
+
+def test_draws_follow_masses_of_their_own(tables: PmfTables) -> None:
+    masses = np.array([[2**22, 3 * 2**22]])
+    together = SamplingStack(tables, Sampling()).pop_under(masses, 4000)
+    apart = SamplingStack(tables, Sampling()).pop_under(masses.repeat(4000, axis=0), 4000)
     for drawn in (together, apart):
-        assert float(drawn.double().mean()) == pytest.approx(0.75, abs=0.03)
-    assert Draws(table, Sampling()).pop_under(torch.ones(0, 3, dtype=torch.int64)).shape == (0,)
+        assert drawn.shape == (4000,)
+        assert drawn.mean() == pytest.approx(0.75, abs=0.03)
+    assert SamplingStack(tables, Sampling()).pop_under(np.ones((0, 3), int), 0).shape == (0,)
+
+
+def test_what_is_pushed_on_draws_is_forgotten(tables: PmfTables) -> None:
+    one, other = (SamplingStack(tables, Sampling(seed=3)) for _ in range(2))
+    one.push(np.zeros(9, int), np.zeros(9, int))
+    one.push_under(np.array([[2**23, 2**23]]), np.zeros(9, int))
+    rows = np.full(40, 8 * 40)
+    assert np.array_equal(one.pop(rows), other.pop(rows))
+    # each tile has its own sequence
+    assert not np.array_equal(
+        SamplingStack(tables, Sampling(3), 1).pop(rows),
+        SamplingStack(tables, Sampling(3)).pop(rows),
+    )
 
 
 def test_the_same_seed_gives_the_same_picture(tiny_codec: Codec) -> None:

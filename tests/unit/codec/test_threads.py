@@ -8,11 +8,11 @@ import pytest
 from hvae_codec.codec import api
 from hvae_codec.codec.weights import load_codec
 
-pytestmark = pytest.mark.usefixtures("tiny_in_use")
+pytestmark = pytest.mark.usefixtures("shipped")
 
 
 def test_threads_get_what_one_after_the_other_would(photograph: np.ndarray) -> None:
-    images = [photograph[k : k + 70, 2 * k : 2 * k + 90 + k] for k in range(0, 120, 15)]
+    images = [photograph[k : k + 50, 2 * k : 2 * k + 40 + k] for k in range(0, 75, 15)]
     images[3] = images[3][..., 0]
     one_by_one = [api.encode(image, 40 + k) for k, image in enumerate(images)]
     with ThreadPoolExecutor(4) as pool:

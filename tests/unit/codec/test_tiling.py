@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import Header
+from hvae_codec.codec.config import PATCH_PX
 from hvae_codec.codec.tiling import Window, patch_grid, tile_side, tiles_in
-from hvae_codec.models.config import PATCH_PX
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (32, 33), (70, 300), (1025, 64)])

@@ -1,13 +1,13 @@
 import torch
 
+from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.schedule import EVERYWHERE, CodingStep
 from hvae_codec.models.analysis import LatentPosterior
-from hvae_codec.models.config import PRESETS
-from hvae_codec.models.steps import EVERYWHERE, Part
 
 
 def test_a_posterior_begins_as_the_linear_coefficients_and_can_widen_the_dead_zone() -> None:
     config = PRESETS["tiny"]
-    head = LatentPosterior(config, Part(0, 0, 2, EVERYWHERE))
+    head = LatentPosterior(config, CodingStep(0, 0, 0, 2, EVERYWHERE, True, ((0, 2),)))
     features = torch.zeros(1, config.analysis_widths[1], 1, 5)
     h = torch.zeros(1, config.trunk_width, 1, 5)
     residual = torch.tensor([-2.2, -0.6, 0.0, 0.6, 3.0]).expand(1, 2, 1, 5)

@@ -3,13 +3,12 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from hvae_codec.models.config import ModelConfig
+from hvae_codec.codec.config import ModelConfig
+from hvae_codec.codec.frequencies import context_order, latent_order
 from hvae_codec.models.dct import (
     ContextDct,
     block_dct_weight,
-    context_order,
     dct_matrix,
-    latent_order,
     to_rgb,
     to_ycbcr,
 )

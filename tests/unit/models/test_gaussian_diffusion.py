@@ -1,16 +1,20 @@
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hvae_codec.bitstream import PmfTables, coder_of
-from hvae_codec.codec.bits_back import BitsBackStack
+from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import PayloadTooShort
-from hvae_codec.codec.sampling import Draws, Sampling
-from hvae_codec.models.config import PRESETS
-from hvae_codec.models.leaves import FLOAT, INTEGER, FloatNorm, IntegerNorm, freeze
+from hvae_codec.codec.quality import step_of
+from hvae_codec.codec.stack import AnsStack, Integers, Sampling, SamplingStack
+from hvae_codec.models.convert import to_integer
+from hvae_codec.models.layers import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
-from hvae_codec.models.quality import step_of
+from hvae_codec.models.research_priors import TensorStack
 
 CONFIG = PRESETS["tiny"]
 EVERY = torch.ones(CONFIG.context_channels, dtype=torch.bool)
@@ -31,9 +35,7 @@ def norm(spread: Tensor) -> FloatNorm:
 
 @pytest.fixture(scope="module")
 def integer_norm(norm: FloatNorm) -> IntegerNorm:
-    integer = IntegerNorm(CONFIG.context_channels)
-    freeze(norm, integer)
-    return integer
+    return norm.to_integer()
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +43,14 @@ def trained(spread: Tensor) -> GaussianDiffusion:
     """Knows nothing but the spread, which is all there is to know of `context`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        prior = GaussianDiffusion(CONFIG, FLOAT)
+        prior = GaussianDiffusion(CONFIG)
     prior.start_from(torch.empty(0), spread)
     return prior
 
 
 @pytest.fixture(scope="module")
-def frozen(trained: GaussianDiffusion) -> GaussianDiffusion:
-    prior = GaussianDiffusion(CONFIG, INTEGER)
-    freeze(trained, prior)
-    return prior
+def integer_prior(trained: GaussianDiffusion) -> GaussianDiffusion:
+    return cast(GaussianDiffusion, to_integer(trained))
 
 
 def context(spread: Tensor, size: tuple[int, int], seed: int) -> Tensor:
@@ -60,55 +60,57 @@ def context(spread: Tensor, size: tuple[int, int], seed: int) -> Tensor:
     return torch.floor(x / step_of(AT) + 0.5)
 
 
-def stack_of(words: int, tables: dict[str, np.ndarray]) -> BitsBackStack:
+def stack_of(words: int, tables: PmfTables) -> TensorStack:
     filled = np.random.default_rng(3).integers(1, 2**32, words, dtype=np.uint32)
-    return BitsBackStack(coder_of(filled), PmfTables(**tables))
+    return TensorStack(AnsStack(coder_of(filled), tables, is_encoder=True))
 
 
-class Counter(BitsBackStack):
+class Counter(AnsStack):
     """Adds up what each symbol costs under its masses, and takes off what is popped."""
 
     bits = 0.0
 
-    def push(self, tables: Tensor, symbols: Tensor) -> None:
+    def push(self, tables: Integers, symbols: Integers) -> None:
         super().push(tables, symbols)
-        self.bits += float(self.tables.bits(tables.numpy(), symbols.long().numpy()).sum())
+        self.bits += float(self.tables.bits(tables, symbols).sum())
 
-    def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
+    def push_under(self, pmf: Integers, symbols: Integers) -> None:
         super().push_under(pmf, symbols)
         self.bits += self.bits_under(pmf, symbols)
 
-    def pop_under(self, pmf: Tensor) -> Tensor:
-        symbols = super().pop_under(pmf)
+    def pop_under(self, pmf: Integers, count: int) -> NDArray[np.int32]:
+        symbols = super().pop_under(pmf, count)
         self.bits -= self.bits_under(pmf, symbols)
         return symbols
 
     @staticmethod
-    def bits_under(pmf: Tensor, symbols: Tensor) -> float:
-        return float(torch.log2(2**24 / pmf.gather(1, symbols[:, None]).double()).sum())
+    def bits_under(pmf: Integers, symbols: Integers) -> float:
+        rows = np.broadcast_to(pmf, (len(symbols), pmf.shape[1]))
+        return float(np.log2(2**24 / rows[np.arange(len(symbols)), symbols]).sum())
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_stack_grows_by_the_bound(
     trained: GaussianDiffusion,
-    frozen: GaussianDiffusion,
+    integer_prior: GaussianDiffusion,
     norm: FloatNorm,
     integer_norm: IntegerNorm,
     spread: Tensor,
-    tables: dict[str, np.ndarray],
+    tables: PmfTables,
 ) -> None:
-    trained.steps = frozen.steps = 50
+    trained.steps = integer_prior.steps = 50
     u = context(spread, (8, 9), seed=0)
     torch.manual_seed(0)
     bound = float(trained.bound(u, AT.float(), norm).sum())
-    stack = Counter(stack_of(5000, tables).coder, PmfTables(**tables))
-    bits = stack.coder.num_valid_bits()
-    frozen.push(stack, u.double(), AT, integer_norm, EVERY)
+    stack = Counter(stack_of(5000, tables).stack.coder, tables, is_encoder=True)
+    bits, words = stack.coder.num_valid_bits(), stack.lowest
+    integer_prior.push(TensorStack(stack), u.double(), AT, integer_norm, EVERY)
     grown = stack.coder.num_valid_bits() - bits
     assert grown == pytest.approx(stack.bits, abs=8)
     assert grown == pytest.approx(bound, rel=0.02)
     # bins are a quarter of a deviation wide, so two latents of a chunk take so many bits at most
-    assert 0 < stack.initial_bits < 10 * u[..., :4, :4].numel()
+    assert 0 < 32 * (words - stack.lowest) < 10 * u[..., :4, :4].numel()
 
 
 @torch.no_grad()
@@ -134,7 +136,7 @@ def test_one_random_step_stands_for_all(
 
 
 def test_every_weight_learns(trained: GaussianDiffusion, norm: FloatNorm, spread: Tensor) -> None:
-    prior = GaussianDiffusion(CONFIG, FLOAT)
+    prior = GaussianDiffusion(CONFIG)
     prior.load_state_dict(trained.state_dict())
     torch.nn.init.normal_(prior.unet.head.weight, std=0.01)
     u = torch.cat([context(spread, (6, 5), seed) for seed in range(16)])
@@ -145,27 +147,29 @@ def test_every_weight_learns(trained: GaussianDiffusion, norm: FloatNorm, spread
 
 @torch.no_grad()
 def test_too_short_a_payload_is_refused(
-    frozen: GaussianDiffusion,
+    integer_prior: GaussianDiffusion,
     integer_norm: IntegerNorm,
     spread: Tensor,
-    tables: dict[str, np.ndarray],
+    tables: PmfTables,
 ) -> None:
-    frozen.steps = 3
+    integer_prior.steps = 3
     u = context(spread, (4, 4), seed=3).double()
     with pytest.raises(PayloadTooShort):
-        frozen.push(stack_of(50, tables), u, AT, integer_norm, EVERY)
-    frozen.push(stack_of(500, tables), u, AT, integer_norm, EVERY)
+        integer_prior.push(stack_of(50, tables), u, AT, integer_norm, EVERY)
+    integer_prior.push(stack_of(500, tables), u, AT, integer_norm, EVERY)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_popping_draws_samples_the_prior(
-    frozen: GaussianDiffusion,
+    integer_prior: GaussianDiffusion,
     integer_norm: IntegerNorm,
     spread: Tensor,
-    tables: dict[str, np.ndarray],
+    tables: PmfTables,
 ) -> None:
-    frozen.steps = 100  # with few, samples vary too little
-    u = frozen.pop(Draws(PmfTables(**tables), Sampling(seed=0)), (8, 8), AT, integer_norm, EVERY)
+    integer_prior.steps = 100  # with few, samples vary too little
+    draws = TensorStack(SamplingStack(tables, Sampling(seed=0)))
+    u = integer_prior.pop(draws, (8, 8), AT, integer_norm, EVERY)
     drawn = (u.float() * step_of(AT))[0].flatten(1).std(dim=1)
     assert torch.allclose(drawn / spread, torch.ones_like(spread), atol=0.35)
     assert float((drawn / spread).mean()) == pytest.approx(1, abs=0.1)

@@ -25,17 +25,14 @@ class Pile:
     def __init__(self) -> None:
         self.layers: list[tuple[Tensor, Tensor]] = []
 
-    def push(self, tables: Tensor, symbols: Tensor) -> None:
-        self.push_under(tables, symbols)
+    def push(self, eighths: Tensor, index: Tensor, values: Tensor) -> None:
+        raise NotImplementedError("bins have masses of their own")
 
-    def pop(self, tables: Tensor) -> Tensor:
-        return self.pop_under(tables)
+    def pop(self, eighths: Tensor, index: Tensor) -> Tensor:
+        raise NotImplementedError("bins have masses of their own")
 
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         self.layers.append((pmf, symbols))
-
-    def cost(self, tables: Tensor, symbols: Tensor) -> Tensor:
-        raise NotImplementedError("bins do not choose by cost")
 
     def pop_under(self, pmf: Tensor) -> Tensor:
         pushed, symbols = self.layers.pop()

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.models.coders import Rounder
+from hvae_codec.codec.quality import lmbda_of
+from hvae_codec.codec.walk import QUARTERS
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.quality import lmbda_of
+from hvae_codec.models.quantizers import Rounder
 from hvae_codec.models.reconstruction import BINS, SIZES, Reconstruction
 from hvae_codec.models.training.losses import run
 from hvae_codec.models.training.reconstruction import fit_reconstruction
@@ -22,15 +23,15 @@ def numbered() -> Reconstruction:
 
 def latents_of(model: DctVae, images: Tensor, at: Tensor) -> Tensor:
     ycbcr = to_ycbcr(images)
-    context = model.context(ycbcr, at)
-    features = model.features(ycbcr, model.context_image(context, at), at)
-    return model.latents(context, at, Rounder(), model.posterior(features))
+    context = model.context.quantise(ycbcr, at)
+    features = model.latents.features(ycbcr, model.context.image(context, at), at)
+    return model.code_latents(context, at, Rounder(), model.latents.posterior(*features))
 
 
 def test_an_offset_goes_by_scale_and_size_and_points_away_from_the_mean() -> None:
-    index = torch.tensor([0.0, 1.75, 2.0, 22.0, 63.0, 63.0])
+    quarters = QUARTERS * torch.tensor([0.0, 1.75, 2.0, 22.0, 63.0, 63.0])
     symbols = torch.tensor([1.0, -2.0, 3.0, 9.0, -1.0, 0.0])
-    assert numbered()(index, symbols).tolist() == [1, -2, 6, 36, -34, 0]
+    assert numbered()(quarters, symbols).tolist() == [1, -2, 6, 36, -34, 0]
 
 
 def test_symbols_with_a_gradient_keep_it_to_themselves() -> None:
@@ -45,7 +46,7 @@ def test_only_what_is_shown_is_offset(tiny_model: DctVae, clouds: Tensor) -> Non
     models = []
     for offset in (0.0, 0.125):
         model = copy.deepcopy(tiny_model)
-        model.reconstruction.offsets.data.fill_(offset)
+        model.latents.reconstruction.offsets.data.fill_(offset)
         models.append(model)
     with torch.no_grad():
         (_, plain), (_, moved) = (run(model, clouds, at, Rounder()) for model in models)
@@ -59,10 +60,10 @@ def test_only_what_is_shown_is_offset(tiny_model: DctVae, clouds: Tensor) -> Non
 def test_fitting_lowers_the_error_and_leaves_symbols_alone(
     tiny_model: DctVae, clouds: Tensor
 ) -> None:
-    model = tiny_model.frozen().requires_grad_(False)
+    model = tiny_model.to_integer()
     at = torch.full((len(clouds),), 40)
     _, before = run(model, clouds, at, Rounder(), with_prior=False)
-    fit_reconstruction(model, [clouds.to(torch.uint8)] * 4, (40, 40))
+    fit_reconstruction(model, [clouds.to(torch.uint8)] * 2, (40, 40))
     _, after = run(model, clouds, at, Rounder(), with_prior=False)
     assert torch.equal(before.bpp, after.bpp)
     weight = lmbda_of(at).sqrt()

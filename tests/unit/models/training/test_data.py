@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hvae_codec.models.errors import DataError
+from hvae_codec.codec.errors import DataError
 from hvae_codec.models.training.data import (
     BatchSizes,
     CropDataset,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hvae_codec.models.errors import WeightsError
+from hvae_codec.codec.errors import WeightsError
 from hvae_codec.models.training.data import BatchSizes
 from hvae_codec.models.training.loop import learning_rate_at, train
 from hvae_codec.models.training.state import LINEAR_PATHS, TrainConfig
@@ -50,6 +50,7 @@ def test_a_run_writes_a_checkpoint_and_metrics(config: TrainConfig) -> None:
     assert line["rows"][0]["psnr"] > 15
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config: TrainConfig) -> None:
     train(config)
     parts = dataclasses.replace(config, out=config.out.with_name("parts"))
@@ -69,6 +70,7 @@ def test_a_run_stops_when_time_is_up(config: TrainConfig) -> None:
     assert len(metrics(config)) == 1
 
 
+@pytest.mark.slow
 def test_a_new_run_starts_from_an_old_ones_average(config: TrainConfig) -> None:
     train(config)
     start = config.out / "checkpoint.pt"
@@ -103,6 +105,7 @@ def weights_after(config: TrainConfig, name: str, **changes: object) -> dict[str
     return checkpoint(config)["model"]
 
 
+@pytest.mark.slow
 def test_settings_of_a_run_do_what_they_say(config: TrainConfig) -> None:
     def differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
         return {name for name in one if not torch.equal(one[name], other[name])}

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from hvae_codec.models.config import PRESETS
-from hvae_codec.models.leaves import FLOAT, FloatNorm
+from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.quality import step_of
+from hvae_codec.models.layers import FloatNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
-from hvae_codec.models.quality import step_of
 from hvae_codec.models.training.pseudo_inputs import PseudoInputs
 
 CHANNELS = PRESETS["tiny"].context_channels
@@ -15,7 +15,7 @@ def test_sigma_becomes_the_noise_of_rounding() -> None:
     torch.manual_seed(0)
     quality = torch.full((8,), 60.0)
     spread = 2 * step_of(quality[:1]).expand(CHANNELS)
-    norm, prior = FloatNorm(CHANNELS), GaussianDiffusion(PRESETS["tiny"], FLOAT)
+    norm, prior = FloatNorm(CHANNELS), GaussianDiffusion(PRESETS["tiny"])
     norm.spread.copy_(spread)
     prior.start_from(torch.empty(0), spread)
     prior.requires_grad_(False)
@@ -35,7 +35,7 @@ def test_the_entropy_of_a_gaussian_is_what_a_fitting_prior_needs() -> None:
     torch.manual_seed(0)
     quality = torch.full((4,), 60.0)
     spread = 5 * step_of(quality[:1]).expand(CHANNELS)
-    norm, prior = FloatNorm(CHANNELS), GaussianDiffusion(PRESETS["tiny"], FLOAT, steps=1000)
+    norm, prior = FloatNorm(CHANNELS), GaussianDiffusion(PRESETS["tiny"], steps=1000)
     norm.spread.copy_(spread)
     prior.start_from(torch.empty(0), spread)
     u = 5 * torch.randn(4, CHANNELS, 8, 8)

@@ -1,7 +1,6 @@
 """Filters rounded with compensation: on the lattice that ships, and nearer to what they were."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, UNIT, channel_shifts
-from hvae_codec.models.leaves import FloatConv, IntegerConv, freeze
+from hvae_codec.models.layers import FloatConv
+from hvae_codec.models.storage import from_arrays, is_eight_bit, restored, stored
 from hvae_codec.models.training import rounding
 from hvae_codec.models.training.losses import prior_bpp, run
 from hvae_codec.models.training.rounding import round_filters
-from hvae_codec.models.weights import EIGHT_BITS, load_weights, save_weights
 from tests.conftest import smooth_images
 
 
@@ -28,21 +27,27 @@ def rounded(tiny_model: DctVae) -> DctVae:
     return model
 
 
-def test_export_finds_nothing_left_to_round(
-    rounded: DctVae, tables: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    path = tmp_path / "w.safetensors"
-    save_weights(path, [rounded.frozen()], (0,), tables)
-    shipped = load_weights(path).models[0].thawed().state_dict()
-    convs = [n for n, m in rounded.entropy.named_modules() if isinstance(m, FloatConv)]
-    in_integers = [f"entropy.{name}.weight" for name in convs]
-    in_eight_bits = [name for name in shipped if EIGHT_BITS.search(name)]
+def shipped(model: DctVae) -> dict[str, Tensor]:
+    """What a weight file holds of a model, brought back to float."""
+    integer = model.to_integer()
+    for network in (integer.context, integer.latents):
+        prefix = "context." if network is integer.context else "0."
+        arrays: dict[str, np.ndarray] = {}
+        for name, tensor in network.state_dict().items():
+            arrays |= stored(prefix + name, tensor)
+        network.load_state_dict(restored(from_arrays(arrays, prefix)))
+    return integer.to_float().state_dict()
+
+
+def test_export_finds_nothing_left_to_round(rounded: DctVae) -> None:
+    theirs, ours = shipped(rounded), rounded.state_dict()
+    in_integers = [f"{n}.weight" for n, m in rounded.named_modules() if isinstance(m, FloatConv)]
+    in_eight_bits = [name for name in ours if is_eight_bit(name)]
     assert in_integers and in_eight_bits
-    ours = rounded.state_dict()
     for name in in_integers:
-        assert torch.equal(ours[name], shipped[name]), name
+        assert torch.equal(ours[name], theirs[name]), name
     for name in in_eight_bits:
-        torch.testing.assert_close(ours[name], shipped[name], rtol=1e-5, atol=0, msg=name)
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=0, msg=name)
 
 
 def test_what_ships_in_float_stays(tiny_model: DctVae, rounded: DctVae) -> None:
@@ -51,7 +56,8 @@ def test_what_ships_in_float_stays(tiny_model: DctVae, rounded: DctVae) -> None:
     assert touched
     for name in touched:
         filters = name.removesuffix(".bias") + ".weight" if name.endswith(".bias") else name
-        assert filters.startswith("entropy.") or EIGHT_BITS.search(filters), name
+        decides = filters.startswith(("context.prior", "latents.trunk."))
+        assert decides or is_eight_bit(filters), name
 
 
 def test_the_prior_sees_all_qualities(tiny_model: DctVae, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,8 +129,8 @@ def test_sums_stay_within_the_bound() -> None:
         conv.weight.mul_(0.9995 * most / conv.weight.sum(dim=(1, 2, 3), keepdim=True))
         x = 100 * inputs(64, generator)
         rounding._round(conv, rounding._gram(conv, x, generator))
-        integer = IntegerConv(64, 48, 3)
-        freeze(nn.Sequential(conv), nn.Sequential(integer))
+        integer = conv.to_integer()
+        integer.check("conv")
         shipped = integer.weight * torch.exp2(-integer.shift)[:, None, None, None]
     assert len(integer.shift.unique()) == 2  # some kept six bits
     assert torch.equal(shipped, conv.weight)

@@ -1,0 +1,114 @@
+"""The architecture as data: every size a model has, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import WeightsError
+
+PATCH_PX = 32
+"""Side of a patch: the unit of padding, of tiles and of the context."""
+
+LATENT_STRIDE = 8
+"""Pixels a side that one position of the latents covers."""
+
+LATENTS_A_SIDE = PATCH_PX // LATENT_STRIDE
+"""Positions of the latents a side of a patch."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a `DctVae`. Stored with the weights, so that a file describes itself.
+
+    Attributes:
+        luma_context: kept DCT coefficients a side of a 32x32 luma patch.
+        chroma_context: the same for each chroma plane.
+        level_channels: latent channels of each level, in order of frequency; they sum to the
+            number of 8x8 DCT coefficients kept.
+        checkerboard_levels: how many of the first levels are coded in two steps, the anchors of
+            a checkerboard first.
+        top_width: channels of the trunk at stride 32.
+        trunk_width: channels of the trunk at stride 8.
+        prior_width: channels of the context prior, a masked diffusion.
+        prior_zones: where its zones of frequency end, in channels of `frequencies.context_order`.
+            By default the means, then frequencies up to 1.4, 2, 2.2, 3, 3.6 and 5 (about half of
+            those at 5), the rest.
+        prior_slices: in how many slices of its channels a zone is revealed, at most.
+        prior_hidden: channels of the small networks between these slices.
+        prior_components: of the mixture and the VampPrior.
+        analysis_widths: channels of the analysis at strides 4 and 8.
+        analysis_blocks: residual blocks of the analysis at strides 4 and 8.
+        posterior_width: hidden channels of each posterior head.
+        synthesis_widths: channels of the synthesis at strides 8 and 4.
+        synthesis_blocks: residual blocks of the synthesis at strides 8 and 4.
+    """
+
+    luma_context: int = 6
+    chroma_context: int = 4
+    level_channels: tuple[int, ...] = (8, 12, 16, 24, 32, 48)
+    checkerboard_levels: int = 3
+    top_width: int = 128
+    trunk_width: int = 80
+    prior_width: int = 96
+    prior_zones: tuple[int, ...] = (3, 12, 18, 24, 33, 45, 56)
+    prior_slices: int = 6
+    prior_hidden: int = 32
+    prior_components: int = 64
+    analysis_widths: tuple[int, int] = (64, 96)
+    analysis_blocks: tuple[int, int] = (3, 9)
+    posterior_width: int = 64
+    synthesis_widths: tuple[int, int] = (96, 48)
+    synthesis_blocks: tuple[int, int] = (2, 2)
+
+    @property
+    def context_channels(self) -> int:
+        """Number of context coefficients a patch, luma and both chroma planes."""
+        return self.luma_context**2 + 2 * self.chroma_context**2
+
+    @property
+    def latent_channels(self) -> int:
+        """Number of latent channels at stride 8, all levels together."""
+        return sum(self.level_channels)
+
+    def to_json(self) -> str:
+        """Return the configuration as one JSON object."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            WeightsError: not a JSON object, or a key is unknown.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise WeightsError(f"the model's configuration is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise WeightsError("the model's configuration is not a JSON object")
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise WeightsError(f"unknown keys in the model's configuration: {', '.join(unknown)}")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**values)
+
+
+PRESETS = {
+    "base": ModelConfig(),
+    "tiny": ModelConfig(
+        top_width=32,
+        trunk_width=32,
+        prior_width=32,
+        prior_hidden=16,
+        analysis_widths=(32, 32),
+        analysis_blocks=(1, 1),
+        posterior_width=32,
+        synthesis_widths=(32, 32),
+        synthesis_blocks=(1, 1),
+    ),
+}
+"""Named sizes: `base` ships, `tiny` serves tests and dry runs."""

@@ -1,0 +1,105 @@
+"""What encoding and decoding can be asked for; library and command line share it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..bitstream import InvalidField
+from .numbers import quality_of, whole
+from .stack import Sampling
+
+DEFAULT_QUALITY = 60
+DEFAULT_PRIOR = "masked-diffusion"
+EFFORTS = range(10)
+
+Region = tuple[int, int, int, int]
+"""x, y, width and height in px."""
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How an image is encoded.
+
+    Attributes:
+        quality: 0 (smallest) to 100 (best); None for 60, unless one of the next three finds it.
+        max_bytes: find the best quality whose file has no more bytes.
+        bpp: find the best quality whose file has no more bits a pixel.
+        psnr: find the smallest quality that reaches so many dB over all colour samples.
+        strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
+        verify: decode the result under another configuration before returning it.
+        prior: name of the context's prior, one of those that the weights have.
+        effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        InvalidField: a value is outside its range, or two of the first four are given.
+    """
+
+    quality: int | None = None
+    max_bytes: int | None = None
+    bpp: float | None = None
+    psnr: float | None = None
+    strip: bool = False
+    verify: bool = False
+    prior: str = DEFAULT_PRIOR
+    effort: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        aims = (self.quality, self.max_bytes, self.bpp, self.psnr)
+        if sum(aim is not None for aim in aims) > 1:
+            raise InvalidField("quality, max_bytes, bpp and psnr exclude each other")
+        for target in aims[1:]:
+            if target is not None and not 0 < target < math.inf:
+                raise InvalidField(f"{target} is not a number above 0")
+        if self.quality is not None:
+            quality_of(self.quality)
+        if whole("effort", self.effort) not in EFFORTS:
+            raise InvalidField(f"effort {self.effort} is outside {EFFORTS[0]}...{EFFORTS[-1]}")
+        check_device(self.device)
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the quality is to be found, not given."""
+        return any(target is not None for target in (self.max_bytes, self.bpp, self.psnr))
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """What of a file is decoded.
+
+    Attributes:
+        region: (x, y, width, height) in px of the full picture; None for all of it.
+        scale: 1, 2, 4, 8, 16 or 32: the picture at 1/scale of its sides, rounded up.
+        levels: levels of latents, the rest at their means; None for all.
+        keep_going: decode what is there of a cut or damaged file.
+        sampling: how to draw the levels that are left out; None leaves them at their means.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        InvalidField: a value is outside its range.
+    """
+
+    region: Region | None = None
+    scale: int = 1
+    levels: int | None = None
+    keep_going: bool = False
+    sampling: Sampling | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.levels is not None and whole("levels", self.levels) < 0:
+            raise InvalidField(f"{self.levels} levels of latents cannot be decoded")
+        check_device(self.device)
+
+
+def check_device(device: str) -> None:
+    """Refuse the name of a device that nothing here computes on.
+
+    Raises:
+        InvalidField: it is not `cpu`, `cuda`, or `cuda` with a number.
+    """
+    name, _, number = device.partition(":")
+    if device != "cpu" and not (name == "cuda" and (number.isdigit() or device == "cuda")):
+        raise InvalidField(f"device {device} is not cpu or cuda")

@@ -1,0 +1,29 @@
+"""Coded files as callers have them: bytes, a path, or an open file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ..bitstream import Source as OpenSource
+
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+"""A file: its bytes, its path, or itself, open for reading and seekable."""
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[OpenSource]:
+    """Open a path; bytes and open files are used as they are.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        # a cursor over bytes shares them, over anything else it would copy all for each tile
+        yield bytes(source) if isinstance(source, bytearray | memoryview) else source

@@ -1,0 +1,227 @@
+"""From training checkpoints to the weight file that ships: integers, tables, graphs, one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..bitstream import PmfTables
+from ..codec.conditions import CodingConditions
+from ..codec.config import PATCH_PX, ModelConfig
+from ..codec.errors import WeightsError
+from ..codec.images import Pixels
+from ..codec.quality import QUALITIES
+from ..codec.stack import CountingStack
+from ..codec.tables import Tables, start_tables
+from ..codec.tile import TileSymbols, encode_tiles, push_context
+from ..codec.tiling import Window
+from ..codec.weight_file import WeightFile
+from ..codec.weights import Codec
+from . import convert
+from .dct_vae import ContextModel, DctVae
+from .priors import DEFAULT_PRIOR
+from .runtime import TorchRuntime
+from .training.contexts import load_prior
+from .training.data import BatchSizes, CropDataset, ImageCache
+from .training.reconstruction import fit_reconstruction
+from .training.rounding import round_filters
+from .training.state import load_into, read_checkpoint
+from .weights import Weights, load_weights, save_weights
+
+FITTING_CROPS = BatchSizes(crops=8, crop_px=256, wide_crops=0)
+FITTING_BATCHES = 24
+"""What filters are rounded on, and reconstruction fitted: ten times as many positions, at stride
+32, as filters have weights."""
+
+REFINE_SIDE = 8
+"""Patches a side of the crops on which tables are refined."""
+
+REFINE_WEIGHT = 2000.0
+"""Symbols that the tables before are worth against what is counted."""
+
+
+def export(
+    sources: Sequence[Path],
+    out: Path,
+    cache: ImageCache | None,
+    priors: Sequence[Path] = (),
+    crops: int = 2500,
+) -> None:
+    """Write a weight file: integers, tables, graphs, and further priors of the context.
+
+    Args:
+        sources: `checkpoint.pt` of training runs, whose averaged weights are converted, and which
+            together serve all qualities; or one weight file, whose filters stay. Norm and priors
+            are those of the run of the coarsest qualities.
+        out: the weight file.
+        cache: training images on which filters of checkpoints are rounded, and reconstruction
+            and tables fitted. Without, checkpoints are rounded to the nearest and get Gaussian
+            tables, and a weight file keeps its own.
+        priors: what `training.contexts.save_prior` wrote; or weight files, whose priors beside
+            the first are taken over.
+        crops: how many crops to count.
+
+    Raises:
+        BoundError: a filter's sums could leave the exact range.
+        WeightsError: a file is not what it should be, some qualities are not served, a range lies
+            within another, or a prior was fitted for other contexts.
+        TorchMissing: the packages that export graphs are not installed.
+    """
+    if sources[0].suffix == ".safetensors":
+        weights = load_weights(sources[0])
+    else:
+        trained, firsts = load_checkpoints(sources)
+        if cache is not None:
+            round_models(trained, firsts, cache)
+        models = [model.to_integer() for model in trained]
+        context, latents = models[0].context, tuple(model.latents for model in models)
+        weights = Weights(context, latents, firsts, start_tables())
+    if cache is not None:
+        fit_models(
+            [weights.model_at(first) for first in weights.first_qualities],
+            weights.first_qualities,
+            cache,
+        )
+    for path in priors:
+        weights = replace(weights, context=_with_priors(weights.context, path))
+    if cache is not None:
+        weights = replace(weights, tables=refine(weights, cache, crops))
+    save_weights(out, weights)
+
+
+def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ...]]:
+    """Return the averaged models of checkpoints in float, and the first quality of each.
+
+    Where the ranges of two overlap, each serves its half.
+
+    Raises:
+        WeightsError: one is not a checkpoint of this model, a range lies within another, or some
+            qualities are in none.
+    """
+    # of two that begin together the wider one first, which leaves nothing to the other
+    saved = [(path, read_checkpoint(path)) for path in paths]
+    saved.sort(key=lambda one: (one[1]["qualities"][0], -one[1]["qualities"][1]))
+    firsts, end = [], -1
+    for _, one in saved:
+        lowest, highest = one["qualities"]
+        if lowest > end + 1:
+            raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {lowest - 1}")
+        if highest <= end:
+            raise WeightsError(f"another checkpoint serves the qualities {lowest} to {highest}")
+        firsts.append((lowest + end + 1) // 2)
+        end = highest
+    if end < QUALITIES - 1:
+        raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {QUALITIES - 1}")
+    return [_averaged(*one) for one in saved], tuple(firsts)
+
+
+def _averaged(path: Path, saved: dict[str, Any]) -> DctVae:
+    model = DctVae(ModelConfig.from_json(saved["config"]))
+    named = saved["average"].items()
+    prefix = "module."
+    tensors = {k.removeprefix(prefix): v for k, v in named if k.startswith(prefix)}
+    load_into(model, tensors, path)
+    return model.eval()
+
+
+def _with_priors(context: ContextModel, path: Path) -> ContextModel:
+    """Return a context model with the priors of a file, in place of its own of the same names.
+
+    Raises:
+        BoundError: a filter's sums could leave the exact range.
+        WeightsError: the priors were fitted to other contexts.
+    """
+    priors = dict(context.priors.items())
+    if path.suffix == ".safetensors":
+        other = load_weights(path).context
+        ours, theirs = context.norm.state_dict(), other.norm.state_dict()
+        same = all(torch.equal(ours[name], theirs[name]) for name in ours)
+        if not same or context.config.prior_components != other.config.prior_components:
+            raise WeightsError("its priors were fitted to other contexts, or have another shape")
+        priors |= {name: p for name, p in other.priors.items() if name != DEFAULT_PRIOR}
+    else:
+        name, fitted = load_prior(path, context.config)
+        priors[name] = convert.to_integer(fitted)
+    return _of_priors(context, priors)
+
+
+def _of_priors(context: ContextModel, priors: dict[str, nn.Module]) -> ContextModel:
+    copied = ContextModel(context.config)
+    copied.norm, copied.priors = context.norm, nn.ModuleDict(priors)
+    return cast(ContextModel, copied.eval().requires_grad_(False))
+
+
+def round_models(models: Sequence[DctVae], firsts: Sequence[int], cache: ImageCache) -> None:
+    """Round the filters of models in place, each on training images at the qualities it serves."""
+    for model, crops, qualities in _each_with_crops(models, firsts, cache):
+        round_filters(model, crops, qualities)
+
+
+def fit_models(models: Sequence[DctVae], firsts: Sequence[int], cache: ImageCache) -> None:
+    """Fit where integer models reconstruct latents, in place, each at the qualities it serves."""
+    for model, crops, qualities in _each_with_crops(models, firsts, cache):
+        fit_reconstruction(model, crops, qualities)
+
+
+def _each_with_crops(
+    models: Sequence[DctVae], firsts: Sequence[int], cache: ImageCache
+) -> Iterator[tuple[DctVae, list[Tensor], tuple[int, int]]]:
+    """Yield each model with batches of crops and the qualities that it serves."""
+    seen = CropDataset(cache, FITTING_CROPS, FITTING_BATCHES)
+    crops = [seen[number][0] for number in range(len(seen))]
+    for model, first, end in zip(models, firsts, (*firsts[1:], QUALITIES), strict=True):
+        yield model, crops, (first, end - 1)
+
+
+def refine(weights: Weights, cache: ImageCache, crops: int) -> PmfTables:
+    """Count which symbols each table really codes on training images, over all qualities.
+
+    First on a quarter of the crops: which tables a channel is offset to depends on the tables.
+    """
+    sizes = BatchSizes(crops=1, crop_px=REFINE_SIDE * PATCH_PX, wide_crops=0)
+    whole = Window(0, 0, REFINE_SIDE, REFINE_SIDE)
+    drawn = CropDataset(cache, sizes, crops)
+    config = weights.context.config
+    tables = start = weights.tables
+    for count in (crops // 4, crops):
+        codec = codec_in_memory(replace(weights, tables=tables))
+        counts = np.zeros(tables.pmf.size, np.int64)
+        for number in range(count):
+            crop = drawn[number][0][0]
+            pixels = Pixels(crop.permute(1, 2, 0).contiguous().numpy())
+            conditions = CodingConditions(config, number % QUALITIES, is_grey=False)
+            (symbols,) = encode_tiles(codec, pixels, [whole], conditions)
+            counts += _counted(codec, symbols)
+        tables = start.refined(counts, REFINE_WEIGHT)
+    return tables
+
+
+def codec_in_memory(weights: Weights) -> Codec:
+    """Return a codec of models that no file holds yet."""
+    file = WeightFile(
+        config=weights.context.config,
+        first_qualities=weights.first_qualities,
+        priors=tuple(weights.context.priors),
+        arrays={},
+        graphs={},
+        initialisers={},
+        tables=weights.tables,
+        digest=bytes(32),
+    )
+    runtime = TorchRuntime(weights, torch.device("cpu"))
+    return Codec(file, Tables(weights.tables), runtime)
+
+
+def _counted(codec: Codec, symbols: TileSymbols) -> np.ndarray:
+    tables = codec.tables.pmfs
+    stack = CountingStack(tables)
+    push_context(codec, symbols, stack)
+    pairs = [*stack.pairs, *(pair for level in symbols.latents for pair in level)]
+    entries = [tables.entries(*pair) for pair in pairs]
+    return np.bincount(np.concatenate(entries), minlength=tables.pmf.size)

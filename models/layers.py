@@ -1,0 +1,384 @@
+"""The layers of the trunk and of the context priors, each in two kinds.
+
+A float layer trains: in real numbers of the scale that `fixed_point` describes, optionally with
+simulated rounding. Its integer counterpart runs. Each float layer has `to_integer`, and
+`empty_integer` gives the counterpart to load a file into; each integer layer has `to_float`, and
+`check`, which proves its bounds. `convert` applies them to whole networks.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..codec.errors import BoundError
+from ..codec.quality import QUALITIES, step_of
+from .fixed_point import (
+    ACCUMULATOR_LIMIT,
+    ACTIVATION_MAX,
+    GAIN_MAX,
+    GAIN_SHIFT_MAX,
+    KNOT_UNIT,
+    KNOTS,
+    POWERS,
+    PRE_GAIN_MAX,
+    SHIFT_MAX,
+    UNIT,
+    WEIGHT_MAX,
+    channel_shifts,
+    convolve,
+    largest_sum,
+    multiply_and_add,
+    quantise_filter,
+    round_through,
+    saturate,
+)
+from .prepared import EVERY, Channels, PreparedConv, PreparedGain, PreparedNorm
+
+KNOT_SPAN = (QUALITIES - 1) // (KNOTS - 1)
+"""Qualities from a knot to the next."""
+
+CONTEXT_UNIT = 8
+"""Means of the context are multiples of 1/8 of a symbol."""
+
+
+class FloatLayer(nn.Module):
+    """A layer in training. `simulate` switches simulated integer arithmetic on, where it has it."""
+
+    simulate = False
+
+    def empty_integer(self) -> IntegerLayer:
+        """Return the integer counterpart with zeros in all its buffers."""
+        raise NotImplementedError
+
+    def to_integer(self) -> IntegerLayer:
+        """Return the integer counterpart with rounded weights."""
+        raise NotImplementedError
+
+
+class IntegerLayer(nn.Module):
+    """A layer whose buffers are integers, exact at run time."""
+
+    def to_float(self) -> FloatLayer:
+        """Return the float layer that this one was made of, but for what rounding took."""
+        raise NotImplementedError
+
+    def prepared(self, quality: int) -> nn.Module:
+        """Return the layer for one quality, with all done that needs no input."""
+        raise NotImplementedError
+
+    def check(self, name: str) -> None:
+        """Prove that no input can leave the range in which floating point is exact.
+
+        Raises:
+            BoundError: an input could, or a buffer holds something else than integers.
+        """
+        raise NotImplementedError
+
+
+class FloatConv(FloatLayer):
+    """A convolution in training: real weights, or simulated integers when `simulate` is set."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, input_min: int = -ACTIVATION_MAX):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.input_min = input_min
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, I, H, W) -> (B, O, H, W), both in units of activations, not saturated."""
+        weight, bias = self.weight, self.bias * UNIT
+        if not self.simulate:
+            return convolve(x, weight, bias)
+        with torch.no_grad():
+            shift = channel_shifts(weight, bias, self.input_min)
+            w, b = quantise_filter(weight, bias, shift)
+            scale = torch.exp2(-shift)
+            w, b = w * scale[:, None, None, None], (b - torch.exp2(shift - 1)) * scale
+        weight = weight + (w - weight).detach()
+        bias = bias + (b - bias).detach()
+        sums = convolve(x, weight, bias)
+        # bfloat16 holds rounded weights exactly, but not sums: these it rounds more than integers
+        return round_through(sums) if sums.dtype == torch.float32 else sums
+
+    def empty_integer(self) -> IntegerConv:
+        """See `FloatLayer`."""
+        outputs, inputs, kernel, _ = self.weight.shape
+        return IntegerConv(inputs, outputs, kernel, self.input_min)
+
+    @torch.no_grad()
+    def to_integer(self) -> IntegerConv:
+        """See `FloatLayer`."""
+        integer = self.empty_integer()
+        bias = self.bias.float() * UNIT
+        integer.shift = channel_shifts(self.weight.float(), bias, self.input_min)
+        integer.weight, integer.bias = quantise_filter(self.weight.float(), bias, integer.shift)
+        return integer
+
+
+class IntegerConv(IntegerLayer):
+    """The same convolution on integers: accumulate, shift right with rounding."""
+
+    weight: Tensor
+    bias: Tensor
+    shift: Tensor
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, input_min: int = -ACTIVATION_MAX):
+        super().__init__()
+        self.input_min = input_min
+        self.register_buffer("weight", torch.zeros(outputs, inputs, kernel, kernel))
+        self.register_buffer("bias", torch.zeros(outputs))
+        self.register_buffer("shift", torch.ones(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, I, H, W) -> (B, O, H, W): floor((w * x + b) / 2^k).
+
+        The power of two is taken into the weights, which leaves every bit of the sums where it was.
+        """
+        return multiply_and_add(x, *self.scaled()).floor()
+
+    def scaled(self) -> tuple[Tensor, Tensor]:
+        """Return w / 2^k and b / 2^k."""
+        scale = self.weight.new_tensor(POWERS).index_select(0, self.shift.long())
+        return self.weight * scale[:, None, None, None], self.bias * scale
+
+    def prepared(self, quality: int) -> PreparedConv:
+        """See `IntegerLayer`."""
+        return PreparedConv(*self.scaled())
+
+    @torch.no_grad()
+    def to_float(self) -> FloatConv:
+        """See `IntegerLayer`."""
+        outputs, inputs, kernel, _ = self.weight.shape
+        trained = FloatConv(inputs, outputs, kernel, self.input_min)
+        scale = torch.exp2(-self.shift)
+        trained.weight.copy_(self.weight * scale[:, None, None, None])
+        trained.bias.copy_((self.bias * scale - 0.5) / UNIT)
+        return trained
+
+    def check(self, name: str) -> None:
+        """Prove that no input can leave the exact range.
+
+        Raises:
+            BoundError: a weight, bias or sum is too large, or not an integer.
+        """
+        for values in (self.weight, self.bias, self.shift):
+            if not torch.equal(values, values.floor()):
+                raise BoundError(f"{name}: weights are not integers; convert the network first")
+        if self.shift.min() < 1 or self.shift.max() > SHIFT_MAX:
+            raise BoundError(f"{name}: a shift is outside 1...{SHIFT_MAX}")
+        if self.weight.abs().max() > WEIGHT_MAX:
+            raise BoundError(f"{name}: a weight exceeds {WEIGHT_MAX}")
+        worst = float(largest_sum(self.weight, self.bias, self.input_min).max())
+        if worst >= ACCUMULATOR_LIMIT:
+            raise BoundError(f"{name}: sums reach {worst:.0f}, the limit is {ACCUMULATOR_LIMIT}")
+
+
+def _spanned(knots: Tensor, quality: Tensor) -> Tensor:
+    """Interpolate between knots (KNOTS, 2, C) at `quality` (B,), times KNOT_SPAN: (B, 2, C).
+
+    That leaves integers what they are.
+    """
+    places = torch.arange(0, QUALITIES, KNOT_SPAN, device=quality.device)
+    weights = (KNOT_SPAN - (quality[:, None] - places).abs()).clamp_min(0).to(knots.dtype)
+    with torch.autocast(quality.device.type, enabled=False):
+        return (weights @ knots.flatten(1)).unflatten(1, knots.shape[1:])
+
+
+class FloatGain(FloatLayer):
+    """Conditioning on quality: a scale and a shift a channel, linear between eleven knots."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        knots = torch.zeros(KNOTS, 2, channels)
+        knots[:, 0] = 1.0
+        self.knots = nn.Parameter(knots)
+
+    def table(self, quality: Tensor, channels: Channels = EVERY) -> Tensor:
+        """Return the (B, 2, C) rows for `quality` (B,), the shift in units of activations."""
+        knots = self.knots[:, :, channels].float()
+        scale, shift = (_spanned(knots, quality) / KNOT_SPAN).unbind(1)
+        return torch.stack([scale, shift * UNIT], dim=1)
+
+    def integer_knots(self, channels: Channels = EVERY) -> Tensor:
+        """Return the knots (KNOTS, 2, C) of the `IntegerGain` that this becomes."""
+        scale, shift = (self.knots[:, :, channels].float() * (UNIT * KNOT_UNIT)).unbind(1)
+        limit = GAIN_MAX * KNOT_UNIT
+        return round_through(torch.stack([scale.clamp(-limit, limit), shift], dim=1))
+
+    def forward(self, x: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
+        """Scale and shift the channels of x: (B, c, H, W) -> (B, c, H, W)."""
+        if self.simulate:
+            rows = _spanned(self.integer_knots(channels), quality) / (KNOT_SPAN * KNOT_UNIT)
+            scale, shift = round_through(rows)[..., None, None].unbind(1)
+            return round_through(x.float() * (scale / UNIT) + shift)
+        scale, shift = self.table(quality, channels).to(x.dtype)[..., None, None].unbind(1)
+        return x * scale + shift
+
+    def empty_integer(self) -> IntegerGain:
+        """See `FloatLayer`."""
+        return IntegerGain(self.knots.shape[2])
+
+    @torch.no_grad()
+    def to_integer(self) -> IntegerGain:
+        """See `FloatLayer`."""
+        integer = self.empty_integer()
+        integer.knots = self.integer_knots()
+        return integer
+
+
+class IntegerGain(IntegerLayer):
+    """The same conditioning on integers: sixteenths at the knots, whole numbers between them."""
+
+    knots: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("knots", torch.zeros(KNOTS, 2, channels))
+
+    def rows(self, quality: Tensor, channels: Channels = EVERY) -> Tensor:
+        """Return the (B, 2, c) gains at integer `quality` (B,), rounded.
+
+        Numerators are below 2^24 and quotients below 2^12: no rounding of float32 moves one over
+        an integer.
+        """
+        knots = self.knots if channels is EVERY else self.knots[:, :, channels]
+        return (_spanned(knots, quality) / (KNOT_SPAN * KNOT_UNIT) + 0.5).floor()
+
+    def forward(self, x: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
+        """floor((scale * x + 64 * shift + 32) / 64) for integer `quality` (B,)."""
+        scale, shift = self.rows(quality, channels)[..., None, None].unbind(1)
+        x = x.clamp(-PRE_GAIN_MAX, PRE_GAIN_MAX)
+        return torch.addcmul(shift + 0.5, x, scale * (1 / UNIT)).floor()
+
+    def prepared(self, quality: int) -> PreparedGain:
+        """See `IntegerLayer`."""
+        scale, shift = self.rows(torch.tensor([quality]))[..., None, None].unbind(1)
+        return PreparedGain(scale * (1 / UNIT), shift + 0.5)
+
+    @torch.no_grad()
+    def to_float(self) -> FloatGain:
+        """See `IntegerLayer`."""
+        trained = FloatGain(self.knots.shape[2])
+        trained.knots.copy_(self.knots / (UNIT * KNOT_UNIT))
+        return trained
+
+    def check(self, name: str) -> None:
+        """Prove that no input can leave the exact range.
+
+        Raises:
+            BoundError: a scale or shift is too large, or not an integer.
+        """
+        if not torch.equal(self.knots, self.knots.floor()):
+            raise BoundError(f"{name}: gains are not integers; convert the network first")
+        scale, shift = self.knots.abs().amax(dim=0)
+        if scale.max() > GAIN_MAX * KNOT_UNIT or shift.max() > GAIN_SHIFT_MAX * KNOT_UNIT:
+            raise BoundError(f"{name}: a gain exceeds {GAIN_MAX} or its shift {GAIN_SHIFT_MAX}")
+
+
+def _over(x: Tensor, factors: Tensor) -> Tensor:
+    """Bring factors (B, c) to the dimensions of x (B, c, ...)."""
+    return factors[(..., *[None] * (x.dim() - 2))]
+
+
+class FloatNorm(FloatLayer):
+    """Brings context symbols to activations and back: x = 64 * u * step / spread.
+
+    `spread` (C,) is each coefficient's standard deviation on training images, in pixels over the
+    gain of its step.
+    """
+
+    spread: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("spread", torch.ones(channels))
+
+    def _ratio(self, quality: Tensor) -> Tensor:
+        return step_of(quality)[:, None] / self.spread  # (B, C)
+
+    def inward(self, symbols: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
+        """(B, c, ...) symbols of some channels -> activations."""
+        return saturate(symbols * _over(symbols, self._ratio(quality)[:, channels]) * UNIT)
+
+    def outward(self, x: Tensor, quality: Tensor, channels: Channels) -> Tensor:
+        """(B, c, ...) activations of some channels -> eighths of symbols."""
+        return x / _over(x, self._ratio(quality)[:, channels]) * (CONTEXT_UNIT / UNIT)
+
+    def empty_integer(self) -> IntegerNorm:
+        """See `FloatLayer`."""
+        return IntegerNorm(len(self.spread))
+
+    @torch.no_grad()
+    def to_integer(self) -> IntegerNorm:
+        """See `FloatLayer`."""
+        integer = self.empty_integer()
+        ratio = step_of(torch.arange(QUALITIES))[:, None].double() / self.spread.double()
+        integer.inward_table = torch.floor(ratio * (UNIT * 2**8) + 0.5)
+        integer.outward_table = torch.floor(CONTEXT_UNIT / UNIT * 2**12 / ratio + 0.5)
+        return integer
+
+
+class IntegerNorm(IntegerLayer):
+    """The same on integers, carried in float64: a table row a quality for each direction."""
+
+    inward_table: Tensor
+    outward_table: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        for name in ("inward_table", "outward_table"):
+            self.register_buffer(name, torch.zeros(QUALITIES, channels, dtype=torch.float64))
+
+    def inward(self, symbols: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
+        """Q.0 context times Q.8 -> saturated activations (float64)."""
+        rows = self.inward_table.index_select(0, quality)[:, channels]
+        factor = _over(symbols, rows)
+        return saturate(torch.floor(symbols.double() * factor * 2.0**-8 + 0.5))
+
+    def outward(self, x: Tensor, quality: Tensor, channels: Channels) -> Tensor:
+        """Activations times Q.12 -> eighths of symbols (float64)."""
+        rows = self.outward_table.index_select(0, quality)[:, channels]
+        return torch.floor(x.double() * _over(x, rows) * 2.0**-12 + 0.5)
+
+    def prepared(self, quality: int) -> PreparedNorm:
+        """See `IntegerLayer`."""
+        rows = self.inward_table[quality] * 2.0**-8, self.outward_table[quality] * 2.0**-12
+        return PreparedNorm(*(row[None, :, None] for row in rows))
+
+    def check(self, name: str) -> None:
+        """Prove that all products stay below 2^53.
+
+        A context is a symbol, |s| <= 2^20, and the whole part of a mean.
+
+        Raises:
+            BoundError: a factor is too large, or not an integer.
+        """
+        for table in (self.inward_table, self.outward_table):
+            if not torch.equal(table, table.floor()):
+                raise BoundError(f"{name}: factors are not integers; convert the network first")
+        mean = ACTIVATION_MAX * float(self.outward_table.abs().max())
+        context = 2**20 + mean * 2.0**-12 / CONTEXT_UNIT + 1
+        if max(mean, context * float(self.inward_table.abs().max())) >= 2**52:
+            raise BoundError(f"{name}: a factor is too large for float64")
+
+    @torch.no_grad()
+    def to_float(self) -> FloatNorm:
+        """Return spreads that `to_integer` makes these very tables of: every entry bounds them."""
+        step = step_of(torch.arange(QUALITIES))[:, None].double()
+        inward, outward = step * (UNIT * 2**8), step * (UNIT / (CONTEXT_UNIT * 2**12))
+        least = torch.maximum(
+            (inward / (self.inward_table + 0.5)).amax(0),
+            ((self.outward_table - 0.5) * outward).amax(0),
+        )
+        most = torch.minimum(
+            (inward / (self.inward_table - 0.5)).amin(0),
+            ((self.outward_table + 0.5) * outward).amin(0),
+        )
+        trained = FloatNorm(self.inward_table.shape[1])
+        trained.spread.copy_((least + most) / 2)
+        return trained
+
+
+Norm = FloatNorm | IntegerNorm | PreparedNorm

@@ -1,0 +1,254 @@
+"""Searches the symbols of a tile for a smaller loss, pass by pass: what an encoder's effort buys.
+
+The networks of the encoder decide without having seen what their symbols decode to. A pass rounds
+the context, walks down the levels, rounds, decodes, and goes back with the gradient of training
+(`quantizers.TrainingQuantizer`). Along it the targets descend: what context and latents would be
+without rounding. Where the context moves, the latents' targets make up for it. (Yang et al. 2020,
+"Improving inference for neural image compression", do so with Gumbel noise, which takes many more
+passes.)
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..codec.conditions import CodingConditions
+from ..codec.config import LATENTS_A_SIDE, PATCH_PX
+from ..codec.quality import CURVATURE, lmbda_of
+from ..codec.schedule import CodingStep
+from ..codec.tiling import Window, synthesis_halo
+from ..codec.walk import Coder, Prediction
+from ..codec.weight_file import WeightFile
+from .dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
+from .dct_vae import DctVae
+from .passes import Posterior
+from .quantizers import Rounder, TrainingQuantizer
+from .step import pick, place
+from .weights import models_of
+
+PASSES = 4
+"""Passes of each unit of effort."""
+
+RATES = (0.15, 0.05)
+"""Learning rates of Adam for context and latents: how many steps of quantisation a pass moves."""
+
+Floats = NDArray[np.float32]
+
+
+@torch.inference_mode(mode=False)  # whatever the caller has: a search needs gradients
+@torch.autocast("cpu", enabled=False)
+def search(
+    file: WeightFile,
+    rgb: Floats,
+    u: Floats,
+    seen: Window,
+    tile: Window,
+    conditions: CodingConditions,
+    effort: int,
+) -> tuple[Floats, Floats]:
+    """Search the context and the latents of a tile.
+
+    Args:
+        file: the weights.
+        rgb: (1, 3, H, W) in 0...255, the tile and what the analysis sees around it.
+        u: (1, C, h, w) the context of the tile as it was decided.
+        seen: the patches of `rgb`.
+        tile: those of the tile.
+        conditions: of the file.
+        effort: in units of `PASSES` passes.
+
+    Returns:
+        (1, C, h, w) integers, and (1, C', 4h, 4w) targets of the latents in steps: those of the
+        pass with the smallest loss.
+    """
+    model = _float_model(file, file.model_at(conditions.quality))
+    scene = _scene(model, torch.tensor(rgb), torch.tensor(u), seen, tile, conditions)
+    found = _search(model, scene, effort * PASSES)
+    return found[0].numpy().astype(np.float32), found[1].numpy()
+
+
+@functools.lru_cache(maxsize=4)  # one more than the shipped file has models
+def _float_model(file: WeightFile, number: int) -> DctVae:
+    weights = models_of(file)
+    model = DctVae(file.config, weights.context, weights.latents[number]).to_float()
+    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """A tile with the surroundings that the synthesis sees when it decodes it.
+
+    Attributes:
+        ycbcr: (1, 3, H, W) in pixels about zero.
+        context: (1, C, H/32, W/32) integers.
+        posterior: the encoder's, of the whole scene.
+        window: where the scene lies, in patches.
+        tile: where the tile lies.
+        quality: (1,).
+        masks: of the channels that are coded, (C, 1, 1) for context and latents.
+        is_grey: luma alone is shown.
+    """
+
+    ycbcr: Tensor
+    context: Tensor
+    posterior: Posterior
+    window: Window
+    tile: Window
+    quality: Tensor
+    masks: tuple[Tensor, Tensor]
+    is_grey: bool
+
+    def shown(self, ycbcr: Tensor) -> Tensor:
+        """Return the samples that are seen in the end: (B, 1 or 3, H, W) in 0...255."""
+        return (ycbcr[:, :1] + 128.0 if self.is_grey else to_rgb(ycbcr)).clamp(0, 255)
+
+
+@torch.no_grad()
+def _scene(
+    model: DctVae,
+    rgb: Tensor,
+    u: Tensor,
+    seen: Window,
+    tile: Window,
+    conditions: CodingConditions,
+) -> _Scene:
+    at = torch.tensor([float(conditions.quality)])
+    masks = tuple(
+        torch.from_numpy(mask.astype(np.float32))[:, None, None]
+        for mask in (conditions.context_mask, conditions.latent_mask)
+    )
+    ycbcr = to_ycbcr(rgb)
+    context = model.context.quantise(ycbcr, at) * masks[0]
+    context[(..., *tile.slices(seen, 1))] = u
+    features = model.latents.features(ycbcr, model.context.image(context, at), at)
+    near = tile.grown(synthesis_halo(conditions.config), seen)
+    cropped = [x[(..., *near.slices(seen, LATENTS_A_SIDE))] for x in features]
+    return _Scene(
+        ycbcr=ycbcr[(..., *near.slices(seen, PATCH_PX))],
+        context=context[(..., *near.slices(seen, 1))],
+        posterior=model.latents.posterior(*cropped),
+        window=near,
+        tile=tile,
+        quality=at,
+        masks=(masks[0], masks[1]),
+        is_grey=conditions.is_grey,
+    )
+
+
+@torch.enable_grad()
+def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
+    context_model, quality = model.context, scene.quality
+    lmbda = lmbda_of(quality).sum()
+    patches = (..., *scene.tile.slices(scene.window, 1))
+    inside = (..., *scene.tile.slices(scene.window, LATENTS_A_SIDE))
+    pixels = (..., *scene.tile.slices(scene.window, PATCH_PX))
+    original = scene.shown(scene.ycbcr)
+    targets, latents = _first_walk(model, scene)
+    first = context_model.image(scene.context, quality)[pixels]
+    start = targets[inside]
+    aim = context_model.exact(scene.ycbcr[pixels], quality).requires_grad_()
+    reach = MAX_COEFFICIENT / context_model.steps(quality)  # what priors reckon with
+    moved = torch.zeros_like(start, requires_grad=True)
+    groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
+    least, best = torch.inf, (scene.context[patches], latents[inside])
+    for number in range(passes + 1):
+        torch.set_grad_enabled(number < passes)  # the last one only looks
+        context, curvature = _rounded(aim * scene.masks[0], context_model.gain)
+        contexts, latents = scene.context.clone(), latents.detach().clone()
+        contexts[patches] = context
+        image = context_model.image(contexts, quality)
+        off = model.latents.analysis.coefficients(image[pixels] - first)
+        off = off / model.latents.steps(quality)
+        # one picture needs all of the curvature: nothing averages over what is left of it
+        quantizer = TrainingQuantizer(curvature=1.0, shared=0.0)
+        posterior = _aimed_at(start + moved - off)
+        latents[inside] = _code(model, context, quantizer, posterior, scene)
+        decoded = model.synthesise(contexts, latents, quality)
+        error = scene.shown(decoded) - original
+        prior_bits = context_model.prior.bits(context, quality, context_model.norm)
+        loss = quantizer.bits.sum() + prior_bits.sum() + lmbda * error.square().mean(1).sum()
+        if loss.item() < least:
+            least, best = loss.item(), (context.detach(), latents[inside].detach())
+        if number < passes:
+            aim.grad, moved.grad = torch.autograd.grad(loss + curvature, (aim, moved))
+            optimiser.step()
+            aim.data.clamp_(-reach, reach)
+    return best
+
+
+def _aimed_at(targets: Tensor) -> Posterior:
+    """Return the posterior that brings latents as near as rounding can to targets (1, C, h, w)."""
+
+    def residual(step: CodingStep, h: Tensor, mean: Tensor) -> Tensor:
+        return targets[:, step.start : step.stop] - mean
+
+    return residual
+
+
+class _Masked:
+    """Codes the channels of a mask (C, 1, 1); the others stay at their means."""
+
+    def __init__(self, coder: Coder, mask: Tensor):
+        self.coder, self.mask = coder, mask[:, :, 0]
+
+    def code(
+        self, step: CodingStep, number: int, prediction: Prediction, residual: object
+    ) -> Tensor:
+        """See `codec.walk.Coder`."""
+        mask = self.mask[step.start : step.stop] > 0
+        chosen = mask[:, 0]
+        part = Prediction(prediction.mean[:, chosen], prediction.quarters[:, chosen])
+        coded = self.coder.code(step, number, part, lambda: residual()[:, chosen])  # type: ignore[operator]
+        offset = coded.new_zeros(prediction.mean.shape)
+        offset[:, chosen] = coded
+        return offset
+
+
+def _code(
+    model: DctVae, context: Tensor, coder: Coder, posterior: Posterior, scene: _Scene
+) -> Tensor:
+    """Walk the trunk; returns latents of the channels that are coded, zero in the others."""
+    mask = scene.masks[1]
+    if scene.is_grey:
+        coder = _Masked(coder, mask)
+    return model.code_latents(context, scene.quality, coder, posterior) * mask
+
+
+def _rounded(aim: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """Round the context as `TrainingQuantizer` rounds latents of large scales.
+
+    Args:
+        aim: (1, C, h, w) the context before rounding.
+        gain: (C,) of its steps.
+
+    Returns:
+        The context, and the bits that the distortion's curvature adds: zero. Both have a gradient.
+    """
+    symbols = torch.floor(aim.detach() + 0.5)
+    rest = aim.detach() - symbols
+    moved = 4 * rest.abs() * (aim - aim.detach())
+    curvature = 2 * CURVATURE * gain.square()[:, None, None] * rest * moved
+    return symbols + moved, curvature.sum()
+
+
+@torch.no_grad()
+def _first_walk(model: DctVae, scene: _Scene) -> tuple[Tensor, Tensor]:
+    """Return where the encoder would put the latents of the scene, and where rounding does."""
+    height, width = (LATENTS_A_SIDE * side for side in scene.window.size)
+    targets = torch.zeros(1, model.config.latent_channels, height, width)
+
+    def noted(step: CodingStep, h: Tensor, mean: Tensor) -> Tensor:
+        residual = scene.posterior(step, h, mean)
+        here = place(pick(residual + mean, step.squares), step.squares, height, width)
+        targets[:, step.start : step.stop] += here
+        return residual
+
+    latents = _code(model, scene.context, Rounder(), noted, scene)
+    return targets, latents
