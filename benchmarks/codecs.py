@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
     from PIL import Image
 
 OURS = "hvae-codec"
+
+PACKAGES = ("", "bitstream", "codec", "codec.images", "models", "models.priors",
+            "models.training", "benchmarks", "cli")  # fmt: skip
+"""What is installed of this codec."""
+
+_THAT_CODE = ("bitstream", "codec", "codec.images", "models", "models.priors")
 
 
 class Absent(Exception):
@@ -37,6 +45,9 @@ class Codec:
         encode: RGB image and setting -> the bytes of a file.
         decode: the bytes of a file -> RGB image.
         times_only: its weights are random, so that only its speed means something.
+        program: "encode", "decode", "info" or "--help", setting, source and target -> the command
+            line of the codec's own program; None where a fresh Python process calls `encode` or
+            `decode`.
     """
 
     name: str
@@ -47,6 +58,7 @@ class Codec:
     encode: Callable[[Image.Image, int], bytes]
     decode: Callable[[bytes], Image.Image]
     times_only: bool = False
+    program: Callable[[str, int, Path, Path], list[str]] | None = None
 
 
 def warm_up(codec: Codec, setting: int) -> None:
@@ -64,7 +76,7 @@ def ours(qualities: tuple[int, ...], effort: int = 0) -> Codec:
     """
     from ..codec.weights import load_codec
 
-    weights = load_codec().digest.hex()[:8]
+    weights = load_codec().file.digest.hex()[:8]
     state = f"code {_code_digest()}, weights {weights}"
     return Codec(
         name=f"{OURS}-effort-{effort}" if effort else OURS,
@@ -74,6 +86,7 @@ def ours(qualities: tuple[int, ...], effort: int = 0) -> Codec:
         accepts=range(101),
         encode=functools.partial(_encode, effort),
         decode=_decode,
+        program=functools.partial(_program, effort),
     )
 
 
@@ -89,11 +102,22 @@ def _decode(data: bytes) -> Image.Image:
     return api.decode(data).convert("RGB")
 
 
+def _program(effort: int, call: str, setting: int, source: Path, target: Path) -> list[str]:
+    script = Path(sys.executable).with_name(OURS)
+    start = [str(script)] if script.is_file() else [sys.executable, "-m", "hvae_codec"]
+    options = {
+        "encode": [str(source), "-o", str(target), "-q", str(setting), "--effort", str(effort)],
+        "decode": [str(source), "-o", str(target)],
+        "info": [str(source)],
+    }
+    return [*start, call, *options.get(call, [])]
+
+
 @functools.cache
 def _code_digest() -> str:
     """Tell one state of the codec's source from another: its version alone changes too rarely."""
     digest = hashlib.sha256()
-    for package in ("bitstream", "models", "models.priors", "codec"):
+    for package in _THAT_CODE:
         for file in sorted(
             resources.files(f"hvae_codec.{package}").iterdir(), key=lambda f: f.name
         ):

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..codec import api
-from ..codec.encoder import push_context, tile_symbols
+from ..codec.conditions import CodingConditions
+from ..codec.encoder import batches
 from ..codec.images import to_pixels
-from ..codec.symbols import Ledger
+from ..codec.stack import CountingStack
+from ..codec.tile import encode_tiles, push_context
 from ..codec.tiling import tile_side, tiles_in
 from ..codec.weights import load_codec
 
@@ -21,7 +23,8 @@ class CompressaiAdapter(nn.Module):
     """One quality of this codec with the methods of `compressai.models.CompressionModel`.
 
     Images are float (B, 3, H, W) in [0, 1], of any size; inside, they are rounded to 8 bits.
-    Nothing is differentiable: this is for evaluation, on a CPU.
+    Nothing is differentiable: this is for evaluation, on the CPU, by whatever `codec.runtime` has
+    there.
 
     >>> from compressai.utils.eval_model.__main__ import inference
     >>> inference(CompressaiAdapter(quality=60), x)  # x: (3, H, W)
@@ -31,7 +34,8 @@ class CompressaiAdapter(nn.Module):
         super().__init__()
         self.quality = quality
         self.codec = load_codec()
-        self.model = self.codec.model_at(quality)  # so that the module has its parameters
+        # CompressAI asks a module's parameters where it lives
+        self.place = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     def forward(self, x: Tensor) -> dict[str, Any]:
         """Encode and decode, and say how likely each symbol was under the frozen tables.
@@ -79,16 +83,19 @@ class CompressaiAdapter(nn.Module):
         return False
 
     def _likelihoods(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pixels, tables = to_pixels(image), self.codec.tables
+        pixels, tables = to_pixels(image), self.codec.tables.pmfs
         height, width = image.shape[:2]
+        conditions = CodingConditions(self.codec.config, self.quality, is_grey=False)
         kinds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        side = tile_side(height, width)
-        for _, window in tiles_in(height, width, side):
-            symbols = tile_symbols(self.codec, pixels, window, self.quality)
-            ledger = Ledger(tables)
-            push_context(self.codec, symbols, ledger)
-            for kind, pairs in zip(kinds, (ledger.pairs, symbols.pairs), strict=True):
-                kind += [np.exp2(-tables.bits(index, values)) for index, values in pairs]
+        tiles = tiles_in(height, width, tile_side(height, width))
+        for batch in batches(tiles, self.codec.runtime.tiles_at_once):
+            windows = [window for _, window in batch]
+            for symbols in encode_tiles(self.codec, pixels, windows, conditions):
+                stack = CountingStack(tables)
+                push_context(self.codec, symbols, stack)
+                latents = [pair for level in symbols.latents for pair in level]
+                for kind, pairs in zip(kinds, (stack.pairs, latents), strict=True):
+                    kind += [np.exp2(-tables.bits(index, values)) for index, values in pairs]
         return np.concatenate(kinds[0]), np.concatenate(kinds[1])
 
 

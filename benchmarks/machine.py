@@ -7,8 +7,10 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("torch", "numpy", "pillow", "constriction", "compressai", "bjontegaard",
+_PACKAGES = ("onnxruntime", "torch", "numpy", "pillow", "constriction", "compressai", "bjontegaard",
              "pytorch-msssim", "scikit-image")  # fmt: skip
+
+_THREADS = ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS")
 
 
 def describe() -> dict[str, str]:
@@ -17,7 +19,7 @@ def describe() -> dict[str, str]:
         "processor": f"{_processor()}, {processors()} processors for this process",
         "memory": _memory(),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "threads": f"OMP_NUM_THREADS is {os.environ.get('OMP_NUM_THREADS', 'not set')}",
+        "threads": ", ".join(f"{name} is {os.environ.get(name, 'not set')}" for name in _THREADS),
         "load before the run": _load(),
         "packages": ", ".join(_versions()),
     }

@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import io
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from PIL import Image, features
 from PIL import __version__ as pillow_version
+from PIL import features
 
-from . import compressai_models
+from . import compressai_models, pillow_calls
 from .codecs import Absent, Codec
 
 _PILLOW = f"Pillow {pillow_version}"
-
-
-def _encode(format_name: str, options: dict[str, Any], image: Image.Image, quality: int) -> bytes:
-    _register(format_name)
-    buffer = io.BytesIO()
-    image.save(buffer, format_name, quality=quality, **options)
-    return buffer.getvalue()
-
-
-def _encode_jpeg2000(image: Image.Image, tenths_db: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(
-        buffer,
-        "JPEG2000",
-        irreversible=True,
-        mct=1,  # Pillow would code red, green and blue apart
-        quality_mode="dB",
-        quality_layers=[tenths_db / 10],
-    )
-    return buffer.getvalue()
-
-
-def _decode(format_name: str, data: bytes) -> Image.Image:
-    _register(format_name)
-    return Image.open(io.BytesIO(data), formats=[format_name]).convert("RGB")
-
-
-def _register(format_name: str) -> None:
-    """Load the plugin that a format needs; Pillow has no other way to find it."""
-    if format_name == "JXL":
-        importlib.import_module("pillow_jxl")
-    elif format_name == "HEIF":
-        importlib.import_module("pillow_heif").register_heif_opener()
 
 
 def _feature(name: str) -> str:
@@ -76,7 +42,8 @@ def _pillow(
     **options: Any,  # noqa: ANN401
 ) -> Codec:
     """Make a codec of a format that Pillow writes, with `quality` as its setting."""
-    encode, decode = partial(_encode, format_name, options), partial(_decode, format_name)
+    encode = partial(pillow_calls.encode, format_name, options)
+    decode = partial(pillow_calls.decode, format_name)
     return Codec(name, description, suffix, settings, accepts, encode, decode)
 
 
@@ -103,8 +70,8 @@ def _jpeg2000() -> Codec:
         ".jp2",
         (270, 300, 330, 360, 390, 415),
         range(200, 501, 5),
-        _encode_jpeg2000,
-        partial(_decode, "JPEG2000"),
+        pillow_calls.encode_jpeg2000,
+        partial(pillow_calls.decode, "JPEG2000"),
     )
 
 

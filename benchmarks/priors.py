@@ -28,18 +28,20 @@ from tqdm import tqdm
 
 from ..bitstream import Header, Prior, coder_of, read_index, write_container
 from ..codec import api
+from ..codec.coders import ContextEncoder
+from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
-from ..codec.encoder import TileSymbols, push_context, tile_symbols, write_tile
 from ..codec.errors import PayloadTooShort
 from ..codec.images import to_pixels
-from ..codec.sampling import Sampling
-from ..codec.symbols import AnsStack, Ledger
+from ..codec.options import DecodeOptions
+from ..codec.stack import AnsStack, CountingStack, Sampling
+from ..codec.tile import TileSymbols, encode_tiles, pop_contexts, push_context, push_tile
 from ..codec.tiling import tile_side, tiles_in
-from ..codec.view import view_of
+from ..codec.walk import walk
 from ..codec.weights import Codec, load_codec
-from ..models.leaves import FLOAT, thaw
+from ..models.convert import to_float
+from ..models.layers import FloatNorm
 from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
-from ..models.training.contexts import float_norm
 from .bjontegaard_delta import Curve, bd_rate
 from .metrics import psnr_rgb
 from .run import find_images, read_image
@@ -59,7 +61,7 @@ class Row:
         context_bytes: of the file less its latents: what bits-back borrowed is given back.
         bound_bytes: -log2 p(u) under the integer masses that code; of the Gaussian diffusion its
             NELBO in float.
-        push_s, pop_s: what coding the context takes.
+        push_s, pop_s: what coding the context takes, networks included.
     """
 
     image: str
@@ -96,15 +98,16 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
     places = tiles_in(height, width, side)
     rows, alone = [], []
     for quality in QUALITIES:
-        symbols = [tile_symbols(codec, pixels, window, quality) for _, window in places]
+        conditions = CodingConditions(codec.config, quality, is_grey=pixels.color.is_grey)
+        symbols = [encode_tiles(codec, pixels, [window], conditions)[0] for _, window in places]
         psnr, latents_bytes = 0.0, 0
         for number, (name, kind) in enumerate(_ways(codec, diffusion)):
             header = Header(
                 width=width, height=height, quality=quality, tile=side,
-                weights=codec.digest[:4], color=pixels.color, prior=kind,
+                weights=codec.file.digest[:4], color=pixels.color, prior=kind,
             )  # fmt: skip
             try:
-                tiles = [write_tile(codec, n, s, prior=kind) for n, s in enumerate(symbols)]
+                tiles = [push_tile(codec, n, s, prior=kind) for n, s in enumerate(symbols)]
             except PayloadTooShort:
                 continue
             data = write_container(header, (), tiles)
@@ -127,47 +130,58 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
 
 def _ways(codec: Codec, diffusion: bool) -> Iterator[tuple[str, Prior]]:
     """Yield each prior with its name, the Gaussian diffusion once for each number of its steps."""
-    for name, prior in codec.priors.items():
-        if not isinstance(prior, GaussianDiffusion):
-            yield name, api.prior_of(name)
+    for name in codec.file.priors:
+        kind = api.prior_of(name)
+        if kind is not Prior.GAUSSIAN_DIFFUSION:
+            yield name, kind
         elif diffusion:
+            prior = _diffusion(codec)
             for steps in DIFFUSION_STEPS:
                 prior.steps = steps
-                yield f"{name}, T = {steps}", api.prior_of(name)
+                yield f"{name}, T = {steps}", kind
             prior.steps = STEPS
 
 
-def _decoded(codec: Codec, data: bytes, **options: object) -> np.ndarray:
-    index = read_index(data)
-    return decode_file(codec, data, index, view_of(index.header), **options).samples  # type: ignore[arg-type]
+def _diffusion(codec: Codec) -> GaussianDiffusion:
+    prior = codec.research_priors.context.priors[Prior.GAUSSIAN_DIFFUSION.label]
+    assert isinstance(prior, GaussianDiffusion)
+    return prior
+
+
+def _decoded(codec: Codec, data: bytes, levels: int | None = None) -> np.ndarray:
+    return decode_file(codec, data, read_index(data), DecodeOptions(levels=levels)).samples
 
 
 @torch.inference_mode()
 def _bound_bits(codec: Codec, symbols: TileSymbols, kind: Prior) -> float:
     if kind is not Prior.GAUSSIAN_DIFFUSION:
-        ledger = Ledger(codec.tables)
-        push_context(codec, symbols, ledger, kind)
-        return ledger.bits
-    integer = codec.prior(kind)
-    assert isinstance(integer, GaussianDiffusion)
-    prior = GaussianDiffusion(codec.config, FLOAT, integer.steps)
-    thaw(integer, prior)
-    at, norm = torch.full((1,), symbols.quality), float_norm(codec.models[0])
-    return float(prior.bound(symbols.context.float(), at, norm).sum())
+        stack = CountingStack(codec.tables.pmfs)
+        push_context(codec, symbols, stack, kind)
+        return stack.bits
+    prior, norm = to_float(_diffusion(codec)), to_float(codec.research_priors.context.norm)
+    assert isinstance(prior, GaussianDiffusion) and isinstance(norm, FloatNorm)
+    at = torch.full((1,), symbols.conditions.quality)
+    return float(prior.bound(torch.from_numpy(symbols.context).float()[None], at, norm).sum())
 
 
-@torch.inference_mode()
 def _coding_seconds(codec: Codec, symbols: TileSymbols, kind: Prior) -> tuple[float, float]:
+    """Return the seconds of pushing and of popping the context, with the networks of each."""
     below = np.random.default_rng(0).integers(1, 2**32, 4096, np.uint32)  # for bits-back
-    stack = AnsStack(coder_of(below), codec.tables)
+    stack = AnsStack(coder_of(below), codec.tables.pmfs)
+    context, conditions = symbols.context, symbols.conditions
+    size = context.shape[1], context.shape[2]
     start = time.perf_counter()
-    push_context(codec, symbols, stack, kind)
+    if kind is Prior.MASKED_DIFFUSION:  # the networks of the others run when they push
+        own = context[None].astype(np.float32)
+        again = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
+        walk(codec.runtime.context_pass((1, *size), conditions.quality, own), again)
+        again.push(stack, context[0].size)
+    else:
+        push_context(codec, symbols, stack, kind)
     between = time.perf_counter()
-    at = torch.full((1,), symbols.quality)
-    rows, columns = symbols.context.shape[2:]
-    found = codec.prior(kind).pop(stack, (rows, columns), at, codec.norm, symbols.coded)
+    found = pop_contexts(codec, conditions, kind, [stack], size)
     end = time.perf_counter()
-    assert torch.equal(found, symbols.context.double())
+    assert np.array_equal(found[0], context)
     return between - start, end - between
 
 

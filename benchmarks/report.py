@@ -18,6 +18,7 @@ from .run import Record
 from .speed import Speed, Timing
 from .summary import CodecSummary, Summary
 from .tables import Table, all_tables
+from .whole import Run
 
 
 @dataclass(frozen=True)
@@ -40,23 +41,24 @@ class Report:
     @property
     def tables(self) -> list[Table]:
         """The tables that a person reads."""
-        return all_tables(self.summary)
+        return all_tables(self.summary, self.machine.get("processor", ""))
 
 
 def write(out: Path, report: Report, markdown: Path | None = None) -> None:
     """Write a report into a folder.
 
     `<codec>.json` in the schema of CompressAI's results, `summary.json`, `images.csv` with a row
-    for every file, `speed.csv` with a row for every timed call, the plots, `index.html`; Markdown
-    goes where it is asked for.
+    for every file, `speed.csv` with a row for every timed call and every whole process, the plots,
+    `index.html`; Markdown goes where it is asked for.
     """
     out.mkdir(parents=True, exist_ok=True)
     for codec in report.summary.codecs:
         if codec.points:
             _write_json(out / f"{codec.name}.json", compressai_results(codec))
     _write_json(out / "summary.json", as_json(report))
-    _write_csv(out / "images.csv", Record, report.records)
-    _write_csv(out / "speed.csv", Timing, report.speed.timings)
+    _write_csv(out / "images.csv", [Record], report.records)
+    timed = [*report.speed.timings, *report.speed.runs]
+    _write_csv(out / "speed.csv", [Timing, Run], timed)
     plots.draw(report.summary, out)
     (out / "index.html").write_text(page(report, out), encoding="utf-8")
     if markdown:
@@ -117,8 +119,8 @@ def as_markdown(report: Report, out: Path, folder: Path) -> str:
                 *(table.markdown() for table in report.tables),
                 "## Encoders and sources",
                 "\n".join(sources),
-                f"Every file: [images.csv]({link}/images.csv). Every timed call:"
-                f" [speed.csv]({link}/speed.csv). CompressAI's plot draws the curves:",
+                f"Every file: [images.csv]({link}/images.csv). Every timed call and whole"
+                f" process: [speed.csv]({link}/speed.csv). CompressAI's plot draws the curves:",
                 f"```sh\npython -m compressai.utils.plot -f {curves}\n```",
             ]
         )
@@ -157,8 +159,10 @@ def _sources(summary: Summary) -> list[tuple[str, str]]:
     return measured + published
 
 
-def _write_csv(path: Path, kind: type, rows: Sequence[Any]) -> None:
-    names = [field.name for field in fields(kind) if field.name != "description"]
+def _write_csv(path: Path, kinds: Sequence[type], rows: Sequence[Any]) -> None:
+    """Write rows of some kinds; a cell is empty where its kind has no such field."""
+    every = [field.name for kind in kinds for field in fields(kind)]
+    names = [name for name in dict.fromkeys(every) if name != "description"]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -143,7 +144,7 @@ def parallel(function, tasks: Sequence[tuple], jobs: int) -> Iterator[tuple[tupl
         for task in tasks:
             yield task, function(*task)
         return
-    # forked, torch's threads would hang
+    # forked, pools of threads would hang
     with _pool(min(jobs, max(len(tasks), 1))) as pool:
         futures: dict[Future, tuple] = {pool.submit(function, *task): task for task in tasks}
         for future in as_completed(futures):
@@ -160,9 +161,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _use_one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    """Say so where ONNX Runtime and PyTorch look when they load; a JPEG needs neither."""
+    os.environ.update(HVAE_CODEC_THREADS="1", OMP_NUM_THREADS="1")
 
 
 def _measure_all(

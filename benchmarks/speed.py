@@ -1,5 +1,7 @@
 """Time codecs honestly: each in a process of its own, taking turns, one call at a time.
 
+`whole` times what a person waits for, processes that start, code one image, and end.
+
 What else the machine does meets all codecs alike, start-up is a figure apart, and no codec's
 memory counts as another's.
 """
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from . import whole
 from .codecs import Codec, warm_up
 from .run import read_image
 
@@ -55,10 +58,19 @@ class Process:
 
 @dataclass(frozen=True)
 class Speed:
-    """All that was timed."""
+    """All that was timed.
+
+    Attributes:
+        timings: warm calls.
+        processes: by codec, what the processes of its warm calls cost.
+        runs: whole processes, each for one image.
+        installed_mib: see `whole.installed_mib`.
+    """
 
     timings: tuple[Timing, ...]
     processes: dict[str, Process]
+    runs: tuple[whole.Run, ...] = ()
+    installed_mib: float | None = None
 
 
 def measure(
@@ -66,10 +78,12 @@ def measure(
 ) -> Speed:
     """Time every codec at each of its settings, once a round, with another image each round.
 
+    After that, whole processes on the first image; see `whole.measure`.
+
     Args:
         paths: the images; rounds pick some, evenly spread.
         codecs: they take turns, setting by setting.
-        rounds: how often, within `ENOUGH_S`.
+        rounds: how often, within `ENOUGH_S`; with 0 nothing is timed.
         progress: show a bar on stderr.
     """
     from tqdm import tqdm
@@ -103,7 +117,8 @@ def measure(
             name: Process(startup_s[name], worker.submit(_peak_mib).result())
             for name, worker in workers.items()
         }
-    return Speed(tuple(timings), processes)
+    runs = whole.measure(paths[0], codecs, progress=progress)
+    return Speed(tuple(timings), processes, runs, whole.installed_mib())
 
 
 def _turns(codecs: Sequence[Codec]) -> list[tuple[Codec, int]]:

@@ -15,6 +15,7 @@ from .datasets import KODAK
 from .metrics import ms_ssim_db
 from .run import Record
 from .speed import Process, Speed, Timing
+from .whole import Run
 
 # Where photographs go from visibly coarse to visually lossless, and where all peers have points.
 WINDOW_DB = (28.0, 40.0)
@@ -37,6 +38,14 @@ class Seconds:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """What one kind of whole process takes: medians over its runs."""
+
+    seconds: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
 class Point:
     """A codec at one setting: means over the images, each image weighing the same.
 
@@ -56,13 +65,18 @@ class Point:
 
 @dataclass(frozen=True)
 class CodecSummary:
-    """A codec's points, in the order of their settings; none where it was there for its times."""
+    """A codec's points, in the order of their settings; none where it was there for its times.
+
+    Attributes:
+        waiting: by kind of process; see `whole.Run`.
+    """
 
     name: str
     description: str
     points: tuple[Point, ...]
     seconds: Seconds
     process: Process | None
+    waiting: dict[str, Waiting]
 
     @property
     def psnr_curve(self) -> Curve:
@@ -108,12 +122,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Summary:
-    """All that a run showed."""
+    """All that a run showed.
+
+    Attributes:
+        installed_mib: of a plain install of this codec; None where it cannot be told.
+    """
 
     images: int
     anchor: str
     window_db: Window
     rounds: int
+    installed_mib: float | None
     codecs: tuple[CodecSummary, ...]
     comparisons: tuple[Comparison, ...]
 
@@ -145,7 +164,7 @@ def summarise(
     curves |= _published_beside(curves, images)
     rows = tuple(_compare(name, curves, anchor, window_db) for name in curves)
     rounds = len({timing.round for timing in speed.timings})
-    return Summary(len(images), anchor, window_db, rounds, found, rows)
+    return Summary(len(images), anchor, window_db, rounds, speed.installed_mib, found, rows)
 
 
 def curve_names(codecs: Sequence[Codec], images: Iterable[str]) -> list[str]:
@@ -220,7 +239,17 @@ def _codec_summary(codec: Codec, records: Sequence[Record], speed: Speed) -> Cod
         tuple(points),
         _seconds(timings),
         speed.processes.get(codec.name),
+        _waiting([run for run in speed.runs if run.codec == codec.name]),
     )
+
+
+def _waiting(runs: Sequence[Run]) -> dict[str, Waiting]:
+    kinds = dict.fromkeys(run.process for run in runs)
+    groups = {kind: [run for run in runs if run.process == kind] for kind in kinds}
+    return {
+        kind: Waiting(median(r.seconds for r in group), median(r.peak_mib for r in group))
+        for kind, group in groups.items()
+    }
 
 
 def _seconds(timings: Iterable[Timing]) -> Seconds:

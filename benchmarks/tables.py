@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from . import whole
 from .codecs import OURS
 from .speed import ENOUGH_S
 from .summary import CodecSummary, Comparison, Seconds, Summary
@@ -39,9 +40,11 @@ class Table:
         return "\n\n".join([f"## {self.title}", "\n".join(lines), *self.notes])
 
 
-def all_tables(summary: Summary) -> list[Table]:
+def all_tables(summary: Summary, processor: str) -> list[Table]:
     """Make the tables of a report; without what was not measured."""
     tables = [rate_distortion(summary)] if summary.comparisons else []
+    if any(codec.waiting for codec in summary.codecs):
+        tables.append(waiting(summary, processor))
     if summary.rounds:
         tables.append(speed(summary))
     return [*tables, points(summary)]
@@ -73,6 +76,47 @@ def rate_distortion(summary: Summary) -> Table:
     )
 
 
+def waiting(summary: Summary, processor: str) -> Table:
+    """Compare what a person waits for: whole processes."""
+    header = ("codec", "encode s", "encode peak MiB", "decode s", "decode peak MiB")
+    return Table(
+        "What a person waits for",
+        header,
+        tuple(_waiting_row(codec) for codec in summary.codecs if codec.waiting),
+        tuple(
+            filter(
+                None,
+                (
+                    f"On {processor or 'an unknown processor'}: whole processes, from start to end,"
+                    " for the first image, each codec at its middle setting; taking turns, medians"
+                    f" of {whole.RUNS} (fewer for what has taken {whole.ENOUGH_S:g} s). Ours is"
+                    f" `{OURS} encode` and `{OURS} decode`; a peer's is a fresh Python process that"
+                    " imports only what the codec needs. Decoded pixels are written uncompressed."
+                    " Peak is the process's resident memory at its highest (VmHWM).",
+                    _of_our_program(summary),
+                ),
+            )
+        ),
+    )
+
+
+def _of_our_program(summary: Summary) -> str:
+    """Say what this codec's other commands take, and its size on disk."""
+    said = [
+        f"`{OURS} {process}` takes {found.seconds:.2f} s and {found.peak_mib:.0f} MiB."
+        for codec in summary.codecs
+        if codec.name == OURS
+        for process, found in codec.waiting.items()
+        if process not in ("encode", "decode")
+    ]
+    if summary.installed_mib is not None:
+        said.append(
+            f"A plain install, {OURS} and what it requires without extras, takes"
+            f" {summary.installed_mib:.0f} MiB of site-packages."
+        )
+    return " ".join(said)
+
+
 def speed(summary: Summary) -> Table:
     """Compare times and memory."""
     header = (
@@ -87,7 +131,7 @@ def speed(summary: Summary) -> Table:
     )
     rows = tuple(_speed_row(codec) for codec in summary.codecs)
     return Table(
-        "Speed and memory",
+        "Warm calls",
         header,
         rows,
         (
@@ -157,11 +201,24 @@ def _comparison_row(row: Comparison) -> tuple[str, ...]:
     )
 
 
+def _waiting_row(codec: CodecSummary) -> tuple[str, ...]:
+    cells = []
+    for process in ("encode", "decode"):
+        found = codec.waiting.get(process)
+        cells.append(_number(found.seconds if found else math.nan, 2))
+        cells.append(_number(found.peak_mib if found else math.nan, 0))
+    return (_name(codec), *cells)
+
+
+def _name(codec: CodecSummary) -> str:
+    return codec.name if codec.points else f"{codec.name} (random weights)"
+
+
 def _speed_row(codec: CodecSummary) -> tuple[str, ...]:
     seconds: Seconds = codec.seconds
     peak = codec.process.peak_mib if codec.process else None
     return (
-        codec.name if codec.points else f"{codec.name} (random weights)",
+        _name(codec),
         _number(seconds.encode_s, 3),
         _number(seconds.encode_mps, 2),
         _number(seconds.decode_s, 3),

@@ -6,9 +6,15 @@ from typing import Protocol
 import pytest
 from PIL import Image
 
+from hvae_codec.benchmarks import whole
 from hvae_codec.benchmarks.codecs import OURS, Codec
 from hvae_codec.benchmarks.peers import PEERS
 from hvae_codec.benchmarks.run import Record
+
+
+@pytest.fixture(autouse=True)
+def few_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "RUNS", 1)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ QUALITY = 40
 
 
 @pytest.fixture
-def adapter(tiny_in_use: Path) -> CompressaiAdapter:
+def adapter(shipped: Path) -> CompressaiAdapter:
     return CompressaiAdapter(QUALITY)
 
 

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from hvae_codec.benchmarks import priors
-from hvae_codec.codec.weights import load_codec
+from hvae_codec.codec import api
+from hvae_codec.codec.weights import Codec, load_codec
 
 
 def row(prior: str, quality: int, context_bytes: int) -> priors.Row:
@@ -33,10 +34,14 @@ def test_qualities_at_which_a_file_is_refused_are_left_out() -> None:
     assert -20 < float(cells[7].removesuffix(" %")) < 0
 
 
+@pytest.mark.slow
 def test_one_command_writes_table_plot_and_sheet(
-    tiny_in_use: Path, photograph: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_codec: Codec, photograph: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(priors, "QUALITIES", (10, 60))
+    monkeypatch.setattr(priors, "load_codec", lambda: tiny_codec)
+    for name in ("load_codec", "codec_for"):
+        monkeypatch.setattr(api, name, lambda *found, **options: tiny_codec)
     folder, page = tmp_path / "pictures", tmp_path / "page.md"
     folder.mkdir()
     for top in (0, 256):
@@ -48,7 +53,7 @@ def test_one_command_writes_table_plot_and_sheet(
     assert text.startswith("before ") and text.endswith(" after")
     assert "old" not in text
     assert "| masked-diffusion |" in text
-    rows, alone = priors.measure(load_codec(), folder / "0.png")
+    rows, alone = priors.measure(tiny_codec, folder / "0.png")
     assert [r.quality for r in rows] == [p.setting for p in alone] == [10, 60]
     assert "| 10 | " in text
     for point, r in zip(alone, rows, strict=True):
@@ -58,6 +63,7 @@ def test_one_command_writes_table_plot_and_sheet(
         assert sheet.size == (7 * 96, 2 * 64)
 
 
+@pytest.mark.slow
 def test_the_gaussian_diffusion_is_measured_net_of_what_it_borrows(
     shipped: Path, photograph: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from hvae_codec.benchmarks import crops, report, speed
 from hvae_codec.benchmarks.codecs import OURS, Codec
 from hvae_codec.benchmarks.metrics import bits_per_pixel
 from hvae_codec.benchmarks.run import Record, run
-from hvae_codec.benchmarks.summary import summarise
+from hvae_codec.benchmarks.summary import Waiting, summarise
 
 NO_TIMES = speed.Speed((), {})
 
@@ -57,7 +57,17 @@ def test_files_of_a_report(written: report.Report, tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "images.csv").open()))
     assert len(rows) == len(written.records) == 12
     assert int(rows[0]["file_bytes"]) == written.records[0].file_bytes
-    assert len(list(csv.DictReader((tmp_path / "speed.csv").open()))) == 6
+    timed = list(csv.DictReader((tmp_path / "speed.csv").open()))
+    assert [row["process"] for row in timed] == [""] * 6 + ["encode", "decode"] * 2
+    for row in timed:
+        warm = not row["process"]
+        assert [bool(row[name]) for name in ("encode_s", "decode_s", "cpu_s")] == [warm] * 3
+        assert [bool(row[name]) for name in ("seconds", "peak_mib")] == [not warm] * 2
+    found = json.loads((tmp_path / "summary.json").read_text())
+    for codec in found["codecs"]:
+        assert {*codec["waiting"]} == {"encode", "decode"}
+        assert codec["waiting"]["encode"]["seconds"] > 0
+    assert found["installed_mib"] > 10
 
     for name in ("rd_psnr", "rd_ms_ssim", "speed"):
         assert "<svg" in (tmp_path / f"{name}.svg").read_text()
@@ -69,6 +79,34 @@ def test_tables_say_what_a_reviewer_asks(written: report.Report) -> None:
     for word in ("BD-rate to jpeg", "BD-PSNR", "start-up s", "peak MiB", "medians", "cores busy"):
         assert word in text
     assert re.search(r"^jpeg +\+0\.0 %", text, re.MULTILINE)
+
+
+def test_what_a_person_waits_for_stands_under_one_heading(
+    written: report.Report, tmp_path: Path
+) -> None:
+    processes = {
+        "encode": Waiting(1.234, 250.0),
+        "decode": Waiting(0.5, 180.0),
+        "info": Waiting(0.21, 70.0),
+        "--help": Waiting(0.08, 23.0),
+    }
+    own, jpeg = written.summary.codecs
+    summary = replace(
+        written.summary, codecs=(replace(own, waiting=processes), jpeg), installed_mib=226.4
+    )
+    report.write(tmp_path, replace(written, summary=summary), tmp_path / "b.md")
+    text = (tmp_path / "b.md").read_text()
+    (part,) = (part for part in text.split("\n## ") if part.startswith("What a person waits for"))
+    assert re.search(r"^\| hvae-codec \| 1\.23 \| 250 \| 0\.50 \| 180 \|$", part, re.MULTILINE)
+    assert re.search(r"^\| jpeg \| \d+\.\d\d \| \d+ \| \d+\.\d\d \| \d+ \|$", part, re.MULTILINE)
+    assert "On <one>: whole processes" in part
+    assert "`hvae-codec info` takes 0.21 s and 70 MiB." in part
+    assert "`hvae-codec --help` takes 0.08 s and 23 MiB." in part
+    assert "takes 226 MiB of site-packages" in part
+    page = (tmp_path / "index.html").read_text()
+    (part,) = (part for part in page.split("<h2>") if part.startswith("What a person waits for"))
+    for words in ("<td>1.23</td><td>250</td>", "On &lt;one&gt;: whole", "226 MiB of site-packages"):
+        assert words in part
 
 
 def test_markdown_links_what_lies_there(written: report.Report, tmp_path: Path) -> None:

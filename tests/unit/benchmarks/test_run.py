@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hvae_codec.benchmarks.codecs import OURS, Codec
-from hvae_codec.benchmarks.run import CACHE, find_images, read_image, run
+from hvae_codec.benchmarks.run import CACHE, find_images, parallel, read_image, run
 
 
 def no_encoder(image: Image.Image, setting: int) -> bytes:
@@ -52,6 +53,11 @@ def test_processes_measure_the_same(own: Codec, paths: list[Path], tmp_path: Pat
     together = run(paths, [own], tmp_path / "together", jobs=2)
     unfit = {"ms_ssim": 0.0}  # NaN is not equal to itself
     assert [replace(r, **unfit) for r in together] == [replace(r, **unfit) for r in alone]
+
+
+def test_processes_beside_each_other_have_a_thread_each() -> None:
+    asked = [("HVAE_CODEC_THREADS",), ("OMP_NUM_THREADS",)]
+    assert {found for _, found in parallel(os.getenv, asked, jobs=2)} == {"1"}
 
 
 def test_a_second_run_adds_what_is_new(own: Codec, paths: list[Path], tmp_path: Path) -> None:

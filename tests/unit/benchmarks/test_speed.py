@@ -18,6 +18,10 @@ def test_codecs_take_turns_in_processes_of_their_own(
     assert order == first + [(1, name, "b.png") for _, name, _ in first]
     assert all(timing.encode_s > 0 and timing.decode_s > 0 for timing in found.timings)
     assert found.timings[0].megapixels == pytest.approx(40 * 24 / 1e6)
+    assert {(run.codec, run.process, run.image) for run in found.runs} == {
+        (name, process, "a.png") for name in ("jpeg", OURS) for process in ("encode", "decode")
+    }
+    assert found.installed_mib and found.installed_mib > 10
     for process in found.processes.values():
         assert process.startup_s > 0
         if sys.platform == "linux":

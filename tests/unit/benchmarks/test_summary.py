@@ -12,11 +12,13 @@ from hvae_codec.benchmarks.run import Record, run
 from hvae_codec.benchmarks.speed import Process, Speed, Timing
 from hvae_codec.benchmarks.summary import (
     UnknownAnchor,
+    Waiting,
     choose_anchor,
     curve_names,
     published_curves,
     summarise,
 )
+from hvae_codec.benchmarks.whole import Run
 
 NO_TIMES = Speed((), {})
 
@@ -114,6 +116,21 @@ def test_a_model_with_random_weights_lends_its_times_only(
     row = next(row for row in found.comparisons if row.codec == model.name)
     assert row.published
     assert math.isnan(found.codecs[0].seconds.encode_s)  # that one was not timed
+
+
+def test_whole_processes_count_by_their_medians(own: Codec, records_on: RecordsOn) -> None:
+    runs = tuple(
+        Run(OURS, 50, number, "a.png", 0.4, process, factor * seconds, 100 * seconds)
+        for process, factor in (("encode", 1), ("decode", 2))
+        for number, seconds in enumerate((3.0, 1.0, 9.0))
+    )
+    records = records_on([(1, 30, 0.9)], OURS, ["a.png"])
+    speed = Speed((), {}, runs, installed_mib=226.0)
+    found = summarise(records, [own], speed, anchor=OURS)
+    assert found.codecs[0].waiting == {"encode": Waiting(3, 300), "decode": Waiting(6, 300)}
+    assert found.installed_mib == 226
+    nothing = summarise(records, [own], NO_TIMES, anchor=OURS)
+    assert (nothing.codecs[0].waiting, nothing.installed_mib) == ({}, None)
 
 
 def test_the_anchor_is_jpeg_or_what_is_asked_for() -> None:
