@@ -17,7 +17,7 @@ from .decoder import THUMBNAIL_SCALE, decode_file
 from .encoder import encode_alphas, encode_pixels
 from .errors import VerificationFailed
 from .images import Pixels, info_of, metadata_from, to_image, to_pixels
-from .info import inspect
+from .info import inspect as inspect
 from .options import (
     DEFAULT_PRIOR,
     DEFAULT_QUALITY,
@@ -91,7 +91,7 @@ class EncodedImage:
 
 def encode(
     image: Image.Image | np.ndarray,
-    quality: int | None = None,
+    quality: float | None = None,
     *,
     max_bytes: int | None = None,
     bpp: float | None = None,

@@ -28,7 +28,7 @@ EFFORTS = range(10)
 def encode_pixels(
     codec: Codec,
     pixels: Pixels,
-    quality: int,
+    quality: float,
     *,
     tile: int | None = None,
     prior: Prior = Prior.MASKED_DIFFUSION,

@@ -36,7 +36,7 @@ class EncodeOptions:
         InvalidField: a value is outside its range, or two of the first four are given.
     """
 
-    quality: int | None = None
+    quality: float | None = None
     max_bytes: int | None = None
     bpp: float | None = None
     psnr: float | None = None

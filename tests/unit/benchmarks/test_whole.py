@@ -1,5 +1,6 @@
 import os
 import pickle
+import subprocess
 import sys
 from dataclasses import replace
 from importlib import metadata
@@ -82,7 +83,7 @@ def test_a_peers_process_imports_no_more_than_it_needs(name: str, tmp_path: Path
             "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'));"
             "print(*[n for n in ('PIL.Image', 'numpy', 'torch', 'click') if n in sys.modules])"
         )
-        done = whole.subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", found, str(tmp_path / "call")],
             check=True, capture_output=True, text=True,
         )  # fmt: skip

@@ -53,7 +53,7 @@ def encode_with(
     image.save(buffer, "PNG", exif=exif)
     given = 60 if options.quality is None else options.quality
     found = 0 if options.max_bytes else 20 if options.bpp else 80 if options.psnr else given
-    data = MAGIC + bytes([found]) + buffer.getvalue()
+    data = MAGIC + bytes([int(found)]) + buffer.getvalue()
     if options.max_bytes is not None and len(data) > options.max_bytes:
         raise TargetError(f"quality 0 takes {len(data)} bytes")
     return data

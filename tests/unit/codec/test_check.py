@@ -31,7 +31,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 found = run(name, *rest)
                 if name == "trunk.begin" and rest[0]["u"].any():
                     runs.append(name)
-                    found[0] = type(found[0]).ortvalue_from_numpy(found[0].numpy() + 640)
+                    found[0] = type(found[0]).ortvalue_from_numpy(found[0].numpy() + 640)  # type: ignore
                 return found
 
             monkeypatch.setattr(self._graphs, "run", wrong)

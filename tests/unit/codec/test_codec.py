@@ -242,7 +242,7 @@ def test_tiles_of_one_batch_fail_alone(files: Files, photograph: np.ndarray) -> 
     for one, other in zip(together, alone, strict=True):
         assert np.array_equal(one.context, other.context)
         if not one.damaged:
-            assert np.array_equal(one.latents, other.latents)
+            assert np.array_equal(one.latents, other.latents)  # type: ignore
     with pytest.raises(TileDamaged, match="tile 2"):
         pop_tiles(files.codec, index.header, sources, Wanted(index.levels))
 

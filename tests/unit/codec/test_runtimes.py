@@ -110,9 +110,9 @@ def test_layers_are_prepared_as_in_pytorch(
     expected["norm.inward_row"] = norm["inward_row"][:, before.start : before.stop]
     inputs = constants.steps[step.number]
     for name, value in expected.items():
-        assert np.array_equal(inputs[name].numpy().ravel(), value.numpy().ravel()), name
+        assert np.array_equal(inputs[name].numpy().ravel(), value.numpy().ravel()), name  # type: ignore
     for number, (start, stop) in enumerate(step.slices):
-        found = {name: value.numpy() for name, value in constants.slices[4][number].items()}
+        found = {name: value.numpy() for name, value in constants.slices[4][number].items()}  # type: ignore
         outputs = found["outputs"]
         for name in ("factor", "offset"):
             row = gain[name][:, outputs].numpy()

@@ -128,8 +128,8 @@ def test_the_context_is_that_of_the_coarsest_qualities(
     strange.context.norm.spread.mul_(2)  # type: ignore[operator, union-attr]
     codec = exported(tmp_path, (strange, (51, 100)), (tiny_model, (0, 50)))
     norm = load_weights(tmp_path / "w.safetensors").context.norm
-    expected = tiny_model.context.norm.to_integer()
-    assert torch.equal(norm.inward_table, expected.inward_table)
+    expected = tiny_model.context.norm.to_integer()  # type: ignore
+    assert torch.equal(norm.inward_table, expected.inward_table)  # type: ignore
     assert codec.file.first_qualities == (0, 51)
 
 
@@ -150,7 +150,7 @@ def test_each_quality_is_coded_by_its_own_model(
         decode_file(codec, file, read_index(file)).samples
         for codec, file in ((both, data), (own, alone))
     ]
-    assert np.array_equal(*pixels)
+    assert np.array_equal(*pixels)  # type: ignore
 
 
 def test_models_have_their_context_in_common(both: Codec, tiny_model: DctVae) -> None:

@@ -103,7 +103,7 @@ def test_the_stack_grows_by_the_bound(
     u = context(spread, (8, 9), seed=0)
     torch.manual_seed(0)
     bound = float(trained.bound(u, AT.float(), norm).sum())
-    stack = Counter(stack_of(5000, tables).stack.coder, tables, is_encoder=True)
+    stack = Counter(stack_of(5000, tables).stack.coder, tables, is_encoder=True)  # type: ignore
     bits, words = stack.coder.num_valid_bits(), stack.lowest
     integer_prior.push(TensorStack(stack), u.double(), AT, integer_norm, EVERY)
     grown = stack.coder.num_valid_bits() - bits

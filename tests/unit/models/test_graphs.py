@@ -79,7 +79,8 @@ def compare(
     for name in ("features", "coefficients"):
         alike(*(np.asarray(getattr(each, name)) for each in features))
     one, other = (
-        side.latent_pass(u, quality, [found]) for side, found in zip(sides, features, strict=True)
+        side.latent_pass(u, quality, [found])  # type: ignore
+        for side, found in zip(sides, features, strict=True)
     )
     walk_both(one, other, rng, encodes=True)
     alike(one.latents, other.latents)

@@ -37,7 +37,7 @@ def encoded(codec: Codec, context: np.ndarray, quality: int, **options: Any) -> 
     conditions = CodingConditions(codec.config, quality, is_grey=False)
     encoder = ContextEncoder(codec.tables, conditions.context_mask, **options)
     size = (len(context), *context.shape[2:])
-    written = walk(codec.runtime.context_pass(size, quality, context), encoder).context
+    written = walk(codec.runtime.context_pass(size, quality, context), encoder).context  # type: ignore
     if not options.get("decides", True):
         assert np.array_equal(written, context)
     return encoder

@@ -92,8 +92,8 @@ def test_cropped_features_are_those_of_the_part(tiny_codec: Codec) -> None:
     u = np.floor(tiny_codec.runtime.exact_context(rgb, 50) + 0.5)
     whole = tiny_codec.runtime.analyse(rgb, u, 50)
     part = whole.crop(slice(4, 8), slice(0, 12))
-    assert torch.equal(part.features, whole.features[:, :, 4:8])
-    assert torch.equal(part.coefficients, whole.coefficients[:, :, 4:8])
+    assert torch.equal(part.features, whole.features[:, :, 4:8])  # type: ignore
+    assert torch.equal(part.coefficients, whole.coefficients[:, :, 4:8])  # type: ignore
 
 
 @pytest.mark.filterwarnings("error")

@@ -98,8 +98,8 @@ def test_a_phase_transition_is_sharp_and_at_one_place() -> None:
     sharp, slow, late = [8, 7, 0.1, 0.05], [8, 4, 2, 1], [9, 9, 8, 0.01]
     assert judge(rules_ou.phase_transition, phase(sharp, sharp)).outcome == REPRODUCED
     assert judge(rules_ou.phase_transition, phase(sharp, late)).outcome == REPRODUCED
-    assert judge(rules_ou.phase_transition, phase(sharp, slow)).outcome == DIRECTION
-    assert judge(rules_ou.phase_transition, phase(slow, slow)).outcome == NOT_REPRODUCED
+    assert judge(rules_ou.phase_transition, phase(sharp, slow)).outcome == DIRECTION  # type: ignore
+    assert judge(rules_ou.phase_transition, phase(slow, slow)).outcome == NOT_REPRODUCED  # type: ignore
     early = [8, 0.1, 0.1, 0.1]
     assert judge(rules_ou.phase_transition, phase(early, late)).outcome == DIRECTION
 

@@ -151,4 +151,4 @@ def test_jpeg_at_a_psnr() -> None:
     assert low < high
     assert kodak.psnr_db(pixels, pixels) > 100
     flat = np.full_like(pixels, 100)
-    assert kodak.psnr_db(flat, flat + 1) == pytest.approx(48.13, abs=0.01)  # 10 log10(255**2)
+    assert kodak.psnr_db(flat, flat + 1) == pytest.approx(48.13, abs=0.01)  # 10 log10(255**2)  # type: ignore

@@ -76,7 +76,7 @@ def one_layer(shift: float = 0.0, wider: float = 0.0) -> Known:
     weight = torch.linalg.qr(torch.randn(PIXELS, 3).double())[0] * torch.tensor([4.0, 2.0, 1.0])
     matrix, log_std = diagonal_posterior(weight, torch.ones(3).double(), 1.0)
     inner = LinearGaussian(matrix, log_std + wider)
-    model.hierarchy.posteriors[0] = Plain(inner)
+    model.hierarchy.posteriors[0] = Plain(inner)  # type: ignore
     if shift:
         inner.register_forward_hook(lambda m, i, q: Normal(q.mean + shift * q.std, q.log_std))
     set_decoder(model, weight)
@@ -103,10 +103,10 @@ def two_layers(wider: float = 0.0) -> Known:
     variance = a.square().sum(1) + noise**2  # of z_1
     first, first_std = diagonal_posterior(weight, variance, 1.0)
     second, second_std = diagonal_posterior(a, torch.ones(3).double(), noise)
-    model.hierarchy.posteriors[0] = Plain(LinearGaussian(first, first_std + wider))
-    model.hierarchy.posteriors[1] = LinearGaussian(second, second_std + wider)
+    model.hierarchy.posteriors[0] = Plain(LinearGaussian(first, first_std + wider))  # type: ignore
+    model.hierarchy.posteriors[1] = LinearGaussian(second, second_std + wider)  # type: ignore
     log_noise = torch.full((3,), math.log(noise)).double()
-    model.hierarchy.priors[0] = LinearGaussian(a, log_noise)
+    model.hierarchy.priors[0] = LinearGaussian(a, log_noise)  # type: ignore
     set_decoder(model, weight)
     covariance = torch.eye(PIXELS).double() + weight @ torch.diag(variance) @ weight.T
     return Known(model.eval(), covariance)
@@ -141,7 +141,7 @@ def test_mean_exp_kl_is_no_bound() -> None:
     x = known.draw(100)
     found = log_likelihood(known.model, [(x, x)], 3000)
     with torch.no_grad():
-        q = known.model.hierarchy.posteriors[0]([2 * x - 1])
+        q = known.model.hierarchy.posteriors[0]([2 * x - 1])  # type: ignore
     kl = q.kl_units(Normal(0 * q.mean, 0 * q.mean)).sum(1)
     s2 = q.std.square()
     # log of the integral of q**2 / p for N(m, s**2) against N(0, 1)

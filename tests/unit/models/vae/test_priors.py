@@ -51,8 +51,8 @@ def test_vamp_prior_is_the_mean_of_posteriors(small) -> None:  # noqa: ANN001
     model = Hvae(small(prior="vamp", components=2))
     for layer in model.hierarchy.modules():
         if hasattr(layer, "posterior_block"):
-            torch.nn.init.normal_(layer.posterior_block.last.weight)
-    q = model.hierarchy.encode_top(torch.sigmoid(model.prior.pseudo_inputs))
+            torch.nn.init.normal_(layer.posterior_block.last.weight)  # type: ignore
+    q = model.hierarchy.encode_top(torch.sigmoid(model.prior.pseudo_inputs))  # type: ignore
     z = torch.randn(5, 1, 4, 4)
     parts = [Normal(q.mean[k : k + 1], q.log_std[k : k + 1]).log_density(z) for k in (0, 1)]
     expected = torch.logsumexp(torch.stack(parts), 0) - math.log(2)
@@ -64,10 +64,10 @@ def test_a_pseudo_input_learns(small, bars: Tensor) -> None:  # noqa: ANN001
     model = Hvae(small(prior="vamp"))
     for layer in model.hierarchy.modules():
         if hasattr(layer, "posterior_block"):
-            torch.nn.init.normal_(layer.posterior_block.last.weight)
+            torch.nn.init.normal_(layer.posterior_block.last.weight)  # type: ignore
     model.terms(bars[:4]).elbo.sum().backward()
     gradient = model.prior.pseudo_inputs.grad
-    assert gradient is not None and gradient.abs().sum() > 0
+    assert gradient is not None and gradient.abs().sum() > 0  # type: ignore
 
 
 def test_diffusion_trains_on_the_bound_and_is_measured_by_the_chain(small) -> None:  # noqa: ANN001
@@ -76,7 +76,7 @@ def test_diffusion_trains_on_the_bound_and_is_measured_by_the_chain(small) -> No
     prior = model.prior(len(u), None, model.hierarchy.encode_top)
     with torch.no_grad():
         model.train()
-        model.prior.denoiser.eval()  # without dropout
+        model.prior.denoiser.eval()  # without dropout  # type: ignore
         trained = prior.log_density(u)
         model.eval()
         measured = prior.log_density(u)
