@@ -9,20 +9,17 @@ from ..bitstream import (
     MAX_PIXELS,
     Header,
     ImageTooLarge,
-    InvalidField,
     Prior,
     Tile,
     write_container,
 )
 from .conditions import CodingConditions
 from .images import Pixels, encode_alpha
-from .numbers import quality_of, whole
+from .numbers import effort_of, quality_of
 from .runtime import torch_side
 from .tile import encode_tiles, push_tile
 from .tiling import Window, tile_side, tiles_in
 from .weights import Codec
-
-EFFORTS = range(10)
 
 
 def encode_pixels(
@@ -54,8 +51,7 @@ def encode_pixels(
     """
     height, width = pixels.size
     quality = quality_of(quality)
-    if whole("effort", effort) not in EFFORTS:
-        raise InvalidField(f"effort {effort} is outside {EFFORTS[0]}...{EFFORTS[-1]}")
+    effort = effort_of(effort)
     if height * width > MAX_PIXELS:
         raise ImageTooLarge(width, height, MAX_PIXELS)
     side = tile_side(height, width) if tile is None else tile

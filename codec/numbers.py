@@ -21,6 +21,21 @@ def whole(name: str, number: object) -> int:
         raise InvalidField(f"{name} {number!r} is not a whole number") from None
 
 
+EFFORTS = range(10)
+
+
+def effort_of(number: object) -> int:
+    """Return an effort.
+
+    Raises:
+        InvalidField: it is not a whole number within 0...9.
+    """
+    effort = whole("effort", number)
+    if effort not in EFFORTS:
+        raise InvalidField(f"effort {effort} is outside {EFFORTS[0]}...{EFFORTS[-1]}")
+    return effort
+
+
 def quality_of(number: object) -> int:
     """Return a quality.
 

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 from ..bitstream import InvalidField
-from .numbers import quality_of, whole
+from .numbers import effort_of, quality_of, whole
 from .stack import Sampling
 
 DEFAULT_QUALITY = 60
 DEFAULT_PRIOR = "masked-diffusion"
-EFFORTS = range(10)
 
 Region = tuple[int, int, int, int]
 """x, y, width and height in px."""
@@ -55,8 +54,7 @@ class EncodeOptions:
                 raise InvalidField(f"{target} is not a number above 0")
         if self.quality is not None:
             quality_of(self.quality)
-        if whole("effort", self.effort) not in EFFORTS:
-            raise InvalidField(f"effort {self.effort} is outside {EFFORTS[0]}...{EFFORTS[-1]}")
+        effort_of(self.effort)
         check_device(self.device)
 
     @property

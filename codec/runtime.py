@@ -19,8 +19,6 @@ from .weight_file import WeightFile
 
 Floats = NDArray[np.float32]
 
-DEVICES = ("cpu", "cuda")
-
 
 class ContextNetwork(Network, Protocol):
     """A pass over the context of a batch of tiles."""

@@ -16,7 +16,7 @@ import hashlib
 import json
 import struct
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -62,7 +62,7 @@ class WeightFile:
 
     def model_at(self, quality: int) -> int:
         """Return the number of the latent model that serves a quality."""
-        return bisect_right(self.first_qualities, quality) - 1
+        return serving_model(self.first_qualities, quality)
 
     @cached_property
     def modules(self) -> dict[str, list[str]]:
@@ -73,6 +73,11 @@ class WeightFile:
             for depth in range(1, len(path)):
                 below.setdefault(".".join(path[:depth]), []).append(name)
         return below
+
+
+def serving_model(first_qualities: Sequence[int], quality: int) -> int:
+    """Return the number of the model that serves a quality, by the first quality of each."""
+    return bisect_right(first_qualities, quality) - 1
 
 
 def write_weight_file(

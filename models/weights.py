@@ -13,7 +13,7 @@ from torch import nn
 from ..bitstream import PmfTables
 from ..codec.config import ModelConfig
 from ..codec.errors import WeightsError
-from ..codec.weight_file import WeightFile, read_weight_file, write_weight_file
+from ..codec.weight_file import WeightFile, read_weight_file, serving_model, write_weight_file
 from . import convert
 from .dct_vae import ContextModel, DctVae, LatentModel
 from .files import replacing
@@ -41,7 +41,7 @@ class Weights:
 
     def model_at(self, quality: int) -> DctVae:
         """Return the model that serves a quality."""
-        number = sum(first <= quality for first in self.first_qualities) - 1
+        number = serving_model(self.first_qualities, quality)
         return DctVae(self.context.config, self.context, self.latents[number])
 
 

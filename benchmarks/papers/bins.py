@@ -34,7 +34,7 @@ class Bins:
     @staticmethod
     @cache
     def build() -> Bins:
-        """Build the tables: `SCALES` deviations times `OFFSETS` places of the mean in a bin."""
+        """Build a table for each of `SCALES` standard deviations and `OFFSETS` means in a bin."""
         scales = np.geomspace(NARROWEST, WIDEST, SCALES)
         offsets = (np.arange(OFFSETS) + 0.5) / OFFSETS - 0.5
         return Bins(gaussian_tables(scales, offsets))
@@ -53,7 +53,7 @@ class Bins:
         push(coder, index, np.rint(symbols).astype(np.int64) - centre, self.tables)
 
     def pop(self, coder: Coder, normal: Normal, width: Tensor | float) -> Tensor:
-        """Pop what `push` pushed; of other words, draw the numbers from the distribution."""
+        """Pop what `push` pushed. From words of another origin it draws from the distribution."""
         index, centre = self._find(normal, width)
         symbols = pop(coder, index, self.tables) + centre
         return torch.from_numpy(symbols.astype(np.float64)).view(normal.mean.shape) * width
