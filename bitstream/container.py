@@ -3,15 +3,21 @@
     header                     (header.py)
     metadata section           (metadata.py), only if the header's flag is set
     index   1 byte             number of levels L, 1...64
-            varints            for each tile: the words that each level adds, coarse to fine, and
-                               the bytes of its alpha, where the image has alpha
-            2 bytes each       for each tile: the check of each level but the last
-            4 bytes each       for each tile: the check of the last level
-            4 bytes each       for each tile: CRC32 of its alpha, where the image has alpha
+            1 byte each        for each tile: its coder, only if the header's flag is set
+            varints            for each learned tile: the words that each level adds, coarse to
+                               fine, and the bytes of its alpha, where the image has alpha
+            varints            for each exact tile: its bytes
+            2 bytes each       for each learned tile: the check of each level but the last
+            4 bytes each       for each learned tile: the check of the last level
+            4 bytes each       for each learned tile: CRC32 of its alpha, where there is alpha
+            4 bytes each       for each exact tile: CRC32 of its bytes
             4 bytes            CRC32 of the index before it
-    alpha   bytes              for each tile, where the image has alpha
-    levels  4 bytes a word     for each level, coarse to fine, for each tile: uint32, those which
-                               are popped first standing first (ans.py)
+    alpha   bytes              for each learned tile, where the image has alpha
+    exact   bytes              for each exact tile
+    levels  4 bytes a word     for each level, coarse to fine, for each learned tile: uint32, those
+                               which are popped first standing first (ans.py)
+
+A tile of which some patches are exact is both, learned and exact.
 
 All numbers are little-endian. Tiles follow each other row by row, and the last word ends the file.
 The words of levels 0...k decode levels 0...k, so a prefix of the file is a complete picture of
@@ -25,6 +31,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +47,24 @@ MAX_LEVELS = 64  # keeps the index of a hostile file small beside the image it a
 _WORD_BYTES = 4
 
 
+class TileCoder(IntEnum):
+    """What codes a tile: the networks, a lossless coder, or the one here and the other there."""
+
+    LEARNED = 0
+    EXACT = 1
+    BOTH = 2
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether there are levels."""
+        return self is not TileCoder.EXACT
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether there are exact patches."""
+        return self is not TileCoder.LEARNED
+
+
 @dataclass(frozen=True, eq=False)
 class Tile:
     """What is coded of one tile.
@@ -47,10 +72,13 @@ class Tile:
     Args:
         words: uint32 `(n,)`, as `ans.words_of` gives them; those of whole levels, if the file was
             cut or not all were asked for.
-        level_words: number of words that each level adds, coarse to fine.
+        level_words: number of words that each level adds, coarse to fine; zeros if it is exact.
         checks: `level_checks` of its symbols; but for the last, only their lower 16 bits count.
         alpha: its alpha, coded; empty if there is none, None if the file was cut before it ends.
-        alpha_check: `alpha_check` of it.
+        alpha_check: `part_check` of it.
+        coder: what codes the tile.
+        exact: its exact patches, with their alpha where all are exact; as `alpha`.
+        exact_check: `part_check` of them.
     """
 
     words: NDArray[np.uint32]
@@ -58,6 +86,17 @@ class Tile:
     checks: tuple[int, ...]
     alpha: bytes | None = b""
     alpha_check: int = 0
+    coder: TileCoder = TileCoder.LEARNED
+    exact: bytes | None = b""
+    exact_check: int = 0
+
+    @classmethod
+    def exact_tile(cls, number: int, exact: bytes, levels: int) -> Tile:
+        """Return a tile all of whose patches are exact, of a file of so many levels."""
+        nothing = (0,) * levels
+        check = part_check(number, exact)
+        words = np.zeros(0, np.uint32)
+        return cls(words, nothing, nothing, b"", 0, TileCoder.EXACT, exact, check)
 
     @property
     def whole_levels(self) -> int:
@@ -83,8 +122,11 @@ class Index:
         metadata: (kind, bytes) of ascending kinds.
         level_words: int64 `(tiles, L)`, number of words each level adds.
         checks: uint32 `(tiles, L)`, as stored.
-        alpha_bytes: int64 `(tiles,)`, zeros where the image has no alpha.
+        alpha_bytes: int64 `(tiles,)`, zeros where there is no alpha, or an exact tile.
         alpha_checks: uint32 `(tiles,)`.
+        coders: uint8 `(tiles,)`, each a `TileCoder`.
+        exact_bytes: int64 `(tiles,)`, zeros of learned tiles.
+        exact_checks: uint32 `(tiles,)`.
         begin: offset behind the index, in bytes.
     """
 
@@ -94,13 +136,20 @@ class Index:
     checks: NDArray[np.uint32]
     alpha_bytes: NDArray[np.int64]
     alpha_checks: NDArray[np.uint32]
+    coders: NDArray[np.uint8]
+    exact_bytes: NDArray[np.int64]
+    exact_checks: NDArray[np.uint32]
     begin: int
 
     @cached_property
     def spans(self) -> NDArray[np.int64]:
-        """Offset and size of each tile's alpha and levels: int64 `(tiles, 1 + L, 2)`, in bytes."""
+        """Offset and size of each tile's parts, in bytes: int64 `(tiles, 2 + L, 2)`.
+
+        The parts are its alpha, its exact patches, its levels.
+        """
         # int64 holds it: MAX_TILES = 2**14 tiles, 64 levels, 2**34 bytes each make 2**59.
-        sizes = np.concatenate([self.alpha_bytes[:, None], self.level_words * _WORD_BYTES], axis=1)
+        parts = np.stack([self.alpha_bytes, self.exact_bytes], axis=1)
+        sizes = np.concatenate([parts, self.level_words * _WORD_BYTES], axis=1)
         ends = self.begin + np.cumsum(sizes.T).reshape(sizes.T.shape).T
         return np.stack([ends - sizes, sizes], axis=-1)
 
@@ -145,9 +194,9 @@ def level_checks(tile: int, levels: Sequence[Sequence[NDArray[np.integer]]]) -> 
     return tuple(checks)
 
 
-def alpha_check(tile: int, alpha: bytes) -> int:
-    """Return the CRC32 of a tile's coded alpha, beginning from the tile's number."""
-    return zlib.crc32(alpha, tile)
+def part_check(tile: int, part: bytes) -> int:
+    """Return the CRC32 of a tile's coded alpha or exact patches, from the tile's number on."""
+    return zlib.crc32(part, tile)
 
 
 def write_container(header: Header, metadata: Metadata, tiles: Sequence[Tile]) -> bytes:
@@ -172,24 +221,30 @@ def write_container(header: Header, metadata: Metadata, tiles: Sequence[Tile]) -
     if not 1 <= levels <= MAX_LEVELS:
         raise InvalidField(f"{levels} levels are outside 1...{MAX_LEVELS}")
     with_alpha = header.color.has_alpha
-    index = bytearray([levels])
     for number, tile in enumerate(tiles):
-        _check_tile(number, tile, levels, with_alpha)
-        alpha = [len(tile.alpha or b"")] if with_alpha else []
-        index += pack_varints([*tile.level_words, *alpha])
-    checks = np.array([tile.checks for tile in tiles], np.uint32)
+        _check_tile(number, tile, levels, header)
+    learned = [tile for tile in tiles if tile.coder.is_learned]
+    exact = [tile for tile in tiles if tile.coder.is_exact]
+    index = bytearray([levels])
+    if header.exact:
+        index += bytes(tile.coder for tile in tiles)
+    for tile in learned:
+        index += pack_varints([*tile.level_words, *([len(tile.alpha or b"")] * with_alpha)])
+    index += pack_varints(len(tile.exact or b"") for tile in exact)
+    checks = np.array([tile.checks for tile in learned], np.uint32).reshape(-1, levels)
     index += (checks[:, :-1] & 0xFFFF).astype("<u2").tobytes()
     index += checks[:, -1].astype("<u4").tobytes()
     if with_alpha:
-        index += np.array([tile.alpha_check for tile in tiles], "<u4").tobytes()
+        index += np.array([tile.alpha_check for tile in learned], "<u4").tobytes()
+    index += np.array([tile.exact_check for tile in exact], "<u4").tobytes()
     index += struct.pack("<I", zlib.crc32(index))
-    alphas = [tile.alpha or b"" for tile in tiles]
-    split = [np.split(t.words.astype("<u4"), np.cumsum(t.level_words)[:-1]) for t in tiles]
+    parts = [tile.alpha or b"" for tile in tiles] + [tile.exact or b"" for tile in tiles]
+    split = [np.split(t.words.astype("<u4"), np.cumsum(t.level_words)[:-1]) for t in learned]
     payloads = [words[level].tobytes() for level in range(levels) for words in split]
-    return b"".join([pack_header(header), pack_metadata(metadata), index, *alphas, *payloads])
+    return b"".join([pack_header(header), pack_metadata(metadata), index, *parts, *payloads])
 
 
-def _check_tile(number: int, tile: Tile, levels: int, with_alpha: bool) -> None:
+def _check_tile(number: int, tile: Tile, levels: int, header: Header) -> None:
     if len(tile.level_words) != levels or len(tile.checks) != levels:
         raise InvalidField(f"tile {number} has {len(tile.level_words)} levels, not {levels}")
     if tile.words.ndim != 1 or tile.words.dtype != np.uint32:
@@ -198,9 +253,14 @@ def _check_tile(number: int, tile: Tile, levels: int, with_alpha: bool) -> None:
         raise InvalidField(
             f"tile {number} has {tile.words.size} of {sum(tile.level_words)} words: not complete"
         )
+    if not tile.coder.is_learned and tile.words.size:
+        raise InvalidField(f"tile {number} is exact and has {tile.words.size} words")
+    with_alpha = header.color.has_alpha and tile.coder.is_learned
     if bool(tile.alpha) != with_alpha:
         raise InvalidField(f"tile {number} has {'no' if with_alpha else 'an'} alpha")
-    for check in (*tile.checks, tile.alpha_check):
+    if bool(tile.exact) != tile.coder.is_exact or tile.coder.is_exact > header.exact:
+        raise InvalidField(f"tile {number}, {tile.coder.name}, has {len(tile.exact or b'')} bytes")
+    for check in (*tile.checks, tile.alpha_check, tile.exact_check):
         if not 0 <= check < 1 << 32:
             raise InvalidField(f"check {check} of tile {number} is outside 0...2**32 - 1")
 
@@ -223,26 +283,45 @@ def read_index(source: Source) -> Index:
     levels = cursor.byte()
     if not 1 <= levels <= MAX_LEVELS:
         raise InvalidField(f"{levels} levels are outside 1...{MAX_LEVELS}")
-    counts = cursor.varints(tiles * (levels + with_alpha)).reshape(tiles, -1)
-    halves = np.frombuffer(cursor.take(2 * tiles * (levels - 1)), "<u2").reshape(tiles, levels - 1)
-    last = np.frombuffer(cursor.take(4 * tiles), "<u4")
-    checks = np.concatenate([halves, last[:, None]], axis=1, dtype=np.uint32)
-    none = np.zeros(tiles, np.int64)
-    alpha_checks = np.frombuffer(cursor.take(4 * tiles), "<u4") if with_alpha else none
+    coders = np.zeros(tiles, np.uint8)
+    if header.exact:
+        coders[:] = np.frombuffer(cursor.take(tiles), np.uint8)
+    if coders.max() > max(TileCoder):
+        raise InvalidField(
+            f"coder {coders.max()} of a tile is none of {[int(c) for c in TileCoder]}"
+        )
+    learned, exact = coders != TileCoder.EXACT, coders != TileCoder.LEARNED
+    many, others = int(learned.sum()), int(exact.sum())
+    each = levels + with_alpha
+    counts = cursor.varints(many * each).reshape(many, each)
+    sizes = cursor.varints(others)
+    halves = np.frombuffer(cursor.take(2 * many * (levels - 1)), "<u2").reshape(many, levels - 1)
+    last = np.frombuffer(cursor.take(4 * many), "<u4")
+    alpha = np.frombuffer(cursor.take(4 * many), "<u4") if with_alpha else 0
+    exact_checks = np.frombuffer(cursor.take(4 * others), "<u4")
     end = cursor.at
     cursor.at = begin
     if zlib.crc32(cursor.take(end - begin)) != cursor.uint32():
         raise IndexDamaged("the tile index does not match its checksum")
-    alpha_bytes = counts[:, levels] if with_alpha else none
     return Index(
         header,
         metadata,
-        level_words=counts[:, :levels],
-        checks=checks,
-        alpha_bytes=alpha_bytes,
-        alpha_checks=alpha_checks.astype(np.uint32),
+        level_words=_spread(counts[:, :levels], learned, np.int64),
+        checks=_spread(np.concatenate([halves, last[:, None]], axis=1), learned, np.uint32),
+        alpha_bytes=_spread(counts[:, levels] if with_alpha else 0, learned, np.int64),
+        alpha_checks=_spread(alpha, learned, np.uint32),
+        coders=coders,
+        exact_bytes=_spread(sizes, exact, np.int64),
+        exact_checks=_spread(exact_checks, exact, np.uint32),
         begin=cursor.at,
     )
+
+
+def _spread(values: NDArray | int, of: NDArray[np.bool_], kind: type) -> NDArray:
+    """Give each of some tiles its value, and the others zero."""
+    spread = np.zeros((of.size, *np.shape(values)[1:]), kind)
+    spread[of] = values
+    return spread
 
 
 def read_tile(source: Source, index: Index, tile: int, levels: int | None = None) -> Tile:
@@ -262,17 +341,20 @@ def read_tile(source: Source, index: Index, tile: int, levels: int | None = None
         raise InvalidField(f"tile {tile} is outside 0...{len(index.level_words) - 1}")
     cursor = Cursor(source)
     pieces = []
-    for offset, size in index.spans[tile, : 1 + (index.levels if levels is None else levels)]:
+    for offset, size in index.spans[tile, : 2 + (index.levels if levels is None else levels)]:
         cursor.at = int(offset)
         piece = cursor.peek(int(size))
         if len(piece) < size:
             break
         pieces.append(piece)
-    words = np.frombuffer(b"".join(pieces[1:]), "<u4").astype(np.uint32)
+    alpha, exact, *words = [*pieces, *([None] * (2 - len(pieces)))]
     return Tile(
-        words,
+        np.frombuffer(b"".join(words), "<u4").astype(np.uint32),
         tuple(index.level_words[tile].tolist()),
         tuple(index.checks[tile].tolist()),
-        pieces[0] if pieces else None,
+        alpha,
         int(index.alpha_checks[tile]),
+        TileCoder(index.coders[tile]),
+        exact,
+        int(index.exact_checks[tile]),
     )

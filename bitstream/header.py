@@ -3,12 +3,13 @@
     offset  bytes  field
     0       4      magic 8f 48 56 43 (not text: the first byte is not ASCII, nor begins UTF-8)
     4       1      version
-    5       1      flags: colour (bits 0-1), 16 bits deep (2), metadata (3), prior (4-6), 0 (7)
-    6       1...4  width in px, varint: two bytes up to 16383
+    5       1...2  flags, varint: colour (bits 0-1), 16 bits deep (2), metadata (3), prior (4-6),
+                   tiles that are exact or in part so (7)
+            1...4  width in px, varint: two bytes up to 16383
             1...4  height in px, varint
             1      quality, 0...100
             1      side of a tile in patches of 32 px, 1...64
-            4      first bytes of the weights' hash
+            4      first bytes of the weights' hash; zeros where no tile needs weights
             4      CRC32 of all before, little-endian
 
 16 bytes and the checksum for a photograph.
@@ -39,10 +40,12 @@ MAX_SIDE_PX = 1 << 24
 MAX_TILE = 64  # 2048 px; bounds what a decoder must hold at once
 MAX_TILES = 1 << 14  # 2**24 x 1 px in tiles of 1024; each takes its time, however small it is
 MAX_PIXELS = 2 * 89_478_485  # where Pillow stops believing that an image is not a bomb
-MAX_HEADER_BYTES = 26  # with varints of five bytes, which a file may hold to be refused
+MAX_HEADER_BYTES = 30  # with varints of five bytes, which a file may hold to be refused
 WEIGHTS_BYTES = 4
+NO_WEIGHTS = bytes(WEIGHTS_BYTES)
 
-_DEEP, _METADATA, _RESERVED = 1 << 2, 1 << 3, 0b1000_0000
+_DEEP, _METADATA, _EXACT = 1 << 2, 1 << 3, 1 << 7
+_FLAGS = 0xFF  # those that this version knows
 _PRIOR_SHIFT = 4
 _PRIOR_MASK = 0b111
 
@@ -100,6 +103,7 @@ class Header:
         bit_depth: of a channel, 8 or 16.
         prior: prior of the context.
         metadata: whether a metadata section follows.
+        exact: whether a tile is exact, or in part so.
 
     Raises:
         InvalidField: a value is outside its range.
@@ -114,6 +118,7 @@ class Header:
     bit_depth: int = 8
     prior: Prior = Prior.MASKED_DIFFUSION
     metadata: bool = False
+    exact: bool = False
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -150,6 +155,11 @@ class Header:
         return 2**self.bit_depth - 1
 
     @property
+    def needs_weights(self) -> bool:
+        """Whether there is a tile that networks decode."""
+        return self.weights != NO_WEIGHTS
+
+    @property
     def tile_count(self) -> int:
         """Number of tiles, which stand row by row."""
         rows, columns = self.tile_grid
@@ -157,17 +167,18 @@ class Header:
 
 
 def pack_header(header: Header) -> bytes:
-    """Write a header, 18...24 bytes with its checksum."""
+    """Write a header, 18...25 bytes with its checksum."""
     flags = (
         header.color
         | (_DEEP if header.bit_depth == 16 else 0)
         | (_METADATA if header.metadata else 0)
         | header.prior << _PRIOR_SHIFT
+        | (_EXACT if header.exact else 0)
     )
     packed = (
         MAGIC
-        + bytes([VERSION, flags])
-        + pack_varints([header.width, header.height])
+        + bytes([VERSION])
+        + pack_varints([flags, header.width, header.height])
         + bytes([header.quality, header.tile])
         + header.weights
     )
@@ -199,18 +210,19 @@ def unpack_header(
         raise NotOurFile(f"the file begins with {data[:4].hex(' ')}, not with {MAGIC.hex(' ')}")
     if len(data) < 6:
         raise Truncated(f"the file ends after {len(data)} bytes, within its header")
-    version, flags = data[4], data[5]
+    version = data[4]
     if version != VERSION:
         raise UnsupportedVersion(f"version {version} is unknown, this program reads {VERSION}")
-    (width, height), taken = unpack_varints(data[6:], 2)
-    at = 6 + taken
+    (flags, width, height), taken = unpack_varints(data[5:], 3)
+    at = 5 + taken
     end = at + 2 + WEIGHTS_BYTES
     if len(data) < end + 4:
         raise Truncated(f"the file ends after {len(data)} bytes, its header takes {end + 4}")
     if zlib.crc32(data[:end]) != struct.unpack_from("<I", data, end)[0]:
         raise HeaderDamaged("the header does not match its checksum")
-    if flags & _RESERVED:
-        raise InvalidField(f"flags {flags:#04x} have reserved bits set")
+    flags = int(flags)
+    if flags & ~_FLAGS:
+        raise InvalidField(f"flags {flags:#06x} have bits that this program does not know")
     header = Header(
         width=int(width),
         height=int(height),
@@ -221,6 +233,7 @@ def unpack_header(
         bit_depth=16 if flags & _DEEP else 8,
         prior=flags >> _PRIOR_SHIFT & _PRIOR_MASK,  # type: ignore[arg-type]  # made a Prior, or refused
         metadata=bool(flags & _METADATA),
+        exact=bool(flags & _EXACT),
     )
     if max_pixels is not None and header.width * header.height > max_pixels:
         raise ImageTooLarge(header.width, header.height, max_pixels)

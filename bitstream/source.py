@@ -63,13 +63,13 @@ class Cursor:
         return struct.unpack("<I", self.take(4))[0]
 
     def varints(self, count: int) -> NDArray[np.int64]:
-        """Take `count` >= 1 varints, int64 `(count,)`.
+        """Take varints, int64 `(count,)`.
 
         Raises:
             Truncated: the data ends before.
             InvalidField: one is malformed.
         """
-        chunks: list[NDArray[np.int64]] = []
+        chunks = [np.zeros(0, np.int64)]
         for begin in range(0, count, _CHUNK):
             wanted = min(_CHUNK, count - begin)
             values, taken = unpack_varints(self.peek(wanted * MAX_VARINT_BYTES), wanted)

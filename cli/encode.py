@@ -9,7 +9,7 @@ import click
 from . import batch, console, files, images, options
 
 if TYPE_CHECKING:
-    from ..codec.options import EncodeOptions
+    from ..codec.options import ContentKind, EncodeOptions
 
 
 @click.command()
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 )
 @click.option("--psnr", type=options.PositiveNumber(), help="At least so many dB in RGB.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
+@click.option("--lossless", is_flag=True, help="Every sample as it was, in place of a quality.")
+@click.option(
+    "--content",
+    type=click.Choice(["auto", "photo", "graphic"]),
+    default="auto",
+    show_default=True,
+    help="What the image shows: auto looks, and codes text and drawings exactly where that pays.",
+)
 @options.effort_option("Search longer, for fewer bits at the same PSNR.")
 @options.prior_option
 @options.device_option
@@ -38,6 +46,8 @@ def encode(
     max_bytes: int | None,
     psnr: float | None,
     strip: bool,
+    lossless: bool,
+    content: "ContentKind",
     effort: int,
     prior: str,
     device: str,
@@ -51,13 +61,18 @@ def encode(
     """
     from ..codec.images import is_image_name
 
-    if sum(aim is not None for aim in (quality, bpp, max_bytes, psnr)) > 1:
-        raise click.UsageError("-q, --bpp, --size and --psnr exclude each other")
+    aims = [aim is not None for aim in (quality, bpp, max_bytes, psnr)]
+    if sum([*aims, lossless]) > 1:
+        raise click.UsageError("-q, --bpp, --size, --psnr and --lossless exclude each other")
+    if lossless and effort:
+        raise click.UsageError("--lossless has no --effort")
 
     from ..codec.options import EncodeOptions
 
     settings = batch.Settings(**shared)
-    wanted = EncodeOptions(quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device)
+    wanted = EncodeOptions(
+        quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device, content, lossless
+    )
     jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
     for job in jobs:
         # `-o *.jpg` names the first photograph as the output of the second

@@ -34,7 +34,9 @@ def info(sources: tuple[str, ...], as_json: bool) -> None:
 
 
 def _describe(source: str, info: "FileInfo") -> str:
-    known = "known" if info.weights_known else "not installed"
+    needs_weights = any(coder != "exact" for coder in info.tile_coders)
+    known = " (known)" if info.weights_known else " (not installed)"
+    known = known if needs_weights else " (no tile needs them)"
     cut = f", cut from {console.spaced(info.whole_bytes)}"
     lines = [
         f"{console.shown(source)}  {info.width}x{info.height} {info.color} {info.bit_depth} bit"
@@ -46,13 +48,28 @@ def _describe(source: str, info: "FileInfo") -> str:
     ]
     if info.alpha_bytes:
         lines.append(f"  {'alpha':<12}{console.spaced(info.alpha_bytes):>12} bytes")
+    if info.exact_bytes:
+        lines.append(f"  {'exact':<12}{console.spaced(info.exact_bytes):>12} bytes")
     for level in info.levels:
         share = level.bytes / info.whole_bytes
         lines.append(f"  {level.name:<12}{console.spaced(level.bytes):>12} bytes {share:6.1%}")
     lines += [
-        f"  {'tiles':<12}{info.tiles:>12} of {info.tile_px} px",
-        f"  {'weights':<12}{info.weights:>12} ({known})",
+        f"  {'tiles':<12}{info.tiles:>12} of {info.tile_px} px{_coders(info)}",
+        f"  {'weights':<12}{info.weights if needs_weights else 'none':>12}{known}",
         f"  {'prior':<12}{info.prior:>12}",
         f"  {'version':<12}{info.version:>12}",
     ]
     return "\n".join(lines)
+
+
+def _coders(info: "FileInfo") -> str:
+    """Return how many tiles each coder has, and a map of the tiles if there are some."""
+    coders = info.tile_coders
+    if not info.exact_bytes:
+        return ""
+    counts = (f"{coders.count(name)} {name}" for name in ("learned", "exact", "both"))
+    across = -(-info.width // info.tile_px)
+    rows = (coders[begin : begin + across] for begin in range(0, len(coders), across))
+    lines = [f"  {'':<12}{''.join(coder[0] for coder in row)}" for row in rows]
+    shown = lines if len(coders) > 1 and across <= 64 and len(lines) <= 64 else []
+    return "\n".join([": " + ", ".join(counts), *shown])

@@ -13,23 +13,25 @@ from PIL import Image
 
 from ..bitstream import BitstreamError, InvalidField, Prior, read_index
 from .check import VerifyReport, verify_file
-from .decoder import THUMBNAIL_SCALE, decode_file
-from .encoder import encode_alphas, encode_pixels
+from .decoder import decode_file
+from .encoder import encode_alphas, encode_losslessly, encode_pixels
 from .errors import VerificationFailed
 from .images import Pixels, info_of, metadata_from, to_image, to_pixels
 from .info import inspect as inspect
 from .options import (
     DEFAULT_PRIOR,
     DEFAULT_QUALITY,
+    ContentKind,
     DecodeOptions,
     EncodeOptions,
     Region,
     check_device,
 )
-from .rate import best_within, smallest_reaching
+from .rate import best_within, smallest_reaching, squared_error
 from .sampling import draw_picture
 from .sources import Source, opened
 from .stack import Sampling
+from .tile_cache import THUMBNAIL_SCALE
 from .tiling import tile_side
 from .weights import codec_for, load_codec
 
@@ -102,6 +104,8 @@ def encode(
     prior: str = DEFAULT_PRIOR,
     effort: int = 0,
     device: str = "cpu",
+    content: ContentKind = "auto",
+    lossless: bool = False,
 ) -> bytes:
     """Encode an image.
 
@@ -118,6 +122,9 @@ def encode(
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
+        content: `auto` decides for each tile whether it is coded exactly, by the networks, or
+            partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
+        lossless: every sample comes back as it was; instead of a quality.
 
     Returns:
         The whole file.
@@ -132,7 +139,9 @@ def encode(
         WeightsError: the weights do not have the prior, or the device is not there.
         TorchMissing: effort, prior or device needs PyTorch, which is not installed.
     """
-    options = EncodeOptions(quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device)
+    options = EncodeOptions(
+        quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device, content, lossless
+    )
     return encode_with(image, options, metadata)
 
 
@@ -142,26 +151,38 @@ def encode_with(
     metadata: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Encode an image; see `encode`, which has the same options as keywords."""
-    codec, kind = load_codec(device=options.device), prior_of(options.prior)
-    codec.check_prior(kind)  # refused before the image is read
+    kind = prior_of(options.prior)
+    if not options.lossless:
+        load_codec(device=options.device).check_prior(kind)  # refused before the image is read
     pixels = to_pixels(image, strip=options.strip)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
-    at = partial(encode_pixels, codec, pixels, prior=kind, effort=options.effort)
+    data = encode_losslessly(pixels) if options.lossless else _encode(pixels, options, kind)
+    if options.verify:
+        check_encoded(data, pixels)
+    return data
+
+
+def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
+    codec = load_codec(device=options.device)
+    at = partial(
+        encode_pixels,
+        codec,
+        pixels,
+        prior=prior,
+        effort=options.effort,
+        content=options.content,
+    )
     if options.has_target:
         at = partial(at, alphas=encode_alphas(pixels, tile_side(*pixels.size)))
     if options.max_bytes is not None:
-        data = best_within(at, options.max_bytes, f"{options.max_bytes} bytes")
-    elif options.bpp is not None:
+        return best_within(at, options.max_bytes, f"{options.max_bytes} bytes")
+    if options.bpp is not None:
         limit = options.bpp * math.prod(pixels.size) / 8
-        data = best_within(at, limit, f"{options.bpp:g} bits a pixel")
-    elif options.psnr is not None:
-        data = smallest_reaching(codec, at, pixels, options.psnr)
-    else:
-        data = at(DEFAULT_QUALITY if options.quality is None else options.quality)
-    if options.verify:
-        check_encoded(data)
-    return data
+        return best_within(at, limit, f"{options.bpp:g} bits a pixel")
+    if options.psnr is not None:
+        return smallest_reaching(codec, at, pixels, options.psnr)
+    return at(DEFAULT_QUALITY if options.quality is None else options.quality)
 
 
 def sample(
@@ -204,14 +225,23 @@ def prior_of(name: str) -> Prior:
     raise InvalidField(f"prior {name} is not one of {', '.join(p.label for p in Prior)}")
 
 
-def check_encoded(data: bytes) -> None:
+def check_encoded(data: bytes, pixels: Pixels) -> None:
     """Decode what was just encoded under another configuration.
+
+    A file without learned tiles has no other: its samples are compared with the image's, unless
+    they are hidden.
 
     Raises:
         VerificationFailed: it decodes to something else, or not at all.
     """
     try:
-        report = verify_file(load_codec(), data, read_index(data))
+        index = read_index(data)
+        if not index.header.needs_weights:
+            decoded = decode_file(None, data, index).pixels
+            if squared_error(pixels, decoded)[0]:
+                raise VerificationFailed("the samples differ when decoded again")
+            return
+        report = verify_file(load_codec(), data, index)
     except BitstreamError as error:
         raise VerificationFailed(f"what was encoded does not decode: {error}") from error
     if report.differing:
@@ -285,7 +315,9 @@ def decode_with(source: Source, options: DecodeOptions) -> Decoded:
         if not options.keep_going:
             cut = options.levels is not None or options.scale >= THUMBNAIL_SCALE
             index.check_end(file, may_be_cut=cut)
-        picture = decode_file(codec_for(index.header, options.device), file, index, options)
+        header = index.header
+        codec = codec_for(header, options.device) if header.needs_weights else None
+        picture = decode_file(codec, file, index, options)
     return Decoded(
         picture.pixels, info_of(index.metadata), picture.lost_tiles, picture.whole_levels
     )
@@ -300,7 +332,8 @@ def verify(source: Source) -> VerifyReport:
     with opened(source) as file:
         index = read_index(file)
         index.check_end(file)
-        return verify_file(codec_for(index.header), file, index)
+        codec = codec_for(index.header) if index.header.needs_weights else None
+        return verify_file(codec, file, index)
 
 
 def open(path: str | os.PathLike[str]) -> EncodedImage:

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import (
-    Index,
-    InvalidField,
-    Source,
-    StreamDamaged,
-    TileDamaged,
-    alpha_check,
-    read_tile,
-)
-from .conditions import CodingConditions
-from .config import LATENTS_A_SIDE
-from .images import Pixels, decode_alpha, fill_hidden
+from ..bitstream import Header, Index, InvalidField, Source, TileCoder, TileDamaged, read_tile
+from .exact import ExactPatches, decode_exact, of_pixels
+from .images import Pixels
 from .memory import trim
 from .options import DecodeOptions
-from .thumbnail import context_thumbnail
-from .tile import DecodedTile, TileSource, Wanted, pop_tiles
-from .tiling import PATCH_PX, TILE_PATCHES, Window, patch_grid, synthesis_halo, tiles_in
+from .tile_cache import Floats, TileCache
+from .tiling import PATCH_PX, TILE_PATCHES, Window, tiles_in
 from .view import View, view_of
 from .weights import Codec
-
-THUMBNAIL_SCALE = 8
-"""From 1/8 on the context, of 4x4 coefficients a patch and more, holds all that is shown."""
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +40,12 @@ class Picture:
 
 
 def decode_file(
-    codec: Codec, source: Source, index: Index, options: DecodeOptions | None = None
+    codec: Codec | None, source: Source, index: Index, options: DecodeOptions | None = None
 ) -> Picture:
     """Decode what is asked for, tile by tile; a line of tiles and its border are at hand.
 
     Args:
-        codec: the weights that wrote the file.
+        codec: the weights that wrote the file; None for a file that needs none.
         source: the file.
         index: of it.
         options: what of it; all by default.
@@ -69,192 +53,86 @@ def decode_file(
     Raises:
         WrongWeights: the file was written with others.
         Truncated: a level that was asked for is not there.
-        TileDamaged: a tile's symbols or its alpha do not match their checks.
+        TileDamaged: a tile's symbols, its alpha or its exact patches do not match their checks.
         InvalidField: the region or the scale is none, or the weights do not have the levels or
             the prior.
     """
     options = options or DecodeOptions()
     header = index.header
-    codec.accept(header)
-    _check_known(codec, index)
+    if codec is None and (index.coders != TileCoder.EXACT).any():
+        raise InvalidField("the file names no weights, but some of its tiles need them")
     view = view_of(header, options.region, options.scale)
-    cache = _TileCache(codec, source, index, view, options)
+    order = tiles_in(view.height, view.width, header.tile, view.patches)
+    if view.is_wide:  # lines along the shorter side are shorter
+        order.sort(key=lambda tile: tile[1].left)
+    cache = TileCache(codec, source, index, view, options, order) if codec else None
     out = Pixels.blank(view.size, header.color, header.bit_depth)
+    lost: set[int] = set()
     decoded = 0  # patches, since memory was given back
-    for number, window in cache.order:
+    for number, window in order:
         part = window.cut(view.patches)
-        planes = [cache.colour(number, part)]
-        if header.color.has_alpha:
-            planes.append(cache.alpha(number, part, planes[0][0]))
-        samples = _quantised(np.concatenate(planes), header.largest_sample)
-        view.paste(out, part, samples)
-        cache.forget(window)
+        exact = None
+        try:
+            exact = _exact_patches(source, index, number, window)
+        except TileDamaged:
+            if not options.keep_going:
+                raise
+            lost.add(number)
+        if exact is not None and exact.where.all():
+            planes = _planes_of(exact, window, part, view)
+        elif cache is not None:
+            planes = cache.planes(number, part)
+            if exact is not None:
+                planes = _overlaid(planes, exact, window, part, view)
+        else:
+            planes = _nothing(header, part, view)
+        view.paste(out, part, _quantised(planes, header.largest_sample))
+        if cache is not None:
+            cache.forget(window)
         decoded += math.prod(part.size)
         if decoded >= TILE_PATCHES**2:  # not after each of many small tiles
             trim()
             decoded = 0
-    return Picture(out, tuple(sorted(cache.lost)), max(0, cache.whole_levels - 1))
+    whole_levels = index.levels
+    if cache is not None:
+        lost, whole_levels = lost | cache.lost, cache.whole_levels
+    return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
 
 
-def _check_known(codec: Codec, index: Index) -> None:
-    prior = index.header.prior
-    if prior.label not in codec.file.priors:
-        raise InvalidField(f"the file names the prior {prior.label}, which its weights do not have")
-    every = 1 + len(codec.config.level_channels)
-    if index.levels != every:
-        raise InvalidField(f"the file has {index.levels} levels, its weights have {every}")
-    codec.check_prior(prior)
+def _exact_patches(
+    source: Source, index: Index, number: int, window: Window
+) -> ExactPatches | None:
+    """Read and decode the exact patches of a tile, where it has any."""
+    if index.coders[number] == TileCoder.LEARNED:
+        return None
+    tile = read_tile(source, index, number, levels=0)
+    return decode_exact(number, window, tile, index.header)
 
 
-class _TileCache:
-    """Decoded tiles, as long as a tile still to be shown sees something of them.
-
-    Attributes:
-        order: number and window of the tiles that the view touches, as they are shown.
-        lost: numbers of tiles of which something is damaged, or nothing is there.
-        whole_levels: levels that are intact in every tile so far, the context included.
-    """
-
-    def __init__(
-        self, codec: Codec, source: Source, index: Index, view: View, options: DecodeOptions
-    ):
-        self.codec, self.source, self.index, self.view = codec, source, index, view
-        self.header = header = index.header
-        self.conditions = CodingConditions.of(header, codec.config)
-        self.is_thumbnail = view.scale >= THUMBNAIL_SCALE
-        # a thumbnail sees around itself only to fill what is lost
-        self.halo = int(options.keep_going) if self.is_thumbnail else synthesis_halo(codec.config)
-        levels = index.levels
-        if options.levels is not None:
-            levels = min(1 + options.levels, levels)
-        self.wanted = Wanted(
-            levels=1 if self.is_thumbnail else levels,
-            keep_going=options.keep_going,
-            context_only=self.is_thumbnail,
-            sampling=options.sampling,
-        )
-        self.order = tiles_in(view.height, view.width, header.tile, view.patches)
-        self.across = view.width > view.height
-        if self.across:  # lines along the shorter side are shorter
-            self.order.sort(key=lambda tile: tile[1].left)
-        self.near: dict[int, DecodedTile] = {}
-        self.lost: set[int] = set()
-        self.whole_levels = self.wanted.levels
-
-    def colour(self, number: int, part: Window) -> Floats:
-        """Return what the view shows of some patches of a tile: (1 or 3, h, w) in 0...255."""
-        view = self.view
-        seen = part.grown(self.halo, patch_grid(view.height, view.width))
-        self._decode(number, seen)
-        tiles = [tile for tile in self.near.values() if tile.intact]
-        context = _gather(
-            [(t.window, t.context) for t in tiles], seen, 1, self.codec.config.context_channels
-        )
-        context = _conceal(context, [t.window for t in tiles], seen)
-        if self.is_thumbnail:
-            side = PATCH_PX // view.scale
-            rgb = context_thumbnail(context[0], self.conditions, side).clip(0, 255)
-            rows, columns = part.slices(seen, side)
-            height, width = (-(-px // view.scale) for px in view.inside(part))
-            rgb = rgb[:, rows, columns][:, :height, :width]
-        else:
-            parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
-            channels = self.codec.config.latent_channels
-            latents = _gather(parts, seen, LATENTS_A_SIDE, channels)
-            rgb = self.codec.runtime.synthesise(context, latents, self.header.quality)[0]
-            rows, columns = part.slices(seen, PATCH_PX)
-            rgb = _scaled(rgb[:, rows, columns], part, view)
-        return rgb[:1] if self.header.color.is_grey else rgb
-
-    def _decode(self, number: int, seen: Window) -> None:
-        """Decode the tiles that a window sees, and with them others of the same size to come."""
-        place = (self.view.height, self.view.width, self.header.tile)
-        missing = [tile for tile in tiles_in(*place, seen) if tile[0] not in self.near]
-        at_once = self.codec.runtime.tiles_at_once
-        if missing and len(missing) < at_once:
-            missing += self._ahead(number, missing, at_once - len(missing))
-        by_size: dict[tuple[int, int], list[tuple[int, Window]]] = {}
-        for tile in missing:
-            by_size.setdefault(tile[1].size, []).append(tile)
-        for same in by_size.values():
-            for begin in range(0, len(same), at_once):
-                self._decode_batch(same[begin : begin + at_once])
-
-    def _ahead(
-        self, number: int, missing: Sequence[tuple[int, Window]], count: int
-    ) -> list[tuple[int, Window]]:
-        """Return the next tiles of the order that are not at hand."""
-        known = {n for n, _ in missing} | self.near.keys()
-        position = next(i for i, tile in enumerate(self.order) if tile[0] == number)
-        return [tile for tile in self.order[position + 1 :] if tile[0] not in known][:count]
-
-    def _decode_batch(self, tiles: Sequence[tuple[int, Window]]) -> None:
-        sources = [
-            TileSource(n, window, read_tile(self.source, self.index, n, self.wanted.levels))
-            for n, window in tiles
-        ]
-        for source, tile in zip(
-            sources, pop_tiles(self.codec, self.header, sources, self.wanted), strict=True
-        ):
-            self.near[source.number] = tile
-            self.whole_levels = min(self.whole_levels, tile.intact)
-            if tile.damaged or not source.coded.whole_levels:
-                self.lost.add(source.number)
-
-    def alpha(self, number: int, part: Window, like: Floats) -> Floats:
-        """Return what the view shows of the alpha of some patches: (1, h, w) in 0...255.
-
-        Where a damaged alpha is to be left out, all is opaque, in the shape of `like` (h, w).
-
-        Raises:
-            TileDamaged: the tile's alpha is missing or not what was coded.
-        """
-        try:
-            return self._alpha(number, part)
-        except TileDamaged:
-            if not self.wanted.keep_going:
-                raise
-        self.lost.add(number)
-        return np.full_like(like, 255)[None]
-
-    def _alpha(self, number: int, part: Window) -> Floats:
-        tile = self.near[number]
-        coded = tile.coded.alpha
-        if coded is None or alpha_check(number, coded) != tile.coded.alpha_check:
-            raise TileDamaged(number, "its alpha does not match its checksum")
-        try:
-            size = self.view.inside(tile.window)
-            alpha = decode_alpha(coded, *size, self.header.bit_depth)
-        except StreamDamaged as error:
-            raise TileDamaged(number, str(error)) from error
-        rows, columns = part.slices(tile.window, PATCH_PX)
-        plane = alpha[rows, columns].astype(np.float32)[None]
-        return _scaled(plane * np.float32(255 / self.header.largest_sample), part, self.view)
-
-    def forget(self, done: Window) -> None:
-        """Let go of what no tile after `done` sees."""
-        seen = {n: self._seen_after(done, tile.window) for n, tile in self.near.items()}
-        self.near = {n: self.near[n].cut(left) for n, left in seen.items() if min(left.size) > 0}
-
-    def _seen_after(self, done: Window, tile: Window) -> Window:
-        """Return what later tiles see of a tile: its border, once they are past it."""
-        if self.across:
-            edge = done.right if tile.bottom <= done.bottom - self.halo else done.left
-            return replace(tile, left=max(tile.left, edge - self.halo))
-        edge = done.bottom if tile.right <= done.right - self.halo else done.top
-        return replace(tile, top=max(tile.top, edge - self.halo))
+def _planes_of(exact: ExactPatches, window: Window, part: Window, view: View) -> Floats:
+    """Return what the view shows of exact samples in a part of their tile: (C, h, w) in 0...255."""
+    rows, columns = part.slices(window, PATCH_PX)
+    samples = exact.samples[rows, columns].transpose(2, 0, 1)
+    largest = np.iinfo(samples.dtype).max
+    return view.scaled(samples.astype(np.float32) * np.float32(255 / largest), part)
 
 
-def _scaled(plane: Floats, part: Window, view: View) -> Floats:
-    """Cut what lies beyond the image, and average to the view's scale: (C, h, w)."""
-    rows, columns = view.inside(part)
-    plane = plane[:, :rows, :columns]
-    if view.scale == 1:
-        return plane
-    tops, lefts = np.arange(0, rows, view.scale), np.arange(0, columns, view.scale)
-    sums = np.add.reduceat(np.add.reduceat(plane, tops, axis=1), lefts, axis=2)
-    heights = np.diff(np.append(tops, rows))[:, None]
-    return sums / (heights * np.diff(np.append(lefts, columns))).astype(np.float32)
+def _overlaid(
+    planes: Floats, exact: ExactPatches, window: Window, part: Window, view: View
+) -> Floats:
+    """Lay the exact patches of a part of a tile over planes (C, h, w), whose alpha stays."""
+    over = _planes_of(exact, window, part, view)
+    where = of_pixels(exact.where[part.slices(window, 1)], planes.shape[1:], PATCH_PX // view.scale)
+    colours = len(over)
+    return np.concatenate([np.where(where, over, planes[:colours]), planes[colours:]])
+
+
+def _nothing(header: Header, part: Window, view: View) -> Floats:
+    """Return opaque grey for a tile that is lost: (C, h, w) in 0...255."""
+    size = [-(-side // view.scale) for side in view.inside(part)]
+    planes = np.full((header.color.channels, *size), 128, np.float32)
+    planes[header.color.channels - header.color.has_alpha :] = 255
+    return planes
 
 
 def _quantised(planes: Floats, largest: int) -> NDArray:
@@ -262,29 +140,3 @@ def _quantised(planes: Floats, largest: int) -> NDArray:
     kind = np.uint8 if largest == 255 else np.uint16
     samples = planes if largest == 255 else planes * np.float32(largest / 255)
     return np.rint(samples).astype(kind).transpose(1, 2, 0)
-
-
-def _gather(
-    parts: Iterable[tuple[Window, Floats]], seen: Window, scale: int, channels: int
-) -> Floats:
-    """Lay the parts of tiles that a window sees side by side: (1, C, h scale, w scale)."""
-    parts = list(parts)
-    if len(parts) == 1 and parts[0][0] == seen:
-        return parts[0][1]
-    together = np.zeros((1, channels, *(side * scale for side in seen.size)), np.float32)
-    for window, array in parts:
-        shared = window.cut(seen)
-        if min(shared.size) > 0:
-            here = (..., *shared.slices(seen, scale))
-            together[here] = array[(..., *shared.slices(window, scale))]
-    return together
-
-
-def _conceal(context: Floats, there: list[Window], seen: Window) -> Floats:
-    """Give patches whose tile is lost a mean colour from around them: (1, C, h, w)."""
-    visible = _gather([(w, np.ones((1, 1, *w.size), np.float32)) for w in there], seen, 1, 1) > 0
-    if visible.all():
-        return context
-    concealed = np.zeros_like(context)
-    concealed[0, :3] = fill_hidden(context[0, :3], visible[0], nothing=0.0)  # the three means
-    return np.where(visible, context, concealed)

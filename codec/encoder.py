@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
+
+import numpy as np
 
 from ..bitstream import (
     MAX_PIXELS,
+    NO_WEIGHTS,
     Header,
     ImageTooLarge,
     Prior,
     Tile,
     write_container,
 )
+from ..bitstream.header import MAX_TILE
 from .conditions import CodingConditions
+from .content import Content, content_of
+from .exact import Mask, encode_exact
 from .images import Pixels, encode_alpha
 from .numbers import effort_of, quality_of
-from .runtime import torch_side
+from .options import ContentKind
+from .quality import QUALITIES
+from .runtime import Floats, torch_side
 from .tile import encode_tiles, push_tile
 from .tiling import Window, tile_side, tiles_in
+from .weigh import best_way
 from .weights import Codec
 
 
@@ -31,6 +41,7 @@ def encode_pixels(
     prior: Prior = Prior.MASKED_DIFFUSION,
     alphas: Sequence[bytes] | None = None,
     effort: int = 0,
+    content: ContentKind = "auto",
 ) -> bytes:
     """Encode pixels into a whole file.
 
@@ -42,6 +53,7 @@ def encode_pixels(
         prior: of the context.
         alphas: what `encode_alphas` gave, which is the same at every quality.
         effort: 0...9, how long symbols are searched for a smaller loss.
+        content: what the image shows. Of a photograph no patch is exact; auto looks.
 
     Raises:
         InvalidField: the quality, the effort or the size is outside its range.
@@ -49,36 +61,120 @@ def encode_pixels(
         WeightsError: the weights do not have the prior.
         TorchMissing: effort or prior needs PyTorch, which is not installed.
     """
-    height, width = pixels.size
     quality = quality_of(quality)
     effort = effort_of(effort)
-    if height * width > MAX_PIXELS:
-        raise ImageTooLarge(width, height, MAX_PIXELS)
-    side = tile_side(height, width) if tile is None else tile
-    header = Header(
-        width=width,
-        height=height,
-        quality=quality,
-        tile=side,
-        weights=codec.file.digest[:4],
-        color=pixels.color,
-        bit_depth=pixels.bit_depth,
-        prior=prior,
-        metadata=bool(pixels.metadata),
-    )
+    side = tile_side(*pixels.size) if tile is None else tile
+    header = _header(pixels, side, quality, codec.file.digest[:4], prior)
     codec.check_prior(prior)  # refused before the work
     if effort:
         torch_side("search", f"effort {effort}")
     if alphas is None:
         alphas = encode_alphas(pixels, side)
-    conditions = CodingConditions.of(header, codec.config)
-    tiles: list[Tile] = []
-    for batch in batches(tiles_in(height, width, side), codec.runtime.tiles_at_once):
-        windows = [window for _, window in batch]
-        coded = encode_tiles(codec, pixels, windows, conditions, effort)
-        for (number, _), symbols in zip(batch, coded, strict=True):
-            tiles.append(push_tile(codec, number, symbols, alphas[number], prior))
+    coder = _TileEncoder(codec, pixels, header, alphas, effort)
+    tiles: dict[int, Tile] = {}
+    places = tiles_in(*pixels.size, side)
+    looks = {number: _look(pixels, window, quality, content) for number, window in places}
+    plain = [tile for tile in places if looks[tile[0]].is_photograph]
+    for batch in batches(plain, codec.runtime.tiles_at_once):
+        tiles.update(coder.learned(batch))
+    for number, window in places:
+        if number not in tiles:
+            tiles[number] = coder.weighed(number, window, looks[number])
+    return _file(header, pixels, [tiles[number] for number, _ in places])
+
+
+def encode_losslessly(pixels: Pixels) -> bytes:
+    """Encode pixels into a file that gives them back bit for bit, and needs no weights.
+
+    Raises:
+        InvalidField, ImageTooLarge: as `encode_pixels`.
+    """
+    header = _header(pixels, MAX_TILE, QUALITIES - 1, NO_WEIGHTS)
+    tiles = [
+        Tile.exact_tile(
+            number,
+            encode_exact(pixels, window, np.ones(window.size, bool), keep_hidden=True),
+            levels=1,
+        )
+        for number, window in tiles_in(*pixels.size, header.tile)
+    ]
+    return _file(header, pixels, tiles)
+
+
+def _header(
+    pixels: Pixels,
+    side: int,
+    quality: int,
+    weights: bytes,
+    prior: Prior = Prior.MASKED_DIFFUSION,
+) -> Header:
+    height, width = pixels.size
+    if height * width > MAX_PIXELS:
+        raise ImageTooLarge(width, height, MAX_PIXELS)
+    return Header(
+        width=width,
+        height=height,
+        quality=quality,
+        tile=side,
+        weights=weights,
+        color=pixels.color,
+        bit_depth=pixels.bit_depth,
+        prior=prior,
+        metadata=bool(pixels.metadata),
+    )
+
+
+def _file(header: Header, pixels: Pixels, tiles: Sequence[Tile]) -> bytes:
+    """Write the file of all tiles; one of which none is learned names no weights."""
+    exact = any(tile.coder.is_exact for tile in tiles)
+    learned = any(tile.coder.is_learned for tile in tiles)
+    header = replace(header, exact=exact, weights=header.weights if learned else NO_WEIGHTS)
     return write_container(header, pixels.metadata, tiles)
+
+
+def _look(pixels: Pixels, window: Window, quality: int, content: ContentKind) -> Content:
+    """Return what a tile shows, or what it is said to show."""
+    if content == "auto":
+        colour = pixels.cut(*window.px)[..., : 1 if pixels.color.is_grey else 3]
+        return content_of(colour, pixels.largest_sample, quality)
+    return Content(np.full(window.size, content == "graphic"), is_doubtful=False)
+
+
+class _TileEncoder:
+    """Encodes the tiles of one image."""
+
+    def __init__(
+        self, codec: Codec, pixels: Pixels, header: Header, alphas: Sequence[bytes], effort: int
+    ):
+        self.codec, self.pixels, self.header = codec, pixels, header
+        self.conditions = CodingConditions.of(header, codec.config)
+        self.alphas, self.effort = alphas, effort
+
+    def learned(self, batch: Sequence[tuple[int, Window]]) -> Iterator[tuple[int, Tile]]:
+        """Yield the tiles of a batch, which are of one size, by number."""
+        windows = [window for _, window in batch]
+        coded = encode_tiles(self.codec, self.pixels, windows, self.conditions, self.effort)
+        for (number, _), symbols in zip(batch, coded, strict=True):
+            alpha = self.alphas[number]
+            yield number, push_tile(self.codec, number, symbols, alpha, self.header.prior)
+
+    def weighed(self, number: int, window: Window, content: Content) -> Tile:
+        """Return a tile in the best of several ways."""
+
+        def learned(where: Mask | None, exact: bytes) -> tuple[Tile, Floats]:
+            (symbols,) = encode_tiles(
+                self.codec, self.pixels, [window], self.conditions, self.effort, where
+            )
+            context = symbols.context[None].astype(np.float32)
+            latents = symbols.decoded[None]
+            shown = self.codec.runtime.synthesise(context, latents, self.header.quality)
+            alpha = self.alphas[number]
+            tile = push_tile(self.codec, number, symbols, alpha, self.header.prior, exact)
+            return tile, shown[0]
+
+        levels = 1 + len(self.codec.config.level_channels)
+        quality = self.header.quality
+        return best_way(self.pixels, number, window, content, quality, levels, learned)
 
 
 def batches(

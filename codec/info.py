@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bitstream import VERSION, Index, read_index
+from ..bitstream import VERSION, Index, TileCoder, read_index
 from .quality import lmbda_of
 from .sources import Source, opened
 from .tiling import PATCH_PX
@@ -31,7 +31,9 @@ class FileInfo:
         file_bytes: the file's size.
         whole_bytes: what it should be; more where the file is cut.
         header_bytes: all but metadata, alpha and levels: header, index, checksums.
+        exact_bytes: of exact patches, with the alpha of exact tiles.
         tile_px: side of a tile.
+        tile_coders: of each tile, row by row: learned, exact, or both.
         levels: bytes of each level over all tiles, coarse to fine; the context comes first.
         weights: first bytes of the weights' sha256, in hexadecimal.
         weights_known: whether these weights are at hand.
@@ -50,8 +52,10 @@ class FileInfo:
     header_bytes: int
     metadata_bytes: int
     alpha_bytes: int
+    exact_bytes: int
     tiles: int
     tile_px: int
+    tile_coders: tuple[str, ...]
     levels: tuple[LevelInfo, ...]
     weights: str
     weights_known: bool
@@ -92,11 +96,13 @@ def describe(index: Index, file_bytes: int) -> FileInfo:
         header_bytes=index.begin - metadata_bytes,
         metadata_bytes=metadata_bytes,
         alpha_bytes=int(index.alpha_bytes.sum()),
+        exact_bytes=int(index.exact_bytes.sum()),
         tiles=header.tile_count,
         tile_px=header.tile * PATCH_PX,
+        tile_coders=tuple(TileCoder(coder).name.lower() for coder in index.coders),
         levels=levels,
         weights=header.weights.hex(),
-        weights_known=is_known(header),
+        weights_known=not header.needs_weights or is_known(header),
         prior=header.prior.label,
         version=VERSION,
     )

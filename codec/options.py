@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ..bitstream import InvalidField
 from .numbers import effort_of, quality_of, whole
@@ -11,6 +12,9 @@ from .stack import Sampling
 
 DEFAULT_QUALITY = 60
 DEFAULT_PRIOR = "masked-diffusion"
+
+ContentKind = Literal["auto", "photo", "graphic"]
+"""What an image shows; auto looks at each tile."""
 
 Region = tuple[int, int, int, int]
 """x, y, width and height in px."""
@@ -30,9 +34,12 @@ class EncodeOptions:
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
+        content: `auto` decides for each tile whether it is coded exactly, by the networks, or
+            partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
+        lossless: every sample comes back as it was; instead of a quality.
 
     Raises:
-        InvalidField: a value is outside its range, or two of the first four are given.
+        InvalidField: a value is outside its range, or two exclude each other.
     """
 
     quality: float | None = None
@@ -44,9 +51,17 @@ class EncodeOptions:
     prior: str = DEFAULT_PRIOR
     effort: int = 0
     device: str = "cpu"
+    content: ContentKind = "auto"
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         aims = (self.quality, self.max_bytes, self.bpp, self.psnr)
+        if self.content not in get_args(ContentKind):
+            raise InvalidField(
+                f"content {self.content} is not one of {', '.join(get_args(ContentKind))}"
+            )
+        if self.lossless and (self.has_target or self.quality is not None or self.effort):
+            raise InvalidField("lossless excludes quality, max_bytes, bpp, psnr and effort")
         if sum(aim is not None for aim in aims) > 1:
             raise InvalidField("quality, max_bytes, bpp and psnr exclude each other")
         for target in aims[1:]:

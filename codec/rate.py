@@ -2,8 +2,9 @@
 
 A search takes seven encodings (and as many decodings for a PSNR). The analysis is conditioned on
 quality, so all networks run anew for each; what they share is the image taken apart and its coded
-alpha. Sizes and PSNRs rise with quality but for rare ties and dips of neighbours: the result keeps
-what was asked for, and can be one quality off the best.
+alpha. Sizes and PSNRs of photographs rise with quality but for rare ties and dips of neighbours:
+the result keeps what was asked for, and can be one quality off the best. Other pictures are less
+sure to: before a wish is refused, qualities from 10 to 100 are tried.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from .weights import Codec
 Encode = Callable[[int], bytes]
 """Encodes one image at a quality."""
 
+_PROBED = range(10, QUALITIES, 10)
+
 
 def best_within(encode: Encode, max_bytes: float, wish: str) -> bytes:
     """Encode at the best quality whose file has no more than `max_bytes` bytes.
@@ -35,13 +38,17 @@ def best_within(encode: Encode, max_bytes: float, wish: str) -> bytes:
         wish: the limit as it was given.
 
     Raises:
-        TargetError: even quality 0 takes more.
+        TargetError: every quality tried takes more.
     """
     encode = functools.cache(encode)
     over = _first(lambda quality: len(encode(quality)) > max_bytes)
-    if over == 0:
-        raise TargetError(f"{wish} are too few, quality 0 takes {len(encode(0))} bytes")
-    return encode(QUALITIES - 1 if over is None else over - 1)
+    if over != 0:
+        return encode(QUALITIES - 1 if over is None else over - 1)
+    fitting = [quality for quality in _PROBED if len(encode(quality)) <= max_bytes]
+    if not fitting:
+        least = min(len(encode(quality)) for quality in (0, *_PROBED))
+        raise TargetError(f"{wish} are too few, the smallest file has {least} bytes")
+    return encode(fitting[-1])
 
 
 def smallest_reaching(codec: Codec, encode: Encode, pixels: Pixels, psnr_db: float) -> bytes:
@@ -56,7 +63,7 @@ def smallest_reaching(codec: Codec, encode: Encode, pixels: Pixels, psnr_db: flo
         psnr_db: the PSNR.
 
     Raises:
-        TargetError: even quality 100 does not reach it.
+        TargetError: no quality tried reaches it.
     """
     encode, scores = functools.cache(encode), dict[int, float]()
 
@@ -66,8 +73,10 @@ def smallest_reaching(codec: Codec, encode: Encode, pixels: Pixels, psnr_db: flo
 
     found = _first(reaches)
     if found is None:
+        found = next(filter(reaches, _PROBED), None)
+    if found is None:
         best = max(scores.values())
-        raise TargetError(f"{psnr_db:g} dB is out of reach, quality 100 has {best:.2f} dB")
+        raise TargetError(f"{psnr_db:g} dB is out of reach, the best file has {best:.2f} dB")
     return encode(found)
 
 
@@ -81,16 +90,23 @@ def _first(holds: Callable[[int], bool]) -> int | None:
 
 
 def _psnr_db(codec: Codec, pixels: Pixels, data: bytes) -> float:
-    """Return the PSNR of what a file decodes to, tile by tile: the sum needs no whole copy."""
-    index = read_index(data)
-    decoded = decode_file(codec, data, index).pixels
-    height, width = decoded.size
-    error = count = 0.0
-    for _, window in tiles_in(height, width, TILE_PATCHES):
+    """Return the PSNR of what a file decodes to."""
+    decoded = decode_file(codec, data, read_index(data)).pixels
+    error, count = squared_error(pixels, decoded)
+    return math.inf if not error else 10 * math.log10(pixels.largest_sample**2 * count / error)
+
+
+def squared_error(pixels: Pixels, decoded: Pixels) -> tuple[float, int]:
+    """Return the sum of squared errors, and of how many samples: tile by tile, without a copy.
+
+    Alpha does not count, nor colours that it hides.
+    """
+    error, count = 0.0, 0
+    for _, window in tiles_in(*decoded.size, TILE_PATCHES):
         shown = decoded.cut(*window.px)
         difference = pixels.cut(*window.px).astype(np.float64) - shown
         if pixels.color.has_alpha:
             difference = difference[shown[..., -1] > 0][:, :-1]
         error += float(np.square(difference).sum())
         count += difference.size
-    return math.inf if not error else 10 * math.log10(pixels.largest_sample**2 * count / error)
+    return error, count

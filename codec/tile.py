@@ -21,14 +21,15 @@ from ..bitstream import (
     Prior,
     StreamDamaged,
     Tile,
+    TileCoder,
     TileDamaged,
     Truncated,
-    alpha_check,
     bulk_words,
     check_empty,
     coder_of,
     level_checks,
     level_words,
+    part_check,
     words_of,
 )
 from .coders import (
@@ -42,7 +43,8 @@ from .coders import (
 )
 from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE
-from .images import Pixels, fill_hidden
+from .exact import of_pixels
+from .images import Pixels, continue_edges, fill_hidden
 from .runtime import Floats, torch_side
 from .stack import AnsStack, Sampling, SamplingStack, SymbolStack
 from .tiling import PATCH_PX, Window, analysis_halo, patch_grid
@@ -61,6 +63,7 @@ class TileSymbols:
         place: of the tile in the encoder's batch.
         latents: of each level, coarse to fine, tables and symbols: of its scale offsets, then of
             each step.
+        decoded: what a decoder has of them: (C, 4h, 4w), in steps.
     """
 
     conditions: CodingConditions
@@ -68,6 +71,7 @@ class TileSymbols:
     encoder: ContextEncoder
     place: int
     latents: list[Pairs]
+    decoded: Floats
 
     @property
     def levels(self) -> list[list[NDArray[np.int32]]]:
@@ -81,6 +85,7 @@ def encode_tiles(
     tiles: Sequence[Window],
     conditions: CodingConditions,
     effort: int = 0,
+    exact: NDArray[np.bool_] | None = None,
 ) -> list[TileSymbols]:
     """Analyse tiles of one size in their surroundings, and walk down context and latents.
 
@@ -90,11 +95,13 @@ def encode_tiles(
         tiles: the patches of each.
         conditions: of the file.
         effort: how long symbols are searched for a smaller loss; needs PyTorch.
+        exact: (h, w), patches of the one tile that another coder codes: here they go on as their
+            surroundings.
     """
     runtime, quality = codec.runtime, conditions.quality
     grid = patch_grid(*pixels.size)
     seen = [tile.grown(analysis_halo(codec.config), grid) for tile in tiles]
-    colours = [_rgb(pixels, window) for window in seen]
+    colours = [_rgb(pixels, window, tiles[0], exact) for window in seen]
     exact = [runtime.exact_context(rgb, quality) for rgb in colours]
     exact = [x * conditions.context_mask[:, None, None] for x in exact]
     inside = [(..., *tile.slices(around, 1)) for tile, around in zip(tiles, seen, strict=True)]
@@ -114,7 +121,7 @@ def encode_tiles(
         walk(runtime.context_pass(size, quality, u), encoder)
     coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles))
     if targets is not None:
-        walk(runtime.latent_pass(u, quality), AimedAt(targets, coder))
+        decoded = walk(runtime.latent_pass(u, quality), AimedAt(targets, coder)).latents
     else:
         features = []
         for number, (rgb, x, part) in enumerate(zip(colours, exact, inside, strict=True)):
@@ -122,17 +129,24 @@ def encode_tiles(
             context[part] = u[number]
             here = tiles[number].slices(seen[number], LATENTS_A_SIDE)
             features.append(runtime.analyse(rgb, context, quality).crop(*here))
-        walk(runtime.latent_pass(u, quality, features), coder)
+        decoded = walk(runtime.latent_pass(u, quality, features), coder).latents
     integers = u.astype(np.int32)
     return [
-        TileSymbols(conditions, integers[n], encoder, n, coder.levels(n)) for n in range(len(tiles))
+        TileSymbols(conditions, integers[n], encoder, n, coder.levels(n), decoded[n])
+        for n in range(len(tiles))
     ]
 
 
-def _rgb(pixels: Pixels, window: Window) -> Floats:
+def _rgb(pixels: Pixels, window: Window, tile: Window, exact: NDArray[np.bool_] | None) -> Floats:
     """Cut a window out of an image, its last row and column repeated.
 
-    Hidden colour is replaced, and 16 bits become fractions of 8-bit levels.
+    Hidden colour and exact patches are replaced, and 16 bits become fractions of 8-bit levels.
+
+    Args:
+        pixels: the whole image.
+        window: what is cut out.
+        tile: within it.
+        exact: patches of the tile.
 
     Returns:
         float32 (1, 3, h, w) in 0...255.
@@ -147,6 +161,11 @@ def _rgb(pixels: Pixels, window: Window) -> Floats:
         samples *= 255 / pixels.largest_sample
     if pixels.color.has_alpha:
         samples = fill_hidden(samples[:-1], samples[-1:] > 0)
+    if exact is not None:
+        visible = np.ones((1, height, width), bool)
+        rows, columns = tile.slices(window, PATCH_PX)
+        visible[0, rows, columns] = ~of_pixels(exact, (height, width))
+        samples = continue_edges(samples, visible)
     return np.ascontiguousarray(np.broadcast_to(samples, (3, height, width)))[None]
 
 
@@ -156,27 +175,38 @@ def push_tile(
     symbols: TileSymbols,
     alpha: bytes = b"",
     prior: Prior = Prior.MASKED_DIFFUSION,
+    exact: bytes = b"",
 ) -> Tile:
     """Push a tile's symbols, fine to coarse, so that a decoder pops them coarse to fine.
+
+    Args:
+        codec: the weights.
+        number: of the tile.
+        symbols: of the tile.
+        alpha: of the tile, coded.
+        prior: of the context.
+        exact: its exact patches, coded, where it has any.
 
     Raises:
         PayloadTooShort: the prior takes back more bits than the latents have.
     """
-    coder = coder_of()
-    stack = AnsStack(coder, codec.tables.pmfs, is_encoder=True)
+    ans = coder_of()
+    stack = AnsStack(ans, codec.tables.pmfs, is_encoder=True)
     bulk = []
     for level in reversed(symbols.latents):
-        bulk.append(bulk_words(coder))
+        bulk.append(bulk_words(ans))
         for tables, values in reversed(level):
             stack.push(tables, values)
-    stack = AnsStack(coder, codec.tables.pmfs, is_encoder=True)
+    stack = AnsStack(ans, codec.tables.pmfs, is_encoder=True)
     push_context(codec, symbols, stack, prior)
-    words = words_of(coder)
+    words = words_of(ans)
     # a context that pops on its way (bits-back) needs what lies below it, and so its words
     needed = list(accumulate([stack.lowest, *reversed(bulk)], min))
     checks = level_checks(number, symbols.levels)
     counts = level_words(needed, words.size)
-    return Tile(words, counts, checks, alpha, alpha_check(number, alpha))
+    coder = TileCoder.BOTH if exact else TileCoder.LEARNED
+    parts = alpha, part_check(number, alpha), coder, exact, part_check(number, exact)
+    return Tile(words, counts, checks, *parts)
 
 
 def push_context(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bitstream import Header, InvalidField
 from .images import Pixels
@@ -53,6 +54,27 @@ class View:
             min(rows, self.height - part.top * PATCH_PX),
             min(columns, self.width - part.left * PATCH_PX),
         )
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the image is wider than high."""
+        return self.width > self.height
+
+    def scaled(self, planes: NDArray[np.float32], part: Window) -> NDArray[np.float32]:
+        """Cut what lies beyond the image off some patches, and average to the view's scale.
+
+        Args:
+            planes: (C, H, W), the pixels of the patches.
+            part: the patches.
+        """
+        rows, columns = self.inside(part)
+        planes = planes[:, :rows, :columns]
+        if self.scale == 1:
+            return planes
+        tops, lefts = np.arange(0, rows, self.scale), np.arange(0, columns, self.scale)
+        sums = np.add.reduceat(np.add.reduceat(planes, tops, axis=1), lefts, axis=2)
+        heights = np.diff(np.append(tops, rows))[:, None]
+        return sums / (heights * np.diff(np.append(lefts, columns))).astype(np.float32)
 
     def paste(self, out: Pixels, part: Window, samples: np.ndarray) -> None:
         """Lay the samples (h, w, C) of some patches over `out`, which shows this view."""

@@ -17,9 +17,9 @@ from hvae_codec.bitstream import (
     Header,
     MetadataKind,
     Tile,
+    TileCoder,
     TileDamaged,
     Truncated,
-    alpha_check,
     bulk_words,
     check_empty,
     coder_of,
@@ -27,6 +27,7 @@ from hvae_codec.bitstream import (
     level_checks,
     level_words,
     pack_header,
+    part_check,
     pop,
     push,
     read_index,
@@ -38,7 +39,7 @@ from hvae_codec.bitstream.varint import pack_varints
 
 TABLES = gaussian_tables(np.geomspace(0.1, 30, 16), np.zeros(1))
 HEADER = Header(width=60, height=30, quality=9, tile=1, weights=b"abcd", metadata=True)
-HEADER = replace(HEADER, color=Color.RGB_ALPHA)  # 1 x 2 tiles
+HEADER = replace(HEADER, color=Color.RGB_ALPHA, exact=True)  # 1 x 2 tiles
 INDICES = [np.arange(n) % 16 for n in (3, 20, 50)]
 
 
@@ -52,8 +53,10 @@ def coded_tile(number: int) -> Tile:
         push(coder, INDICES[k], levels[k], TABLES)
     words = words_of(coder)
     checks, alpha = level_checks(number, [[level] for level in levels]), b"alpha"
+    exact = b"patches" * number
     counts = level_words(bulk, words.size)
-    return Tile(words, counts, checks, alpha, alpha_check(number, alpha))
+    parts = alpha, part_check(number, alpha), TileCoder(2 * number), exact
+    return Tile(words, counts, checks, *parts, part_check(number, exact))
 
 
 def coded_file() -> bytes:
@@ -77,8 +80,9 @@ def decode(data: bytes) -> list[list[np.ndarray]]:
         checks = level_checks(number, [[level] for level in tiles[-1]])
         if tile.intact_levels(checks) < len(INDICES):
             raise TileDamaged(number)
-        if alpha_check(number, tile.alpha or b"") != tile.alpha_check:
-            raise TileDamaged(number)
+        for part, check in ((tile.alpha, tile.alpha_check), (tile.exact, tile.exact_check)):
+            if part_check(number, part or b"") != check:
+                raise TileDamaged(number)
     return tiles
 
 

@@ -15,12 +15,13 @@ from hvae_codec.bitstream import (
     Prior,
     StreamDamaged,
     Tile,
-    alpha_check,
+    TileCoder,
     bulk_words,
     check_empty,
     coder_of,
     level_words,
     pack_header,
+    part_check,
     pop,
     push,
     read_index,
@@ -138,6 +139,7 @@ def headers(draw: st.DrawFn) -> Header:
         bit_depth=draw(st.sampled_from([8, 16])),
         prior=draw(st.sampled_from(Prior)),
         metadata=draw(st.booleans()),
+        exact=draw(st.booleans()),
     )
 
 
@@ -145,7 +147,7 @@ def headers(draw: st.DrawFn) -> Header:
 @FEW
 def test_header_round_trip(header: Header, rest: bytes) -> None:
     packed = pack_header(header)
-    assert len(packed) <= 24
+    assert len(packed) <= 25
     assert unpack_header(packed + rest, max_pixels=None) == (header, len(packed))
 
 
@@ -160,15 +162,22 @@ def files(draw: st.DrawFn) -> tuple[Header, Metadata, list[Tile]]:
         weights=draw(st.binary(min_size=4, max_size=4)),
         color=draw(st.sampled_from(Color)),
         metadata=bool(kinds),
+        exact=draw(st.booleans()),
     )
     count, rng = draw(st.integers(1, 9)), draw(rngs)
     tiles: list[Tile] = []
     for number in range(header.tile_count):
+        coder = TileCoder(int(rng.integers(0, 1 + max(TileCoder))) if header.exact else 0)
+        exact = rng.bytes(int(rng.integers(1, 50))) if coder.is_exact else b""
+        if not coder.is_learned:
+            tiles.append(Tile.exact_tile(number, exact, count))
+            continue
         sizes = tuple(int(n) for n in rng.choice([0, 1, 5, 130], count))
         words = rng.integers(0, 1 << 32, sum(sizes), dtype=np.uint32)
         checks = tuple(rng.integers(0, 1 << 32, count).tolist())
         alpha = rng.bytes(int(rng.integers(1, 50))) if header.color.has_alpha else b""
-        tiles.append(Tile(words, sizes, checks, alpha, alpha_check(number, alpha)))
+        parts = alpha, part_check(number, alpha), coder, exact, part_check(number, exact)
+        tiles.append(Tile(words, sizes, checks, *parts))
     metadata = tuple((k, draw(st.binary(min_size=1, max_size=300))) for k in kinds)
     return header, metadata, tiles
 
@@ -189,7 +198,9 @@ def test_container_round_trip_and_prefixes(
         part = read_tile(cut, index, n)
         assert np.array_equal(part.words, whole.words[: part.words.size])
         assert part.alpha in (whole.alpha, None)
-        ends = index.spans[n].sum(axis=1)[1:]
+        assert part.exact in (whole.exact, None)
+        assert part.coder is whole.coder
+        ends = index.spans[n].sum(axis=1)[2:]
         assert part.whole_levels >= np.count_nonzero(ends <= len(cut))
         levels.append(part.whole_levels)
     with_words = [n for n, t in enumerate(wrote[2]) if all(t.level_words)]

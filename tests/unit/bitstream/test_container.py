@@ -20,9 +20,9 @@ from hvae_codec.bitstream import (
     Tile,
     TrailingData,
     Truncated,
-    alpha_check,
     level_checks,
     pack_header,
+    part_check,
     read_index,
     read_tile,
     write_container,
@@ -37,7 +37,7 @@ XMP = (MetadataKind.XMP, b"<x/>" * 50)
 def tile(number: int, level_words: tuple[int, ...] = (1, 0, 2), alpha: bytes = b"") -> Tile:
     words = (np.arange(sum(level_words)) + 100 * number + 1).astype(np.uint32)
     checks = tuple(0xC0DE0000 + 16 * number + level for level in range(len(level_words)))
-    return Tile(words, level_words, checks, alpha, alpha_check(number, alpha))
+    return Tile(words, level_words, checks, alpha, part_check(number, alpha))
 
 
 TILES = (tile(0), tile(1, (0, 0, 0)), tile(2, (200, 0, 1)), tile(3))
@@ -47,7 +47,7 @@ def sample(metadata: Metadata = (), *, alpha: bool = False) -> bytes:
     color = Color.RGB_ALPHA if alpha else Color.RGB
     header = replace(HEADER, metadata=bool(metadata), color=color)
     tiles = [replace(t, alpha=bytes([n] * (n + 1))) for n, t in enumerate(TILES)]
-    tiles = [replace(t, alpha_check=alpha_check(n, t.alpha or b"")) for n, t in enumerate(tiles)]
+    tiles = [replace(t, alpha_check=part_check(n, t.alpha or b"")) for n, t in enumerate(tiles)]
     return write_container(header, metadata, tiles if alpha else TILES)
 
 
@@ -127,13 +127,13 @@ def test_a_tile_is_read_without_the_rest() -> None:
     assert file.reads == spans
     file.reads.clear()
     read_tile(file, index, 2, levels=1)
-    assert file.reads == spans[:2]
+    assert file.reads == spans[:3]
 
 
 def test_levels_stand_one_behind_the_other() -> None:
     index = read_index(sample(alpha=True))
     order = np.argsort(index.spans[..., 0].T.ravel(), kind="stable")
-    assert order.tolist() == list(range(16))  # alpha of all tiles, then level by level
+    assert order.tolist() == list(range(20))  # alpha, exact patches, then level by level
     with pytest.raises(InvalidField, match=r"tile 4 is outside 0\.\.\.3"):
         read_tile(sample(), index, 4)
 
@@ -141,7 +141,7 @@ def test_levels_stand_one_behind_the_other() -> None:
 def test_a_cut_file_gives_the_levels_that_are_there() -> None:
     data = sample()
     index = read_index(data)
-    cut = data[: int(index.spans[2, 3, 0]) + 3]  # within the last word of tile 2
+    cut = data[: int(index.spans[2, 4, 0]) + 3]  # within the last word of tile 2
     read = tiles_of(cut, index)
     assert [t.whole_levels for t in read] == [3, 3, 2, 2]
     assert read[2].words.size == 200

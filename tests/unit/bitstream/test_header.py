@@ -134,7 +134,7 @@ def test_a_damaged_header_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("8f485643 02 81 8006 8004 28 10 deadbeef", "reserved bits"),
+        ("8f485643 02 8102 8006 8004 28 10 deadbeef", "does not know"),
         ("8f485643 02 51 8006 8004 28 10 deadbeef", "prior 5"),
         ("8f485643 02 01 00 8004 28 10 deadbeef", "width 0"),
         ("8f485643 02 01 8006 00 28 10 deadbeef", "height 0"),

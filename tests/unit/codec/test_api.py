@@ -101,7 +101,7 @@ def test_a_cut_file_can_be_described_and_decoded_in_part(
     picture: Image.Image, tmp_path: Path
 ) -> None:
     data = hvae_codec.encode(picture)
-    cut = data[: read_index(data).spans[0, 5, 0]]
+    cut = data[: read_index(data).spans[0, 6, 0]]
     path = tmp_path / "cut.hvae"
     path.write_bytes(cut)
     opened = hvae_codec.open(path)

@@ -12,8 +12,8 @@ from hvae_codec.bitstream import (
     Prior,
     TileDamaged,
     WrongWeights,
-    alpha_check,
     level_checks,
+    part_check,
     read_index,
     read_tile,
     write_container,
@@ -159,7 +159,7 @@ def rewritten(data: bytes, **changes: Any) -> bytes:  # noqa: ANN401
     tiles = [read_tile(data, index, n) for n in range(index.header.tile_count)]
     header = replace(index.header, **changes)
     if header.color.has_alpha:
-        tiles = [replace(t, alpha=b"a", alpha_check=alpha_check(0, b"a")) for t in tiles]
+        tiles = [replace(t, alpha=b"a", alpha_check=part_check(0, b"a")) for t in tiles]
     return write_container(header, index.metadata, tiles)
 
 

@@ -99,8 +99,8 @@ def test_thumbnails_read_the_context_alone(files: Files, data: bytes, scale: int
     index, file = read_index(data), RecordingFile(data)
     small = files.samples(file, scale=scale, index=index)
     assert small.shape == (160 // scale, 192 // scale, 3)
-    assert not file.seen[int(index.spans[0, 2, 0]) :].any()  # from the first latents on
-    cut = data[: int(index.spans[0, 2, 0])]
+    assert not file.seen[int(index.spans[0, 3, 0]) :].any()  # from the first latents on
+    cut = data[: int(index.spans[0, 3, 0])]
     assert np.array_equal(files.samples(cut, scale=scale), small)
 
 
@@ -133,7 +133,7 @@ def test_every_level_adds_to_the_picture(files: Files, pixels: np.ndarray, data:
 @pytest.mark.slow
 @pytest.mark.parametrize("levels", range(LEVELS + 1))
 def test_a_prefix_decodes_to_a_complete_picture(files: Files, data: bytes, levels: int) -> None:
-    end = int(read_index(data).spans[-1, 1 + levels].sum())
+    end = int(read_index(data).spans[-1, 2 + levels].sum())
     cut, expected = data[:end], files.samples(data, levels=levels)
     assert np.array_equal(files.samples(cut, levels=levels), expected)
     left = files.decode(cut, levels=levels, keep_going=True)
@@ -165,7 +165,7 @@ def test_a_damaged_tile_loses_itself_alone(
     files: Files, pixels: np.ndarray, data: bytes, level: int
 ) -> None:
     index, damaged = read_index(data), bytearray(data)
-    offset, size = index.spans[24, 1 + level].tolist()  # tile 24: the first of the last row
+    offset, size = index.spans[24, 2 + level].tolist()  # tile 24: the first of the last row
     damaged[offset + size // 2] ^= 0x10
     with pytest.raises(TileDamaged, match="tile 24 is damaged"):
         files.decode(bytes(damaged))
@@ -186,7 +186,7 @@ def test_a_damaged_tile_loses_itself_alone(
 def test_a_tile_without_its_context_gets_the_colours_around_it(files: Files) -> None:
     flat = np.broadcast_to(np.array([200, 60, 90], np.uint8), (160, 160, 3))
     data = bytearray(files.encode(flat, 90, 1))
-    offset, size = read_index(bytes(data)).spans[12, 1].tolist()
+    offset, size = read_index(bytes(data)).spans[12, 2].tolist()
     data[offset + size // 2] ^= 0x10
     left = files.decode(bytes(data), keep_going=True)
     assert left.lost_tiles == (12,)

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from hvae_codec.bitstream import StreamDamaged
+from hvae_codec.codec.images import decode_lossless, encode_lossless
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (2048, 3), (33, 70)])
+def test_samples_come_back_with_hidden_ones(
+    size: tuple[int, int], channels: int, dtype: type
+) -> None:
+    top, shape = np.iinfo(dtype).max, (*size, channels)
+    noise = np.random.default_rng(0).integers(0, top, shape, dtype, endpoint=True)
+    ramp = np.linspace(0, top, noise.size).reshape(shape).astype(dtype)
+    hidden = noise.copy()
+    hidden[..., -1] = 0
+    for samples in (noise, ramp, hidden, np.full(shape, top, dtype)):
+        data = encode_lossless(samples)
+        decoded = decode_lossless(data, shape, samples.itemsize * 8)
+        assert decoded.dtype == dtype
+        assert np.array_equal(decoded, samples)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_damaged_streams_are_refused(dtype: type) -> None:
+    samples = np.arange(20 * 35 * 3).reshape(20, 35, 3).astype(dtype)
+    data, bits = encode_lossless(samples), samples.itemsize * 8
+    for bad in (b"", data[:1], data[:9], data[: len(data) // 2], b"\xff" * 6, data[2:]):
+        with pytest.raises(StreamDamaged):
+            decode_lossless(bad, samples.shape, bits)
+    for shape in ((20, 34, 3), (21, 35, 3)):
+        with pytest.raises(StreamDamaged, match=f"{shape[1]}x{shape[0]}"):
+            decode_lossless(data, shape, bits)
