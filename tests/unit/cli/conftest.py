@@ -17,7 +17,7 @@ from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError, WeightsError
 from hvae_codec.codec.images import Pixels, to_pixels
 from hvae_codec.codec.info import FileInfo, LevelInfo
-from hvae_codec.codec.options import DecodeOptions, EncodeOptions, Region
+from hvae_codec.codec.options import ContentKind, DecodeOptions, EncodeOptions, Region
 from hvae_codec.codec.stack import Sampling
 
 MAGIC = b"stand-in"
@@ -37,8 +37,12 @@ def encode(
     prior: str = "masked-diffusion",
     effort: int = 0,
     device: str = "cpu",
+    content: ContentKind = "auto",
+    lossless: bool = False,
 ) -> bytes:
-    options = EncodeOptions(quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device)
+    options = EncodeOptions(
+        quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device, content, lossless
+    )
     return encode_with(image, options, metadata)
 
 
@@ -136,8 +140,10 @@ def inspect(source: bytes | str) -> FileInfo:
         header_bytes=12,
         metadata_bytes=0,
         alpha_bytes=0,
+        exact_bytes=0,
         tiles=1,
         tile_px=256,
+        tile_coders=("learned",),
         levels=(LevelInfo("context", 40), LevelInfo("latents 1", 60)),
         weights="0123456789abcdef",
         weights_known=True,

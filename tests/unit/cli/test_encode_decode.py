@@ -316,6 +316,16 @@ def test_threads_are_those_asked_for_or_shared_by_processes(
     assert os.environ.get("HVAE_CODEC_THREADS") == threads
 
 
+def test_lossless_takes_no_quality(hvae: Run, photo: Path, tmp_path: Path) -> None:
+    for aim in (("-q", "60"), ("--bpp", "1"), ("--size", "30k"), ("--psnr", "30"), ("--effort", 1)):
+        result = hvae("encode", photo, "--lossless", *aim)
+        assert result.exit_code == 2
+        assert "--lossless" in result.stderr
+    assert hvae("encode", photo, "--content", "painting").exit_code == 2
+    assert not photo.with_suffix(".hvae").exists()
+    assert hvae("encode", photo, "--lossless", "--content", "photo").exit_code == 0
+
+
 def test_strip_leaves_exif_out(hvae: Run, photo: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "where I live"

@@ -42,6 +42,22 @@ def test_info_says_that_a_file_is_cut(hvae: Run, coded: Path, damaged: Path) -> 
     assert f"bpp, cut from {whole}" in hvae("info", damaged).stdout
 
 
+def test_info_shows_what_each_tile_is(
+    hvae: Run, coded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = "hvae_codec.codec.info.inspect"
+    found = api.inspect(coded.read_bytes())
+    mixed = replace(
+        found, width=700, exact_bytes=9, tiles=3, tile_coders=("learned", "exact", "both")
+    )
+    monkeypatch.setattr(whole, lambda data: mixed)
+    shown = hvae("info", coded).stdout
+    assert "3 of 256 px: 1 learned, 1 exact, 1 both\n" in shown
+    assert "\n              leb\n" in shown
+    monkeypatch.setattr(whole, lambda data: replace(mixed, tile_coders=("exact",) * 3))
+    assert "none (no tile needs them)" in hvae("info", coded).stdout
+
+
 def test_verify_says_identical(hvae: Run, coded: Path) -> None:
     result = hvae("verify", coded)
     assert result.exit_code == 0
