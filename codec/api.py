@@ -15,7 +15,7 @@ from ..bitstream import BitstreamError, InvalidField, Prior, read_index
 from .check import VerifyReport, verify_file
 from .decoder import decode_file
 from .encoder import encode_alphas, encode_losslessly, encode_pixels
-from .errors import VerificationFailed
+from .errors import TargetError, VerificationFailed
 from .images import Pixels, info_of, metadata_from, to_image, to_pixels
 from .info import inspect as inspect
 from .options import (
@@ -175,14 +175,20 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
     )
     if options.has_target:
         at = partial(at, alphas=encode_alphas(pixels, tile_side(*pixels.size)))
-    if options.max_bytes is not None:
-        return best_within(at, options.max_bytes, f"{options.max_bytes} bytes")
-    if options.bpp is not None:
-        limit = options.bpp * math.prod(pixels.size) / 8
-        return best_within(at, limit, f"{options.bpp:g} bits a pixel")
     if options.psnr is not None:
         return smallest_reaching(codec, at, pixels, options.psnr)
-    return at(DEFAULT_QUALITY if options.quality is None else options.quality)
+    if not options.has_target:
+        return at(DEFAULT_QUALITY if options.quality is None else options.quality)
+    limit, wish = options.max_bytes, f"{options.max_bytes} bytes"
+    if options.bpp is not None:
+        limit, wish = options.bpp * math.prod(pixels.size) / 8, f"{options.bpp:g} bits a pixel"
+    assert limit is not None
+    try:
+        return best_within(at, limit, wish)
+    except TargetError:
+        if options.content != "auto":
+            raise
+        return best_within(partial(at, content="photo"), limit, wish)  # worse than exact patches
 
 
 def sample(

@@ -51,7 +51,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     header = index.header
     tiles = tiles_in(header.height, header.width, header.tile)
     usual = decode_file(codec, source, index)
-    if codec is None:
+    if codec is None or not header.needs_weights:
         return VerifyReport(len(tiles), 0, 0, 0, header.largest_sample)
     conditions = CodingConditions.of(header, codec.config)
     learned = [tile for tile in tiles if index.coders[tile[0]] != TileCoder.EXACT]

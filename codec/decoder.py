@@ -45,7 +45,7 @@ def decode_file(
     """Decode what is asked for, tile by tile; a line of tiles and its border are at hand.
 
     Args:
-        codec: the weights that wrote the file; None for a file that needs none.
+        codec: the weights that wrote the file; not looked at for a file that needs none.
         source: the file.
         index: of it.
         options: what of it; all by default.
@@ -59,6 +59,7 @@ def decode_file(
     """
     options = options or DecodeOptions()
     header = index.header
+    codec = codec if header.needs_weights else None
     if codec is None and (index.coders != TileCoder.EXACT).any():
         raise InvalidField("the file names no weights, but some of its tiles need them")
     view = view_of(header, options.region, options.scale)

@@ -129,20 +129,23 @@ def test_random_bytes_behind_a_good_header(tail: bytes) -> None:
 counts = st.one_of(st.integers(0, 9), st.sampled_from([127, 128, 2**31, 2**32 - 1]))
 
 
-@given(st.lists(counts, min_size=8, max_size=8), st.binary(max_size=300), st.integers(0, 99))
+@given(st.lists(counts, min_size=9, max_size=9), st.binary(max_size=300), st.integers(0, 99))
 @settings(max_examples=100, deadline=None)
 def test_a_crafted_index_gives_an_error_or_what_is_there(
     words: list[int], tail: bytes, seed: int
 ) -> None:
-    checks = np.random.default_rng(seed).bytes(2 * (2 * 2 + 4 + 4))
-    index = bytes([3]) + pack_varints(words) + checks
+    checks = np.random.default_rng(seed).bytes(2 * (2 * 2 + 4 + 4) + 4)
+    coders = bytes([TileCoder.LEARNED, TileCoder.BOTH])
+    index = bytes([3]) + coders + pack_varints(words) + checks
     header = pack_header(replace(HEADER, metadata=False))
     data = header + index + struct.pack("<I", zlib.crc32(index)) + tail
     found = read_index(data)
     assert found.begin == len(data) - len(tail)
-    assert found.end == found.begin + sum(words[3::4]) + 4 * (sum(words) - sum(words[3::4]))
+    parts = words[3] + words[7] + words[8]  # alpha of both tiles, exact patches of the second
+    assert found.end == found.begin + parts + 4 * (sum(words) - parts)
     for tile in tiles_of(data):
-        assert tile.words.size * 4 + len(tile.alpha or b"") <= len(tail)
+        there = len(tile.alpha or b"") + len(tile.exact or b"")
+        assert tile.words.size * 4 + there <= len(tail)
 
 
 @given(st.binary(max_size=60))

@@ -9,7 +9,7 @@ from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.options import DecodeOptions
+from hvae_codec.codec.options import ContentKind, DecodeOptions
 from hvae_codec.codec.stack import CountingStack
 from hvae_codec.codec.tile import encode_tiles, push_context
 from hvae_codec.codec.tiling import patch_grid
@@ -28,6 +28,7 @@ QUALITY = st.integers(0, 100)
     quality=QUALITY,
     tile=st.integers(1, 5),
     seed=st.integers(0, 99),
+    content=st.sampled_from(["auto", "photo"]),
 )
 @settings(max_examples=16, deadline=None)
 def test_any_image_comes_back(
@@ -39,13 +40,14 @@ def test_any_image_comes_back(
     quality: int,
     tile: int,
     seed: int,
+    content: ContentKind,
 ) -> None:
     dtype = np.uint16 if deep else np.uint8
     shape = (height, width, channels)
     noise = np.random.default_rng(seed).integers(
         0, np.iinfo(dtype).max, shape, dtype, endpoint=True
     )
-    data = encode_pixels(tiny_codec, to_pixels(noise), quality, tile=tile)
+    data = encode_pixels(tiny_codec, to_pixels(noise), quality, tile=tile, content=content)
     samples = decode_file(tiny_codec, data, read_index(data)).samples
     assert (samples.shape, samples.dtype) == (noise.shape, noise.dtype)
     if channels in (2, 4):
@@ -89,7 +91,7 @@ def test_a_file_is_as_large_as_the_model_says(
 ) -> None:
     pixels = photograph[top : top + height, 150 : 150 + width]
     bits = bits_of(tiny_codec, pixels, quality)
-    size = len(encode_pixels(tiny_codec, to_pixels(pixels), quality))
+    size = len(encode_pixels(tiny_codec, to_pixels(pixels), quality, content="photo"))
     assert bits / 8 * 0.99 <= size <= bits / 8 * 1.01 + 64
 
 

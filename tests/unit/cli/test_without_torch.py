@@ -33,7 +33,7 @@ def file(run: Run, shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A small image that was encoded, and the image beside it."""
     path = tmp_path_factory.mktemp("without") / "a.png"
     Image.linear_gradient("L").convert("RGB").resize((48, 40)).save(path)
-    done = run("encode", path)
+    done = run("encode", path, "--content", "photo")
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     return path.with_suffix(".hvae")
 

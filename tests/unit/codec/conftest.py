@@ -19,7 +19,8 @@ class Files:
     codec: Codec
 
     def encode(self, image: Any, quality: int = 50, tile: int = 32) -> bytes:  # noqa: ANN401
-        return encode_pixels(self.codec, to_pixels(image), quality, tile=tile)
+        pixels = to_pixels(image)
+        return encode_pixels(self.codec, pixels, quality, tile=tile, content="photo")
 
     def decode(self, data: Any, index: Index | None = None, **options: Any) -> Picture:  # noqa: ANN401
         index = index or read_index(data)

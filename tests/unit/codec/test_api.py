@@ -201,7 +201,7 @@ def test_a_prior_that_is_none_is_refused(picture: Image.Image) -> None:
 def test_a_file_can_be_described_without_any_weights(
     tiny_in_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = api.encode(np.zeros((8, 8, 3), np.uint8))
+    data = api.encode(np.zeros((8, 8, 3), np.uint8), content="photo")
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "absent.safetensors"))
     info = api.inspect(data)
     assert not info.weights_known

@@ -208,6 +208,16 @@ def test_exact_tiles_beside_learned_ones(shipped_codec: Codec) -> None:
     assert read_tile(data, index, 0).coder is TileCoder.EXACT
 
 
+def test_a_size_below_that_of_exact_text_is_left_to_the_networks() -> None:
+    image = text(np.random.default_rng(0))
+    exact = hvae_codec.encode(image, 0)
+    assert inspect(exact).tile_coders == ("exact",)
+    assert hvae_codec.encode(image, max_bytes=len(exact)) == hvae_codec.encode(image, 100)
+    small = hvae_codec.encode(image, max_bytes=len(exact) - 1)
+    assert inspect(small).tile_coders == ("learned",)
+    assert len(small) < len(exact)
+
+
 @pytest.mark.parametrize("content", ["photo", "graphic"])
 def test_content_can_be_told(content: str) -> None:
     image = text(np.random.default_rng(0)).crop((0, 0, 64, 64))

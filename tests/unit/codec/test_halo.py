@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hvae_codec.bitstream import Header, Tile, read_index, write_container
-from hvae_codec.codec import decoder
+from hvae_codec.codec import tile_cache
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.tile import DecodedTile, TileSource
@@ -73,7 +73,7 @@ def empty_file(codec: Codec, height: int, width: int, side: int) -> bytes:
 def test_tiles_of_any_size_leave_no_seams(
     base_codec: Codec, monkeypatch: pytest.MonkeyPatch, tile: int
 ) -> None:
-    monkeypatch.setattr(decoder, "pop_tiles", fake)
+    monkeypatch.setattr(tile_cache, "pop_tiles", fake)
     pictures = []
     for side in (tile, 5):
         data = empty_file(base_codec, 32 * 5, 32 * 5, side)
@@ -99,9 +99,9 @@ def test_a_line_of_tiles_and_its_border_are_at_hand(
         held.append(sum(window.size[0] * window.size[1] for window, _ in parts))
         return whole(parts, *at)
 
-    whole = decoder._gather
-    monkeypatch.setattr(decoder, "pop_tiles", counted)
-    monkeypatch.setattr(decoder, "_gather", gather)
+    whole = tile_cache._gather
+    monkeypatch.setattr(tile_cache, "pop_tiles", counted)
+    monkeypatch.setattr(tile_cache, "_gather", gather)
     data = empty_file(base_codec, 32 * size[1], 32 * size[0], 3)
     decode_file(base_codec, data, read_index(data))
     assert times == dict.fromkeys(range(size[0] * size[1] // 9), 1)

@@ -188,7 +188,7 @@ def test_a_file_names_its_prior_and_decodes_by_it(
     # bits-back borrows from the latents, which must be many
     quality, tile = (95, 32) if kind is Prior.GAUSSIAN_DIFFUSION else (50, 2)
     usual, data = (
-        encode_pixels(every_codec, pixels, quality, tile=tile, prior=p)
+        encode_pixels(every_codec, pixels, quality, tile=tile, prior=p, content="photo")
         for p in (Prior.MASKED_DIFFUSION, kind)
     )
     index = read_index(data)
@@ -297,7 +297,7 @@ def test_bits_back_that_finds_too_few_is_refused(
     monkeypatch.setitem(context_of(every_codec)._modules, "priors", bits_back)
     flat = to_pixels(np.full((32, 32, 3), 128, np.uint8))
     with pytest.raises(PayloadTooShort, match="fewer than this prior of the context borrows"):
-        encode_pixels(every_codec, flat, 10, prior=Prior.VAMP)
+        encode_pixels(every_codec, flat, 10, prior=Prior.VAMP, content="photo")
 
 
 @pytest.mark.parametrize("level", [0, 255])

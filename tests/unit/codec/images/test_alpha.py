@@ -24,9 +24,9 @@ def test_made_up_alpha_is_refused() -> None:
     data = encode_alpha(np.arange(700, dtype=np.uint8).reshape(20, 35))
     giant = b"\x2f" + struct.pack("<I", 0xFFFFFFF) + data[5:]  # 16384 x 16384
     for bad in (b"", data[:4], data[:5], data[: len(data) // 2], giant, b"\0" + data[1:]):
-        with pytest.raises(StreamDamaged, match="its alpha"):
+        with pytest.raises(StreamDamaged, match="VP8L stream"):
             decode_alpha(bad, 20, 35, 8)
-    with pytest.raises(StreamDamaged, match="not 34x20 pixels"):
+    with pytest.raises(StreamDamaged, match="34x20 pixels"):
         decode_alpha(data, 20, 34, 8)
 
 
