@@ -1,6 +1,6 @@
-"""ICC, EXIF and XMP, verbatim, in a section of their own.
+"""ICC, EXIF, XMP and what else is told of an image, verbatim, in a section of their own.
 
-    1      number of items, 1...3
+    1      number of items, 1...6
     then for each item, kinds ascending:
     1      kind
     1...5  length in bytes, varint, >= 1
@@ -27,6 +27,9 @@ class MetadataKind(IntEnum):
     ICC = 0
     EXIF = 1
     XMP = 2
+    TEXT = 3  # a JSON object of strings, in UTF-8
+    DPI = 4  # across and down, each uint32 in 1/10000 of a pixel an inch, little-endian
+    RANGE = 5  # samples of 16 bits are 0...65535 for least...largest, each uint16, little-endian
 
 
 Metadata = tuple[tuple[MetadataKind, bytes], ...]
@@ -77,6 +80,8 @@ def unpack_metadata(cursor: Cursor) -> Metadata:
 
 def _check_kinds(kinds: list[int] | list[MetadataKind]) -> None:
     if any(kind not in list(MetadataKind) for kind in kinds):
-        raise InvalidField(f"metadata of kinds {[int(k) for k in kinds]}: only 0...2 are known")
+        raise InvalidField(
+            f"metadata of kinds {[int(k) for k in kinds]}: only 0...{max(MetadataKind)} are known"
+        )
     if sorted(set(kinds)) != kinds:
         raise InvalidField(f"metadata of kinds {[int(k) for k in kinds]}: not ascending")

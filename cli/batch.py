@@ -29,6 +29,9 @@ class Settings:
     overwrite: bool | None
     quiet: bool
     as_json: bool
+    recursive: bool = False
+    skip_existing: bool = False
+    preserve: bool = False
 
     def replaces(self, job: "Job") -> bool:
         """Tell whether an output that exists is replaced.
@@ -48,11 +51,19 @@ class Job:
 
     Attributes:
         replaces: whether an output that exists is replaced.
+        preserve: whether the output gets the input's time, and no wider permissions.
     """
 
     source: str
     target: str
     replaces: bool = True
+    preserve: bool = False
+
+    @property
+    def like(self) -> str | None:
+        """The file whose time and permissions the output gets, if any."""
+        is_file = self.preserve and files.descriptor(self.source) is None
+        return self.source if is_file else None
 
     @property
     def is_beside(self) -> bool:
@@ -92,7 +103,12 @@ _THREADS = ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS")
 
 
 def plan(
-    arguments: Sequence[str], settings: Settings, suffix: str, is_output: Callable[[str], bool]
+    arguments: Sequence[str],
+    settings: Settings,
+    suffix: str,
+    is_output: Callable[[str], bool],
+    is_input: Callable[[str], bool],
+    keep_suffix: bool = False,
 ) -> list[Job]:
     """Decide where every output goes: -o, the second of two arguments, or a name like the input's.
 
@@ -101,6 +117,8 @@ def plan(
         settings: `output`, `out_dir` and `as_json` count.
         suffix: replaces the input's where no output is named.
         is_output: tells of the second of two arguments whether it names the output.
+        is_input: tells of a file in a folder whether it is meant.
+        keep_suffix: a.png becomes a.png.hvae, not a.hvae.
 
     Raises:
         click.UsageError: two outputs would be one file, an output is an input, or stdin and
@@ -119,19 +137,47 @@ def plan(
         raise click.UsageError(f"one output for {len(inputs)} inputs; use --out-dir")
     if console.STDIO in inputs and not output:
         raise click.UsageError("an input from a pipe needs -o, and no other input beside it")
-    if settings.as_json and output == console.STDIO:
+    if settings.skip_existing and settings.overwrite is not None:
+        raise click.UsageError("--skip-existing and --overwrite exclude each other")
+    if settings.as_json and output and files.descriptor(output) == 1:
         raise click.UsageError("--json and the file itself cannot both go to stdout")
-    jobs = [Job(source, output or _target(source, settings.out_dir, suffix)) for source in inputs]
+    if output and settings.recursive:
+        raise click.UsageError("-r writes many files: use --out-dir, or neither")
+    jobs = []
+    for root in inputs:
+        for source in _inputs(root, settings, is_input):
+            target = output or _target(source, root, settings.out_dir, suffix, keep_suffix)
+            jobs.append(Job(source, target, preserve=settings.preserve))
     _refuse_clashes(jobs)
     return [replace(job, replaces=settings.replaces(job)) for job in jobs]
 
 
-def _target(source: str, out_dir: Path | None, suffix: str) -> str:
+def _inputs(root: str, settings: Settings, is_input: Callable[[str], bool]) -> list[str]:
+    """Return the files of a folder, where it is asked for, or the one file."""
+    if not (settings.recursive and os.path.isdir(root)):
+        return [root]
+    found = list(files.tree(root, is_input, settings.out_dir))
+    if not found:
+        raise click.UsageError(f"{click.format_filename(root)} holds nothing to do")
+    return found
+
+
+def _target(
+    source: str, root: str, out_dir: Path | None, suffix: str, keep_suffix: bool = False
+) -> str:
+    """Name the output of a file that was given, or stands below a folder that was."""
     path = Path(source)
     if not path.name:
         return source  # a folder like '/' or '.': refused as one before work begins
-    beside = path.with_suffix(suffix)
-    return str(out_dir / beside.name if out_dir else beside)
+    if keep_suffix:
+        beside = path.with_name(path.name + suffix)
+    elif Path(path.stem).suffix.lower() == suffix:  # of a.png.hvae
+        beside = path.with_suffix("")
+    else:
+        beside = path.with_suffix(suffix)
+    if out_dir is None:
+        return str(beside)
+    return str(out_dir / (beside.name if source == root else os.path.relpath(beside, root)))
 
 
 def _refuse_clashes(jobs: list[Job]) -> None:
@@ -146,7 +192,12 @@ def _refuse_clashes(jobs: list[Job]) -> None:
         other = targets.setdefault(identity, job)
         if other is not job and not Path(job.target).is_dir():
             pair = f"{click.format_filename(other.source)} and {click.format_filename(job.source)}"
-            raise click.UsageError(f"{name} would be the output of both {pair}")
+            raise click.UsageError(f"{name} would be the output of both {pair}{_way_out(job)}")
+
+
+def _way_out(job: Job) -> str:
+    is_coded = files.is_coded(job.target) and job.target != console.STDIO
+    return "; --keep-suffix keeps them apart" if is_coded else ""
 
 
 def run(jobs: list[Job], work: Work, settings: Settings) -> None:
@@ -159,9 +210,12 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
 
     _let_signals_interrupt()
     _share_cores(settings)
+    if settings.skip_existing:
+        jobs = _not_there(jobs, settings)
     if settings.out_dir:
         with console.blame(str(settings.out_dir)):
-            settings.out_dir.mkdir(parents=True, exist_ok=True)
+            for folder in {settings.out_dir, *(Path(job.target).parent for job in jobs)}:
+                folder.mkdir(parents=True, exist_ok=True)
     ready = _ready(jobs)
     failures: list[str] = []
     hidden = settings.quiet or len(jobs) == 1 or None  # None: unless stderr is a terminal
@@ -180,6 +234,14 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
         console.error(f"{failed} of {len(jobs)} files failed")
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _not_there(jobs: list[Job], settings: Settings) -> list[Job]:
+    """Return the files whose output is still to be made, and tell of the others."""
+    left = [job for job in jobs if not os.path.isfile(job.target)]
+    if len(left) < len(jobs) and not settings.quiet:
+        console.note(f"{len(jobs) - len(left)} of {len(jobs)} outputs exist and are skipped")
+    return left
 
 
 def _share_cores(settings: Settings) -> None:
@@ -294,7 +356,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin_process() -> None:
-    """End at once when asked to."""
+    """End at once when asked to, and let libraries say nothing."""
+    console.silence_libraries()
     for number in _ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _end_process)

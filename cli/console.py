@@ -2,6 +2,9 @@
 
 import errno
 import json
+import logging
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +12,13 @@ from pathlib import Path
 import click
 
 STDIO = "-"
+
+
+def silence_libraries() -> None:
+    """Keep what libraries remark on files from stderr, where nobody could tell which file."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())  # or the last resort would print
 
 
 def result(text: str) -> None:

@@ -1,6 +1,5 @@
 """`hvae-codec decode`: files become images again."""
 
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from . import batch, console, files, images, options
 
 if TYPE_CHECKING:
+    from ..codec.images import Style
     from ..codec.options import DecodeOptions
 
 _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
@@ -36,6 +36,16 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
     show_default=True,
     help="Of names that are not given, and on stdout: png, jpg, webp, tif, ...",
 )
+@click.option(
+    "-q",
+    "--quality",
+    type=click.IntRange(0, 100),
+    help="Of JPEG, WebP and AVIF outputs (default: 95 of JPEG, else what Pillow chooses).",
+)
+@click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright.")
+@click.option(
+    "--background", type=options.Colour(), help="Lay alpha on this colour: white, #1e90ff, ..."
+)
 @options.device_option
 @click.option("--keep-going", is_flag=True, help="Write what is left of a damaged file; exit 1.")
 @options.batch_options
@@ -47,6 +57,9 @@ def decode(
     sample: bool,
     seed: int,
     suffix: str,
+    quality: int | None,
+    strip: bool,
+    background: tuple[int, int, int] | None,
     device: str,
     keep_going: bool,
     **shared: Any,  # noqa: ANN401
@@ -56,7 +69,8 @@ def decode(
     Of two arguments the second is the output unless it ends in .hvae or .bin; then it must not
     exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...).
     JPEG is written with quality 95 and colour in full resolution (4:4:4). What a format cannot
-    hold of the metadata is left out and told; alpha and 16 bits are refused there.
+    hold of the metadata is left out and told; alpha and 16 bits are refused there, but for a
+    --background. A --region carries no thumbnail of the whole.
     """
     if sample and levels is None:
         raise click.UsageError("--sample draws what --levels leaves out: it needs --levels")
@@ -64,29 +78,32 @@ def decode(
         raise click.UsageError("--seed is for what --sample draws")
     settings, suffix = batch.Settings(**shared), f".{suffix.removeprefix('.')}"
     images.image_format(f"FILE{suffix}")  # or names could not be made of it
-    jobs = batch.plan(sources, settings, suffix, is_output)
+    jobs = batch.plan(sources, settings, suffix, is_output, files.is_coded)
     for job in jobs:
         # a suffix of no format is refused before the work; a folder is refused as one
         if not Path(job.target).is_dir():
             images.image_format(job.target, suffix)
+    from ..codec.images import Style
     from ..codec.options import DecodeOptions
     from ..codec.stack import Sampling
 
+    style = Style(quality, strip, background)
     sampling = Sampling(seed) if sample else None
     wanted = DecodeOptions(region, _SCALES[scale], levels, keep_going, sampling, device)
-    batch.run(jobs, partial(decode_file, wanted, suffix), settings)
+    batch.run(jobs, partial(decode_file, wanted, style, suffix), settings)
 
 
 def is_output(path: str) -> bool:
     """Tell by its name whether a file is none of ours."""
-    return path == console.STDIO or not files.is_coded(path)
+    return files.descriptor(path) is not None or not files.is_coded(path)
 
 
-def decode_file(wanted: "DecodeOptions", suffix: str, job: batch.Job) -> batch.Done:
+def decode_file(wanted: "DecodeOptions", style: "Style", suffix: str, job: batch.Job) -> batch.Done:
     """Decode one file.
 
     Args:
         wanted: what of the file.
+        style: how it is written.
         suffix: names the format on stdout.
         job: what to read and write.
     """
@@ -97,8 +114,8 @@ def decode_file(wanted: "DecodeOptions", suffix: str, job: batch.Job) -> batch.D
     decoded = api.decode_with(source, wanted)
     seconds = time.perf_counter() - start
     with console.blame(job.target):
-        left_out = images.write_image(job.target, decoded, job.replaces, suffix)
-    file_bytes = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+        left_out = images.write_image(job.target, decoded, job.replaces, suffix, style, job.like)
+    file_bytes = files.size_of(source)
     height, width = decoded.picture.size
     return batch.Done(
         f"{console.shown(job.source)}  {console.spaced(file_bytes)} bytes"

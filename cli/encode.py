@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 )
 @click.option("--bpp", type=options.PositiveNumber(), help="At most so many bits a pixel.")
 @click.option(
-    "--size", "max_bytes", type=options.ByteCount(), help="At most so many bytes; 30k, 1.5M."
+    "--size", "max_bytes", type=options.ByteCount(), help="At most so many bytes; 30k, 1.5MB, 1MiB."
 )
 @click.option("--psnr", type=options.PositiveNumber(), help="At least so many dB in RGB.")
-@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; turns the image upright.")
+@click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright.")
 @click.option("--lossless", is_flag=True, help="Every sample as it was, in place of a quality.")
 @click.option(
     "--content",
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 @options.prior_option
 @options.device_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
+@click.option("--page", type=click.IntRange(1), help="Which picture of a file of several.")
+@click.option("--keep-going", is_flag=True, help="Encode what is left of a damaged image; exit 1.")
+@click.option(
+    "--skip-larger", is_flag=True, help="Write nothing where the file would be larger than IMAGE."
+)
+@click.option("--keep-suffix", is_flag=True, help="IMAGE.png becomes IMAGE.png.hvae.")
 @options.batch_options
 def encode(
     sources: tuple[str, ...],
@@ -52,14 +58,19 @@ def encode(
     prior: str,
     device: str,
     verify: bool,
+    page: int | None,
+    keep_going: bool,
+    skip_larger: bool,
+    keep_suffix: bool,
     **shared: Any,  # noqa: ANN401
 ) -> None:
     """Encode images; '-' is stdin. IMAGE.png becomes IMAGE.hvae.
 
     Of two arguments the second is the output if it ends in .hvae or .bin, or is '-'; then it
-    must not exist. All other arguments are images.
+    must not exist. All other arguments are images, or with -r folders of images. What of an
+    image's file is not kept is named in its line.
     """
-    from ..codec.images import is_image_name
+    from ..codec.images import is_image_name, is_raw_name
 
     aims = [aim is not None for aim in (quality, bpp, max_bytes, psnr)]
     if sum([*aims, lossless]) > 1:
@@ -71,40 +82,91 @@ def encode(
 
     settings = batch.Settings(**shared)
     wanted = EncodeOptions(
-        quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device, content, lossless
+        quality,
+        max_bytes,
+        bpp,
+        psnr,
+        strip,
+        verify,
+        prior,
+        effort,
+        device,
+        page,
+        content,
+        lossless,
     )
-    jobs = batch.plan(sources, settings, ".hvae", files.is_coded)
+
+    def is_input(name: str) -> bool:
+        # raw photographs are refused in a line each, not passed over
+        return (is_image_name(name) and not files.is_coded(name)) or is_raw_name(name)
+
+    jobs = batch.plan(sources, settings, ".hvae", files.is_coded, is_input, keep_suffix)
     for job in jobs:
         # `-o *.jpg` names the first photograph as the output of the second
         if not files.is_coded(job.target) and is_image_name(job.target):
             name = click.format_filename(job.target)
             raise click.UsageError(f"{name} is an image by its name; coded files end in .hvae")
-    batch.run(jobs, partial(encode_file, wanted), settings)
+    batch.run(jobs, partial(encode_file, wanted, keep_going, skip_larger), settings)
 
 
-def encode_file(wanted: "EncodeOptions", job: batch.Job) -> batch.Done:
-    """Encode one image."""
+def encode_file(
+    wanted: "EncodeOptions", keep_going: bool, skip_larger: bool, job: batch.Job
+) -> batch.Done:
+    """Encode one image.
+
+    Args:
+        wanted: how.
+        keep_going: also what is left of a damaged image.
+        skip_larger: write no file that would be larger than the image's.
+        job: what to read and write.
+    """
     from ..codec import api
 
-    with images.open_image(job.source) as image:
-        start = time.perf_counter()
-        data = api.encode_with(image, wanted)
-        seconds = time.perf_counter() - start
-    files.write_bytes(job.target, data, job.replaces)
+    source = files.seekable(job.source)
+    start = time.perf_counter()
+    with images.noting_leftovers() as left_out:
+        data, flaw = _encoded(source, wanted, keep_going)
+    seconds = time.perf_counter() - start
+    source_bytes = files.size_of(source)
+    is_skipped = skip_larger and len(data) > source_bytes
+    if not is_skipped:
+        files.write_bytes(job.target, data, job.replaces, job.like)
     info = api.inspect(data)
     chosen = f"  quality {info.quality}" if wanted.has_target else ""
+    larger = f"  larger than its {console.spaced(source_bytes)}" * (len(data) > source_bytes)
     return batch.Done(
-        f"{console.shown(job.source)} {info.width}x{info.height} -> {console.shown(job.target)}"
-        f"  {console.spaced(info.file_bytes)} bytes  {info.bpp:.3f} bpp{chosen}"
-        f"  {console.speed(info.width, info.height, seconds)}",
+        f"{console.shown(job.source)} {info.width}x{info.height}"
+        f" -> {'(not written)' if is_skipped else console.shown(job.target)}"
+        f"  {console.spaced(info.file_bytes)} bytes{larger}  {info.bpp:.3f} bpp{chosen}"
+        f"  {console.speed(info.width, info.height, seconds)}"
+        f"{'  without ' if left_out else ''}{', '.join(left_out)}",
         {
             "input": job.source,
-            "output": job.target,
+            "output": None if is_skipped else job.target,
             "width": info.width,
             "height": info.height,
             "quality": info.quality,
+            "input_bytes": source_bytes,
             "file_bytes": info.file_bytes,
             "bpp": info.bpp,
+            "left_out": left_out,
             "encode_s": seconds,
         },
+        flaw,
     )
+
+
+def _encoded(
+    source: str | bytes, wanted: "EncodeOptions", keep_going: bool
+) -> tuple[bytes, str | None]:
+    """Encode an image, and say what is wrong with it where it was encoded all the same."""
+    from ..codec import api
+    from ..codec.errors import ImageError
+
+    try:
+        return api.encode_with(source, wanted), None
+    except (ImageError, OSError) as error:
+        if not keep_going or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        with images.taking_damaged():
+            return api.encode_with(source, wanted), f"encoded as far as it goes: {error}"

@@ -5,8 +5,9 @@ import io
 import os
 import secrets
 import shutil
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -34,10 +35,14 @@ def check(source: str, target: str, replaces: bool) -> None:
         _open(sys.stdin, "stdin")
     elif Path(source).is_dir():
         raise IsADirectoryError(None, "is a folder", source)
-    else:
-        os.stat(source)
+    elif not os.access(source, os.R_OK):
+        os.stat(source)  # is it there?
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), source)
     if target == STDIO:
-        if _open(sys.stdout, "stdout").isatty():
+        _open(sys.stdout, "stdout")
+    number = descriptor(target)
+    if number is not None:
+        if os.isatty(number):
             raise click.ClickException("refusing to write binary data to a terminal")
         return
     path = Path(target)
@@ -47,9 +52,41 @@ def check(source: str, target: str, replaces: bool) -> None:
         raise FileNotFoundError(None, "its folder does not exist", target)
     if os.path.islink(os.path.realpath(target)):  # what a real path still links to is itself
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), target)
+    if not _is_stream(path) and not os.access(path.absolute().parent, os.W_OK):
+        raise PermissionError(errno.EACCES, "its folder cannot be written to", target)
     # a device is written to, not replaced
     if not replaces and path.is_file():
         raise FileExistsError(None, _EXISTS, target)
+
+
+def descriptor(path: str | Path) -> int | None:
+    """Return the number of the open stream that a name stands for: '-', /dev/stdout, /dev/fd/3.
+
+    Opening such a name anew would empty a file that the shell opened to append to it.
+    """
+    if path == STDIO:
+        return 1
+    own = {"/dev/fd", "/proc/self/fd", os.path.realpath("/proc/self/fd")}
+    place = os.path.abspath(path)
+    for _ in range(40):  # links at most, as Linux has it
+        folder, name = os.path.split(place)
+        if name.isdigit() and (folder in own or os.path.realpath(folder) in own):
+            return int(name)
+        if not os.path.islink(place):
+            return None
+        place = os.path.normpath(os.path.join(folder, os.readlink(place)))
+    return None
+
+
+def tree(folder: str, is_wanted: Callable[[str], bool], without: Path | None) -> Iterator[str]:
+    """Yield the files below a folder, in order; hidden ones and those of one folder excepted."""
+    left_out = identity(without) if without else None
+    for place, folders, names in os.walk(folder):
+        kept = (name for name in sorted(folders) if not name.startswith("."))
+        folders[:] = [name for name in kept if identity(os.path.join(place, name)) != left_out]
+        for name in sorted(names):
+            if not name.startswith(".") and is_wanted(name):
+                yield os.path.join(place, name)
 
 
 def identity(path: str | Path) -> object:
@@ -63,58 +100,80 @@ def identity(path: str | Path) -> object:
 
 def is_coded(path: str) -> bool:
     """Tell by its name whether a file is one of ours, or stdout."""
-    return path == STDIO or Path(path).suffix.lower() in CODED_SUFFIXES
+    return descriptor(path) is not None or Path(path).suffix.lower() in CODED_SUFFIXES
 
 
 def read_bytes(path: str) -> bytes:
     """Read a file, or stdin, whole."""
-    return _open(sys.stdin, "stdin").buffer.read() if path == STDIO else Path(path).read_bytes()
+    if path == STDIO:
+        return _open(sys.stdin, "stdin").buffer.read()
+    number = descriptor(path)
+    with io.FileIO(path if number is None else os.dup(number)) as file:
+        return file.readall()
 
 
 def seekable(path: str) -> str | bytes:
     """Return the path of a file, of which a decoder reads what it needs, or all that a pipe has."""
-    return path if path != STDIO and not _is_stream(Path(path)) else read_bytes(path)
+    is_file = path != STDIO and descriptor(path) is None and not _is_stream(Path(path))
+    return path if is_file else read_bytes(path)
 
 
-def write_bytes(path: str, data: bytes, replaces: bool = True) -> None:
+def size_of(source: str | bytes) -> int:
+    """Return the bytes of what `seekable` gave."""
+    return len(source) if isinstance(source, bytes) else os.path.getsize(source)
+
+
+def write_bytes(path: str, data: bytes, replaces: bool = True, like: str | None = None) -> None:
     """Write a file, or stdout, whole; see `writing`."""
-    with writing(path, replaces) as stream:
+    with writing(path, replaces, like) as stream:
         stream.write(data)
 
 
 @contextmanager
-def writing(path: str, replaces: bool = True) -> Iterator[BinaryIO]:
+def writing(path: str, replaces: bool = True, like: str | None = None) -> Iterator[BinaryIO]:
     """Open what takes the place of a file once it is whole: a reader sees the old or the new.
 
     Args:
         path: of the file; '-' is stdout.
         replaces: a file of that name, even one that comes while this one is written.
+        like: a file whose time it gets, and of whose permissions it gets no more.
 
     Raises:
         OSError: it cannot be written; the old file is then as it was.
     """
     final = Path(os.path.realpath(path))  # a link stays a link
+    number = descriptor(path)
     with _naming("stdout" if path == STDIO else path):
         if path == STDIO:
             stdout = _open(sys.stdout, "stdout").buffer
             yield stdout
             stdout.flush()
+        elif number is not None:
+            with os.fdopen(os.dup(number), "wb") as stream:
+                yield stream
         elif _is_stream(final):
             with final.open("wb") as stream:  # a device or a pipe must not be replaced by a file
                 yield stream
         else:
-            yield from _writing_beside(final, replaces)
+            yield from _writing_beside(final, replaces, like)
 
 
-def _writing_beside(final: Path, replaces: bool) -> Iterator[BinaryIO]:
+def _writing_beside(final: Path, replaces: bool, like: str | None) -> Iterator[BinaryIO]:
     part = final.with_name(f".{secrets.token_hex(8)}.part")
     _parts.add(part)
     try:
         with io.FileIO(part, "x") as file:
+            _limit_mode(part, like)
             stream = _Buffered(file)
             yield stream
             stream.flush()
             os.fsync(file.fileno())  # some file systems find out only now that the disk is full
+        if final.exists():
+            shutil.copymode(final, part)
+        _limit_mode(part, like)
+        if like is not None:
+            status = os.stat(like)
+            os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
         _settle(part, final, replaces)
     finally:
         part.unlink(missing_ok=True)
@@ -130,9 +189,12 @@ def _settle(part: Path, final: Path, replaces: bool) -> None:
         except OSError as error:  # it is, or the file system knows no links
             if final.exists():
                 raise FileExistsError(errno.EEXIST, _EXISTS) from error
-    if final.exists():
-        shutil.copymode(final, part)
     os.replace(part, final)
+
+
+def _limit_mode(path: Path, like: str | None) -> None:
+    if like is not None:
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode & os.stat(like).st_mode))
 
 
 def discard_parts() -> None:

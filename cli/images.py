@@ -1,27 +1,46 @@
 """Image files of the command line: '-' is stdin or stdout, and the suffix names the format."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from . import console, files
+from . import files
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from ..codec.api import Decoded
+    from ..codec.images import Style
 
 
-def open_image(path: str) -> "Image.Image":
-    """Open an image; '-' is stdin. The encoder reads its pixels.
+@contextmanager
+def noting_leftovers() -> Iterator[list[str]]:
+    """Collect what is left out of images; the list is filled at the end."""
+    from ..codec.errors import LeftOut
 
-    Raises:
-        OSError: see `codec.images.read_image`.
-    """
-    from ..codec.images import read_image
+    names: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", LeftOut)
+        yield names
+    for warning in caught:
+        if isinstance(warning.message, LeftOut):
+            names += warning.message.names
 
-    return read_image(files.seekable(path))
+
+@contextmanager
+def taking_damaged(yes: bool = True) -> Iterator[None]:
+    """Let Pillow read as much as there is of a damaged image."""
+    from PIL import ImageFile
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = before or yes
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def image_format(path: str, on_stdout: str = ".png") -> str:
@@ -34,13 +53,18 @@ def image_format(path: str, on_stdout: str = ".png") -> str:
     from ..codec.images import format_of
 
     try:
-        return format_of(on_stdout if path == console.STDIO else Path(path).suffix)
+        return format_of(on_stdout if files.descriptor(path) is not None else Path(path).suffix)
     except ImageError as error:
         raise click.UsageError(f"{click.format_filename(path)}: {error}") from None
 
 
 def write_image(
-    path: str, decoded: "Decoded", replaces: bool = True, on_stdout: str = ".png"
+    path: str,
+    decoded: "Decoded",
+    replaces: bool = True,
+    on_stdout: str = ".png",
+    style: "Style | None" = None,
+    like: str | None = None,
 ) -> list[str]:
     """Write a decoded picture in the format that the path's suffix names, with its metadata.
 
@@ -49,6 +73,8 @@ def write_image(
         decoded: the picture.
         replaces: see `files.writing`.
         on_stdout: the suffix where there is no name.
+        style: see `codec.images.write_image`.
+        like: see `files.writing`.
 
     Returns:
         The metadata that the format cannot hold; see `codec.images.write_image`.
@@ -60,5 +86,5 @@ def write_image(
     from ..codec import images
 
     name = image_format(path, on_stdout)
-    with files.writing(path, replaces) as stream:
-        return images.write_image(stream, decoded.picture, decoded.metadata, name)
+    with files.writing(path, replaces, like) as stream:
+        return images.write_image(stream, decoded.picture, decoded.metadata, name, style)

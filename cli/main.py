@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from . import console
 from .benchmark import benchmark
 from .dataset import dataset
 from .decode import decode
@@ -55,6 +56,7 @@ class _Group(click.Group):
 @click.version_option(package_name="hvae-codec")
 def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
+    console.silence_libraries()
     # PyTorch's threads wait for each other by spinning, by default for so long that where another
     # program holds a core they hardly do anything else. Read when PyTorch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:

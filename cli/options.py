@@ -14,11 +14,11 @@ Function = TypeVar("Function", bound=Callable[..., object])
 PRIORS = ("masked-diffusion", "factorised", "mixture", "vamp", "gaussian-diffusion")
 """The names that `bitstream.Prior` has; the first is the default."""
 
-_UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
 class ByteCount(click.ParamType):
-    """A number of bytes like 30000, 30k or 1.5M; k is 1 000 and M is 1 000 000."""
+    """A number of bytes like 30000, 30k, 1.5MB or 1MiB; k is 1 000, Ki is 1 024."""
 
     name = "bytes"
 
@@ -28,11 +28,36 @@ class ByteCount(click.ParamType):
         """Return the number, rounded down."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)([kM]?)", value)
-        count = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?) ?(?:([kmg])(i?))?b?", value.lower())
+        count = 0
+        if match:
+            count = int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2] or ""])
         if count < 1:
-            self.fail(f"'{value}' is not a number of bytes like 30000, 30k or 1.5M", param, context)
+            wanted = "a number of bytes like 30000, 30k, 1.5MB or 1MiB"
+            self.fail(f"'{value}' is not {wanted}", param, context)
         return count
+
+
+class Colour(click.ParamType):
+    """A colour like white, #1e90ff or rgb(30,144,255)."""
+
+    name = "colour"
+
+    def convert(
+        self, value: str | tuple, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, int, int]:
+        """Return red, green and blue, 0...255."""
+        from PIL import ImageColor
+
+        if isinstance(value, tuple):
+            return value
+        try:
+            colour = ImageColor.getrgb(value)
+        except ValueError:
+            self.fail(f"'{value}' is not a colour like white or #1e90ff", param, context)
+        if len(colour) != 3:
+            self.fail(f"'{value}' is not opaque", param, context)
+        return colour
 
 
 class Folder(click.Path):
@@ -180,6 +205,18 @@ _BATCH_OPTIONS = (
         default=None,
         help="Replace outputs that exist (default: those that -o names, and those in an --out-dir"
         " that is not the input's own folder).",
+    ),
+    click.option("--skip-existing", is_flag=True, help="Skip files whose output exists."),
+    click.option(
+        "-r",
+        "--recursive",
+        is_flag=True,
+        help="Take the files of folders, and of those below; --out-dir gets the same folders.",
+    ),
+    click.option(
+        "--preserve",
+        is_flag=True,
+        help="Give outputs the time of their inputs, and permissions no wider than theirs.",
     ),
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("--json", "as_json", is_flag=True, help="Print a line of JSON a file on stdout."),

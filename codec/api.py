@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,17 @@ from .check import VerifyReport, verify_file
 from .decoder import decode_file
 from .encoder import encode_alphas, encode_losslessly, encode_pixels
 from .errors import TargetError, VerificationFailed
-from .images import Pixels, info_of, metadata_from, to_image, to_pixels
+from .images import (
+    Pixels,
+    info_of,
+    metadata_from,
+    read_image,
+    squeezed,
+    stretched,
+    to_image,
+    to_pixels,
+    without_previews,
+)
 from .info import inspect as inspect
 from .options import (
     DEFAULT_PRIOR,
@@ -42,7 +53,8 @@ class Decoded:
 
     Attributes:
         picture: its pixels, with their size, color and bit_depth.
-        metadata: what `image.info` gets: `icc_profile`, `exif`, `xmp`, bytes each.
+        metadata: what `image.info` gets: `icc_profile`, `exif`, `xmp`, bytes each; `text`, a dict
+            of strings; `dpi`, across and down. A region has no thumbnails of the whole in them.
         lost_tiles: numbers of the tiles, row by row, of which something is damaged or nothing is
             there; only with `keep_going`.
         whole_levels: how many levels of latents are intact in every tile, of those asked for; 0
@@ -50,7 +62,7 @@ class Decoded:
     """
 
     picture: Pixels
-    metadata: dict[str, bytes]
+    metadata: dict[str, Any]
     lost_tiles: tuple[int, ...]
     whole_levels: int
 
@@ -91,19 +103,24 @@ class EncodedImage:
         return decode_with(self.source, options).image
 
 
+ImageSource = Image.Image | np.ndarray | str | os.PathLike[str] | bytes | Pixels
+"""What can be encoded: an image or an array; an image file's path, or its bytes; or its pixels."""
+
+
 def encode(
-    image: Image.Image | np.ndarray,
+    image: ImageSource,
     quality: float | None = None,
     *,
     max_bytes: int | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
-    metadata: Mapping[str, bytes] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     verify: bool = False,
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
     effort: int = 0,
     device: str = "cpu",
+    page: int | None = None,
     content: ContentKind = "auto",
     lossless: bool = False,
 ) -> bytes:
@@ -111,17 +128,20 @@ def encode(
 
     Args:
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
-            was opened and not loaded keeps its 16 bits a channel, which Pillow would cut.
+            was opened and not loaded keeps its 16 bits a channel, which Pillow would cut. Or the
+            path of an image file, or its bytes.
         quality: 0 (smallest) to 100 (best); 60, unless one of the next three finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
-        metadata: `icc_profile`, `exif` and `xmp`, bytes each, in place of the image's own.
+        metadata: `icc_profile`, `exif` and `xmp`, bytes each, `text`, a dict of strings, and
+            `dpi`, across and down, in place of the image's own.
         verify: decode the result under another configuration before returning it.
-        strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
+        strip: leave EXIF, XMP and text out (an orientation is applied first); ICC stays.
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
+        page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
         lossless: every sample comes back as it was; instead of a quality.
@@ -129,7 +149,11 @@ def encode(
     Returns:
         The whole file.
 
+    Warns:
+        LeftOut: the image's file holds something that is not kept; its `names` tell what.
+
     Raises:
+        OSError: an image file cannot be read.
         ImageError: the image is of a kind that cannot be coded.
         InvalidField: an argument is out of range, or excludes another one.
         ImageTooLarge: the image has more pixels than a decoder accepts.
@@ -140,24 +164,39 @@ def encode(
         TorchMissing: effort, prior or device needs PyTorch, which is not installed.
     """
     options = EncodeOptions(
-        quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device, content, lossless
+        quality,
+        max_bytes,
+        bpp,
+        psnr,
+        strip,
+        verify,
+        prior,
+        effort,
+        device,
+        page,
+        content,
+        lossless,
     )
     return encode_with(image, options, metadata)
 
 
 def encode_with(
-    image: Image.Image | np.ndarray,
+    image: ImageSource,
     options: EncodeOptions,
-    metadata: Mapping[str, bytes] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Encode an image; see `encode`, which has the same options as keywords."""
     kind = prior_of(options.prior)
     if not options.lossless:
         load_codec(device=options.device).check_prior(kind)  # refused before the image is read
-    pixels = to_pixels(image, strip=options.strip)
+    pixels = _read(image, options)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
-    data = encode_losslessly(pixels) if options.lossless else _encode(pixels, options, kind)
+    if options.lossless:
+        data = encode_losslessly(pixels)
+    else:
+        pixels = stretched(pixels)
+        data = _encode(pixels, options, kind)
     if options.verify:
         check_encoded(data, pixels)
     return data
@@ -189,6 +228,15 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
         if options.content != "auto":
             raise
         return best_within(partial(at, content="photo"), limit, wish)  # worse than exact patches
+
+
+def _read(image: ImageSource, options: EncodeOptions) -> Pixels:
+    if isinstance(image, Pixels):
+        return image
+    if isinstance(image, str | os.PathLike | bytes):
+        with read_image(image) as opened_image:
+            return to_pixels(opened_image, strip=options.strip, page=options.page)
+    return to_pixels(image, strip=options.strip, page=options.page)
 
 
 def sample(
@@ -324,9 +372,11 @@ def decode_with(source: Source, options: DecodeOptions) -> Decoded:
         header = index.header
         codec = codec_for(header, options.device) if header.needs_weights else None
         picture = decode_file(codec, file, index, options)
-    return Decoded(
-        picture.pixels, info_of(index.metadata), picture.lost_tiles, picture.whole_levels
-    )
+    info = info_of(index.metadata)
+    if options.region is not None:
+        info = without_previews(info)
+    pixels = squeezed(picture.pixels, index.metadata)
+    return Decoded(pixels, info, picture.lost_tiles, picture.whole_levels)
 
 
 def verify(source: Source) -> VerifyReport:

@@ -7,6 +7,18 @@ class ImageError(ValueError):
     """An image that cannot be encoded; the message says why in one line."""
 
 
+class LeftOut(UserWarning):
+    """An image file holds something that its coded file does not.
+
+    Attributes:
+        names: what, as a person names it.
+    """
+
+    def __init__(self, source: str, names: tuple[str, ...]):
+        super().__init__(f"{source or 'the image'} is encoded without {', '.join(names)}")
+        self.names = names
+
+
 class VerificationFailed(BitstreamError):
     """A file that was just written does not decode to what was coded."""
 

@@ -34,6 +34,7 @@ class EncodeOptions:
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
+        page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
         lossless: every sample comes back as it was; instead of a quality.
@@ -51,6 +52,7 @@ class EncodeOptions:
     prior: str = DEFAULT_PRIOR
     effort: int = 0
     device: str = "cpu"
+    page: int | None = None
     content: ContentKind = "auto"
     lossless: bool = False
 

@@ -5,13 +5,15 @@ Registering is cheap: the networks are loaded with the first pixels that are ask
 
 from __future__ import annotations
 
-from typing import IO
+from dataclasses import fields
+from typing import IO, Any
 
 from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, BitstreamError, Color, read_index
 from .errors import ImageError, ModelError
-from .images import METADATA_KEYS, MODES, RAW_EXIF, info_of, metadata_of
+from .images import METADATA_KEYS, MODES, info_of, to_pixels
+from .options import EncodeOptions
 
 FORMAT = "HVAE"
 DRAFT_SCALES = (32, 16, 8, 4, 2, 1)
@@ -95,23 +97,25 @@ class HvaeImageFile(ImageFile.ImageFile):
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Encode an image; called by `Image.save`.
 
-    Its options: `quality` (0...100), `effort` (0...9), `verify`, and `icc_profile`, `exif`, `xmp`,
-    which otherwise are the image's own, and with None are left out.
+    Its options are those of `hvae_codec.encode`, and `icc_profile`, `exif`, `xmp`, `text` and
+    `dpi`, which otherwise are the image's own, and with None are left out. Of a file of several
+    pictures, the one at hand is encoded.
+
+    Warns:
+        LeftOut: the image's file holds something that is not kept.
     """
     from . import api
 
-    options = image.encoderinfo
-    given = {key: options[key] for key in METADATA_KEYS if key in options}
-    if given or getattr(image, "n_frames", 1) > 1:  # of an animation, the frame at hand
-        own = info_of(metadata_of(image))  # of TIFF, a copy would lose EXIF
-        image = image.copy()
-        if isinstance(exif := given.get("exif"), Image.Exif):
-            given["exif"] = exif.tobytes()
-        image.info.pop(RAW_EXIF, None)  # is among its own
-        image.info |= own | given
-    quality = options.get("quality")
-    verify, effort = options.get("verify", False), options.get("effort", 0)
-    fp.write(api.encode(image, quality, verify=verify, effort=effort))
+    given = image.encoderinfo
+    wanted: dict[str, Any] = {
+        f.name: given[f.name] for f in fields(EncodeOptions) if f.name in given
+    }
+    if getattr(image, "n_frames", 1) > 1:
+        wanted.setdefault("page", image.tell() + 1)
+    options = EncodeOptions(**wanted)
+    pixels = to_pixels(image, strip=options.strip, page=options.page)
+    metadata = info_of(pixels.metadata) | {k: given[k] for k in METADATA_KEYS if k in given}
+    fp.write(api.encode_with(pixels, options, metadata))
 
 
 def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:

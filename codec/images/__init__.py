@@ -1,17 +1,21 @@
 """Image files, Pillow images and arrays in and out: pixels with their metadata. No tensors."""
 
 from .alpha import decode_alpha, encode_alpha
-from .files import format_of, is_image_name, read_image, write_image
+from .files import format_of, is_image_name, read_image, register_openers
 from .fill import continue_edges, fill_hidden
 from .lossless import decode_lossless, encode_lossless
-from .metadata import METADATA_KEYS, RAW_EXIF, info_of, metadata_from, metadata_of
+from .metadata import METADATA_KEYS, info_of, metadata_from
+from .pages import is_raw_name
 from .pixels import MODES, Pixels, to_image, to_pixels
+from .previews import without_previews
+from .span import squeezed, stretched
+from .writing import Style, write_image
 
 __all__ = [
     "METADATA_KEYS",
     "MODES",
-    "RAW_EXIF",
     "Pixels",
+    "Style",
     "continue_edges",
     "decode_alpha",
     "decode_lossless",
@@ -21,10 +25,14 @@ __all__ = [
     "format_of",
     "info_of",
     "is_image_name",
+    "is_raw_name",
     "metadata_from",
-    "metadata_of",
     "read_image",
+    "register_openers",
+    "squeezed",
+    "stretched",
     "to_image",
     "to_pixels",
+    "without_previews",
     "write_image",
 ]

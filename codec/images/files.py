@@ -1,38 +1,37 @@
-"""Image files: which format holds what, and what each of Pillow's writers needs to be told."""
+"""Image files: opened, and known by their names."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import os
 import warnings
-from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from ..errors import ImageError
-from .metadata import TIFF_LAYOUT, XMP_TAG, orientation_of
-from .pixels import Pixels, to_image
-from .sixteen_bits import write_sixteen_bits
+from ..errors import ImageError, LeftOut
+from .pages import RAW_PHOTOGRAPH, is_raw_name
+from .segments import PNG, png_chunks, png_damage, with_checksums, without_damaged_chunks
 
-# What Pillow's writers hold, by reading back what they wrote. The other formats drop it, and most
-# of their writers say nothing.
-_HOLD_METADATA = {"PNG", "TIFF", "JPEG", "MPO", "WEBP", "AVIF"}
-_HOLD_ALPHA = {
-    "PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "DDS", "IM", "QOI",
-}  # fmt: skip
-_HOLD_16_BITS = {"PNG", "TIFF", "JPEG2000", "PPM"}  # of grey; Pillow writes no colour of 16 bits
+_OPENERS = (("pillow_heif", "register_heif_opener"), ("pillow_jxl", ""))
+"""Packages that teach Pillow further formats, where they are installed: HEIC and JPEG XL."""
 
-# Formats that would make another picture of it, and say nothing.
-_SMALL = {"ICO", "ICNS"}
-_FEW_COLOURS = {"GIF"}
 
-_NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
+@functools.cache
+def register_openers() -> None:
+    """Teach Pillow HEIC and JPEG XL, where the packages for them are installed."""
+    for package, function in _OPENERS:
+        with contextlib.suppress(ImportError):
+            module = import_module(package)  # of one, this is all
+            if function:
+                getattr(module, function)()
 
 
 def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
-    """Open an image file in any format that Pillow knows.
+    """Open an image file in any format that Pillow knows, and HEIC and JPEG XL.
 
     The image is not loaded: `to_pixels` reads its samples, also those that Pillow would cut to
     8 bits. Close it, or use it in a `with` statement.
@@ -43,13 +42,17 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     Raises:
         OSError: the file is absent, no image, damaged, or larger than Pillow's limit.
     """
+    register_openers()
+    is_raw = not isinstance(source, bytes) and is_raw_name(source)
     try:
         with warnings.catch_warnings():
             # Pillow warns from half of its limit on; the limit itself is enough.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError:
-        raise OSError("not an image in a format that Pillow knows") from None
+        if is_raw:
+            raise OSError(RAW_PHOTOGRAPH) from None
+        return _mended(source)
     except MemoryError:
         raise
     except OSError as error:
@@ -60,8 +63,38 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
         raise OSError(f"cannot be read as an image ({error})") from error
 
 
+def _mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
+    """Open a PNG without the damaged chunks, where it can do without them.
+
+    Raises:
+        OSError: it is none, or others are damaged.
+    """
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if data.startswith(PNG):
+        damage = png_damage(data)
+        if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
+            raise OSError(damage)
+        with contextlib.suppress(UnidentifiedImageError):
+            image = Image.open(io.BytesIO(with_checksums(without_damaged_chunks(data))))
+            name = "" if isinstance(source, bytes) else os.fsdecode(source)
+            damaged = [c.kind.decode("latin1") for c in png_chunks(data) if not c.is_sound]
+            names = tuple(dict.fromkeys(f"damaged chunk {kind}" for kind in damaged))
+            warnings.warn(LeftOut(name, names), stacklevel=3)
+            return image
+    raise OSError(_what_it_looks_like(data))
+
+
+def _what_it_looks_like(data: bytes) -> str:
+    """Say of a file that Pillow does not open whether it begins like one of a known format."""
+    for name, (_, accepts) in Image.OPEN.items():
+        if accepts and len(data) > 4 and accepts(data[:16]) is True:
+            return f"damaged, or a {name} of a kind that Pillow does not know"
+    return "not an image in a format that Pillow knows"
+
+
 def is_image_name(path: str | os.PathLike[str]) -> bool:
     """Tell by its suffix whether a file would be an image that Pillow opens or saves."""
+    register_openers()
     return Path(path).suffix.lower() in Image.registered_extensions()
 
 
@@ -71,99 +104,9 @@ def format_of(suffix: str) -> str:
     Raises:
         ImageError: Pillow writes no format with this suffix.
     """
+    register_openers()
     suffix = suffix.lower()
     name = Image.registered_extensions().get(suffix)
     if name is None or name.upper() not in Image.SAVE:
         raise ImageError(f"no image format is known for '{suffix}'")
     return name
-
-
-def write_image(
-    target: str | os.PathLike[str] | BinaryIO,
-    pixels: Pixels,
-    metadata: Mapping[str, bytes],
-    format: str,
-) -> list[str]:
-    """Write a picture and its metadata as an image file.
-
-    JPEG is written with quality 95 and 4:4:4. A picture is written upright where the format holds
-    no EXIF that tells of its orientation.
-
-    Args:
-        target: a path, or a file that is open for writing. Nothing is written to it
-            where the format cannot hold the picture.
-        pixels: the picture.
-        metadata: `icc_profile`, `exif` and `xmp`, bytes each, as Pillow's `info` names them.
-        format: Pillow's name of the format; see `format_of`.
-
-    Returns:
-        The metadata that the format cannot hold, as a person names it: ICC profile, EXIF, XMP.
-
-    Raises:
-        ImageError: the format would drop alpha, cut 16 bits to 8, or make another picture of it;
-            or the library that writes 16 bits is not installed.
-        OSError: Pillow's writer refuses the picture, or the file cannot be written.
-    """
-    _refuse_losses(format, pixels)
-    if pixels.bit_depth == 16 and pixels.color.channels > 1:
-        data = write_sixteen_bits(pixels.samples, format, metadata)
-        if isinstance(target, str | os.PathLike):
-            Path(target).write_bytes(data)
-        else:
-            target.write(data)
-        return [_NAMES["exif"]] if format == "TIFF" and "exif" in metadata else []
-    try:
-        image = _shown(to_image(pixels, metadata), format)
-        image.save(target, format, **_save_options(format, metadata))
-    except MemoryError:
-        raise
-    except OSError as error:
-        if error.errno is not None:
-            raise  # of the disk, not of the format
-        raise OSError(f"cannot be written as {format} ({error})") from error
-    except Exception as error:  # as many kinds as there are formats
-        raise OSError(f"cannot be written as {format} ({error})") from error
-    return [] if format in _HOLD_METADATA else [_NAMES[key] for key in metadata]
-
-
-def _refuse_losses(format: str, pixels: Pixels) -> None:
-    color = pixels.color
-    if color.has_alpha and format not in _HOLD_ALPHA:
-        raise ImageError(f"{format} does not hold alpha; write PNG, TIFF or WebP")
-    if format in _SMALL:
-        raise ImageError(f"{format} holds icons, of other sizes; write PNG or TIFF")
-    if format in _FEW_COLOURS and color.channels > 1:
-        raise ImageError(f"{format} holds 256 colours; write PNG, TIFF or WebP")
-    if pixels.bit_depth == 16 and color.channels == 1 and format not in _HOLD_16_BITS:
-        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF")
-
-
-def _shown(image: Image.Image, format: str) -> Image.Image:
-    """Return the picture upright where the format cannot tell that it is to be turned."""
-    upright = format in _HOLD_METADATA or orientation_of(image) == 1
-    return image if upright else ImageOps.exif_transpose(image)
-
-
-def _save_options(format: str, metadata: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return the options of Pillow's writer of a format; not every writer takes `xmp`."""
-    options: dict[str, Any] = dict(metadata)
-    if format in ("JPEG", "MPO"):
-        if exif := metadata.get("exif"):  # of a WebP without the prefix that makes it EXIF here
-            options["exif"] = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
-        # Pillow's own choice, 75 and 4:2:0, would lose more than most files of ours have lost.
-        options |= {"quality": 95, "subsampling": 0}
-    xmp = metadata.get("xmp")
-    if xmp and format == "PNG":
-        chunks = PngImagePlugin.PngInfo()
-        chunks.add_itxt("XML:com.adobe.xmp", cast(str, xmp))  # bytes, too, and verbatim
-        options["pnginfo"] = chunks
-    if format == "TIFF":
-        exif = Image.Exif()
-        exif.load(metadata.get("exif", b""))
-        # Cameras write some of these of their own file; Pillow would take them for the new one's.
-        for tag in TIFF_LAYOUT & set(exif):
-            del exif[tag]
-        if xmp:
-            exif[XMP_TAG] = xmp
-        options["exif"] = exif
-    return options

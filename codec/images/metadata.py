@@ -1,8 +1,11 @@
-"""ICC profile, EXIF and XMP, as Pillow has them, and the orientation that EXIF tells."""
+"""ICC profile, EXIF, XMP, text and resolution, as Pillow has them, and EXIF's orientation."""
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,8 +13,16 @@ from PIL import Image
 from ...bitstream import InvalidField, Metadata, MetadataKind
 
 _KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
-METADATA_KEYS = tuple(_KEYS.values())
+METADATA_KEYS = (*_KEYS.values(), "text", "dpi")
 """The names of metadata in the `info` of a Pillow image."""
+
+COMMENT = "Comment"
+"""The keyword of PNG's text that is the comment of a JPEG or a GIF."""
+
+_XMP_TEXT = "XML:com.adobe.xmp"
+_RAW_TEXT = "Raw profile type "
+_DPI = struct.Struct("<II")
+_DPI_UNIT = 10_000
 
 RAW_EXIF = "Raw profile type exif"
 """The text chunk in which ImageMagick stored EXIF before PNG had a chunk for it."""
@@ -34,7 +45,7 @@ _NO_EXIF = TIFF_LAYOUT | {ORIENTATION, XMP_TAG, _ICC_TAG}
 
 
 def metadata_of(image: Image.Image) -> Metadata:
-    """Return the ICC profile, EXIF and XMP of an image.
+    """Return what an image tells of itself beside its pixels.
 
     Args:
         image: loaded, because some formats tell of their metadata only then.
@@ -42,21 +53,38 @@ def metadata_of(image: Image.Image) -> Metadata:
     Returns:
         (kind, bytes) of ascending kinds, without the kinds that the image lacks.
     """
-    found = ((kind, _item(image, key)) for kind, key in _KEYS.items())
-    return tuple((kind, value) for kind, value in found if value)
+    info: dict[str, Any] = {key: _item(image, key) for key in _KEYS.values()}
+    return metadata_from(info | {"text": _text_of(image), "dpi": _dpi_of(image)})
 
 
 def stripped(metadata: Metadata) -> Metadata:
-    """Leave out all but the ICC profile, without which the colours would be others."""
-    return tuple(item for item in metadata if item[0] == MetadataKind.ICC)
+    """Leave out all but the ICC profile, without which the colours would be others, and DPI."""
+    return tuple(item for item in metadata if item[0] in (MetadataKind.ICC, MetadataKind.DPI))
 
 
-def info_of(metadata: Metadata) -> dict[str, bytes]:
-    """Name metadata as Pillow's `info` does, where its writers look for it."""
-    return {_KEYS[kind]: value for kind, value in metadata}
+def info_of(metadata: Metadata) -> dict[str, Any]:
+    """Name metadata as Pillow's `info` does, where its writers look for it.
+
+    Returns:
+        `icc_profile`, `exif` and `xmp`, bytes each, `text`, a dict of strings, and `dpi`, two
+        numbers; without those that are not there.
+
+    Raises:
+        InvalidField: text or resolution are none.
+    """
+    found = dict(metadata)
+    info: dict[str, Any] = {key: found[kind] for kind, key in _KEYS.items() if kind in found}
+    if (item := found.get(MetadataKind.TEXT)) is not None:
+        info["text"] = _unpack_text(item)
+    if (item := found.get(MetadataKind.DPI)) is not None:
+        if len(item) != _DPI.size:
+            raise InvalidField(f"the resolution has {len(item)} bytes, not {_DPI.size}")
+        across, down = _DPI.unpack(item)
+        info["dpi"] = across / _DPI_UNIT, down / _DPI_UNIT
+    return info
 
 
-def metadata_from(info: Mapping[str, bytes]) -> Metadata:
+def metadata_from(info: Mapping[str, Any]) -> Metadata:
     """Return metadata that is named as Pillow's `info` names it; the reverse of `info_of`.
 
     Raises:
@@ -64,7 +92,56 @@ def metadata_from(info: Mapping[str, bytes]) -> Metadata:
     """
     if unknown := sorted(set(info) - set(METADATA_KEYS)):
         raise InvalidField(f"metadata {unknown[0]} is not one of {', '.join(METADATA_KEYS)}")
-    return tuple((kind, bytes(info[key])) for kind, key in _KEYS.items() if info.get(key))
+    found = [(kind, _bytes(info[key])) for kind, key in _KEYS.items() if info.get(key)]
+    if text := info.get("text"):
+        packed = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
+        found.append((MetadataKind.TEXT, packed))
+    if dpi := info.get("dpi"):
+        across, down = (min(round(float(value) * _DPI_UNIT), 2**32 - 1) for value in dpi)
+        found.append((MetadataKind.DPI, _DPI.pack(across, down)))
+    return tuple(found)
+
+
+def _unpack_text(item: bytes) -> dict[str, str]:
+    try:
+        text = json.loads(item)
+    except (ValueError, RecursionError):
+        text = None
+    if not isinstance(text, dict) or not all(isinstance(value, str) for value in text.values()):
+        raise InvalidField("the text is no JSON object of strings")
+    return text
+
+
+def _text_of(image: Image.Image) -> dict[str, str]:
+    """Return the text of a PNG, of which EXIF and XMP are kept as such, or a comment."""
+    found = getattr(image, "text", None) or image.info.get("text")
+    text = dict(found) if isinstance(found, dict) else {}
+    comment = image.info.get("comment") if image.format != "JPEG2000" else None
+    if isinstance(comment, bytes):
+        try:
+            comment = comment.decode()
+        except UnicodeDecodeError:
+            comment = comment.decode("latin1")
+    if comment:
+        text.setdefault(COMMENT, comment)
+    return {
+        str(key): str(value)
+        for key, value in text.items()
+        if key != _XMP_TEXT and not str(key).startswith(_RAW_TEXT)
+    }
+
+
+def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    """Return the resolution, where the file tells it and no EXIF of it does.
+
+    Pillow makes one up for a JPEG with EXIF and for a TIFF that do not tell any.
+    """
+    dpi = image.info.get("dpi")
+    if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit", 0) not in (1, 2):
+        return None
+    if image.format == "TIFF" or not isinstance(dpi, tuple) or len(dpi) != 2:
+        return None
+    return dpi if all(0 < value < 1e5 for value in dpi) else None
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -73,6 +150,13 @@ def orientation_of(image: Image.Image) -> int:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # Pillow's reader of damaged EXIF raises nearly anything
         return 1
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Return the orientation that EXIF tells; see `orientation_of`."""
+    holder = Image.new("L", (1, 1))
+    holder.info["exif"] = exif
+    return orientation_of(holder)
 
 
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
@@ -98,6 +182,12 @@ def _item(image: Image.Image, key: str) -> bytes:
     value = image.info.get(key) or b""
     if key == "exif" and not value:
         value = _exif_elsewhere(image)
+    return _bytes(value)
+
+
+def _bytes(value: Any) -> bytes:  # noqa: ANN401
+    if isinstance(value, Image.Exif):
+        return value.tobytes()
     return value.encode() if isinstance(value, str) else bytes(value)
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from ...bitstream import Color, Metadata, MetadataKind
-from ..errors import ImageError
+from ..errors import ImageError, LeftOut
+from .colors import profile_of
+from .leftovers import file_of, names_of, with_its_end
 from .metadata import metadata_of, orientation_of, stripped, upright
+from .pages import choose_page, refuse_previews
+from .segments import PNG, png_damage
 from .sixteen_bits import read_sixteen_bits
 
 MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
@@ -114,18 +119,24 @@ class Pixels:
         return self.cut(slice(0, height), slice(0, width))
 
 
-def to_pixels(image: Image.Image | np.ndarray, *, strip: bool = False) -> Pixels:
+def to_pixels(
+    image: Image.Image | np.ndarray, *, strip: bool = False, page: int | None = None
+) -> Pixels:
     """Read the pixels and the metadata of an image.
 
     Args:
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). What Pillow
             would cut to 8 bits is read anew from the file, if the image is not loaded yet.
-        strip: leave out EXIF and XMP, and what a file has beside its first picture. An
-            orientation is applied, because nobody could apply it later.
+        strip: leave out EXIF, XMP and text. An orientation is applied, because nobody could apply
+            it later.
+        page: which of a file's pictures, from 1 on; None for the only one.
 
     Raises:
         ImageError: its kind cannot be coded without losing something that was not asked for, or
             its file is damaged.
+
+    Warns:
+        LeftOut: of something that the file holds, nothing is kept.
     """
     if isinstance(image, np.ndarray):
         return Pixels(_checked(image))
@@ -135,12 +146,15 @@ def to_pixels(image: Image.Image | np.ndarray, *, strip: bool = False) -> Pixels
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
     try:
-        _refuse_frames(image, strip)
-        pixels = _pixels_of(image, strip)
+        refuse_previews(image)
+        left_out = choose_page(image, page)
+        pixels = _pixels_of(image, strip, left_out)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on damaged data
         raise ImageError(f"the image cannot be read ({error})") from error
+    if left_out:
+        warnings.warn(LeftOut(str(getattr(image, "filename", "")), tuple(left_out)), stacklevel=2)
     return pixels
 
 
@@ -153,29 +167,29 @@ def _checked(array: np.ndarray) -> np.ndarray:
     return samples
 
 
-def _refuse_frames(image: Image.Image, strip: bool) -> None:
-    """Refuse a file of several pictures; of a camera's MPO, `strip` keeps the first."""
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and not (strip and image.format == "MPO"):
-        way = "strip to keep the first" if image.format == "MPO" else "encode them one by one"
-        raise ImageError(f"the file has {frames} pictures, of which one can be kept; {way}")
-
-
-def _pixels_of(image: Image.Image, strip: bool) -> Pixels:
+def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
+    """Read an image that stands at the right page; `left_out` gets the names of what is not."""
+    file = file_of(image)
+    damage = png_damage(file) if file.startswith(PNG) else None
+    if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise ImageError(damage)
     stretch = _stretch_of(image)
+    image = with_its_end(image, file)
     wide = read_sixteen_bits(image)
     loaded = image if wide is None else wide[1]
     metadata, orientation = metadata_of(loaded), 1
     if strip:
         metadata, orientation = stripped(metadata), orientation_of(loaded)
+    left_out += names_of(loaded, file, strip)
     if wide is not None:
-        return Pixels(upright(wide[0], orientation), metadata=metadata)
+        pixels = Pixels(upright(wide[0], orientation), metadata=metadata)
+        return _with_profile(pixels, loaded, file, left_out)
     if image.mode not in _TARGETS:
         raise ImageError(
             f"images of mode {image.mode} are not supported; convert to 8 or 16 bits of RGB"
         )
     if image.mode == "CMYK":
-        image = _from_inks(image)
+        image = _from_inks(image, left_out)
         metadata = tuple(item for item in metadata if item[0] != MetadataKind.ICC)
     if stretch > 1 and isinstance(image.info.get("transparency"), int):
         image = image.copy()
@@ -183,7 +197,19 @@ def _pixels_of(image: Image.Image, strip: bool) -> Pixels:
     if orientation != 1:
         image = ImageOps.exif_transpose(image)
     mode = _TARGETS[image.mode]
-    return Pixels(image, _WITH_ALPHA[mode] if image.has_transparency_data else mode, metadata)
+    mode = _WITH_ALPHA[mode] if image.has_transparency_data else mode
+    return _with_profile(Pixels(image, mode, metadata), loaded, file, left_out)
+
+
+def _with_profile(pixels: Pixels, image: Image.Image, file: bytes, left_out: list[str]) -> Pixels:
+    """Give pixels the profile that their file tells in one way or another."""
+    others = dict(pixels.metadata)
+    own = others.pop(MetadataKind.ICC, b"")
+    profile, names = profile_of(image, own, file, pixels.color)
+    left_out += names
+    if profile:
+        others[MetadataKind.ICC] = profile
+    return replace(pixels, metadata=tuple(sorted(others.items())))
 
 
 def _stretch_of(image: Image.Image) -> int:
@@ -192,7 +218,7 @@ def _stretch_of(image: Image.Image) -> int:
     return next((_STRETCH[raw] for raw in rawmodes if isinstance(raw, str) and raw in _STRETCH), 1)
 
 
-def _from_inks(cmyk: Image.Image) -> Image.Image:
+def _from_inks(cmyk: Image.Image, left_out: list[str]) -> Image.Image:
     """Convert to sRGB by the image's own profile, which the pixels then no longer have."""
     rgb = None
     if profile := cmyk.info.get("icc_profile"):
@@ -200,6 +226,8 @@ def _from_inks(cmyk: Image.Image) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")
             rgb = ImageCms.profileToProfile(cmyk, source, srgb, outputMode="RGB")
+        if rgb is None:
+            left_out.append("ICC profile (none of inks)")
     rgb = rgb or cmyk.convert("RGB")
     rgb.info = {key: value for key, value in cmyk.info.items() if key != "icc_profile"}
     return rgb

@@ -16,7 +16,9 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import ImageError
-from .metadata import ORIENTATION, XMP_TAG, orientation_of, upright
+from .metadata import ORIENTATION, XMP_TAG, exif_orientation, upright
+from .profiles import codes_of
+from .segments import critical_chunks
 
 # Tags of TIFF, and their values.
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
@@ -44,10 +46,11 @@ def read_sixteen_bits(image: Image.Image) -> tuple[np.ndarray, Image.Image] | No
     if _is_cut_by_pillow(image):
         data = _file_of(image)
         loaded = Image.open(io.BytesIO(data), formats=[image.format or ""])
+        loaded.seek(image.tell())
         loaded.load()  # Pillow would cut the samples of the given image
         if image.format == "TIFF":
-            return _read_tiff(data), loaded
-        samples = _imagecodecs().png_decode(data)
+            return _read_tiff(data, image.tell()), loaded
+        samples = _imagecodecs().png_decode(critical_chunks(data))
         samples = samples[..., None] if samples.ndim == 2 else samples
         return _with_transparency(samples, image.info.get("transparency")), loaded
     image.load()
@@ -103,10 +106,10 @@ def _with_transparency(samples: np.ndarray, color: int | tuple[int, ...] | None)
     return np.concatenate([samples, opaque * np.uint16(65535)], axis=2, dtype=np.uint16)
 
 
-def _read_tiff(data: bytes) -> np.ndarray:
-    """Read samples and turn them upright, as Pillow does when it loads a TIFF."""
+def _read_tiff(data: bytes, page_number: int) -> np.ndarray:
+    """Read samples of a page and turn them upright, as Pillow does when it loads a TIFF."""
     with _tifffile().TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
+        page = file.pages[page_number]
         colors = {_BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric), 0)
         extra = [int(kind) for kind in page.extrasamples or ()]
         if not colors or len(extra) > 1 or _ASSOCIATED in extra or page.dtype != np.uint16:
@@ -122,14 +125,14 @@ def _read_tiff(data: bytes) -> np.ndarray:
     return upright(samples[..., :channels], int(orientation))
 
 
-def write_sixteen_bits(samples: np.ndarray, format: str, info: Mapping[str, bytes]) -> bytes:
+def write_sixteen_bits(samples: np.ndarray, format: str, info: Mapping[str, Any]) -> bytes:
     """Write samples of 16 bits as a file.
 
     Args:
         samples: uint16 (H, W, 1...4).
         format: PNG or TIFF.
-        info: `icc_profile`, `exif` and `xmp`, as Pillow has them. Of EXIF, TIFF takes the
-            orientation alone.
+        info: `icc_profile`, `exif`, `xmp`, `text` and `dpi`; see `metadata.info_of`. Of EXIF, TIFF
+            takes the orientation alone, and no text.
 
     Returns:
         The whole file.
@@ -142,9 +145,7 @@ def write_sixteen_bits(samples: np.ndarray, format: str, info: Mapping[str, byte
     if format != "TIFF":
         raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF")
     channels, buffer, tags = samples.shape[2], io.BytesIO(), []
-    holder = Image.new("L", (1, 1))
-    holder.info["exif"] = info.get("exif", b"")
-    if (orientation := orientation_of(holder)) in range(2, 9):
+    if (orientation := exif_orientation(info.get("exif", b""))) in range(2, 9):
         tags.append((ORIENTATION, "H", 1, orientation, True))
     if xmp := info.get("xmp"):
         tags.append((XMP_TAG, "B", len(xmp), xmp, True))
@@ -159,20 +160,30 @@ def write_sixteen_bits(samples: np.ndarray, format: str, info: Mapping[str, byte
         metadata=None,
         software=False,
         iccprofile=info.get("icc_profile"),
+        resolution=info.get("dpi"),
+        resolutionunit="INCH" if "dpi" in info else None,
         extratags=tags,
     )
     return buffer.getvalue()
 
 
-def _with_chunks(png: bytes, info: Mapping[str, bytes]) -> bytes:
+def _with_chunks(png: bytes, info: Mapping[str, Any]) -> bytes:
     """Put metadata behind the signature and the IHDR chunk of a PNG, 33 bytes together."""
     buffer = io.BytesIO()
     if icc := info.get("icc_profile"):
         PngImagePlugin.putchunk(buffer, b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
+        if codes := codes_of(icc):
+            PngImagePlugin.putchunk(buffer, b"cICP", codes)
+    if dpi := info.get("dpi"):
+        across, down = (round(value / 0.0254) for value in dpi)
+        PngImagePlugin.putchunk(buffer, b"pHYs", struct.pack(">IIB", across, down, 1))
     if exif := info.get("exif"):
         PngImagePlugin.putchunk(buffer, b"eXIf", exif.removeprefix(b"Exif\0\0"))
     if xmp := info.get("xmp"):
         PngImagePlugin.putchunk(buffer, b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + xmp)
+    for key, value in info.get("text", {}).items():
+        keyword = key.encode("latin1", "replace")[:79]
+        PngImagePlugin.putchunk(buffer, b"iTXt", keyword + b"\0" * 5 + value.encode())
     assert struct.unpack_from(">I4s", png, 8) == (13, b"IHDR")
     return png[:33] + buffer.getvalue() + png[33:]
 

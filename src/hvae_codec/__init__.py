@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bitstream import BitstreamError
     from .codec.api import decode, decode_parts, encode, open, sample, verify
-    from .codec.errors import ImageError, TargetError
+    from .codec.errors import ImageError, LeftOut, TargetError
     from .codec.info import inspect
     from .codec.stack import Sampling
 
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BitstreamError",
     "ImageError",
+    "LeftOut",
     "Sampling",
     "TargetError",
     "__version__",
@@ -34,6 +35,7 @@ __all__ = [
 _OTHER_HOMES = {
     "BitstreamError": ".bitstream",
     "ImageError": ".codec.errors",
+    "LeftOut": ".codec.errors",
     "inspect": ".codec.info",
     "Sampling": ".codec.stack",
     "TargetError": ".codec.errors",

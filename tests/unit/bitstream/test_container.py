@@ -184,7 +184,7 @@ def test_damage_before_the_tiles_is_named() -> None:
     [
         ("00", InvalidField, "none at all"),
         ("01 00 00", InvalidField, "empty item"),
-        ("01 03 01 61", InvalidField, "only 0...2"),
+        ("01 06 01 61", InvalidField, "only 0...5"),
         ("02 01 01 61 00 01 61", InvalidField, "not ascending"),
         ("02 01 01 61 01 01 61", InvalidField, "not ascending"),
         ("01 00 8100 61", InvalidField, "more bytes than it needs"),

@@ -4,6 +4,7 @@ import importlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from PIL import Image
 
 from hvae_codec.bitstream import BitstreamError, MetadataKind
 from hvae_codec.cli import main
-from hvae_codec.codec.api import Decoded
+from hvae_codec.codec.api import Decoded, ImageSource
 from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError, WeightsError
-from hvae_codec.codec.images import Pixels, to_pixels
+from hvae_codec.codec.images import Pixels, read_image, to_pixels
 from hvae_codec.codec.info import FileInfo, LevelInfo
 from hvae_codec.codec.options import ContentKind, DecodeOptions, EncodeOptions, Region
 from hvae_codec.codec.stack import Sampling
@@ -25,33 +26,47 @@ DAMAGE = b"damage"
 
 
 def encode(
-    image: Image.Image,
+    image: ImageSource,
     quality: int | None = None,
     *,
     max_bytes: int | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
-    metadata: Mapping[str, bytes] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     verify: bool = False,
     strip: bool = False,
     prior: str = "masked-diffusion",
     effort: int = 0,
     device: str = "cpu",
+    page: int | None = None,
     content: ContentKind = "auto",
     lossless: bool = False,
 ) -> bytes:
     options = EncodeOptions(
-        quality, max_bytes, bpp, psnr, strip, verify, prior, effort, device, content, lossless
+        quality,
+        max_bytes,
+        bpp,
+        psnr,
+        strip,
+        verify,
+        prior,
+        effort,
+        device,
+        page,
+        content,
+        lossless,
     )
     return encode_with(image, options, metadata)
 
 
 def encode_with(
-    image: Image.Image, options: EncodeOptions, metadata: Mapping[str, bytes] | None = None
+    image: ImageSource, options: EncodeOptions, metadata: Mapping[str, Any] | None = None
 ) -> bytes:
     """A size is reached with quality 0, a rate with 20, a PSNR with 80; there is no GPU."""
     refuse_gpu(options.device)
-    pixels = to_pixels(image, strip=options.strip)  # refuses what the codec refuses
+    image = read_image(image) if isinstance(image, str | bytes) else image
+    assert isinstance(image, Image.Image)
+    pixels = to_pixels(image, strip=options.strip, page=options.page)  # refuses as the codec does
     exif = dict(pixels.metadata).get(MetadataKind.EXIF)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", exif=exif)

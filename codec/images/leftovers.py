@@ -1,0 +1,82 @@
+"""The file behind an image: what Pillow leaves of it, and what is not kept."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import boxes, segments
+
+_BEGINNINGS = {
+    "PNG": (segments.PNG,),
+    "JPEG": (segments.JPEG,),
+    "MPO": (segments.JPEG,),
+    "WEBP": (b"RIFF",),
+    "AVIF": (b"\0\0",),
+    "HEIF": (b"\0\0",),
+    "JPEG2000": (b"\0\0", b"\xff\x4f\xff\x51"),
+    "JXL": (b"\0\0\0\x0cJXL ", b"\xff\x0a"),
+}
+"""Formats whose files hold more than Pillow tells of, and how they begin."""
+
+
+def file_of(image: Image.Image) -> bytes:
+    """Return the file that an image comes from; nothing where it is not at hand, or not needed.
+
+    A file that was closed when its pixels were loaded is read again.
+    """
+    begins = _BEGINNINGS.get(image.format or "")
+    stream: Any = getattr(image, "fp", None)
+    name = getattr(image, "filename", "")
+    data = b""
+    if begins and stream is not None and not getattr(stream, "closed", False):
+        at = stream.tell()
+        stream.seek(0)
+        data = stream.read()
+        stream.seek(at)
+    elif begins and name and os.path.isfile(name):
+        with open(name, "rb") as file:
+            data = file.read()
+    return data if begins and data.startswith(begins) else b""
+
+
+def with_its_end(image: Image.Image, file: bytes) -> Image.Image:
+    """Load a JPEG; one that lacks nothing but its end marker is read with a new one.
+
+    Raises:
+        OSError: pixels are missing.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return image
+    try:
+        image.load()
+    except OSError:
+        mended = [Image.open(io.BytesIO(f), formats=["JPEG"]) for f in segments.jpeg_with_end(file)]
+        samples = [np.asarray(other) for other in mended]
+        if not all(np.array_equal(samples[0], other) for other in samples):
+            raise
+        return mended[0]
+    return image
+
+
+def names_of(image: Image.Image, file: bytes, strip: bool) -> list[str]:
+    """Name what an image's file holds of which nothing is kept.
+
+    Args:
+        image: loaded.
+        file: what `file_of` gave.
+        strip: metadata are not wanted, and not named.
+    """
+    bits = {"AVIF": boxes.bits_of, "HEIF": boxes.bits_of, "JPEG2000": boxes.jp2_bits}
+    depth = bits[image.format](file) if file and image.format in bits else 8
+    kept = 16 if image.mode.startswith("I;16") else 8
+    names = [f"bits beyond {kept} (of {depth})"] if depth > kept else []
+    if image.format in ("AVIF", "HEIF"):
+        names += boxes.auxiliaries_of(file)
+    if not strip:
+        names += boxes.jxl_leftovers(file) if image.format == "JXL" else segments.not_kept(file)
+    return list(dict.fromkeys(names))

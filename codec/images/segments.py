@@ -1,0 +1,182 @@
+"""The pieces that PNG, JPEG and WebP files are made of: what is damaged, and what is not kept."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+
+# Chunks of PNG that are kept, or of which nothing is left to keep once the picture is decoded.
+_KEPT_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"cICP", b"sRGB", b"gAMA"}
+_KEPT_CHUNKS |= {b"cHRM", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"pHYs", b"sBIT", b"bKGD", b"hIST"}
+_KEPT_CHUNKS |= {b"sPLT", b"acTL", b"fcTL", b"fdAT"}
+_KEPT_PARTS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
+_CHUNK_NAMES = {b"caBX": "C2PA", b"tIME": "time of change", b"mDCV": "mastering display (mDCV)"}
+_CHUNK_NAMES |= {b"cLLI": "light levels (cLLI)", b"C2PA": "C2PA"}
+
+_XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+_KEPT_SEGMENTS = (
+    (0xE0, b"JFIF\0"), (0xE1, b"Exif\0"), (0xE1, _XMP), (0xE2, b"ICC_PROFILE\0"),
+    (0xE2, b"MPF\0"), (0xEE, b"Adobe"), (0xFE, b""),
+)  # fmt: skip
+_SEGMENT_NAMES = (
+    (0xE0, b"JFXX\0", "JFIF thumbnail"),
+    (0xE1, _MORE_XMP, "extended XMP"),
+    (0xE2, b"FPXR\0", "FlashPix"),
+    (0xEB, b"JP", "C2PA"),
+    (0xED, b"Photoshop 3.0\0", "Photoshop resources"),
+)
+_IPTC = b"8BIM\4\4"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk of PNG: its type, its payload, the byte at which it begins, and whether it is whole.
+
+    Attributes:
+        is_sound: whether it matches its checksum.
+    """
+
+    kind: bytes
+    payload: bytes
+    at: int
+    is_sound: bool
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether there is no picture without it."""
+        return self.kind[:1].isupper()
+
+
+def png_chunks(file: bytes) -> Iterator[Chunk]:
+    """Yield the chunks of a PNG, up to IEND or to where the file is cut."""
+    at = len(PNG)
+    while at + 8 <= len(file):
+        size, kind = struct.unpack_from(">I4s", file, at)
+        end = at + 8 + size
+        if end + 4 > len(file):
+            return
+        crc = zlib.crc32(memoryview(file)[at + 4 : end])
+        is_sound = crc == struct.unpack_from(">I", file, end)[0]
+        yield Chunk(kind, file[at + 8 : end], at, is_sound)
+        if kind == b"IEND":
+            return
+        at = end + 4
+
+
+def png_damage(file: bytes) -> str | None:
+    """Say which chunk that a picture cannot do without is damaged; None where none is."""
+    for chunk in png_chunks(file):
+        # where the end lies is known without its checksum
+        if chunk.is_critical and not chunk.is_sound and chunk.kind != b"IEND":
+            name = chunk.kind.decode("latin1")
+            return f"damaged: the chunk {name} at byte {chunk.at} does not match its checksum"
+    return None
+
+
+def with_checksums(file: bytes) -> bytes:
+    """Give every chunk the checksum that it ought to have, for what is left of damaged ones."""
+    chunks = list(png_chunks(file))
+    pieces = [struct.pack(">I4s", len(c.payload), c.kind) + c.payload for c in chunks]
+    whole = [piece + struct.pack(">I", zlib.crc32(piece[4:])) for piece in pieces]
+    end = chunks[-1].at + len(whole[-1]) if chunks else len(PNG)
+    return PNG + b"".join(whole) + file[end:]
+
+
+def without_damaged_chunks(file: bytes) -> bytes:
+    """Leave out the damaged chunks that a picture can do without, as other readers do."""
+    for chunk in reversed(list(png_chunks(file))):
+        if not chunk.is_sound and not chunk.is_critical:
+            file = file[: chunk.at] + file[chunk.at + 12 + len(chunk.payload) :]
+    return file
+
+
+def critical_chunks(file: bytes) -> bytes:
+    """Return a PNG of the pixels alone, about which a reader has nothing to remark."""
+    kept = [c for c in png_chunks(file) if c.is_critical]
+    pieces = (file[c.at : c.at + 12 + len(c.payload)] for c in kept)
+    if kept and kept[-1].kind == b"IEND":
+        return PNG + b"".join(pieces)
+    return without_damaged_chunks(file)  # cut: what is left of its last chunk counts as well
+
+
+def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and payload of every segment, and marker 0xd9 with what follows the picture."""
+    at = 2
+    while at + 2 <= len(file):
+        marker = file[at + 1]
+        if file[at] != 0xFF:
+            at = file.find(b"\xff", at)  # within the coded pixels
+            if at < 0:
+                return
+        elif marker == 0xD9:
+            yield marker, file[at + 2 :]
+            return
+        elif marker in (0x00, 0x01, *range(0xD0, 0xD8)):
+            at += 2
+        elif marker == 0xFF:
+            at += 1
+        else:
+            size = int.from_bytes(file[at + 2 : at + 4], "big")
+            yield marker, file[at + 4 : at + 2 + size]
+            at += 2 + max(2, size)
+
+
+def jpeg_with_end(file: bytes) -> list[bytes]:
+    """Return a JPEG that lacks its end, each time with other bits before a new one.
+
+    Where all pixels are there, decoders do not look at these bits: the pictures are the same.
+    """
+    file = file.removesuffix(b"\xff")
+    return [file + bytes([fill]) * 64 + b"\xff\xd9" for fill in (0x00, 0x55, 0xAA)]
+
+
+def not_kept(file: bytes) -> list[str]:
+    """Name what a PNG, JPEG or WebP file holds that is not kept."""
+    if file.startswith(PNG):
+        return [
+            _CHUNK_NAMES.get(c.kind, f"chunk {c.kind.decode('latin1')}")
+            if c.is_sound
+            else f"damaged chunk {c.kind.decode('latin1')}"
+            for c in png_chunks(file)
+            if c.kind not in _KEPT_CHUNKS or not (c.is_sound or c.is_critical)
+        ]
+    if file.startswith(JPEG):
+        named = (_segment_name(marker, payload) for marker, payload in jpeg_segments(file))
+        return [name for name in named if name]
+    if file[:4] == b"RIFF" and file[8:12] == b"WEBP":
+        kinds = (kind for kind in _riff_parts(file) if kind not in _KEPT_PARTS)
+        return [_CHUNK_NAMES.get(k, f"chunk {k.decode('latin1').strip()}") for k in kinds]
+    return []
+
+
+def _segment_name(marker: int, payload: bytes) -> str | None:
+    if marker == 0xD9:
+        # the pictures of an MPO are counted as such
+        rest = payload.strip(b"\0")
+        count = 0 if not rest or JPEG in rest[:64] else len(rest)
+        return f"{count} bytes behind the picture" if count else None
+    if not (0xE0 <= marker <= 0xEF):
+        return None
+    if any(marker == kept and payload.startswith(begin) for kept, begin in _KEPT_SEGMENTS):
+        return None
+    if marker == 0xED and _IPTC in payload:
+        return "IPTC"
+    for known, begin, name in _SEGMENT_NAMES:
+        if marker == known and payload.startswith(begin):
+            return name
+    begin = payload.split(b"\0")[0][:20]
+    label = f" ({begin.decode()})" if begin.isalnum() else ""
+    return f"segment APP{marker - 0xE0}{label}"
+
+
+def _riff_parts(file: bytes) -> Iterator[bytes]:
+    at = 12
+    while at + 8 <= len(file):
+        kind, size = struct.unpack_from("<4sI", file, at)
+        yield kind
+        at += 8 + size + size % 2

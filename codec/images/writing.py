@@ -1,0 +1,238 @@
+"""Image files, written: what each of Pillow's writers needs to be told, and what it cannot hold."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from ..errors import ImageError
+from .metadata import COMMENT, TIFF_LAYOUT, XMP_TAG, exif_orientation, upright
+from .pixels import Pixels, to_image
+from .profiles import codes_of
+from .sixteen_bits import write_sixteen_bits
+
+# What Pillow's writers hold, by reading back what they wrote. The other formats drop it, and most
+# of their writers say nothing.
+_HOLD_METADATA = {"PNG", "TIFF", "JPEG", "MPO", "WEBP", "AVIF"}
+_HOLD_DPI = {"PNG", "TIFF", "JPEG", "MPO", "BMP"}
+_HOLD_COMMENT = {"JPEG", "MPO", "GIF"}
+_HOLD_ALPHA = {
+    "PNG", "TIFF", "WEBP", "AVIF", "HEIF", "JXL", "JPEG2000", "TGA", "DDS", "IM", "QOI",
+}  # fmt: skip
+_HOLD_16_BITS = {"PNG", "TIFF", "JPEG2000", "PPM"}  # of grey; Pillow writes no colour of 16 bits
+
+# Formats that would make another picture of it, and say nothing.
+_SMALL = {"ICO", "ICNS"}
+_FEW_COLOURS = {"GIF"}
+
+_NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
+_NAMES |= {"text": "text", "dpi": "resolution"}
+
+_T = Image.Transpose
+_TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE}
+_TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
+"""What turns a picture upright, by its orientation."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a picture is written.
+
+    Attributes:
+        quality: of JPEG, WebP and AVIF, as Pillow's writers count it; None for 95 of JPEG and
+            Pillow's own choice of the others.
+        strip: leave EXIF, XMP and text out; an orientation is applied first.
+        background: red, green and blue, 0...255, that alpha is laid on; None keeps alpha.
+    """
+
+    quality: int | None = None
+    strip: bool = False
+    background: tuple[int, int, int] | None = None
+
+
+def write_image(
+    target: str | os.PathLike[str] | BinaryIO,
+    pixels: Pixels,
+    metadata: Mapping[str, Any],
+    format: str,
+    style: Style | None = None,
+) -> list[str]:
+    """Write a picture and its metadata as an image file.
+
+    JPEG is written with quality 95 and 4:4:4. A picture is written upright where the format holds
+    no EXIF that tells of its orientation.
+
+    Args:
+        target: a path, or a file that is open for writing. Nothing is written to it
+            where the format cannot hold the picture.
+        pixels: the picture.
+        metadata: `icc_profile`, `exif`, `xmp`, `text` and `dpi`; see `metadata.info_of`.
+        format: Pillow's name of the format; see `format_of`.
+        style: how.
+
+    Returns:
+        The metadata that the format cannot hold, as a person names it: ICC profile, EXIF, XMP,
+        text, resolution.
+
+    Raises:
+        ImageError: the format would drop alpha, cut 16 bits to 8, or make another picture of it;
+            or the library that writes 16 bits is not installed.
+        OSError: Pillow's writer refuses the picture, or the file cannot be written.
+    """
+    style = style or Style()
+    if style.background and pixels.color.has_alpha:
+        pixels = _laid_on(pixels, style.background)
+    if style.strip:
+        pixels, metadata = _stripped(pixels, metadata)
+    _refuse_losses(format, pixels)
+    if pixels.bit_depth == 16 and pixels.color.channels > 1:
+        data = write_sixteen_bits(pixels.samples, format, metadata)
+        lost = {"exif", "text"} if format == "TIFF" else set()
+        left_out = [name for key, name in _NAMES.items() if key in lost & set(metadata)]
+    else:
+        data, left_out = _written(to_image(pixels, {}), metadata, format, style)
+    if isinstance(target, str | os.PathLike):
+        Path(target).write_bytes(data)
+    else:
+        target.write(data)
+    return left_out
+
+
+def _refuse_losses(format: str, pixels: Pixels) -> None:
+    color = pixels.color
+    if color.has_alpha and format not in _HOLD_ALPHA:
+        raise ImageError(
+            f"{format} does not hold alpha; write PNG, TIFF or WebP, or lay it on a background"
+        )
+    if format in _SMALL:
+        raise ImageError(f"{format} holds icons, of other sizes; write PNG or TIFF")
+    if format in _FEW_COLOURS and color.channels > 1:
+        raise ImageError(f"{format} holds 256 colours; write PNG, TIFF or WebP")
+    if pixels.bit_depth == 16 and color.channels == 1 and format not in _HOLD_16_BITS:
+        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF")
+
+
+def _laid_on(pixels: Pixels, background: tuple[int, int, int]) -> Pixels:
+    """Mix a picture with one colour by its alpha, and drop alpha."""
+    samples, largest = pixels.samples, pixels.largest_sample
+    alpha = samples[..., -1:].astype(np.float32) / largest
+    grey = pixels.color.is_grey and len(set(background)) == 1
+    behind = np.array(background[:1] if grey else background, np.float32) * (largest // 255)
+    mixed = samples[..., :-1] * alpha + behind * (1 - alpha)
+    return Pixels(np.round(mixed).astype(samples.dtype))
+
+
+def _stripped(pixels: Pixels, info: Mapping[str, Any]) -> tuple[Pixels, dict[str, Any]]:
+    kept = {key: info[key] for key in ("icc_profile", "dpi") if key in info}
+    orientation = exif_orientation(info.get("exif", b""))
+    if orientation not in _TURNS:
+        return pixels, kept
+    return Pixels(np.ascontiguousarray(upright(pixels.samples, orientation))), kept
+
+
+def _written(
+    image: Image.Image, metadata: Mapping[str, Any], format: str, style: Style
+) -> tuple[bytes, list[str]]:
+    """Return the file with the metadata that its format takes, and the names of the others.
+
+    Limits of a format, such as the 64 KiB of a JPEG's EXIF, never refuse a picture.
+    """
+    orientation = exif_orientation(metadata.get("exif", b""))
+    held = {key: value for key, value in metadata.items() if _holds(format, key, value)}
+    try:
+        data = _saved(_turned(image, held, orientation), format, held, style)
+    except OSError:
+        held = {key: value for key, value in held.items() if _takes(format, key, value)}
+        data = _saved(_turned(image, held, orientation), format, held, style)
+    cut = {"text"} if format in _HOLD_COMMENT and len(metadata.get("text", {})) > 1 else set()
+    whole = held.keys() - cut
+    return data, [name for key, name in _NAMES.items() if key in metadata.keys() - whole]
+
+
+def _turned(image: Image.Image, held: Mapping[str, Any], orientation: int) -> Image.Image:
+    """Return the picture upright where no EXIF in the file tells that it is to be turned."""
+    if orientation not in _TURNS or "exif" in held:
+        return image
+    return image.transpose(_TURNS[orientation])
+
+
+def _holds(format: str, key: str, value: Any) -> bool:  # noqa: ANN401
+    if key == "dpi":
+        return format in _HOLD_DPI
+    if key == "text":
+        return format == "PNG" or (format in _HOLD_COMMENT and COMMENT in value)
+    return format in _HOLD_METADATA
+
+
+def _takes(format: str, key: str, value: Any) -> bool:  # noqa: ANN401
+    """Tell whether a format's writer takes an item."""
+    try:
+        _saved(Image.new("L", (1, 1)), format, {key: value}, Style())
+    except Exception:
+        return False
+    return True
+
+
+def _saved(image: Image.Image, format: str, metadata: Mapping[str, Any], style: Style) -> bytes:
+    """Let Pillow write a file.
+
+    Raises:
+        OSError: the writer refuses it.
+    """
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format, **_save_options(format, metadata, style))
+    except MemoryError:
+        raise
+    except Exception as error:  # as many kinds as there are formats
+        raise OSError(f"cannot be written as {format} ({error})") from error
+    return buffer.getvalue()
+
+
+def _save_options(format: str, metadata: Mapping[str, Any], style: Style) -> dict[str, Any]:
+    """Return the options of Pillow's writer of a format; not every writer takes `xmp`."""
+    options: dict[str, Any] = {k: v for k, v in metadata.items() if k != "text"}
+    text = metadata.get("text", {})
+    if format in ("JPEG", "MPO"):
+        if exif := metadata.get("exif"):  # of a WebP without the prefix that makes it EXIF here
+            options["exif"] = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
+        # Pillow's own choice, 75 and 4:2:0, would lose more than most files of ours have lost.
+        options |= {"quality": 95, "subsampling": 0}
+    if style.quality is not None:
+        options["quality"] = style.quality
+    if format in _HOLD_COMMENT and COMMENT in text:
+        options["comment"] = text[COMMENT].encode()
+    if format == "PNG":
+        options["pnginfo"] = _chunks(metadata)
+    if format == "TIFF":
+        options["exif"] = _tags(metadata)
+    return options
+
+
+def _chunks(metadata: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
+    chunks = PngImagePlugin.PngInfo()
+    if xmp := metadata.get("xmp"):
+        chunks.add_itxt("XML:com.adobe.xmp", cast(str, xmp))  # bytes, too, and verbatim
+    for key, value in metadata.get("text", {}).items():
+        chunks.add_text(key, value)  # as iTXt where it is not Latin
+    if codes := codes_of(metadata.get("icc_profile", b"")):
+        chunks.add(b"cICP", codes)
+    return chunks
+
+
+def _tags(metadata: Mapping[str, Any]) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(metadata.get("exif", b""))
+    # Cameras write some of these of their own file; Pillow would take them for the new one's.
+    for tag in TIFF_LAYOUT & set(exif):
+        del exif[tag]
+    if xmp := metadata.get("xmp"):
+        exif[XMP_TAG] = xmp
+    return exif
