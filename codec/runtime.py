@@ -6,6 +6,7 @@ networks in PyTorch, on a GPU as well, several tiles at a time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol
@@ -117,6 +118,10 @@ def torch_side(module: str, wish: str) -> Any:  # noqa: ANN401
     Raises:
         TorchMissing: PyTorch is not installed.
     """
+    # PyTorch's threads wait for each other by spinning, by default for so long that where another
+    # program holds a core they hardly do anything else. Read when PyTorch is loaded.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         return import_module(f"..models.{module}", __package__)
     except ModuleNotFoundError as error:

@@ -18,18 +18,21 @@ from ..codec.stack import SymbolStack
 from ..codec.tables import context_tables
 from ..codec.weight_file import WeightFile
 from .priors.interface import ResearchPrior
+from .settings import own_settings
 from .weights import models_of
 
 
 class ResearchPriors:
     """The priors of a weight file."""
 
+    @own_settings()
     def __init__(self, file: WeightFile):
         self.context = models_of(file).context
 
     def _prior(self, name: str) -> ResearchPrior:
         return cast(ResearchPrior, self.context.priors[name])
 
+    @own_settings()
     @torch.inference_mode()
     def push(
         self, name: str, stack: SymbolStack, u: NDArray[np.int32], conditions: CodingConditions
@@ -40,6 +43,7 @@ class ResearchPriors:
         at = torch.tensor([conditions.quality])
         self._prior(name).push(TensorStack(stack), context, at, self.context.norm, mask)
 
+    @own_settings()
     @torch.inference_mode()
     def pop(
         self, name: str, stack: SymbolStack, size: tuple[int, int], conditions: CodingConditions

@@ -26,6 +26,7 @@ from .dct import to_rgb, to_ycbcr
 from .dct_vae import DctVae
 from .fixed_point import check_arithmetic
 from .passes import ContextPass, LatentPass
+from .settings import own_settings
 from .weights import Weights, models_of
 
 Floats = NDArray[np.float32]
@@ -35,6 +36,7 @@ TILES_AT_ONCE = 8
 """On a GPU; the steps of the context prior are too small for it otherwise."""
 
 
+@own_settings()
 def make_runtime(file: WeightFile, device: str) -> TorchRuntime:
     """Return the networks of a weight file on a device.
 
@@ -52,11 +54,12 @@ def make_runtime(file: WeightFile, device: str) -> TorchRuntime:
 
 
 def _inference(function: F) -> F:
-    """Run without gradients and without autocast, whatever the caller has switched on."""
+    """Run in our settings, without gradients and autocast, whatever the caller has switched on."""
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         with (
+            own_settings(),
             torch.inference_mode(),
             torch.autocast("cpu", enabled=False),
             torch.autocast("cuda", enabled=False),

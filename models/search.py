@@ -29,6 +29,7 @@ from .dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
 from .dct_vae import DctVae
 from .passes import Posterior
 from .quantizers import Rounder, TrainingQuantizer
+from .settings import own_settings
 from .step import pick, place
 from .weights import models_of
 
@@ -41,6 +42,7 @@ RATES = (0.15, 0.05)
 Floats = NDArray[np.float32]
 
 
+@own_settings()
 @torch.inference_mode(mode=False)  # whatever the caller has: a search needs gradients
 @torch.autocast("cpu", enabled=False)
 def search(

@@ -7,7 +7,6 @@ import functools
 import io
 import os
 import warnings
-from importlib import import_module
 from pathlib import Path
 
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -16,18 +15,16 @@ from ..errors import ImageError, LeftOut
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import PNG, png_chunks, png_damage, with_checksums, without_damaged_chunks
 
-_OPENERS = (("pillow_heif", "register_heif_opener"), ("pillow_jxl", ""))
-"""Packages that teach Pillow further formats, where they are installed: HEIC and JPEG XL."""
-
 
 @functools.cache
 def register_openers() -> None:
     """Teach Pillow HEIC and JPEG XL, where the packages for them are installed."""
-    for package, function in _OPENERS:
-        with contextlib.suppress(ImportError):
-            module = import_module(package)  # of one, this is all
-            if function:
-                getattr(module, function)()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    with contextlib.suppress(ImportError):
+        import pillow_jxl  # noqa: F401  (registers)
 
 
 def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:

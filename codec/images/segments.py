@@ -157,8 +157,8 @@ def not_kept(file: bytes) -> list[str]:
 def _segment_name(marker: int, payload: bytes) -> str | None:
     if marker == 0xD9:
         # the pictures of an MPO are counted as such
-        rest = payload.strip(b"\0")
-        count = 0 if not rest or JPEG in rest[:64] else len(rest)
+        rest = payload.rstrip(b"\0")
+        count = 0 if JPEG in rest.lstrip(b"\0")[:64] else len(rest)
         return f"{count} bytes behind the picture" if count else None
     if not (0xE0 <= marker <= 0xEF):
         return None

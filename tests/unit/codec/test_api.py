@@ -41,6 +41,39 @@ def test_an_image_comes_back_with_its_metadata(picture: Image.Image) -> None:
     assert np.sqrt(np.square(difference).mean()) < 8
 
 
+def test_text_and_resolution_come_back(picture: Image.Image) -> None:
+    picture.info |= {"text": {"Author": "me"}, "dpi": (300, 72)}
+    kept = api.decode_parts(hvae_codec.encode(picture)).metadata
+    assert (kept["text"], kept["dpi"]) == ({"Author": "me"}, (300, 72))
+    stripped = api.decode_parts(hvae_codec.encode(picture, strip=True)).metadata
+    assert set(stripped) == {"icc_profile", "dpi"}
+
+
+def test_a_region_carries_no_thumbnail_of_the_whole(picture: Image.Image) -> None:
+    thumbnail = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0\xff\xd8\xff\xe0pixels\xff\xd9"
+    data = hvae_codec.encode(picture, metadata={"exif": thumbnail})
+    assert hvae_codec.decode(data).info["exif"] == thumbnail
+    assert b"pixels" not in hvae_codec.decode(data, region=(0, 0, 40, 40)).info["exif"]
+    assert b"pixels" not in hvae_codec.open(data).decode(region=(0, 0, 40, 40)).info["exif"]
+
+
+def test_an_image_files_path_or_bytes_will_do(picture: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    picture.save(path)
+    data = hvae_codec.encode(picture)
+    assert hvae_codec.encode(path) == hvae_codec.encode(path.read_bytes()) == data
+    with pytest.raises(OSError, match=r"No such file"):
+        hvae_codec.encode(tmp_path / "missing.png")
+
+
+def test_what_is_left_out_is_a_warning(picture: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "pages.tif"
+    picture.save(path, save_all=True, append_images=[picture])
+    with pytest.warns(hvae_codec.LeftOut, match="1 more picture") as caught:
+        hvae_codec.encode(path, page=2)
+    assert caught[0].message.names == ("1 more picture",)  # type: ignore[union-attr]
+
+
 def test_metadata_can_be_given(picture: Image.Image) -> None:
     given = {"xmp": b"<x/>", "exif": b"Exif\0\0MM\0*"}
     for image in (picture, np.asarray(picture)):

@@ -10,6 +10,8 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 import hvae_codec.pillow  # noqa: F401  (registers)
 from hvae_codec.codec import api
+from hvae_codec.codec.errors import ImageError, LeftOut
+from hvae_codec.codec.options import EncodeOptions
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 
@@ -198,3 +200,39 @@ def test_another_option_does_not_cost_a_tiff_its_exif(picture: Image.Image) -> N
     with Image.open(saved) as image:
         assert image.info["icc_profile"] == b"a profile"
         assert image.getexif()[0x010E] == "a description"
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_bytes": 400}, {"bpp": 1.0}, {"psnr": 38.0}, {"strip": True, "quality": 7}]
+)
+def test_all_options_of_encoding_are_passed_on(
+    options: dict[str, Any], picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[EncodeOptions] = []
+
+    def encode_with(pixels: object, options: EncodeOptions, metadata: object) -> bytes:
+        given.append(options)
+        return b""
+
+    monkeypatch.setattr(api, "encode_with", encode_with)
+    picture.save(io.BytesIO(), "HVAE", **options)
+    assert given == [EncodeOptions(**options)]
+
+
+def test_what_is_left_out_is_told_as_elsewhere(picture: Image.Image, tmp_path: Path) -> None:
+    phone = tmp_path / "phone.jpg"
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    picture.save(phone, "MPO", save_all=True, append_images=[picture], exif=exif)
+    with Image.open(phone) as image, pytest.warns(LeftOut, match="1 more picture"):
+        image.save(tmp_path / "phone.hvae")
+    with Image.open(tmp_path / "phone.hvae") as image:
+        assert image.getexif()[0x010F] == "a camera"
+
+
+def test_a_raw_photograph_is_refused_as_elsewhere(picture: Image.Image, tmp_path: Path) -> None:
+    raw = tmp_path / "photo.dng"
+    picture.save(raw, "TIFF", tiffinfo={254: 1, 50706: b"\1\4\0\0"})
+    with Image.open(raw) as image, pytest.raises(ImageError, match="a raw photograph"):
+        image.save(tmp_path / "photo.hvae")
+    assert not (tmp_path / "photo.hvae").exists()

@@ -1,0 +1,183 @@
+"""What is not kept of an image's file is named; what is only damaged is read."""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile, PngImagePlugin
+
+from hvae_codec.codec.errors import ImageError, LeftOut
+from hvae_codec.codec.images import Pixels, info_of, read_image, to_pixels
+from hvae_codec.codec.images.leftovers import names_of
+
+PICTURE = Image.effect_mandelbrot((48, 32), (-2, -1, 1, 1), 40).convert("RGB")
+IPTC = b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\5\x1c\2x\0\0"
+C2PA = b"JP\0\1\0\0\0\1\0\0\0\x08jumb"
+MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40
+
+
+def saved(format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    PICTURE.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, payload: bytes, flaw: int = 0) -> bytes:
+    crc = zlib.crc32(kind + payload) ^ flaw
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+def read(file: bytes, strip: bool = False) -> tuple[Pixels, tuple[str, ...]]:
+    """The pixels, and what was left out."""
+    with warnings.catch_warnings(record=True) as caught, read_image(file) as image:
+        warnings.simplefilter("always")
+        pixels = to_pixels(image, strip=strip)
+    told = [w.message for w in caught if isinstance(w.message, LeftOut)]
+    return pixels, tuple(name for message in told for name in message.names)
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        (b"", ()),
+        (segment(0xED, IPTC), ("IPTC",)),
+        (segment(0xEB, C2PA), ("C2PA",)),
+        (segment(0xE1, MORE_XMP), ("extended XMP",)),
+        (segment(0xE0, b"JFXX\0\x10"), ("JFIF thumbnail",)),
+        (segment(0xEC, b"Ducky\0\1"), ("segment APP12 (Ducky)",)),
+        (segment(0xED, IPTC) + segment(0xEB, C2PA) * 2, ("IPTC", "C2PA")),
+    ],
+)
+def test_segments_of_a_jpeg(more: bytes, names: tuple[str, ...]) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "kept"
+    data = saved("JPEG", exif=exif, icc_profile=b"\0" * 200)
+    assert read(data[:2] + more + data[2:])[1] == names
+    assert read(data[:2] + more + data[2:], strip=True)[1] == ()
+
+
+def test_what_follows_a_jpeg() -> None:
+    video = b"\0\0\0\x18ftypmp42" + bytes(range(200))
+    assert read(saved("JPEG", progressive=True) + video)[1] == ("212 bytes behind the picture",)
+    assert read(saved("JPEG") + bytes(100))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        (chunk(b"caBX", b"jumb"), ("C2PA",)),
+        (chunk(b"tIME", bytes(7)), ("time of change",)),
+        (chunk(b"prVt", b"x"), ("chunk prVt",)),
+        (chunk(b"tEXt", b"Author\0me"), ()),
+    ],
+)
+def test_chunks_of_a_png(more: bytes, names: tuple[str, ...]) -> None:
+    data = saved("PNG")
+    assert read(data[:33] + more + data[33:])[1] == names
+
+
+def test_parts_of_a_webp() -> None:
+    data = saved("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    more = data + b"C2PA" + struct.pack("<I", 4) + b"jumb"
+    more = more[:4] + struct.pack("<I", len(more) - 8) + more[8:]
+    assert read(more)[1] == ("C2PA",)
+
+
+def test_bits_that_pillow_cuts_are_named() -> None:
+    data = bytearray(saved("AVIF"))
+    at = data.index(b"pixi") + 4
+    assert data[at + 4 : at + 8] == b"\3\x08\x08\x08"
+    data[at + 5 : at + 8] = b"\x0a\x0a\x0a"
+    file = bytes(data)
+    with Image.open(io.BytesIO(saved("AVIF"))) as image:
+        assert names_of(image, file, strip=True) == ["bits beyond 8 (of 10)"]
+
+
+def test_a_png_is_read_without_damaged_chunks_that_it_can_do_without() -> None:
+    data = saved("PNG")
+    flawed = data[:33] + chunk(b"pHYs", bytes(9), flaw=1) + data[33:]
+    pixels, names = read(flawed)
+    assert np.array_equal(pixels.samples, np.asarray(PICTURE))
+    assert names == ("damaged chunk pHYs",)
+
+
+def test_a_damaged_png_is_named_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(saved("PNG"))
+    data[-14] ^= 1  # of the pixels' checksum
+    with pytest.raises(ImageError, match="the chunk IDAT at byte 33 does not match its checksum"):
+        read(bytes(data))
+    header = bytearray(saved("PNG"))
+    header[30] ^= 1
+    with pytest.raises(OSError, match="the chunk IHDR at byte 8 does not match"):
+        read(bytes(header))
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    for flawed in (data, header):
+        assert np.array_equal(read(bytes(flawed))[0].samples, np.asarray(PICTURE))
+
+
+@pytest.mark.parametrize("cut", [4, 8, 12])
+def test_a_png_without_its_end_is_read(cut: int) -> None:
+    assert np.array_equal(read(saved("PNG")[:-cut])[0].samples, np.asarray(PICTURE))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_only_its_end_is_read(progressive: bool) -> None:
+    data = saved("JPEG", progressive=progressive)
+    whole = read(data)[0].samples
+    for cut in (1, 2):
+        assert np.array_equal(read(data[:-cut])[0].samples, whole)
+    for cut in (6, 60, len(data) // 4):
+        with pytest.raises(ImageError, match=r"truncated|broken data"):
+            read(data[:-cut])
+
+
+def test_text_and_resolution_are_kept() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Author", "me")
+    text.add_itxt("Überschrift", "größer")
+    info = info_of(read(saved("PNG", pnginfo=text, dpi=(300, 150)))[0].metadata)
+    assert info["text"] == {"Author": "me", "Überschrift": "größer"}
+    assert np.allclose(info["dpi"], (300, 150), atol=0.02)
+    info = info_of(read(saved("JPEG", dpi=(240, 240), comment="a comment"))[0].metadata)
+    assert info == {"text": {"Comment": "a comment"}, "dpi": (240, 240)}
+    assert read(saved("JPEG"))[0].metadata == ()
+
+
+def test_a_loaded_file_tells_as_much(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    data = saved("JPEG")
+    path.write_bytes(data[:2] + segment(0xEB, C2PA) + data[2:])
+    with Image.open(path) as image:
+        image.load()
+    with pytest.warns(LeftOut, match=r"photo\.jpg is encoded without C2PA"):
+        to_pixels(image)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: saved("PNG"), lambda: saved("JPEG"), lambda: saved("WEBP")]
+)
+def test_whatever_is_cut_only_errors_come_out(make: Callable[[], bytes]) -> None:
+    data = make()
+    for end in range(0, len(data), 13):
+        try:
+            read(data[:end])
+        except (OSError, ImageError):
+            continue
+
+
+def test_heic_and_jpeg_xl_are_read_where_their_packages_are() -> None:
+    for package, format in (("pillow_heif", "HEIF"), ("pillow_jxl", "JXL")):
+        pytest.importorskip(package)
+        read_image(saved("PNG")).close()  # which teaches Pillow
+        pixels, names = read(saved(format, quality=90))
+        assert np.abs(pixels.samples.astype(int) - np.asarray(PICTURE)).mean() < 12
+        assert names == ()

@@ -1,0 +1,37 @@
+"""A process that was forked after encoding encodes and decodes as its parent does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import multiprocessing
+import numpy as np
+import hvae_codec
+
+picture = np.random.default_rng(0).integers(0, 255, (160, 200, 3), np.uint8)
+effort = {effort}
+
+def again(data):
+    same = hvae_codec.encode(picture, 20, effort=effort) == data
+    return same, np.asarray(hvae_codec.decode(data))
+
+data = hvae_codec.encode(picture, 20, effort=effort)
+expected = np.asarray(hvae_codec.decode(data))
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for same, decoded in pool.map_async(again, [data] * 3).get(200):
+        assert same and np.array_equal(decoded, expected)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("effort", [0, 1])
+def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(
+    shipped: Path, effort: int
+) -> None:
+    script = SCRIPT.format(effort=effort)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=250)
