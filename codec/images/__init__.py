@@ -1,7 +1,7 @@
 """Image files, Pillow images and arrays in and out: pixels with their metadata. No tensors."""
 
 from .alpha import decode_alpha, encode_alpha
-from .files import format_of, is_image_name, read_image, register_openers
+from .files import format_of, is_image_name, read_image
 from .fill import continue_edges, fill_hidden
 from .lossless import decode_lossless, encode_lossless
 from .metadata import METADATA_KEYS, info_of, metadata_from
@@ -28,7 +28,6 @@ __all__ = [
     "is_raw_name",
     "metadata_from",
     "read_image",
-    "register_openers",
     "squeezed",
     "stretched",
     "to_image",

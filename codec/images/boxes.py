@@ -70,13 +70,6 @@ def jp2_bits(file: bytes) -> int:
     return (header[10] & 0x7F) + 1 if len(header) > 10 and header[10] != 0xFF else 8
 
 
-def jxl_leftovers(file: bytes) -> list[str]:
-    """Name what a JPEG XL file has beside its picture that its reader leaves there."""
-    names = {b"xml ": "XMP", b"jumb": "C2PA"}
-    kinds = [data[:4] if kind == b"brob" else kind for kind, data in boxes_in(file)]
-    return [names[kind] for kind in kinds if kind in names]
-
-
 def jp2_profile(file: bytes) -> bytes:
     """Return the ICC profile of a JPEG 2000 file, empty where it has none."""
     for kind, payload in boxes_in(_first(file, b"jp2h")):

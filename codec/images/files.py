@@ -17,7 +17,7 @@ from .segments import PNG, png_chunks, png_damage, with_checksums, without_damag
 
 
 @functools.cache
-def register_openers() -> None:
+def _register_openers() -> None:
     """Teach Pillow HEIC and JPEG XL, where the packages for them are installed."""
     with contextlib.suppress(ImportError):
         import pillow_heif
@@ -39,13 +39,9 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     Raises:
         OSError: the file is absent, no image, damaged, or larger than Pillow's limit.
     """
-    register_openers()
     is_raw = not isinstance(source, bytes) and is_raw_name(source)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from half of its limit on; the limit itself is enough.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        return _opened(source)
     except UnidentifiedImageError:
         if is_raw:
             raise OSError(RAW_PHOTOGRAPH) from None
@@ -58,6 +54,24 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
         raise OSError(f"cannot be read as an image ({error})") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged data
         raise OSError(f"cannot be read as an image ({error})") from error
+
+
+def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        # Pillow warns from half of its limit on; the limit itself is enough.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except UnidentifiedImageError:
+            _register_openers()  # only now: they take a while to import
+            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _known(suffix: str) -> dict[str, str]:
+    """Return Pillow's formats by suffix, with those of further packages if it is not among them."""
+    if suffix not in Image.registered_extensions():
+        _register_openers()
+    return Image.registered_extensions()
 
 
 def _mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
@@ -91,8 +105,8 @@ def _what_it_looks_like(data: bytes) -> str:
 
 def is_image_name(path: str | os.PathLike[str]) -> bool:
     """Tell by its suffix whether a file would be an image that Pillow opens or saves."""
-    register_openers()
-    return Path(path).suffix.lower() in Image.registered_extensions()
+    suffix = Path(path).suffix.lower()
+    return suffix in _known(suffix)
 
 
 def format_of(suffix: str) -> str:
@@ -101,9 +115,8 @@ def format_of(suffix: str) -> str:
     Raises:
         ImageError: Pillow writes no format with this suffix.
     """
-    register_openers()
     suffix = suffix.lower()
-    name = Image.registered_extensions().get(suffix)
+    name = _known(suffix).get(suffix)
     if name is None or name.upper() not in Image.SAVE:
         raise ImageError(f"no image format is known for '{suffix}'")
     return name

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from . import boxes, segments
+from . import boxes, jxl, segments
 
 _BEGINNINGS = {
     "PNG": (segments.PNG,),
@@ -71,12 +71,19 @@ def names_of(image: Image.Image, file: bytes, strip: bool) -> list[str]:
         file: what `file_of` gave.
         strip: metadata are not wanted, and not named.
     """
-    bits = {"AVIF": boxes.bits_of, "HEIF": boxes.bits_of, "JPEG2000": boxes.jp2_bits}
-    depth = bits[image.format](file) if file and image.format in bits else 8
+    depth = _bits_of(image.format, file) if file else 8
     kept = 16 if image.mode.startswith("I;16") else 8
     names = [f"bits beyond {kept} (of {depth})"] if depth > kept else []
     if image.format in ("AVIF", "HEIF"):
         names += boxes.auxiliaries_of(file)
     if not strip:
-        names += boxes.jxl_leftovers(file) if image.format == "JXL" else segments.not_kept(file)
+        names += jxl.leftovers_of(file) if image.format == "JXL" else segments.not_kept(file)
     return list(dict.fromkeys(names))
+
+
+def _bits_of(format: str | None, file: bytes) -> int:
+    if format == "JXL":
+        return jxl.header_of(file)[0]
+    if format in ("AVIF", "HEIF"):
+        return boxes.bits_of(file)
+    return boxes.jp2_bits(file) if format == "JPEG2000" else 8

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps
 from ...bitstream import Color, Metadata, MetadataKind
 from ..errors import ImageError, LeftOut
 from .colors import profile_of
+from .jxl import header_of
 from .leftovers import file_of, names_of, with_its_end
 from .metadata import metadata_of, orientation_of, stripped, upright
 from .pages import choose_page, refuse_previews
@@ -173,6 +174,8 @@ def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     damage = png_damage(file) if file.startswith(PNG) else None
     if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
         raise ImageError(damage)
+    if image.format == "JXL" and file and header_of(file)[1]:
+        raise ImageError("the file is an animation, of which its reader gives the first picture")
     stretch = _stretch_of(image)
     image = with_its_end(image, file)
     wide = read_sixteen_bits(image)

@@ -20,7 +20,7 @@ from .sixteen_bits import write_sixteen_bits
 
 # What Pillow's writers hold, by reading back what they wrote. The other formats drop it, and most
 # of their writers say nothing.
-_HOLD_METADATA = {"PNG", "TIFF", "JPEG", "MPO", "WEBP", "AVIF"}
+_HOLD_METADATA = {"PNG", "TIFF", "JPEG", "MPO", "WEBP", "AVIF", "HEIF"}
 _HOLD_DPI = {"PNG", "TIFF", "JPEG", "MPO", "BMP"}
 _HOLD_COMMENT = {"JPEG", "MPO", "GIF"}
 _HOLD_ALPHA = {

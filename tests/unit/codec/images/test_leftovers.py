@@ -181,3 +181,15 @@ def test_heic_and_jpeg_xl_are_read_where_their_packages_are() -> None:
         pixels, names = read(saved(format, quality=90))
         assert np.abs(pixels.samples.astype(int) - np.asarray(PICTURE)).mean() < 12
         assert names == ()
+
+
+def test_what_the_reader_of_jpeg_xl_does_not_tell() -> None:
+    pytest.importorskip("pillow_jxl")
+    imagecodecs = pytest.importorskip("imagecodecs")
+    ramp = np.linspace(0, 65535, 32 * 48 * 3).astype(np.uint16).reshape(32, 48, 3)
+    assert "bits beyond 8 (of 16)" in read(imagecodecs.jpegxl_encode(ramp, lossless=True))[1]
+    eight = (ramp >> 8).astype(np.uint8)
+    assert read(imagecodecs.jpegxl_encode(eight, lossless=True))[1] == ()
+    assert read(imagecodecs.jpegxl_encode(ramp[..., 0].copy(), lossless=True))[1] == ()
+    with pytest.raises(ImageError, match="animation"):
+        read(imagecodecs.jpegxl_encode(np.stack([eight, eight[::-1]]), lossless=True))
