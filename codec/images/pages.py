@@ -130,8 +130,10 @@ def _sub_directories(image: Image.Image) -> list[Any]:
     """Read the directories that a TIFF keeps beside its pages; none where its file is closed."""
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
     stream = getattr(image, "fp", None)
-    offsets = tags.get(_SUB_DIRECTORIES, ()) if stream is not None else ()
-    found, at = [], stream.tell() if stream is not None else 0
+    offsets = tags.get(_SUB_DIRECTORIES, ())
+    if stream is None:
+        return []
+    found, at = [], stream.tell()
     for offset in offsets if isinstance(offsets, tuple) else (offsets,):
         stream.seek(0)
         header = stream.read(8)
@@ -140,6 +142,5 @@ def _sub_directories(image: Image.Image) -> list[Any]:
         stream.seek(offset)
         directory.load(stream)
         found.append(directory)
-    if stream is not None:
-        stream.seek(at)
+    stream.seek(at)
     return found

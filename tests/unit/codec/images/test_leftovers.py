@@ -41,8 +41,11 @@ def read(file: bytes, strip: bool = False) -> tuple[Pixels, tuple[str, ...]]:
     with warnings.catch_warnings(record=True) as caught, read_image(file) as image:
         warnings.simplefilter("always")
         pixels = to_pixels(image, strip=strip)
-    told = [w.message for w in caught if isinstance(w.message, LeftOut)]
-    return pixels, tuple(name for message in told for name in message.names)
+    told: list[str] = []
+    for warning in caught:
+        if isinstance(warning.message, LeftOut):
+            told += warning.message.names
+    return pixels, tuple(told)
 
 
 @pytest.mark.parametrize(

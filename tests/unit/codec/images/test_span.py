@@ -7,6 +7,7 @@ from hvae_codec.bitstream import InvalidField, MetadataKind
 from hvae_codec.codec import api
 from hvae_codec.codec.images import Pixels, squeezed, stretched, to_pixels
 
+OTHERS = [([[0, 65535]], np.uint16), ([[7, 7]], np.uint16), ([[0, 9]], np.uint8)]
 RANGES = [(0, 400), (1000, 1010), (0, 4095), (32768, 40000), (65000, 65535), (0, 1)]
 
 
@@ -29,9 +30,7 @@ def test_alpha_stays_and_hidden_colours_do_not_count() -> None:
     assert np.array_equal(back[1:], samples[1:])
 
 
-@pytest.mark.parametrize(
-    "samples", [np.uint16([[0, 65535]]), np.uint16([[7, 7]]), np.uint8([[0, 9]])]
-)
+@pytest.mark.parametrize("samples", [np.array(values, dtype) for values, dtype in OTHERS])
 def test_others_stay_as_they_are(samples: np.ndarray) -> None:
     pixels = to_pixels(samples)
     assert stretched(pixels) is pixels
