@@ -16,6 +16,7 @@ from typing import Any
 from ..bitstream import Header, Prior, WrongWeights, check_weights
 from .config import ModelConfig
 from .errors import WeightsError
+from .fetching import fetch_weights
 from .runtime import Runtime, make_runtime, torch_side
 from .tables import Tables
 from .weight_file import WeightFile, read_weight_file
@@ -104,11 +105,11 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> Codec:
 
 
 def codec_for(header: Header, device: str = "cpu") -> Codec:
-    """Load the weights that a file was written with.
+    """Load the weights that a file was written with; those of other versions may be fetched.
 
     Raises:
-        WrongWeights: they are not at hand.
-        OSError, WeightsError, BitstreamError: as `load_codec`.
+        WrongWeights: they are not at hand, and there is nowhere to fetch them from.
+        OSError, WeightsError, BitstreamError: as `load_codec`, or they cannot be fetched.
     """
     shipped = shipped_weights()
     if shipped.is_file() and _read(shipped).digest.startswith(header.weights):
@@ -116,6 +117,8 @@ def codec_for(header: Header, device: str = "cpu") -> Codec:
     for path in _at_hand():
         if _digest(path).startswith(header.weights):
             return load_codec(path, device)
+    if path := fetch_weights(header.weights):
+        return load_codec(path, device)
     raise WrongWeights(header.weights, _digest(shipped)[: len(header.weights)])
 
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from hvae_codec.codec.errors import LeftOut
-from hvae_codec.codec.images import Pixels, info_of, to_pixels, write_image
+from hvae_codec.codec.images import Pixels, boxes, info_of, to_pixels, write_image
+from hvae_codec.codec.images.jxl import header_of
 from hvae_codec.codec.images.profiles import codes_of
 
 PICTURE = Image.new("RGB", (24, 16), (200, 100, 50))
@@ -113,14 +114,12 @@ def test_adobe_rgb_of_a_camera_outlives_its_exif() -> None:
     assert np.abs(np.subtract(in_srgb(metadata["icc_profile"]), (227, 100, 42))).max() <= 2
 
 
-@pytest.mark.filterwarnings("ignore::hvae_codec.LeftOut")
-@pytest.mark.parametrize("cut", range(0, 600, 7))
-def test_cut_boxes_are_no_fault_of_ours(cut: int) -> None:
-    from hvae_codec.codec.images import boxes
-
+def test_cut_boxes_are_no_fault_of_ours() -> None:
     buffer = io.BytesIO()
     PICTURE.save(buffer, "AVIF")
-    file = buffer.getvalue()[:cut]
-    assert boxes.bits_of(file) == 8
-    for look in (boxes.nclx_of, boxes.auxiliaries_of, boxes.jp2_profile, boxes.jp2_bits):
-        look(file)
+    for cut in range(0, len(buffer.getvalue()), 3):
+        file = buffer.getvalue()[:cut]
+        assert boxes.bits_of(file) == 8
+        for look in (boxes.nclx_of, boxes.auxiliaries_of, boxes.jp2_profile, boxes.jp2_bits):
+            look(file)
+        header_of(file)

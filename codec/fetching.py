@@ -1,0 +1,61 @@
+"""Weights that are not installed, fetched by their hash from where the user says they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import urllib.request
+from pathlib import Path
+
+from .errors import WeightsError
+
+SOURCE_VARIABLE = "HVAE_CODEC_WEIGHTS_FROM"
+"""Environment variable: a folder, or the URL of one, of weight files that are named by their hash,
+`0123abcd.safetensors`; nothing is fetched without it."""
+
+_SUFFIX = ".safetensors"
+
+
+def cache_folder() -> Path:
+    """Return where fetched weights are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "hvae-codec"
+
+
+def fetch_weights(prefix: bytes) -> Path | None:
+    """Fetch the weight file whose hash begins so, once.
+
+    Returns:
+        Its path; None where there is nowhere to fetch it from.
+
+    Raises:
+        WeightsError: it is not there, or another file stands under its name.
+    """
+    kept = cache_folder() / f"{prefix.hex()}{_SUFFIX}"
+    if kept.is_file() and _matches(kept, prefix):
+        return kept
+    source = os.environ.get(SOURCE_VARIABLE)
+    if not source:
+        return None
+    url = source if "://" in source else Path(source).absolute().as_uri()
+    part = kept.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        address = f"{url.rstrip('/')}/{kept.name}"
+        with urllib.request.urlopen(address, timeout=60) as stream, part.open("xb") as file:
+            shutil.copyfileobj(stream, file)
+        if not _matches(part, prefix):
+            raise WeightsError(f"what {address} holds has another hash than {prefix.hex()}")
+        os.replace(part, kept)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"weights {prefix.hex()} cannot be fetched ({error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return kept
+
+
+def _matches(path: Path, prefix: bytes) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest().startswith(prefix)
