@@ -1,15 +1,12 @@
 """The same work for one file or for many: where each goes, in how many processes, what failed."""
 
-import multiprocessing
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -92,11 +89,6 @@ class Done:
 Result = TypeVar("Result")
 Work = Callable[[Job], Done]
 """Reads and writes one file; picklable, since other processes call it."""
-
-_ENDING = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
-"""Polite requests to end; Windows knows no hang-up."""
 
 _THREADS = ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS")
 """What ONNX Runtime and PyTorch go by, in this process and in those that it starts."""
@@ -208,8 +200,10 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
     """
     from tqdm import tqdm
 
-    _let_signals_interrupt()
-    _share_cores(settings)
+    from ..codec import processes
+
+    processes.let_signals_interrupt()
+    share_cores(settings.jobs, settings.threads)
     if settings.skip_existing:
         jobs = _not_there(jobs, settings)
     if settings.out_dir:
@@ -244,15 +238,15 @@ def _not_there(jobs: list[Job], settings: Settings) -> list[Job]:
     return left
 
 
-def _share_cores(settings: Settings) -> None:
+def share_cores(processes: int, threads: int | None) -> None:
     """Say how many threads a process has, where ONNX Runtime and PyTorch look when they load.
 
-    What the environment says already gives way to `--threads` alone.
+    What the environment says already gives way to `threads` alone.
     """
-    if settings.threads:
-        os.environ.update(dict.fromkeys(_THREADS, str(settings.threads)))
-    elif settings.jobs > 1:
-        share = max(1, (os.cpu_count() or 1) // settings.jobs)
+    if threads:
+        os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    elif processes > 1:
+        share = max(1, (os.cpu_count() or 1) // processes)
         for name in _THREADS:
             os.environ.setdefault(name, str(share))
 
@@ -294,82 +288,24 @@ def _attempt(work: Callable[[Job], Result], job: Job) -> Result | str:
 
 
 def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str, None, None]:
-    """Yield what became of every file, in their order.
+    """Yield what became of every file, in their order."""
+    from ..codec import processes
 
-    Processes, not threads: the entropy coder holds Python's lock. Where one is killed, as a rule
-    for want of memory, what is not done then is done by a single one.
-    """
     workers = min(workers, len(jobs))
     if workers <= 1:
         yield from (_attempt(work, job) for job in jobs)
-        return
-    with _pool(workers) as pool:
-        futures = [pool.submit(_attempt, work, job) for job in jobs]
-        again: Iterator[Done | str] | None = None
-        for future in futures:
-            outcome = _result(future)
-            if outcome is None:  # then every future is settled
-                settled = zip(jobs, futures, strict=True)
-                again = again or _one_by_one(work, [j for j, f in settled if _result(f) is None])
-                outcome = next(again)
-            yield outcome
+    else:
+        yield from processes.results(
+            partial(_attempt, work),
+            jobs,
+            workers,
+            _killed,
+            ahead=4 * workers,
+            at_begin=console.silence_libraries,
+            before_end=files.discard_parts,
+        )
 
 
-def _one_by_one(work: Work, jobs: list[Job]) -> Iterator[Done | str]:
-    """Yield what became of every file, done by one process, and another where it is killed."""
-    left = iter(jobs)
-    job = next(left, None)
-    while job:
-        with _pool(1) as pool:
-            while job:
-                outcome = _result(pool.submit(_attempt, work, job))
-                name = click.format_filename(job.source)
-                yield outcome or f"{name}: not done, its process was killed (too little memory?)"
-                job = next(left, None)
-                if outcome is None:
-                    break
-
-
-def _result(future: "Future[Done | str]") -> Done | str | None:
-    """Return what became of a file, or None where a process was killed before it was done."""
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return None
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Give work to processes, which end at once where the work is broken off."""
-    spawn = multiprocessing.get_context("spawn")  # pools of threads do not survive a fork
-    pool = ProcessPoolExecutor(workers, spawn, _begin_process)
-    try:
-        yield pool
-    except BaseException:
-        for process in multiprocessing.active_children():
-            while process.is_alive():  # a signal on the way into a wait is noticed by the next one
-                process.terminate()
-                process.join(0.1)
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_process() -> None:
-    """End at once when asked to, and let libraries say nothing."""
-    console.silence_libraries()
-    for number in _ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _end_process)
-
-
-def _end_process(number: int, frame: object) -> None:
-    files.discard_parts()
-    os._exit(1)  # an exception would only end this file, and the next one begin
-
-
-def _let_signals_interrupt() -> None:
-    """Let a polite request to end do what Ctrl-C does, so that nothing half written stays."""
-    for number in _ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+def _killed(job: Job) -> str:
+    name = click.format_filename(job.source)
+    return f"{name}: not done, its process was killed (too little memory?)"

@@ -1,6 +1,5 @@
 """Everything that the commands print: results on stdout, the rest on stderr, errors as one line."""
 
-import errno
 import json
 import logging
 import sys
@@ -57,35 +56,6 @@ def speed(width: int, height: int, seconds: float) -> str:
     return f"{seconds:.2f} s ({width * height / 1e6 / max(seconds, 1e-9):.2f} MP/s)"
 
 
-def explain(error: Exception) -> str | None:
-    """Say in one line what the user or the machine did to cause an error.
-
-    Returns:
-        None for every other error: those are ours, and deserve their traceback.
-    """
-    if isinstance(error, OSError):
-        # A reader that closed its pipe has seen enough; click ends quietly.
-        return None if error.errno == errno.EPIPE else error.strerror or str(error)
-    if isinstance(error, MemoryError) or _is_out_of_memory(error):
-        return "not enough memory"
-
-    from ..bitstream import BitstreamError
-    from ..codec.errors import ImageError, ModelError, PayloadTooShort, TargetError
-
-    ours = isinstance(
-        error, BitstreamError | ImageError | ModelError | PayloadTooShort | TargetError
-    )
-    return str(error) if ours else None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Recognise torch's own errors: on a GPU OutOfMemoryError, on a CPU only the text tells."""
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text
-    )
-
-
 @contextmanager
 def blame(path: str) -> Iterator[None]:
     """Turn an error about a file into one line that names it, and exit code 1."""
@@ -94,6 +64,8 @@ def blame(path: str) -> Iterator[None]:
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
     except Exception as error:
+        from ..codec.errors import explain
+
         message = explain(error)
         if message is None:
             raise

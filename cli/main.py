@@ -14,9 +14,12 @@ from .info import info
 from .papers import papers
 from .sample import sample
 from .train import export, train, train_prior
+from .transcode import transcode
 from .verify import verify
 
-_EXTRAS = dict.fromkeys(("torch", "onnx", "onnxscript"), "torch") | dict.fromkeys(
+_EXTRAS: dict[str, str] = dict.fromkeys(("torch", "onnx", "onnxscript"), "torch")
+_EXTRAS |= dict.fromkeys(("braceexpand", "fsspec", "pyarrow"), "batch") | {"ray": "ray"}
+_EXTRAS |= dict.fromkeys(
     (
         "bjontegaard",
         "compressai",
@@ -68,6 +71,7 @@ for command in (
     decode,
     info,
     verify,
+    transcode,
     sample,
     benchmark,
     dataset,

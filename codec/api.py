@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..bitstream import BitstreamError, InvalidField, Prior, read_index
 from .check import VerifyReport, verify_file
+from .config import PATCH_PX
 from .decoder import decode_file
 from .encoder import encode_alphas, encode_losslessly, encode_pixels
 from .errors import TargetError, VerificationFailed
@@ -204,16 +205,18 @@ def encode_with(
 
 def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
     codec = load_codec(device=options.device)
+    side = tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
     at = partial(
         encode_pixels,
         codec,
         pixels,
+        tile=side,
         prior=prior,
         effort=options.effort,
         content=options.content,
     )
     if options.has_target:
-        at = partial(at, alphas=encode_alphas(pixels, tile_side(*pixels.size)))
+        at = partial(at, alphas=encode_alphas(pixels, side))
     if options.psnr is not None:
         return smallest_reaching(codec, at, pixels, options.psnr)
     if not options.has_target:

@@ -1,5 +1,7 @@
 """What can go wrong beside a damaged file (`bitstream.errors`)."""
 
+import errno
+
 from ..bitstream import BitstreamError
 
 
@@ -49,3 +51,26 @@ class DataError(ModelError):
 
 class TorchMissing(ModelError):
     """Something needs PyTorch, which is not installed; the message names the command."""
+
+
+def explain(error: Exception) -> str | None:
+    """Say in one line what the user or the machine did to cause an error.
+
+    Returns:
+        None for every other error: those are ours, and deserve their traceback.
+    """
+    if isinstance(error, OSError):
+        # A reader that closed its pipe has seen enough; click ends quietly.
+        return None if error.errno == errno.EPIPE else error.strerror or str(error)
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return "not enough memory"
+    ours = BitstreamError | ImageError | ModelError | PayloadTooShort | TargetError
+    return str(error) if isinstance(error, ours) else None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Recognise torch's own errors: on a GPU OutOfMemoryError, on a CPU only the text tells."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..bitstream import InvalidField
+from ..bitstream.header import MAX_TILE
+from .config import PATCH_PX
 from .numbers import effort_of, quality_of, whole
 from .stack import Sampling
 
@@ -38,6 +40,8 @@ class EncodeOptions:
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
         lossless: every sample comes back as it was; instead of a quality.
+        tile_px: side of a tile, a multiple of 32 up to 2048; None for 1024 to 1280. Smaller ones
+            need less memory, and more bits.
 
     Raises:
         InvalidField: a value is outside its range, or two exclude each other.
@@ -55,6 +59,7 @@ class EncodeOptions:
     page: int | None = None
     content: ContentKind = "auto"
     lossless: bool = False
+    tile_px: int | None = None
 
     def __post_init__(self) -> None:
         aims = (self.quality, self.max_bytes, self.bpp, self.psnr)
@@ -72,6 +77,10 @@ class EncodeOptions:
         if self.quality is not None:
             quality_of(self.quality)
         effort_of(self.effort)
+        if self.tile_px is not None:
+            side, rest = divmod(whole("tile_px", self.tile_px), PATCH_PX)
+            if rest or not 1 <= side <= MAX_TILE:
+                raise InvalidField(f"tile_px {self.tile_px} is no multiple of 32 up to 2048")
         check_device(self.device)
 
     @property

@@ -68,7 +68,7 @@ def smallest_reaching(codec: Codec, encode: Encode, pixels: Pixels, psnr_db: flo
     encode, scores = functools.cache(encode), dict[int, float]()
 
     def reaches(quality: int) -> bool:
-        scores[quality] = _psnr_db(codec, pixels, encode(quality))
+        scores[quality] = psnr_of(codec, pixels, encode(quality))
         return scores[quality] >= psnr_db
 
     found = _first(reaches)
@@ -89,8 +89,8 @@ def _first(holds: Callable[[int], bool]) -> int | None:
     return low if low < QUALITIES else None
 
 
-def _psnr_db(codec: Codec, pixels: Pixels, data: bytes) -> float:
-    """Return the PSNR of what a file decodes to."""
+def psnr_of(codec: Codec | None, pixels: Pixels, data: bytes) -> float:
+    """Return the PSNR in dB of what a file decodes to, over all colour samples."""
     decoded = decode_file(codec, data, read_index(data)).pixels
     error, count = squared_error(pixels, decoded)
     return math.inf if not error else 10 * math.log10(pixels.largest_sample**2 * count / error)

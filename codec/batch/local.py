@@ -1,0 +1,98 @@
+"""The engine of one machine: processes that code, a process that reads and writes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+from .. import processes
+from .reading import AHEAD_BYTES, read_ahead
+from .row import FAILED, Row
+from .run import Failure, Job, Report, Task
+from .samples import Outcome
+from .shards import Stats, write_shard
+from .transcode import How, transcode_bytes
+
+KILLED = "its process was killed (too little memory?)"
+
+_FAILURES = 3
+"""So many shards that cannot be written, one after the other, end a run."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes of this machine.
+
+    All shards share them, and so none waits for the last image of another.
+
+    Attributes:
+        workers: how many. Each holds one image at a time.
+    """
+
+    workers: int
+
+    def run(self, job: Job, tasks: Sequence[Task], report: Report) -> tuple[Stats, list[Failure]]:
+        """See `run.Engine`."""
+        stats, failures = Stats(), list[Failure]()
+        in_a_row = 0
+        with closing(self._outcomes(job.how, tasks)) as outcomes:
+            for task, of_shard in groupby(outcomes, key=lambda outcome: outcome[0]):
+                reported = _reporting((outcome for _, outcome in of_shard), report)
+                try:
+                    stats.merge(write_shard(job.target, task.number, reported, task.part.name))
+                    in_a_row = 0
+                except OSError as error:
+                    failures.append(Failure(task, error))
+                    in_a_row += 1
+                    if in_a_row == _FAILURES:
+                        raise
+        return stats, failures
+
+    def _outcomes(
+        self, how: How, tasks: Sequence[Task]
+    ) -> Generator[tuple[Task, Outcome], None, None]:
+        items = ((task, item) for task in tasks for item in task.part.items())
+        in_hand: deque = deque()
+
+        def contents() -> Iterator[bytes | Row]:
+            for task, item, content in read_ahead(items):
+                in_hand.append((task, item))
+                yield content
+
+        results = processes.results(
+            partial(work, how),
+            contents(),
+            self.workers,
+            lambda content: (None, None, killed(content)),
+            ahead=2 * self.workers + 2,
+            size=_size,
+            ahead_bytes=AHEAD_BYTES,
+        )
+        with closing(results):
+            for data, suffix, row in results:
+                task, item = in_hand.popleft()
+                yield task, (item, data, suffix, row)
+
+
+def work(how: How, content: bytes | Row) -> tuple[bytes | None, str | None, Row]:
+    """Code what was read; what could not be read has its row."""
+    return (None, None, content) if isinstance(content, Row) else transcode_bytes(content, how)
+
+
+def killed(content: bytes | Row) -> Row:
+    """Return the row of an image that took its process with it."""
+    return Row(FAILED, error=KILLED, original_bytes=_size(content))
+
+
+def _size(content: bytes | Row) -> int:
+    return len(content) if isinstance(content, bytes) else 0
+
+
+def _reporting(outcomes: Iterator[Outcome], report: Report) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        yield outcome
+        report(1, not outcome[3].is_good, outcome[0].size)

@@ -1,0 +1,143 @@
+"""The engine of a cluster: Ray's tasks, one for every shard and one for every image.
+
+A shard's task reads, hands out images and writes; it takes no core. Ray's own sinks name files by
+numbers of their own and know no rows for what failed, so shards are written as everywhere else;
+which of them are done, their stats files tell, and so Ray's checkpoints have nothing to add.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .local import killed, work
+from .reading import AHEAD_BYTES, read_ahead
+from .row import Row
+from .run import Failure, Job, Report, Task
+from .samples import Outcome
+from .shards import Stats, write_shard
+from .transcode import How
+
+_CORES_A_SHARD = 32
+"""Shards at a time: one for so many cores, and one more, so that no core waits for a last image."""
+
+_RETRIES = 1
+"""Of an image or a shard whose process or machine is lost."""
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """A cluster that Ray knows, or one that it starts on this machine and ends.
+
+    Attributes:
+        workers: images at a time; 0 for as many as the cluster has cores for.
+        threads: cores of each.
+        address: of the cluster; None for what RAY_ADDRESS says, and else this machine.
+    """
+
+    workers: int = 0
+    threads: int = 1
+    address: str | None = None
+
+    def run(self, job: Job, tasks: Sequence[Task], report: Report) -> tuple[Stats, list[Failure]]:
+        """See `run.Engine`."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        stats, failures = Stats(), list[Failure]()
+        with self._cluster():
+            cores = int(ray.cluster_resources().get("CPU", 1))
+            at_once = self.workers or max(1, cores // self.threads)
+            shards_at_once = 1 + at_once // _CORES_A_SHARD
+            in_hand = 2 + 2 * -(-at_once // shards_at_once)
+            shard = ray.remote(num_cpus=0, max_retries=_RETRIES)(_write_shard)
+            left, running = deque(tasks), dict[Any, Task]()
+            try:
+                while left or running:
+                    while left and len(running) <= shards_at_once:
+                        task = left.popleft()
+                        running[shard.remote(job, task, in_hand, self.threads)] = task
+                    (ready,), _ = ray.wait([*running], num_returns=1)
+                    task = running.pop(ready)
+                    try:
+                        done = ray.get(ready)
+                    except RayTaskError as error:
+                        if not isinstance(error.cause, OSError):
+                            raise error.cause from error
+                        failures.append(Failure(task, error.cause))
+                    except RayError as error:  # its machine was lost, again
+                        failures.append(Failure(task, OSError(f"Ray: {error}")))
+                    else:
+                        stats.merge(done)
+                        report(done.count, done.failed, task.part.size)
+            except KeyboardInterrupt:
+                for ref in running:
+                    ray.cancel(ref, recursive=False)  # it writes what is done
+                ray.wait([*running], num_returns=len(running), timeout=60)
+                raise
+        return stats, failures
+
+    @contextmanager
+    def _cluster(self) -> Iterator[None]:
+        import ray
+
+        is_ours = not ray.is_initialized()
+        if is_ours:
+            is_local = not (self.address or os.environ.get("RAY_ADDRESS"))
+            cores = self.workers * self.threads if is_local and self.workers else None
+            ray.init(self.address, num_cpus=cores, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            yield
+        finally:
+            if is_ours:
+                ray.shutdown()
+
+
+def _write_shard(job: Job, task: Task, in_hand: int, threads: int) -> Stats:
+    """Write a shard, of whose images so many are in hand at a time."""
+    outcomes = _outcomes(job.how, task, in_hand, threads)
+    return write_shard(job.target, task.number, outcomes, task.part.name)
+
+
+def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outcome]:
+    import ray
+
+    one = ray.remote(work).options(
+        num_cpus=threads,
+        memory=how.memory_bytes,
+        max_retries=_RETRIES,
+        runtime_env={"env_vars": {"HVAE_CODEC_THREADS": str(threads)}},
+    )
+    how_ref = ray.put(how)
+    waiting: deque[tuple[Any, Any, Any]] = deque()
+    held = 0
+
+    def first() -> Outcome:
+        item, content, ref = waiting.popleft()
+        return item, *_result(ref, content)
+
+    for _, item, content in read_ahead((None, item) for item in task.part.items()):
+        waiting.append((item, content, one.remote(how_ref, content)))
+        held += item.size
+        while len(waiting) > in_hand or held > AHEAD_BYTES:
+            held -= waiting[0][0].size
+            yield first()
+    while waiting:
+        yield first()
+
+
+def _result(ref: Any, content: bytes | Row) -> tuple[bytes | None, str | None, Row]:  # noqa: ANN401
+    import ray
+    from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
+
+    try:
+        return ray.get(ref)
+    except RayTaskError as error:
+        raise error.cause from error
+    except (WorkerCrashedError, OutOfMemoryError):
+        return None, None, killed(content)

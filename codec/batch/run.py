@@ -1,0 +1,147 @@
+"""A dataset to another one: what is to be done, by whom, and again after a fault."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count, filterfalse
+from typing import Protocol
+
+from . import shards
+from .shards import Stats
+from .sources import Part, cut, parts_of
+from .target import Target
+from .transcode import How
+
+MODES = ("incremental", "overwrite", "extend")
+SHARD_SIZE = 10_000
+
+_TRIES = 2
+"""Of a shard that cannot be written."""
+
+Report = Callable[[int, int, int], None]
+"""Is told of progress: images, how many of them failed, bytes of their files."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is asked for.
+
+    Attributes:
+        sources: paths or URLs of folders, images, tar shards and Parquet files, also patterns.
+        target: where the shards go.
+        how: what is done with every image.
+        shard_size: images of a shard at most; a tar stays one shard.
+        image_column: of Parquet files; None for the one whose name tells.
+        mode: `incremental` does what no shard of the target has, `overwrite` deletes its shards
+            first, `extend` does everything, into new shards.
+    """
+
+    sources: tuple[str, ...]
+    target: Target
+    how: How
+    shard_size: int = SHARD_SIZE
+    image_column: str | None = None
+    mode: str = MODES[0]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part, and the number of the shard that it becomes."""
+
+    number: int
+    part: Part
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A shard that was not written, and why."""
+
+    task: Task
+    error: Exception
+
+
+class Engine(Protocol):
+    """Processes of this machine, or of a cluster."""
+
+    def run(self, job: Job, tasks: Sequence[Task], report: Report) -> tuple[Stats, list[Failure]]:
+        """Write shards; return what is told of them, and those that could not be written.
+
+        Raises:
+            KeyboardInterrupt: it was broken off; what was done by then is written.
+            Full: there is no room for more.
+            WeightsError, TorchMissing: nothing can be coded at all.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do.
+
+    Attributes:
+        tasks: shards to write.
+        done: images that earlier runs did, of whatever sources.
+    """
+
+    tasks: tuple[Task, ...]
+    done: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files that are to be read."""
+        return sum(task.part.size for task in self.tasks)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a run did.
+
+    Attributes:
+        stats: of all its shards together.
+        failures: shards that could not be written.
+        seconds: that it took.
+    """
+
+    stats: Stats
+    failures: tuple[Failure, ...]
+    seconds: float
+
+
+def plan(job: Job) -> Plan:
+    """Find what is left to do.
+
+    Raises:
+        OSError: sources or target cannot be listed or read.
+        DataError: a Parquet file has no images.
+    """
+    images, others = parts_of(job.sources, job.shard_size, job.image_column)
+    if job.mode == "overwrite":
+        shards.delete_shards(job.target)
+    done = shards.read_done(job.target)
+    numbers = filterfalse(done.numbers.__contains__, count())
+    if job.mode == "extend":
+        done = shards.Done(done.numbers)
+        numbers = count(max(done.numbers, default=-1) + 1)
+    left: list[Part] = [*cut([i for i in images if i.url not in done.sources], job.shard_size)]
+    left += [part.without(done.sources) for part in others if part.name not in done.parts]
+    tasks = tuple(Task(number, part) for number, part in zip(numbers, left, strict=False))
+    return Plan(tasks, len(done.sources))
+
+
+def run(job: Job, tasks: Sequence[Task], engine: Engine, report: Report) -> Totals:
+    """Do it; a shard that cannot be written is tried again when the others are done.
+
+    Raises:
+        KeyboardInterrupt, Full, WeightsError, TorchMissing: see `Engine.run`.
+    """
+    start = time.monotonic()
+    stats, failures = Stats(), list[Failure]()
+    for _ in range(_TRIES):
+        done, failures = engine.run(job, tasks, report)
+        stats.merge(done)
+        tasks = [failure.task for failure in failures]
+        if not tasks:
+            break
+    return Totals(stats, tuple(failures), time.monotonic() - start)

@@ -1,0 +1,163 @@
+"""The samples of a shard as members of a tar, as files, or as rows of Parquet."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from . import storage
+from .row import Row, arrow_schema
+from .sources import Item
+from .target import Target
+
+Outcome = tuple[Item, bytes | None, str | None, Row]
+"""An image, its output, the output's suffix (None for the input's), and its row."""
+
+_ROWS_AT_ONCE = 100
+_BYTES_AT_ONCE = 1 << 25
+
+
+class Shard(Protocol):
+    """A shard that is being written."""
+
+    def add(self, sample: Sequence[Outcome]) -> None:
+        """Write a sample: the images that share a key, and what was beside them."""
+        ...
+
+
+@contextmanager
+def opened_shard(target: Target, name: str) -> Iterator[Shard]:
+    """Open a shard; its files are there, whole, once it is left.
+
+    Raises:
+        OSError: one of them cannot be written.
+        Full: there is no room for it.
+    """
+    with ExitStack() as stack:
+        rows_url = target.file(f"{name}.parquet")
+        if target.kind == "webdataset":
+            stream = stack.enter_context(storage.spooled(target.file(f"{name}.tar")))
+            archive = stack.enter_context(tarfile.open(fileobj=stream, mode="w|"))
+            yield _TarShard(archive, stack.enter_context(_rows(rows_url)))
+        elif target.kind == "files":
+            folder = target.file(name)
+            storage.delete_folder(folder)  # of a run that was killed
+            yield _FilesShard(folder, stack.enter_context(_rows(rows_url)))
+        else:
+            yield _ParquetShard(stack.enter_context(_rows(rows_url, with_images=True)))
+
+
+class _Keys:
+    """Keys that no other sample of the shard has."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+
+    def free(self, wished: str) -> str:
+        parts = [part for part in wished.split("/") if part not in ("", ".", "..")]
+        first = key = "/".join(parts) or "sample"
+        number = 1
+        while key in self.taken:
+            number += 1
+            key = f"{first}_{number}"
+        self.taken.add(key)
+        return key
+
+
+class _Rows:
+    """The Parquet file of a shard, some rows at a time."""
+
+    def __init__(self, writer: Any):  # noqa: ANN401
+        self.writer = writer
+        self.waiting: list[dict[str, Any]] = []
+        self.held_bytes = 0
+
+    def add(self, key: str, item: Item, row: Row, **more: object) -> None:
+        self.waiting.append({"key": key, "source": item.source, **asdict(row), **more})
+        self.held_bytes += (row.bytes or 0) if more else 0
+        if len(self.waiting) >= _ROWS_AT_ONCE or self.held_bytes > _BYTES_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        import pyarrow as pa
+
+        if self.waiting:
+            self.writer.write_table(pa.Table.from_pylist(self.waiting, self.writer.schema))
+        self.waiting, self.held_bytes = [], 0
+
+
+@contextmanager
+def _rows(url: str, with_images: bool = False) -> Iterator[_Rows]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema()
+    if with_images:  # as Hugging Face's datasets have them
+        image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        schema = schema.append(pa.field("image", image))
+        schema = schema.append(pa.field("beside", pa.map_(pa.string(), pa.binary())))
+    with storage.spooled(url) as stream, pq.ParquetWriter(stream, schema) as writer:
+        rows = _Rows(writer)
+        yield rows
+        rows.flush()
+
+
+class _TarShard:
+    def __init__(self, archive: tarfile.TarFile, rows: _Rows):
+        self.archive, self.rows, self.keys = archive, rows, _Keys()
+
+    def add(self, sample: Sequence[Outcome]) -> None:
+        folder, slash, base = sample[0][0].key.rpartition("/")
+        key = self.keys.free(folder + slash + base.replace(".", "_"))  # a suffix begins at a dot
+        for suffix, data in _members(sample):
+            member = tarfile.TarInfo(f"{key}.{suffix}")
+            member.size, member.mode = len(data), 0o644
+            self.archive.addfile(member, io.BytesIO(data))
+        for item, _, _, row in sample:
+            self.rows.add(key, item, row)
+
+
+class _FilesShard:
+    def __init__(self, folder: str, rows: _Rows):
+        self.folder, self.rows, self.keys = folder, rows, _Keys()
+
+    def add(self, sample: Sequence[Outcome]) -> None:
+        key = self.keys.free(sample[0][0].key)
+        for suffix, data in _members(sample):
+            storage.write(f"{self.folder}/{key}.{suffix}", data)
+        for item, _, _, row in sample:
+            self.rows.add(key, item, row)
+
+
+class _ParquetShard:
+    def __init__(self, rows: _Rows):
+        self.rows, self.keys = rows, _Keys()
+
+    def add(self, sample: Sequence[Outcome]) -> None:
+        key, beside = self.keys.free(sample[0][0].key), _beside(sample)
+        for item, data, suffix, row in sample:
+            path = f"{key}.{_suffix(item, suffix)}"
+            image = None if data is None else {"bytes": data, "path": path}
+            self.rows.add(key, item, row, image=image, beside=[*beside.items()])
+
+
+def _members(sample: Sequence[Outcome]) -> Iterator[tuple[str, bytes]]:
+    """Yield suffix and content of what is written of a sample: nothing if no image is there."""
+    images = [(_suffix(item, suffix), data) for item, data, suffix, _ in sample if data is not None]
+    if images:
+        yield from images
+        yield from _beside(sample).items()
+
+
+def _beside(sample: Sequence[Outcome]) -> dict[str, bytes]:
+    return {suffix: data for item, _, _, _ in sample for suffix, data in item.beside.items()}
+
+
+def _suffix(item: Item, suffix: str | None) -> str:
+    """Return the suffix of an output: of `left.jpg`, `left.hvae`."""
+    before, dot, last = item.suffix.rpartition(".")
+    return before + dot + (suffix or last)

@@ -1,0 +1,164 @@
+"""Shards as img2dataset writes them, and what they tell of an earlier run.
+
+00012.tar           the samples (or files in 00012/, or the column `image` of 00012.parquet)
+00012.parquet       a row for every image, also for those that failed
+00012_stats.json    written last: a shard is done when it is there
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+
+from ..processes import undisturbed
+from . import storage
+from .row import SUCCESS, UNREADABLE, Row
+from .samples import Outcome, opened_shard
+from .target import Target
+
+_OF_A_SHARD = re.compile(r"(\d{5,})(\.tar|\.parquet|_stats\.json)")
+
+
+@dataclass
+class Stats:
+    """What is told of a shard, and of all of them together.
+
+    Attributes:
+        count: images, which are the sum of the next four.
+        status_dict: how often each status, or reason of a failure, was met.
+        parts: names of the parts of which all is in this shard or in others.
+    """
+
+    count: int = 0
+    successes: int = 0
+    kept_original: int = 0
+    failed_to_read: int = 0
+    failed_to_transcode: int = 0
+    original_bytes: int = 0
+    bytes: int = 0
+    pixels: int = 0
+    start_time: float = 0.0
+    end_time: float = 0.0
+    status_dict: dict[str, int] = field(default_factory=dict)
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """Images without an output."""
+        return self.failed_to_read + self.failed_to_transcode
+
+    def add(self, row: Row) -> None:
+        """Count an image."""
+        name = {SUCCESS: "successes"}.get(row.status, row.status)
+        setattr(self, name, getattr(self, name) + 1)
+        self.count += 1
+        if row.is_good:
+            self.original_bytes += row.original_bytes or 0
+            self.bytes += row.bytes or 0
+            self.pixels += (row.width or 0) * (row.height or 0)
+        said = row.error or row.status
+        self.status_dict[said] = self.status_dict.get(said, 0) + 1
+
+    def merge(self, other: Stats) -> None:
+        """Count what another shard has."""
+        for name, value in asdict(other).items():
+            if isinstance(value, int):
+                setattr(self, name, getattr(self, name) + value)
+        self.status_dict = dict(Counter(self.status_dict) + Counter(other.status_dict))
+
+
+@dataclass(frozen=True)
+class Done:
+    """What earlier runs did.
+
+    Attributes:
+        numbers: of the shards that are done.
+        sources: of the images that need no second try.
+        parts: names of parts of which nothing is left.
+    """
+
+    numbers: frozenset[int] = frozenset()
+    sources: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()
+
+
+def read_done(target: Target) -> Done:
+    """Read what the shards of a folder tell.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    numbers, sources, parts = set(), set(), set()
+    for name, number in _files_of_shards(target):
+        if not name.endswith("_stats.json"):
+            continue
+        numbers.add(number)
+        parts.update(json.loads(storage.read(target.file(name))).get("parts", ()))
+        with storage.open_read(target.file(f"{number:05d}.parquet")) as stream:
+            table = pq.read_table(stream, columns=["source", "status"])
+        rows = zip(table["source"].to_pylist(), table["status"].to_pylist(), strict=True)
+        sources.update(source for source, status in rows if status != UNREADABLE)
+    return Done(frozenset(numbers), frozenset(sources), frozenset(parts))
+
+
+def delete_shards(target: Target) -> None:
+    """Delete the shards of a folder; what says that they are done goes first."""
+    found = sorted(_files_of_shards(target), key=lambda file: not file[0].endswith("_stats.json"))
+    for name, number in found:
+        storage.delete(target.file(name))
+        storage.delete_folder(target.file(f"{number:05d}"))
+
+
+def _files_of_shards(target: Target) -> Iterator[tuple[str, int]]:
+    filesystem, path = storage.place_of(target.url)
+    if storage.retrying(lambda: filesystem.exists(path)):
+        for entry in storage.retrying(lambda: filesystem.ls(path, detail=False)):
+            name = str(entry).rstrip("/").rpartition("/")[2]
+            if match := _OF_A_SHARD.fullmatch(name):
+                yield name, int(match[1])
+
+
+def write_shard(
+    target: Target, number: int, outcomes: Iterable[Outcome], part: str | None
+) -> Stats:
+    """Write a shard; where the outcomes are broken off, with those that came.
+
+    Args:
+        target: the folder.
+        number: of the shard.
+        outcomes: of its images, in order.
+        part: name of the part that it is all of.
+
+    Raises:
+        OSError: it cannot be written; nothing of it is there then.
+        Full: there is no room for it.
+    """
+    stats = Stats(start_time=time.time())
+    ended: BaseException | None = None
+    with opened_shard(target, f"{number:05d}") as shard:
+        sample: list[Outcome] = []  # a sample is written whole or not at all
+        try:
+            for outcome in outcomes:
+                sample.append(outcome)
+                if outcome[0].ends_sample:
+                    written, sample = sample, []
+                    with undisturbed():
+                        shard.add(written)
+                        for _, _, _, row in written:
+                            stats.add(row)
+        except KeyboardInterrupt as error:
+            ended = error
+    if part and not ended and not stats.failed_to_read:
+        stats.parts.append(part)
+    stats.end_time = time.time()
+    described = json.dumps(asdict(stats), indent=4)
+    storage.write(target.file(f"{number:05d}_stats.json"), described.encode())
+    if ended:
+        raise ended
+    return stats

@@ -1,0 +1,222 @@
+"""Where images come from: folders and globs, tar shards, Parquet files.
+
+All that is given becomes parts, and each of them a shard: so many images of folders, one tar, or
+some row groups of a Parquet file. Parts travel between machines; items do not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from typing import Protocol
+
+from ..images import is_image_name
+from . import storage
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image that is to be read.
+
+    Attributes:
+        key: names its sample, as webdataset has it: with folders, without suffix.
+        suffix: what follows the key and a dot.
+        source: tells it from all others, in this run and in those before.
+        size: bytes of its file, for the progress.
+        read: reads the file; raises whatever keeps it from that.
+        beside: the other members of its sample, by suffix.
+        ends_sample: whether the sample has no further image.
+    """
+
+    key: str
+    suffix: str
+    source: str
+    size: int
+    read: Callable[[], bytes]
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    ends_sample: bool = True
+
+
+class Part(Protocol):
+    """What becomes one shard.
+
+    Attributes:
+        name: tells it from all others, where all of it is in one place; None of images.
+        size: in bytes.
+    """
+
+    @property
+    def name(self) -> str | None:
+        """See above."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """See above."""
+        ...
+
+    def items(self) -> Iterator[Item]:
+        """Yield the images. What cannot be read of the part is an item that cannot be read."""
+        ...
+
+
+class Container(Part, Protocol):
+    """A part whose images are in one file, and known when it is read."""
+
+    def without(self, done: frozenset[str]) -> Container:
+        """Return what is left beside the sources that are done."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image in a folder: its key, its URL, its bytes."""
+
+    key: str
+    url: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ImagesPart:
+    """Some images of folders."""
+
+    files: tuple[ImageFile, ...]
+    name: str | None = None
+
+    @property
+    def size(self) -> int:
+        """See `Part`."""
+        return sum(file.size for file in self.files)
+
+    def items(self) -> Iterator[Item]:
+        """See `Part`."""
+        for file in self.files:
+            read = partial(storage.read, file.url)
+            yield Item(file.key, _suffix(file.url), file.url, file.size, read)
+
+
+def held(data: bytes) -> Callable[[], bytes]:
+    """Return what stands for reading an image that was read with its part."""
+    return lambda: data
+
+
+def failing(message: str) -> Callable[[], bytes]:
+    """Return what stands for reading an image that cannot be read."""
+
+    def read() -> bytes:
+        raise OSError(message)
+
+    return read
+
+
+def parts_of(
+    sources: Sequence[str], shard_size: int, image_column: str | None
+) -> tuple[list[ImageFile], list[Container]]:
+    """Find what there is.
+
+    Args:
+        sources: paths or URLs of folders and files, with `*`, `?`, `[...]` and `{00..99}`.
+        shard_size: images that a part of a Parquet file has at most, but for one of its row groups.
+        image_column: of Parquet files; None for the one whose name tells.
+
+    Returns:
+        The image files, and the parts of all else.
+
+    Raises:
+        OSError: one of them is not there or cannot be listed.
+        DataError: a Parquet file has no images, or nothing was found.
+    """
+    from .parquet import parquet_parts
+    from .tar import TarPart
+
+    images: list[ImageFile] = []
+    others: list[Container] = []
+    for url, key, size in _listed(sources):
+        suffix = os.path.splitext(url)[1].lower()
+        if suffix == ".tar":
+            others.append(TarPart(url, size))
+        elif suffix == ".parquet":
+            others += parquet_parts(url, size, shard_size, image_column)
+        else:
+            images.append(ImageFile(key, url, size))
+    return _with_free_keys(images), others
+
+
+def cut(images: Sequence[ImageFile], shard_size: int) -> Iterator[ImagesPart]:
+    """Yield images by shards."""
+    for begin in range(0, len(images), shard_size):
+        yield ImagesPart(tuple(images[begin : begin + shard_size]))
+
+
+def is_source(path: str) -> bool:
+    """Tell by its name whether a file in a folder holds an image or many."""
+    suffix = os.path.splitext(path)[1].lower()
+    return suffix in (".hvae", ".tar", ".parquet") or is_image_name(path)
+
+
+def _listed(sources: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield URL, key and bytes of all files, each once, in order."""
+    import braceexpand
+
+    seen: set[str] = set()
+    for given in sources:
+        for source in braceexpand.braceexpand(given):
+            for url, key, size in _files_of(source):
+                if url not in seen:
+                    seen.add(url)
+                    yield url, key, size
+
+
+def _files_of(source: str) -> Iterator[tuple[str, str, int]]:
+    filesystem, path = storage.place_of(source)
+    is_glob = any(sign in path for sign in "*?[")
+    if is_glob:
+        listed = storage.retrying(lambda: filesystem.glob(path, detail=True))
+        root = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
+    elif storage.retrying(lambda: filesystem.isdir(path)):
+        listed = storage.retrying(lambda: filesystem.find(path, detail=True))
+        root = path.rstrip("/")
+    else:
+        listed = {path: storage.retrying(lambda: filesystem.info(path))}
+        root = path.rpartition("/")[0]
+    found = {
+        name: about["size"] or 0
+        for name, about in dict(listed).items()
+        if about["type"] == "file" and (path == name or is_source(name))
+    }
+    if not found:
+        raise FileNotFoundError(None, "no images, tar shards or Parquet files there", source)
+    for name in sorted(found):
+        # the rows beside a shard; hidden files are not whole
+        is_twin = name.endswith(".parquet") and f"{name[:-8]}.tar" in found
+        below = name[len(root) :].lstrip("/")
+        if not is_twin and not any(folder.startswith(".") for folder in below.split("/")):
+            yield str(filesystem.unstrip_protocol(name)), os.path.splitext(below)[0], found[name]
+
+
+def _with_free_keys(images: list[ImageFile]) -> list[ImageFile]:
+    """Give files that differ in their suffix or folder alone keys of their own.
+
+    All that share a key get another one, so that none depends on which came first.
+    """
+    counts = Counter(image.key for image in images)
+    images = [
+        image if counts[image.key] == 1 else replace(image, key=f"{image.key}_{_suffix(image.url)}")
+        for image in images
+    ]
+    counts = Counter(image.key for image in images)
+    return [
+        image
+        if counts[image.key] == 1
+        else replace(image, key=f"{image.key}_{sha256(image.url.encode()).hexdigest()[:8]}")
+        for image in images
+    ]
+
+
+def _suffix(url: str) -> str:
+    return os.path.splitext(url)[1].removeprefix(".").lower()

@@ -1,0 +1,206 @@
+"""Files of any place that fsspec knows: read again after a fault, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+T = TypeVar("T")
+
+_PAUSES_S = (0.2, 1.0, 4.0)
+"""Between tries; services ask for it to grow."""
+
+_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BUFFER_BYTES = 1 << 20
+
+
+class Full(Exception):
+    """There is no room left; the message names the place. Nothing that follows would fit either."""
+
+
+def place_of(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL or path, and the path in it."""
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(url)
+    return filesystem, str(path)
+
+
+def full_url(url: str) -> str:
+    """Return a URL with its protocol, and of a path the absolute one."""
+    filesystem, path = place_of(url)
+    return str(filesystem.unstrip_protocol(path))
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path of what lies on this machine's disks, None for all else."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    filesystem, path = place_of(url)
+    return Path(path) if isinstance(filesystem, LocalFileSystem) else None
+
+
+def retrying(call: Callable[[], T]) -> T:
+    """Call again after a fault that may pass.
+
+    Raises:
+        Exception: it did not pass, or it is none that passes.
+    """
+    for pause in _PAUSES_S:
+        try:
+            return call()
+        except _FINAL:
+            raise
+        except Exception as error:  # OSErrors, and what the libraries of services have
+            if getattr(error, "errno", None) in _FULL:
+                raise
+            time.sleep(pause)
+    return call()
+
+
+def read(url: str) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    filesystem, path = place_of(url)
+    return retrying(lambda: bytes(filesystem.cat_file(path)))
+
+
+def write(url: str, data: bytes) -> None:
+    """Write a file whole; folders above it are made.
+
+    Raises:
+        OSError: it cannot be written.
+        Full: there is no room for it.
+    """
+    with spooled(url) as stream:
+        stream.write(data)
+
+
+def delete(url: str) -> None:
+    """Delete a file, if it is there."""
+    filesystem, path = place_of(url)
+    if retrying(lambda: filesystem.exists(path)):
+        retrying(lambda: filesystem.rm_file(path))
+
+
+def delete_folder(url: str) -> None:
+    """Delete a folder and what is in it, if it is there."""
+    filesystem, path = place_of(url)
+    if retrying(lambda: filesystem.exists(path)):
+        retrying(lambda: filesystem.rm(path, recursive=True))
+
+
+@contextmanager
+def spooled(url: str) -> Iterator[BinaryIO]:
+    """Open what becomes a file once it is whole: whoever reads sees the old one or the new.
+
+    On a disk it grows beside its place, under a hidden name that a later try takes again;
+    for other file systems it grows on a disk of this machine.
+
+    Raises:
+        OSError: it cannot be written.
+        Full: there is no room for it.
+    """
+    final = local_path(url)
+    if final is None:
+        with _noticing_full(f"{tempfile.gettempdir()} (TMPDIR)"):
+            number, name = tempfile.mkstemp(prefix="hvae-codec-")
+        os.close(number)
+        part = Path(name)
+    else:
+        with _noticing_full(url):
+            final.parent.mkdir(parents=True, exist_ok=True)
+        part = final.with_name(f".{final.name}.part")
+    try:
+        with _noticing_full(url if final else str(part)), part.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        with _noticing_full(url):
+            if final:
+                os.replace(part, final)
+            else:
+                filesystem, path = place_of(url)
+                filesystem.makedirs(filesystem._parent(path), exist_ok=True)
+                retrying(lambda: filesystem.put_file(str(part), path))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _noticing_full(where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Full(f"{where}: {error.strerror}") from error
+        raise
+
+
+def open_read(url: str) -> io.BufferedReader:
+    """Open a file to read parts of it; each is read again after a fault.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return io.BufferedReader(_Reopening(url), _BUFFER_BYTES)
+
+
+class _Reopening(io.RawIOBase):
+    """A file that is opened anew, at the same position, where reading it fails."""
+
+    def __init__(self, url: str):
+        self.filesystem, self.path = place_of(url)
+        self.position = 0
+        self.size = int(retrying(lambda: self.filesystem.size(self.path)) or 0)
+        self.file: Any = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
+        self.position = max(0, base + offset)
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401
+        data = retrying(lambda: self._read(len(buffer)))
+        buffer[: len(data)] = data
+        self.position += len(data)
+        return len(data)
+
+    def _read(self, count: int) -> bytes:
+        try:
+            if self.file is None:
+                self.file = self.filesystem.open(self.path, "rb")
+            self.file.seek(self.position)
+            return bytes(self.file.read(count))
+        except Exception:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        file, self.file = self.file, None
+        if file is not None:
+            file.close()
+
+    def close(self) -> None:
+        self._close()
+        super().close()

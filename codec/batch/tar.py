@@ -1,0 +1,106 @@
+"""Tar shards as webdataset has them: members that share a key are one sample."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import BinaryIO
+
+from . import storage
+from .sources import Item, failing, held, is_source
+
+_NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
+_META = re.compile(r"__[^/]*__($|/)")  # of webdataset's own use
+_BLOCK = 512
+
+
+def key_and_suffix(name: str) -> tuple[str, str] | None:
+    """Split a member's name at the first dot behind its folders; None where there is none."""
+    match = None if _META.match(name) else _NAME.fullmatch(name)
+    return (match[1], match[2].lower()) if match else None
+
+
+def is_image(suffix: str) -> bool:
+    """Tell whether a member is an image: `jpg` is one, and so is `left.jpg`."""
+    last = suffix.rpartition(".")[2]
+    return last not in ("tar", "parquet") and is_source(f"x.{last}")
+
+
+@dataclass(frozen=True)
+class TarPart:
+    """A tar shard; of a sample with an image, everything is kept."""
+
+    name: str
+    size: int
+    done: frozenset[str] = frozenset()
+
+    def without(self, done: frozenset[str]) -> TarPart:
+        """See `sources.Part`."""
+        prefix = f"{self.name}#"
+        return TarPart(self.name, self.size, frozenset(s for s in done if s.startswith(prefix)))
+
+    def items(self) -> Iterator[Item]:
+        """See `sources.Part`."""
+        try:
+            with storage.open_read(self.name) as file:
+                yield from self._items(file)
+        except Exception as error:
+            yield _unreadable(self.name, f"cannot be read: {error}")
+
+    def _items(self, file: BinaryIO) -> Iterator[Item]:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                members = ((key_and_suffix(m.name), m) for m in archive if m.isreg())
+                named = ((*name, m) for name, m in members if name)
+                for key, sample in groupby(named, key=lambda member: member[0]):
+                    yield from self._sample(archive, key, [(s, m) for _, s, m in sample])
+                file.seek(archive.offset)
+                ended = file.read(_BLOCK) == bytes(_BLOCK)
+        except tarfile.TarError as error:
+            yield _unreadable(self.name, f"the archive is damaged or cut: {error}")
+            return
+        if not ended:
+            yield _unreadable(self.name, "the archive is cut: it has no end")
+
+    def _sample(
+        self, archive: tarfile.TarFile, key: str, members: Iterable[tuple[str, tarfile.TarInfo]]
+    ) -> Iterator[Item]:
+        images, others = [], []
+        for member in members:
+            (images if is_image(member[0]) else others).append(member)
+        left = [(s, m) for s, m in images if f"{self.name}#{m.name}" not in self.done]
+        if not left:
+            return
+        beside, problem = {}, None
+        for suffix, member in others:
+            try:
+                beside[suffix] = _content(archive, member)
+            except tarfile.TarError as error:
+                problem = error
+        for suffix, member in left:
+            source = f"{self.name}#{member.name}"
+            try:
+                data = _content(archive, member)
+            except tarfile.TarError as error:
+                problem = error
+            if problem:
+                yield _unreadable(source, f"the archive is cut: {problem}", key, suffix)
+                continue
+            is_last = member is left[-1][1]
+            yield Item(key, suffix, source, member.size, held(data), beside, is_last)
+            beside = {}
+
+
+def _unreadable(source: str, message: str, key: str = "", suffix: str = "") -> Item:
+    return Item(key, suffix, source, 0, failing(message))
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member)
+    data = stream.read() if stream else b""
+    if len(data) < member.size:
+        raise tarfile.ReadError(f"{member.name} has {len(data)} of {member.size} bytes")
+    return data

@@ -1,0 +1,193 @@
+"""One image: bytes in, bytes and a row out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, field, replace
+
+from ...bitstream import MAGIC, Header, read_index
+from .. import api
+from ..errors import ImageError, VerificationFailed, WeightsError, explain
+from ..images import format_of, read_image, to_pixels, write_image
+from ..options import DecodeOptions, EncodeOptions
+from ..rate import psnr_of
+from ..tiling import PATCH_PX, analysis_halo, synthesis_halo, tile_side
+from ..weights import load_codec
+from .row import FAILED, KEPT, SUCCESS, Row
+
+CODED_SUFFIX = "hvae"
+
+DEFAULT_MEMORY = 1_000_000_000
+
+# What a process holds, measured with 12 megapixels and tiles of 512, 768 and 1024 pixels: Python,
+# ONNX Runtime and the weights; the picture, as Pillow has it; and what the networks see at a time.
+_PROCESS_BYTES = 110_000_000
+_PICTURE_BYTES_A_PIXEL = 4
+_ENCODER_BYTES_A_PIXEL = 460
+_DECODER_BYTES_A_PIXEL = 520
+_SMALLEST_TILE = 8  # patches
+
+
+@dataclass(frozen=True)
+class ToCoded:
+    """Images become coded files.
+
+    Attributes:
+        options: how they are encoded. Tiles become smaller where `memory_bytes` wants it.
+        keep_original_if_larger: keep the image where the coded file would have no fewer bytes.
+        with_psnr: decode each, and say its PSNR.
+        memory_bytes: what a process may hold; images that need more are refused.
+    """
+
+    options: EncodeOptions = field(default_factory=EncodeOptions)
+    keep_original_if_larger: bool = False
+    with_psnr: bool = False
+    memory_bytes: int = DEFAULT_MEMORY
+
+    def load(self) -> None:
+        """Load the weights that encode.
+
+        Raises:
+            OSError, WeightsError, TorchMissing: what is asked for cannot be done here.
+        """
+        load_codec(device=self.options.device).check_prior(api.prior_of(self.options.prior))
+
+    def outcome(self, data: bytes) -> tuple[bytes, str | None, Row]:
+        """Return the output, its suffix (None for the input's), and its row."""
+        if data.startswith(MAGIC):
+            return data, None, _row_of(KEPT, read_index(data).header)
+        with read_image(data) as image:
+            options = self._fitting(image.width, image.height, len(data))
+            coded = api.encode_with(image, options)
+        header = read_index(coded).header
+        if self.keep_original_if_larger and len(coded) >= len(data):
+            return data, None, replace(_row_of(KEPT, header), quality=None)
+        row = _row_of(SUCCESS, header)
+        if self.with_psnr:
+            with read_image(data) as image:
+                pixels = to_pixels(image, strip=self.options.strip)
+            row = replace(row, psnr_db=psnr_of(load_codec(), pixels, coded))
+        return coded, CODED_SUFFIX, row
+
+    def _fitting(self, width: int, height: int, file_bytes: int) -> EncodeOptions:
+        """Choose the largest tiles that the memory allows.
+
+        Raises:
+            ImageError: it allows none.
+        """
+        halo = analysis_halo(load_codec(device=self.options.device).config)
+
+        def needed(side: int) -> int:
+            seen = side + 2 * halo
+            return _needed_bytes(width, height, seen, _ENCODER_BYTES_A_PIXEL) + file_bytes
+
+        usual = tile_side(height, width)
+        if self.options.tile_px is not None:
+            usual = self.options.tile_px // PATCH_PX
+        smallest = min(usual, _SMALLEST_TILE)
+        sides = range(usual, smallest - 1, -1)
+        side = next((side for side in sides if needed(side) <= self.memory_bytes), None)
+        if side is None:
+            raise _too_large(width, height, needed(smallest), self.memory_bytes)
+        return self.options if side == usual else replace(self.options, tile_px=PATCH_PX * side)
+
+
+@dataclass(frozen=True)
+class ToImages:
+    """Coded files become images; what is an image already stays as it is.
+
+    Attributes:
+        options: what of a file is decoded.
+        suffix: names the format: `png`, `jpg`, `webp`, ...
+        verify: decode each a second time, under another configuration, and compare.
+        memory_bytes: what a process may hold; pictures that need more are refused.
+    """
+
+    options: DecodeOptions = field(default_factory=DecodeOptions)
+    suffix: str = "png"
+    verify: bool = False
+    memory_bytes: int = DEFAULT_MEMORY
+
+    def load(self) -> None:
+        """Load the weights of new files; others may be asked for.
+
+        Raises:
+            OSError, WeightsError, TorchMissing: what is asked for cannot be done here.
+            ImageError: no format has the suffix.
+        """
+        load_codec(device=self.options.device)
+        format_of(f".{self.suffix}")
+
+    def outcome(self, data: bytes) -> tuple[bytes, str | None, Row]:
+        """Return the output, its suffix (None for the input's), and its row."""
+        if not data.startswith(MAGIC):
+            with read_image(data) as image:
+                return data, None, Row(KEPT, width=image.width, height=image.height)
+        header = read_index(data).header
+        self._refuse_large(header, len(data))
+        if self.verify and (report := api.verify(data)).differing:
+            raise VerificationFailed(f"{report.differing} of {report.symbols} symbols differ")
+        decoded = api.decode_with(data, self.options)
+        out = io.BytesIO()
+        write_image(out, decoded.picture, decoded.metadata, format_of(f".{self.suffix}"))
+        height, width = decoded.picture.size
+        row = replace(_row_of(SUCCESS, header), width=width, height=height)
+        return out.getvalue(), self.suffix, row
+
+    def _refuse_large(self, header: Header, file_bytes: int) -> None:
+        seen = header.tile + 2 * synthesis_halo(load_codec(device=self.options.device).config)
+        size = header.width, header.height
+        needed = _needed_bytes(*size, seen, _DECODER_BYTES_A_PIXEL) + file_bytes
+        if needed > self.memory_bytes:
+            raise _too_large(*size, needed, self.memory_bytes)
+
+
+How = ToCoded | ToImages
+
+
+def transcode_bytes(data: bytes, how: How) -> tuple[bytes | None, str | None, Row]:
+    """Encode or decode one image; what is wrong with it becomes a row, not an exception.
+
+    Args:
+        data: an image file, or a coded one.
+        how: what is to be done with it.
+
+    Returns:
+        The output, None where it failed; its suffix, None for that of the input; its row.
+
+    Raises:
+        ImageError, WeightsError, TorchMissing: nothing can be coded here at all.
+    """
+    try:
+        how.load()
+    except OSError as error:
+        raise WeightsError(f"the weights cannot be read: {error}") from error
+    try:
+        out, suffix, row = how.outcome(data)
+    except Exception as error:
+        reason = explain(error) or f"{type(error).__name__}: {error}"
+        return None, None, Row(FAILED, error=_line(reason), original_bytes=len(data))
+    digest = hashlib.sha256(out).hexdigest()
+    return out, suffix, replace(row, original_bytes=len(data), bytes=len(out), sha256=digest)
+
+
+def _row_of(status: str, header: Header) -> Row:
+    return Row(status, width=header.width, height=header.height, quality=header.quality)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _needed_bytes(width: int, height: int, seen: int, bytes_a_pixel: int) -> int:
+    """Return what coding takes where the networks see so many patches a side at a time."""
+    at_a_time = min(PATCH_PX * seen, width) * min(PATCH_PX * seen, height)
+    picture = _PICTURE_BYTES_A_PIXEL * width * height
+    return _PROCESS_BYTES + picture + bytes_a_pixel * at_a_time
+
+
+def _too_large(width: int, height: int, needed: int, allowed: int) -> ImageError:
+    return ImageError(
+        f"{width}x{height} pixels take {needed / 1e6:.0f} MB, {allowed / 1e6:.0f} MB are allowed"
+    )

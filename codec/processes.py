@@ -1,0 +1,167 @@
+"""The same work for many jobs in processes, of which some may be killed.
+
+Processes, not threads: the entropy coder holds Python's lock.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import TypeVar
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Polite requests to end; Windows knows no hang-up."""
+
+
+def results(
+    work: Callable[[J], R],
+    jobs: Iterable[J],
+    workers: int,
+    killed: Callable[[J], R],
+    *,
+    ahead: int,
+    size: Callable[[J], int] = lambda job: 0,
+    ahead_bytes: int = 0,
+    at_begin: Callable[[], None] | None = None,
+    before_end: Callable[[], None] | None = None,
+) -> Generator[R, None, None]:
+    """Yield what became of every job, in their order.
+
+    Where a process is killed, as a rule for want of memory, what was in hand then is done by one
+    process, one job after the other, so that it shows which job kills.
+
+    Args:
+        work: done for every job; picklable.
+        jobs: picklable; taken when there is room for one more in hand.
+        workers: processes.
+        killed: says what became of a job whose process was killed.
+        ahead: jobs in hand at a time, at most.
+        size: of a job, in bytes.
+        ahead_bytes: of the jobs in hand, at most, unless there is one alone.
+        at_begin: called in each process before its first job.
+        before_end: called in a process that is asked to end.
+    """
+    jobs = iter(jobs)
+    while True:
+        in_hand: deque[tuple[J, Future[R] | None]] = deque()
+        with _pool(workers, at_begin, before_end) as pool:
+            try:
+                for job in jobs:
+                    in_hand.append((job, None))  # in case that it cannot be submitted any more
+                    in_hand[-1] = (job, pool.submit(work, job))
+                    while len(in_hand) >= ahead or sum(size(j) for j, _ in in_hand) > ahead_bytes:
+                        yield _first(in_hand)
+                while in_hand:
+                    yield _first(in_hand)
+                return
+            except BrokenProcessPool:
+                pass
+        yield from _one_by_one(work, in_hand, killed, at_begin, before_end)
+
+
+def _first(in_hand: deque[tuple[J, Future[R] | None]]) -> R:
+    """Return what became of the first job, which then is no longer in hand."""
+    future = in_hand[0][1]
+    assert future
+    outcome = future.result()
+    in_hand.popleft()
+    return outcome
+
+
+def _one_by_one(
+    work: Callable[[J], R],
+    in_hand: deque[tuple[J, Future[R] | None]],
+    killed: Callable[[J], R],
+    at_begin: Callable[[], None] | None,
+    before_end: Callable[[], None] | None,
+) -> Iterator[R]:
+    """Yield what became of jobs; what was not done is done by one process, or by its heirs."""
+    while in_hand:
+        with _pool(1, at_begin, before_end) as pool:
+            while in_hand:
+                job, future = in_hand.popleft()
+                try:
+                    yield (future or pool.submit(work, job)).result()
+                except BrokenProcessPool:
+                    try:
+                        yield pool.submit(work, job).result()
+                    except BrokenProcessPool:
+                        yield killed(job)
+                        break
+
+
+@contextmanager
+def _pool(
+    workers: int, at_begin: Callable[[], None] | None, before_end: Callable[[], None] | None
+) -> Iterator[ProcessPoolExecutor]:
+    """Give work to processes, which end at once where the work is broken off."""
+    spawn = multiprocessing.get_context("spawn")  # pools of threads do not survive a fork
+    pool = ProcessPoolExecutor(workers, spawn, partial(_begin_process, at_begin, before_end))
+    try:
+        yield pool
+    except BaseException:
+        for process in multiprocessing.active_children():
+            while process.is_alive():  # a signal on the way into a wait is noticed by the next one
+                process.terminate()
+                process.join(0.1)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_process(
+    at_begin: Callable[[], None] | None, before_end: Callable[[], None] | None
+) -> None:
+    """End at once when asked to: an exception would only end this job, and the next one begin."""
+    if at_begin:
+        at_begin()
+
+    def end(number: int, frame: object) -> None:
+        if before_end:
+            before_end()
+        os._exit(1)
+
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, end)
+
+
+def let_signals_interrupt() -> None:
+    """Let a polite request to end do what Ctrl-C does, so that nothing half written stays."""
+    for number in ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let polite requests to end wait until a step is whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = {
+        n: signal.signal(n, lambda number, frame: came.append((number, frame))) for n in ENDING
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+    for number, frame in came:
+        if callable(handler := before[number]):
+            handler(number, frame)
