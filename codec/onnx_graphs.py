@@ -30,10 +30,13 @@ _ACTIVATION_MAX = 1023
 
 
 @cache
-def _share_resources() -> None:
+def _share_resources() -> tuple[int, int]:
     """Make the pool of threads and the memory that all graphs share, before the first of them.
 
     A pool for each graph would have threads of one wait, spinning, while another computes.
+
+    Returns:
+        The process that has the pool's threads, which a fork of it lacks; and how many they are.
     """
     named = os.environ.get(THREADS_VARIABLE, "")
     count = int(named) if named.isdigit() and int(named) else _cores()
@@ -45,6 +48,7 @@ def _share_resources() -> None:
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
     ort.create_and_register_allocator(memory, arena)
+    return os.getpid(), count
 
 
 def _cores() -> int:
@@ -90,7 +94,12 @@ class Graphs:
         with self._lock:  # or two threads would make it twice
             if (name, model) in self._ready:
                 return self._ready[name, model]
-            _share_resources()
+            process, threads = _share_resources()
+            if process != os.getpid() and threads > 1:
+                raise WeightsError(
+                    "this process was forked from one that had coded with several threads, which"
+                    f" a fork lacks: spawn it, or set {THREADS_VARIABLE}=1 before"
+                )
             options = ort.SessionOptions()
             options.log_severity_level = 3
             options.use_per_session_threads = False

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from ..bitstream import PmfTables
 from .config import ModelConfig
@@ -33,6 +33,8 @@ from .errors import WeightsError
 from .quality import QUALITIES
 
 FORMAT = "5"
+_TYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8, "U32": np.uint32}
+_TYPES |= {"I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64}
 _TABLES = {"pmf": np.uint32, "start": np.int32, "length": np.int32}
 
 
@@ -113,10 +115,8 @@ def read_weight_file(path: Path) -> WeightFile:
         WeightsError: it is not a weight file, of another format, or does not describe itself.
         BitstreamError: its tables are not tables.
     """
-    data = path.read_bytes()
     try:
-        tensors = load(data)
-        described = _described(data)
+        tensors, described, digest = _mapped(path)
     except (SafetensorError, ValueError, TypeError, KeyError, struct.error) as error:
         raise WeightsError(f"{path.name} is not a weight file: {error}") from error
     if described.get("format") != FORMAT:
@@ -146,15 +146,25 @@ def read_weight_file(path: Path) -> WeightFile:
         graphs=graphs,
         initialisers=initialisers,
         tables=PmfTables(**tables),
-        digest=hashlib.sha256(data).digest(),
+        digest=digest,
     )
 
 
-def _described(data: bytes) -> dict[str, Any]:
-    """Return what the metadata says; safetensors reads it from files only."""
+def _mapped(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], bytes]:
+    """Return tensors, description and digest; all processes that read it share one copy."""
+    with safe_open(path, "np") as file:  # refuses what does not fit its own header
+        names, metadata = file.keys(), file.metadata() or {}
+    data = np.memmap(path, np.uint8, "r")
     (size,) = struct.unpack_from("<Q", data)
-    header = json.loads(data[8 : 8 + size])
-    return dict(json.loads(header.get("__metadata__", {}).get("hvae_codec", "{}")))
+    header = json.loads(data[8 : 8 + size].tobytes())
+    tensors = {}
+    for name in names:
+        about = header[name]
+        begin, end = about["data_offsets"]
+        part = data[8 + size + begin : 8 + size + end].view(_TYPES[about["dtype"]])
+        tensors[name] = np.asarray(part).reshape(about["shape"])
+    described = dict(json.loads(metadata.get("hvae_codec", "{}")))
+    return tensors, described, hashlib.sha256(data).digest()
 
 
 def _checked(path: Path, found: object) -> tuple[int, ...]:

@@ -101,7 +101,7 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> Codec:
         BitstreamError: its tables are not tables.
     """
     with _LOADING:  # or two threads would load it twice
-        return _load(path or shipped_weights(), device)
+        return _load(path or shipped_weights(), device, os.getpid())
 
 
 def codec_for(header: Header, device: str = "cpu") -> Codec:
@@ -147,5 +147,6 @@ def _read(path: Path) -> WeightFile:
 
 
 @functools.cache
-def _load(path: Path, device: str) -> Codec:
+def _load(path: Path, device: str, process: int) -> Codec:
+    """Load anew in a process that was forked: threads of its parent did not come along."""
     return codec_of(_read(path), device)
