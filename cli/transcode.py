@@ -84,7 +84,7 @@ def _encoding_options(command: click.Command) -> click.Command:
     "--memory",
     "memory_bytes",
     type=options.ByteCount(),
-    default="1G",
+    default="1.2G",
     show_default=True,
     help="That a process may hold: with less, large images get smaller tiles or are refused.",
 )

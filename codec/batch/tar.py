@@ -6,7 +6,6 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import BinaryIO
 
 from . import storage
@@ -15,6 +14,9 @@ from .sources import Item, failing, held, is_source
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
 _META = re.compile(r"__[^/]*__($|/)")  # of webdataset's own use
 _BLOCK = 512
+
+Member = tuple[str, tarfile.TarInfo]
+"""Of a sample: its suffix, and what the archive tells of it."""
 
 
 def key_and_suffix(name: str) -> tuple[str, str] | None:
@@ -53,10 +55,8 @@ class TarPart:
     def _items(self, file: BinaryIO) -> Iterator[Item]:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
-                members = ((key_and_suffix(m.name), m) for m in archive if m.isreg())
-                named = ((*name, m) for name, m in members if name)
-                for key, sample in groupby(named, key=lambda member: member[0]):
-                    yield from self._sample(archive, key, [(s, m) for _, s, m in sample])
+                for key, members in _samples(archive):
+                    yield from self._sample(archive, key, members)
                 file.seek(archive.offset)
                 ended = file.read(_BLOCK) == bytes(_BLOCK)
         except tarfile.TarError as error:
@@ -66,7 +66,7 @@ class TarPart:
             yield _unreadable(self.name, "the archive is cut: it has no end")
 
     def _sample(
-        self, archive: tarfile.TarFile, key: str, members: Iterable[tuple[str, tarfile.TarInfo]]
+        self, archive: tarfile.TarFile, key: str, members: Iterable[Member]
     ) -> Iterator[Item]:
         images, others = [], []
         for member in members:
@@ -92,6 +92,31 @@ class TarPart:
             is_last = member is left[-1][1]
             yield Item(key, suffix, source, member.size, held(data), beside, is_last)
             beside = {}
+
+
+def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, list[Member]]]:
+    """Yield key and members of each sample, also of the one before damage.
+
+    Raises:
+        TarError: the archive is damaged behind them.
+    """
+    key, members, damage = "", list[Member](), None
+    while True:
+        try:
+            member = archive.next()
+        except tarfile.TarError as error:
+            member, damage = None, error
+        name = key_and_suffix(member.name) if member and member.isreg() else None
+        if members and (not member or (name and name[0] != key)):
+            yield key, members
+            members = []
+        if not member:
+            break
+        if name:
+            key = name[0]
+            members.append((name[1], member))
+    if damage:
+        raise damage
 
 
 def _unreadable(source: str, message: str, key: str = "", suffix: str = "") -> Item:

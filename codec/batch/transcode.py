@@ -18,7 +18,7 @@ from .row import FAILED, KEPT, SUCCESS, Row
 
 CODED_SUFFIX = "hvae"
 
-DEFAULT_MEMORY = 1_000_000_000
+DEFAULT_MEMORY = 1_200_000_000
 
 # What a process holds, measured with 12 megapixels and tiles of 512, 768 and 1024 pixels: Python,
 # ONNX Runtime and the weights; the picture, as Pillow has it; and what the networks see at a time.

@@ -1,0 +1,293 @@
+"""Faults: whatever breaks, every image is accounted for, and a second run does the rest, once."""
+
+import io
+import multiprocessing
+import os
+import signal
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+
+import fsspec
+import pyarrow.parquet as pq
+import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+
+from hvae_codec.codec.batch import Job, Local, Target, ToCoded, ToImages, Totals, plan, run
+from hvae_codec.codec.batch.run import Report
+from hvae_codec.codec.batch.storage import Full
+from hvae_codec.codec.options import EncodeOptions
+
+from .conftest import drawn, read_tar, rows_of, samples_of, write_tar
+
+pytestmark = pytest.mark.usefixtures("shipped")
+
+IMAGES = int(os.environ.get("HVAE_CODEC_FAULTS_IMAGES", "300"))
+"""Drawn for a run with faults. Most runs keep images as they are: what counts is who loses them."""
+
+
+def quiet(images: int, failed: int, size: int) -> None:
+    pass
+
+
+def done(job: Job, workers: int = 2, report: Report = quiet) -> Totals:
+    return run(job, plan(job).tasks, Local(workers), report)
+
+
+def test_a_folder_becomes_shards_and_comes_back(photos: Path, tmp_path: Path) -> None:
+    coded = Job((str(photos),), Target(str(tmp_path / "coded")), ToCoded(), shard_size=8)
+    totals = done(coded)
+    stats = totals.stats
+    assert (stats.count, stats.successes, stats.failed_to_transcode) == (13, 12, 1)
+    assert stats.status_dict["not an image in a format that Pillow knows"] == 1
+    names = [*read_tar(tmp_path / "coded/00000.tar"), *read_tar(tmp_path / "coded/00001.tar")]
+    assert len(names) == 12
+    assert {"000.hvae", "sub/011.hvae"} <= set(names)
+    target = Target(str(tmp_path / "back"), "files")
+    back = done(Job((str(tmp_path / "coded"),), target, ToImages()))
+    assert back.stats.successes == 12
+    assert len(list((tmp_path / "back").rglob("*.png"))) == 12
+    assert (tmp_path / "back/00000/000.png").is_file()
+
+
+def test_a_second_run_does_what_is_new(photos: Path, tmp_path: Path) -> None:
+    target = Target(str(tmp_path / "out"))
+    job = Job((str(photos),), target, ToImages(), shard_size=8)
+    assert done(job).stats.count == 13
+    assert not plan(job).tasks
+    (photos / "001a.png").write_bytes(drawn(99))
+    left = plan(job)
+    assert (len(left.tasks), left.done) == (1, 13)
+    assert done(job).stats.count == 1
+    assert Counter(row["key"] for row in rows_of(tmp_path / "out")).most_common(1)[0][1] == 1
+    extended = Job((str(photos / "sub"),), target, ToImages(), shard_size=8, mode="extend")
+    assert [task.number for task in plan(extended).tasks] == [3]
+    again = Job((str(photos),), target, ToImages(), mode="overwrite")
+    assert [len(plan(again).tasks), len(rows_of(tmp_path / "out"))] == [1, 0]
+
+
+def test_shards_that_were_lost_are_done_again_under_their_numbers(
+    photos: Path, tmp_path: Path
+) -> None:
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages(), shard_size=5)
+    done(job)
+    (tmp_path / "out/00001_stats.json").unlink()  # as if its run had been killed
+    assert [task.number for task in plan(job).tasks] == [1]
+    assert done(job).stats.count == 5
+    keys = [row["key"] for row in rows_of(tmp_path / "out")]
+    assert (len(keys), len(set(keys))) == (13, 13)
+
+
+def test_a_tar_is_read_no_more_once_all_of_it_is_done(tmp_path: Path) -> None:
+    members = {
+        f"{k}.{s}": drawn(k) if s == "png" else b"text" for k in range(4) for s in ("png", "txt")
+    }
+    write_tar(tmp_path / "in.tar", members)
+    job = Job((str(tmp_path / "in.tar"),), Target(str(tmp_path / "out")), ToImages())
+    assert done(job).stats.count == 4
+    assert read_tar(tmp_path / "out/00000.tar") == members
+    assert not plan(job).tasks
+
+
+def test_a_cut_shard_is_accounted_for_and_done_once_it_is_whole(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.tar", tmp_path / "out"
+    write_tar(path, {f"{k}.png": drawn(k) for k in range(5)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: 4 * len(whole) // 9])
+    job = Job((str(path),), Target(str(out)), ToImages())
+    totals = done(job)
+    assert totals.stats.failed_to_read
+    found = totals.stats.kept_original
+    path.write_bytes(whole)
+    assert done(job).stats.kept_original == 5 - found
+    assert sorted(samples_of(out)) == sorted(drawn(k) for k in range(5))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryFileSystem]:
+    """fsspec's file system in memory, of which every 50th call fails."""
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    memory.pseudo_dirs[:] = [""]
+    calls = count(1)
+
+    def failing(name: str) -> None:
+        call = getattr(MemoryFileSystem, name)
+
+        def counted(*args: object, **more: object) -> object:
+            if next(calls) % 50 == 0:
+                raise OSError("503 Slow Down")
+            return call(*args, **more)
+
+        monkeypatch.setattr(MemoryFileSystem, name, counted)
+
+    for name in ("cat_file", "_open", "put_file", "info", "ls", "exists"):
+        failing(name)
+    yield memory
+    memory.store.clear()
+
+
+def put(memory: MemoryFileSystem, path: str, data: bytes) -> None:
+    memory.store[path] = MemoryFile(memory, path, data)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hvae_codec.codec.batch.storage._PAUSES_S", (0.0, 0.0, 0.0))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(ToImages(), id="kept"),
+        pytest.param(ToCoded(EncodeOptions(20)), id="coded", marks=pytest.mark.slow),
+    ],
+)
+def test_no_image_is_lost_or_done_twice_whatever_fails(
+    bucket: MemoryFileSystem, how: ToCoded | ToImages
+) -> None:
+    """Calls fail, a process is killed in the midst, and the run is broken off and begun again."""
+    expected = [drawn(k) for k in range(IMAGES)]
+    for k, data in enumerate(expected):
+        put(bucket, f"/in/{k // 100}/{k:05d}.png", data)
+    seen = 0
+
+    def faults(images: int, failed: int, size: int) -> None:
+        nonlocal seen
+        seen += images
+        if seen == IMAGES // 5:
+            child = multiprocessing.active_children()[0]
+            assert child.pid
+            os.kill(child.pid, signal.SIGKILL)
+        if seen == IMAGES // 2:
+            raise KeyboardInterrupt
+
+    job = Job(("memory://in",), Target("memory://out"), how, shard_size=IMAGES // 7)
+    with pytest.raises(KeyboardInterrupt):
+        done(job, report=faults)
+    before = plan(job).done
+    assert IMAGES // 2 - 1 <= before < IMAGES
+    totals = done(job)
+    assert (totals.stats.count, totals.stats.failed) == (IMAGES - before, 0)
+    assert not totals.failures
+    assert not plan(job).tasks
+    rows, contents = [], []
+    for path in sorted(bucket.store):
+        if path.endswith(".parquet"):
+            rows += pq.read_table(io.BytesIO(bucket.store[path].getvalue())).to_pylist()
+        elif path.endswith(".tar"):
+            contents += _members(bucket.store[path].getvalue())
+    assert sorted(row["key"] for row in rows) == sorted(
+        f"{k // 100}/{k:05d}" for k in range(IMAGES)
+    )
+    assert [row["sha256"] for row in rows] == [sha256(data).hexdigest() for data in contents]
+    if isinstance(how, ToImages):
+        assert Counter(contents) == Counter(expected)
+
+
+def _members(data: bytes) -> list[bytes]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        streams = [archive.extractfile(member) for member in archive]
+        return [stream.read() for stream in streams if stream]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_cannot_be_read_is_a_row_and_tried_again(
+    bucket: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for k in range(4):
+        put(bucket, f"/in/{k}.png", drawn(k))
+    job = Job(("memory://in",), Target("memory://out"), ToImages())
+    tasks = plan(job).tasks
+    gone = bucket.store.pop("/in/2.png")
+    totals = run(job, tasks, Local(1), quiet)
+    assert (totals.stats.kept_original, totals.stats.failed_to_read) == (3, 1)
+    bucket.store["/in/2.png"] = gone
+    assert done(job).stats.kept_original == 1
+    assert not plan(job).tasks
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_shard_that_cannot_be_written_is_tried_again_and_then_told(
+    photos: Path, bucket: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 1
+
+    write = MemoryFileSystem.put_file
+
+    def put_file(self: MemoryFileSystem, source: str, path: str, **more: object) -> None:
+        nonlocal refused
+        if path.endswith("00001.tar") and refused:
+            refused -= 1
+            raise PermissionError(13, "Permission denied")
+        write(self, source, path, **more)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
+    job = Job((str(photos),), Target("memory://out"), ToImages(), shard_size=5)
+    totals = done(job)
+    assert (totals.stats.count, totals.failures) == (13, ())
+    refused = 2
+    job = Job((str(photos),), Target("memory://other"), ToImages(), shard_size=5)
+    totals = done(job)
+    assert totals.stats.count == 8
+    assert [failure.task.number for failure in totals.failures] == [1]
+    assert done(job).stats.count == 5
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_done(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, flush = 0, os.fsync
+
+    def fsync(number: int) -> None:
+        nonlocal flushed
+        flushed += 1
+        if flushed == 5:  # a shard has three files
+            raise OSError(28, "No space left on device")
+        flush(number)
+
+    monkeypatch.setattr("hvae_codec.codec.batch.storage.os.fsync", fsync)
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages(), shard_size=5)
+    with pytest.raises(Full, match="No space left on device"):
+        done(job)
+    assert len(rows_of(tmp_path / "out")) == 5
+    assert not multiprocessing.active_children()
+    assert done(job).stats.count == 8
+    assert len({row["source"] for row in rows_of(tmp_path / "out")}) == 13
+
+
+def test_an_image_that_kills_its_process_is_told_and_the_others_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here whoever holds a large image is killed, as a system does that runs out of memory."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k in range(6):
+        (folder / f"{k}.png").write_bytes(drawn(k, (64, 64)))
+    (folder / "3.png").write_bytes(drawn(3, (2000, 1500)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "sitecustomize.py").write_text(KILLER)
+    job = Job((str(folder),), Target(str(tmp_path / "out")), ToCoded(EncodeOptions(20)))
+    totals = done(job)
+    assert (totals.stats.successes, totals.stats.failed_to_transcode) == (5, 1)
+    (row,) = [row for row in rows_of(tmp_path / "out") if row["status"] != "success"]
+    assert row["key"] == "3"
+    assert row["error"].startswith("its process was killed")
+
+
+KILLER = """
+import os, signal, sys
+if "--multiprocessing-fork" in sys.argv:
+    from PIL import Image
+    opened = Image.open
+    def kill(source, *more):
+        image = opened(source, *more)
+        if image.width == 2000:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return image
+    Image.open = kill
+"""

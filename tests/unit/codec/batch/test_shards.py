@@ -1,0 +1,149 @@
+"""Shards: whole or not there, whatever breaks them off, and read again."""
+
+import errno
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from hvae_codec.codec.batch import Row, Target
+from hvae_codec.codec.batch.samples import Outcome
+from hvae_codec.codec.batch.shards import Done, delete_shards, read_done, write_shard
+from hvae_codec.codec.batch.sources import Item, held, parts_of
+from hvae_codec.codec.batch.storage import Full
+
+from .conftest import read_tar
+
+GOOD = Row("success", width=3, height=2, original_bytes=9, bytes=4, quality=60)
+
+
+def outcome(key: str, data: bytes | None = b"data", **more: object) -> Outcome:
+    fields: dict = {"key": key, "suffix": "png", "source": f"s/{key}", "size": 9, **more}
+    row = GOOD if data else Row("failed_to_transcode", error="broken")
+    return Item(read=held(b""), **fields), data, "hvae" if data else None, row
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+OUTCOMES = [
+    outcome("a/1.x", beside={"txt": b"one"}),
+    outcome("2", None),
+    outcome("a/1_x"),
+    outcome("../3", suffix="left.png", ends_sample=False, beside={"cls": b"7"}),
+    outcome("../3", suffix="right.png"),
+]
+
+
+def test_a_tar_has_the_samples_and_its_twin_a_row_for_every_image(tmp_path: Path) -> None:
+    stats = write_shard(Target(str(tmp_path)), 12, OUTCOMES, "part")
+    assert names_in(tmp_path) == ["00012.parquet", "00012.tar", "00012_stats.json"]
+    assert read_tar(tmp_path / "00012.tar") == {
+        "a/1_x.hvae": b"data", "a/1_x.txt": b"one", "a/1_x_2.hvae": b"data",
+        "3.left.hvae": b"data", "3.right.hvae": b"data", "3.cls": b"7",
+    }  # fmt: skip
+    rows = pq.read_table(tmp_path / "00012.parquet").to_pylist()
+    assert [row["key"] for row in rows] == ["a/1_x", "2", "a/1_x_2", "3", "3"]
+    assert rows[1]["error"] == "broken"
+    told = json.loads((tmp_path / "00012_stats.json").read_text())
+    assert (told["count"], told["successes"], told["failed_to_transcode"]) == (5, 4, 1)
+    assert (stats.bytes, stats.original_bytes, stats.pixels) == (16, 36, 24)
+    sources = frozenset(item.source for item, *_ in OUTCOMES)
+    assert read_done(Target(str(tmp_path))) == Done(frozenset([12]), sources, frozenset(["part"]))
+
+
+def test_files_lie_in_a_folder_of_the_shard(tmp_path: Path) -> None:
+    target = Target(str(tmp_path), "files")
+    (tmp_path / "00003").mkdir()
+    (tmp_path / "00003/left-by-a-run-that-was-killed.hvae").write_bytes(b"")
+    write_shard(target, 3, OUTCOMES, None)
+    assert names_in(tmp_path / "00003") == [
+        "3.cls", "3.left.hvae", "3.right.hvae", "a/1.x.hvae", "a/1.x.txt", "a/1_x.hvae",
+    ]  # fmt: skip
+    (tmp_path / "mine.txt").write_text("mine")
+    delete_shards(target)
+    assert names_in(tmp_path) == ["mine.txt"]
+
+
+def test_parquet_holds_the_samples_and_is_a_source(tmp_path: Path) -> None:
+    write_shard(Target(str(tmp_path), "parquet"), 0, OUTCOMES, None)
+    _, parts = parts_of([str(tmp_path)], 100, None)
+    items = [item for part in parts for item in part.items()]
+    assert [(item.key, item.suffix) for item in items] == [
+        ("a/1.x", "hvae"), ("a/1_x", "hvae"), ("3", "hvae"), ("3", "hvae"),
+    ]  # fmt: skip
+    assert items[0].beside == {"txt": b"one"}
+    assert {item.read() for item in items} == {b"data"}
+
+
+def test_what_could_not_be_read_is_not_done(tmp_path: Path) -> None:
+    item, *_ = outcome("x")
+    unread: Outcome = (item, None, None, Row("failed_to_read", error="timed out"))
+    stats = write_shard(Target(str(tmp_path)), 0, [outcome("y"), unread], "part")
+    assert stats.failed_to_read == 1
+    done = read_done(Target(str(tmp_path)))
+    assert (done.sources, done.parts) == (frozenset(["s/y"]), frozenset())
+
+
+def test_what_is_broken_off_leaves_what_is_done(tmp_path: Path) -> None:
+    def broken_off() -> Iterator[Outcome]:
+        yield from OUTCOMES[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shard(Target(str(tmp_path)), 0, broken_off(), "part")
+    assert len(read_tar(tmp_path / "00000.tar")) == 3  # half a sample is none
+    done = read_done(Target(str(tmp_path)))
+    assert done.sources == {"s/a/1.x", "s/2", "s/a/1_x"}
+    assert not done.parts
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "files", "parquet"])
+def test_a_fault_leaves_nothing_that_counts(tmp_path: Path, kind: str) -> None:
+    def broken() -> Iterator[Outcome]:
+        yield OUTCOMES[0]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_shard(Target(str(tmp_path), kind), 0, broken(), "part")
+    assert [n for n in names_in(tmp_path) if not n.startswith("00000/")] == []
+    assert read_done(Target(str(tmp_path), kind)) == Done()
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "files", "parquet"])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_full_disk_is_told_and_leaves_no_half_of_a_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, at: int
+) -> None:
+    """The disk is full when a file is to be flushed; the old shard stays as it is."""
+    left = at
+
+    def fsync(number: int) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hvae_codec.codec.batch.storage.os.fsync", fsync)
+    with pytest.raises(Full, match="No space left on device"):
+        write_shard(Target(str(tmp_path / "new"), kind), 0, OUTCOMES, None)
+    assert not [name for name in names_in(tmp_path) if "_stats.json" in name or ".part" in name]
+
+
+def test_a_shard_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
+    target = Target(str(tmp_path))
+    (tmp_path / "00000.tar").write_bytes(b"of a run that was killed")
+    (tmp_path / ".00000.parquet.part").write_bytes(b"half")
+    assert read_done(target) == Done()
+    write_shard(target, 0, OUTCOMES[:1], None)
+    assert list(read_tar(tmp_path / "00000.tar")) == ["a/1_x.hvae", "a/1_x.txt"]
+    assert names_in(tmp_path) == ["00000.parquet", "00000.tar", "00000_stats.json"]
+
+
+def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError):
+        write_shard(Target(str(tmp_path / "file")), 0, OUTCOMES, None)

@@ -1,0 +1,167 @@
+"""What is found in folders, tars and Parquet files, and what becomes of what cannot be read."""
+
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hvae_codec.codec.batch.sources import Item, cut, parts_of
+from hvae_codec.codec.batch.tar import TarPart
+from hvae_codec.codec.errors import DataError
+
+from .conftest import drawn, write_tar
+
+
+def keys_of(*sources: str | Path) -> list[str]:
+    images, _ = parts_of([str(source) for source in sources], 100, None)
+    return [image.key for image in images]
+
+
+def items_of(*sources: str | Path, shard_size: int = 100, column: str | None = None) -> list[Item]:
+    _, parts = parts_of([str(source) for source in sources], shard_size, column)
+    return [item for part in parts for item in part.items()]
+
+
+def test_images_of_a_folder_are_found_in_order_and_nothing_else(photos: Path) -> None:
+    (photos / ".hidden").mkdir()
+    (photos / ".hidden/x.png").write_bytes(b"")
+    keys = keys_of(photos)
+    assert len(keys) == 13
+    assert keys[:3] == ["000", "003", "006"]
+    assert keys[-1] == "sub/011"
+    assert keys_of(photos / "*.png") == keys[:4]
+    assert keys_of(photos / "00[0-3].png") == ["000", "003"]
+    assert keys_of(photos / "{000..006..3}.png") == ["000", "003", "006"]
+    assert keys_of(photos / "000.png", photos / "broken.jpg", photos / "000.png") == [
+        "000",
+        "broken",
+    ]
+    assert keys_of(f"file://{photos}/sub/001.png") == ["001"]
+
+
+def test_images_that_share_a_name_get_keys_that_none_else_has(tmp_path: Path) -> None:
+    for name in ("a/x.png", "a/x.jpg", "b/x.png", "a/y.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert keys_of(tmp_path / "a") == ["x_jpg", "x_png", "y"]
+    both = keys_of(tmp_path / "a", tmp_path / "b")
+    assert len(set(both)) == 4
+    assert both[0] == "x_jpg"
+    # which came first does not matter: a later run finds the same names
+    assert sorted(keys_of(tmp_path / "b", tmp_path / "a")) == sorted(both)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        keys_of(photos / "no-such.png")
+    for nothing in (tmp_path / "*.jp2", photos / "sub" / "*.gif"):
+        with pytest.raises(FileNotFoundError, match="no images, tar shards or Parquet"):
+            keys_of(nothing)
+
+
+def test_shards_have_so_many_images(photos: Path) -> None:
+    images, _ = parts_of([str(photos)], 5, None)
+    assert [len(part.files) for part in cut(images, 5)] == [5, 5, 3]
+
+
+def test_members_of_a_sample_stay_together(tmp_path: Path) -> None:
+    write_tar(
+        tmp_path / "0.tar",
+        {
+            "a/1.jpg": b"1", "a/1.txt": b"one", "a/1.json": b"{}",
+            "2.left.png": b"l", "2.right.png": b"r", "2.cls": b"7",
+            "3.txt": b"no image", "__meta__/x.jpg": b"", "README": b"",
+        },
+    )  # fmt: skip
+    first, left, right = items_of(tmp_path)
+    assert (first.key, first.suffix, first.read()) == ("a/1", "jpg", b"1")
+    assert first.beside == {"txt": b"one", "json": b"{}"}
+    assert (left.key, left.suffix, left.beside, left.ends_sample) == (
+        "2", "left.png", {"cls": b"7"}, False,
+    )  # fmt: skip
+    assert (right.key, right.suffix, right.beside, right.ends_sample) == (
+        "2", "right.png", {}, True,
+    )  # fmt: skip
+    assert first.source == f"file://{tmp_path}/0.tar#a/1.jpg"
+    part = TarPart(f"file://{tmp_path}/0.tar", 0).without(frozenset([first.source]))
+    assert [item.key for item in part.items()] == ["2", "2"]
+
+
+def test_the_rows_beside_a_tar_are_no_source(tmp_path: Path) -> None:
+    write_tar(tmp_path / "00000.tar", {"1.png": b"1"})
+    (tmp_path / "00000.parquet").write_bytes(b"rows")
+    (tmp_path / "00000_stats.json").write_bytes(b"{}")
+    assert [item.key for item in items_of(tmp_path)] == ["1"]
+
+
+@pytest.mark.parametrize("cut_at", ["content", "header", "end", "start"])
+def test_what_a_cut_tar_has_is_read_and_the_rest_is_accounted_for(
+    tmp_path: Path, cut_at: str
+) -> None:
+    path = tmp_path / "0.tar"
+    write_tar(path, {f"{k}.png": bytes(700) for k in range(3)})  # each takes 512 + 1024 bytes
+    ends = {"content": 3 * 1536 - 600, "header": 2 * 1536 + 100, "end": 3 * 1536, "start": 100}
+    path.write_bytes(path.read_bytes()[: ends[cut_at]])
+    items = items_of(path)
+    whole = {"content": 2, "header": 2, "end": 3, "start": 0}[cut_at]
+    assert [item.read() for item in items[:whole]] == [bytes(700)] * whole
+    lost = items[whole:]
+    assert lost
+    for item in lost:
+        with pytest.raises(OSError, match=r"cut|damaged"):
+            item.read()
+    if cut_at == "content":
+        assert lost[0].source.endswith("0.tar#2.png")
+
+
+def parquet(path: Path, columns: dict[str, list], **options: int) -> Path:
+    pq.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def test_images_of_parquet_are_bytes_or_structs(tmp_path: Path) -> None:
+    images = [drawn(k) for k in range(5)]
+    plain = parquet(tmp_path / "a.parquet", {"jpg": images, "caption": [*"vwxyz"]})
+    items = items_of(plain)
+    assert [item.read() for item in items] == images
+    assert [item.suffix for item in items] == ["jpg"] * 5
+    assert items[2].key == "a-00000002"
+    assert json.loads(items[2].beside["json"]) == {"caption": "x"}
+    structs = [{"bytes": data, "path": f"{k}.webp"} for k, data in enumerate(images)]
+    hugging = parquet(tmp_path / "b.parquet", {"image": structs, "key": [f"k{n}" for n in "12345"]})
+    items = items_of(hugging)
+    assert [(item.key, item.suffix) for item in items[:2]] == [("k1", "webp"), ("k2", "webp")]
+    assert not items[0].beside
+    named = parquet(tmp_path / "c.parquet", {"photo": images})
+    assert items_of(named, column="photo")[0].suffix == "png"
+    with pytest.raises(DataError, match=r"no column of images, only photo"):
+        items_of(named)
+    with pytest.raises(DataError, match=r"no column x, only photo"):
+        items_of(named, column="x")
+
+
+def test_parquet_is_cut_between_row_groups(tmp_path: Path) -> None:
+    images = [drawn(k) for k in range(10)]
+    path = parquet(tmp_path / "a.parquet", {"image": images}, row_group_size=3)
+    _, parts = parts_of([str(path)], 7, None)
+    shards = [[item.read() for item in part.items()] for part in parts]
+    assert shards == [images[:6], images[6:]]
+    assert [part.name for part in parts] == [f"file://{path}#0-1", f"file://{path}#2-3"]
+    left = parts[1].without(frozenset([f"file://{path}#7"]))
+    assert [item.key for item in left.items()] == ["a-00000006", "a-00000008", "a-00000009"]
+
+
+def test_an_empty_row_and_a_file_that_is_none_are_told(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0), None]})
+    with pytest.raises(OSError, match="the row has no image"):
+        items_of(path)[1].read()
+    (tmp_path / "b.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(DataError, match=r"b\.parquet is no Parquet file"):
+        items_of(tmp_path / "b.parquet")
+    data = io.BytesIO(path.read_bytes()).getvalue()
+    (tmp_path / "c.parquet").write_bytes(data[:-10])
+    with pytest.raises(DataError, match=r"c\.parquet is no Parquet file"):
+        items_of(tmp_path / "c.parquet")

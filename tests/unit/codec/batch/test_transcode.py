@@ -1,0 +1,136 @@
+"""One image: bytes in, bytes and a row out."""
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvae_codec.bitstream import read_index
+from hvae_codec.codec import api
+from hvae_codec.codec.batch import ToCoded, ToImages, transcode_bytes
+from hvae_codec.codec.errors import ImageError, WeightsError
+from hvae_codec.codec.options import DecodeOptions, EncodeOptions
+
+from .conftest import drawn
+
+pytestmark = pytest.mark.usefixtures("shipped")
+
+IMAGE = drawn(3, (48, 40))
+
+
+def coded() -> bytes:
+    data, _, _ = transcode_bytes(IMAGE, ToCoded(EncodeOptions(70)))
+    assert data
+    return data
+
+
+def test_an_image_is_what_encode_makes_of_it_and_its_row_describes_it() -> None:
+    data, suffix, row = transcode_bytes(IMAGE, ToCoded(EncodeOptions(70), with_psnr=True))
+    assert data == api.encode(Image.open(io.BytesIO(IMAGE)), 70)
+    assert suffix == "hvae"
+    assert (row.status, row.width, row.height, row.quality) == ("success", 48, 40, 70)
+    assert (row.original_bytes, row.bytes) == (len(IMAGE), len(data))
+    assert row.sha256 == hashlib.sha256(data).hexdigest()
+    shown = np.asarray(api.decode(data)).astype(float)
+    error = np.square(shown - np.asarray(Image.open(io.BytesIO(IMAGE)))).mean()
+    assert row.psnr_db == pytest.approx(10 * np.log10(255**2 / error))
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp"])
+def test_and_back(format: str) -> None:
+    data, suffix, row = transcode_bytes(coded(), ToImages(suffix=format, verify=True))
+    assert data
+    assert suffix == format
+    assert (row.status, row.width, row.height) == ("success", 48, 40)
+    image = Image.open(io.BytesIO(data))
+    assert image.format == {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}[format]
+    if format == "png":
+        assert np.array_equal(np.asarray(image), np.asarray(api.decode(coded())))
+
+
+def test_an_original_that_is_smaller_is_kept_both_ways() -> None:
+    grey = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(grey, "WEBP", lossless=True)
+    small = grey.getvalue()
+    data, suffix, row = transcode_bytes(small, ToCoded(keep_original_if_larger=True))
+    assert (data, suffix, row.status, row.quality) == (small, None, "kept_original", None)
+    data, suffix, row = transcode_bytes(small, ToImages())
+    assert (data, suffix, row.status) == (small, None, "kept_original")
+    data, _, row = transcode_bytes(small, ToCoded())
+    assert (data != small, row.status) == (True, "success")
+
+
+def test_what_is_coded_is_not_coded_again() -> None:
+    data, suffix, row = transcode_bytes(coded(), ToCoded())
+    assert (data, suffix, row.status, row.quality) == (coded(), None, "kept_original", 70)
+
+
+@pytest.mark.parametrize(
+    ("data", "how", "reason"),
+    [
+        (b"no picture", ToCoded(), "not an image in a format that Pillow knows"),
+        (IMAGE[:60], ToCoded(), "the image cannot be read"),
+        (IMAGE, ToCoded(EncodeOptions(max_bytes=5)), "5 bytes are too few"),
+        (IMAGE, ToCoded(memory_bytes=110_000_000), "48x40 pixels take 111 MB, 110 MB are allowed"),
+        (b"no picture", ToImages(), "not an image in a format that Pillow knows"),
+    ],
+)
+def test_what_fails_is_a_row_with_the_reason(
+    data: bytes, how: ToCoded | ToImages, reason: str
+) -> None:
+    out, _, row = transcode_bytes(data, how)
+    assert out is None
+    assert row.status == "failed_to_transcode"
+    assert row.error
+    assert row.error.startswith(reason)
+    assert "\n" not in row.error
+
+
+def test_a_damaged_file_is_a_row() -> None:
+    data = bytearray(coded())
+    data[-3] ^= 1
+    for damaged in (bytes(data), coded()[:-5]):
+        out, _, row = transcode_bytes(damaged, ToImages())
+        assert (out, row.status) == (None, "failed_to_transcode")
+    tight = ToImages(memory_bytes=100_000_000)
+    assert "are allowed" in str(transcode_bytes(coded(), tight)[2].error)
+
+
+def test_tiles_become_smaller_where_memory_is_short() -> None:
+    """Twelve megapixels take 0.93e9 bytes with the usual tiles, and 0.47e9 with 512 pixels."""
+    fitting = ToCoded()._fitting(4000, 3000, 4_000_000)
+    assert fitting.tile_px is None
+    for memory, largest_px in ((500_000_000, 512), (360_000_000, 256)):
+        fitting = ToCoded(memory_bytes=memory)._fitting(4000, 3000, 4_000_000)
+        assert fitting.tile_px
+        assert 256 <= fitting.tile_px <= largest_px
+    with pytest.raises(ImageError, match=r"4000x3000 pixels take 3\d\d MB, 200 MB are allowed"):
+        ToCoded(memory_bytes=200_000_000)._fitting(4000, 3000, 4_000_000)
+    small = ToCoded(memory_bytes=200_000_000)._fitting(300, 200, 0)
+    assert small.tile_px is None
+
+
+def test_the_size_of_tiles_is_an_option_of_encoding() -> None:
+    image = Image.open(io.BytesIO(drawn(1, (80, 70))))
+    data = api.encode_with(image, EncodeOptions(tile_px=64))
+    assert read_index(data).header.tile_count == 4
+    assert api.decode(data).size == (80, 70)
+    target = EncodeOptions(max_bytes=2_000, tile_px=64)
+    assert read_index(api.encode_with(image, target)).header.tile_count == 4
+
+
+def test_without_weights_nothing_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HVAE_CODEC_WEIGHTS", str(tmp_path / "none.safetensors"))
+    with pytest.raises(WeightsError, match=r"the weights cannot be read: .*none\.safetensors"):
+        transcode_bytes(IMAGE, ToCoded())
+
+
+def test_a_part_of_the_picture_is_decoded() -> None:
+    small = replace(ToImages(), options=DecodeOptions(scale=8))
+    data, _, row = transcode_bytes(coded(), small)
+    assert data
+    assert Image.open(io.BytesIO(data)).size == (row.width, row.height) == (6, 5)
