@@ -138,6 +138,17 @@ def _begin_process(
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, end)
+    threading.Thread(target=_end_with_parent, args=(before_end,), daemon=True).start()
+
+
+def _end_with_parent(before_end: Callable[[], None] | None) -> None:
+    """End when the process that gives the work is killed: no more would come, and none would go."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        if before_end:
+            before_end()
+        os._exit(1)
 
 
 def let_signals_interrupt() -> None:

@@ -250,6 +250,18 @@ def test_an_interrupted_batch_leaves_the_old_files_and_no_others(
     }
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs signals, and /proc")
+def test_no_process_outlives_the_one_that_gave_it_work(
+    slow: Callable[..., subprocess.Popen],
+) -> None:
+    child = slow(2, "a", "b", "c")
+    child.kill()
+    child.wait()
+    assert child.stdout
+    child.stdout.read()  # ends when the last one that could write there has ended
+    assert not list(Path().glob(".*.part"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_killed_process_is_told_and_the_other_files_are_done(
     slow: Callable[..., subprocess.Popen],
