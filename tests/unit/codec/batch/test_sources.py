@@ -117,8 +117,8 @@ def test_what_a_cut_tar_has_is_read_and_the_rest_is_accounted_for(
         assert lost[0].source.endswith("0.tar#2.png")
 
 
-def parquet(path: Path, columns: dict[str, list], **options: int) -> Path:
-    pq.write_table(pa.table(columns), path, **options)
+def parquet(path: Path, columns: dict[str, list], row_group_size: int | None = None) -> Path:
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
     return path
 
 
