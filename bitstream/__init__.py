@@ -29,6 +29,7 @@ from .errors import (
     IndexDamaged,
     InvalidField,
     InvalidTables,
+    MapDamaged,
     MetadataDamaged,
     NotOurFile,
     StreamDamaged,
@@ -56,6 +57,7 @@ from .header import (
     unpack_header,
 )
 from .metadata import Metadata, MetadataKind
+from .quality_map import MAX_QUALITY, Offsets
 from .source import Source
 from .tables import PmfTables, gaussian_tables, joined
 
@@ -63,6 +65,7 @@ __all__ = [
     "MAGIC",
     "MAX_HEADER_BYTES",
     "MAX_PIXELS",
+    "MAX_QUALITY",
     "MAX_SYMBOL",
     "MAX_TILES",
     "NO_WEIGHTS",
@@ -78,10 +81,12 @@ __all__ = [
     "IndexDamaged",
     "InvalidField",
     "InvalidTables",
+    "MapDamaged",
     "Metadata",
     "MetadataDamaged",
     "MetadataKind",
     "NotOurFile",
+    "Offsets",
     "PmfTables",
     "Prior",
     "Source",

@@ -87,6 +87,12 @@ _ANY_MASSES = _stream.model.Categorical(perfect=False)
 _ESCAPE_LENGTH = _exact_model(escape.LENGTH_PMF)
 _UNIFORM = _stream.model.Uniform()
 
+_CHANCE_SHIFT = 17  # 128ths of a chance are masses of sum 2**24
+_BIT_MODELS = [
+    _exact_model(np.array([128 - chance, chance], np.uint32) << _CHANCE_SHIFT)
+    for chance in range(1, 128)
+]
+
 # Models are built when first needed. They live beside the tables and not in them, because they
 # cannot be pickled.
 _MODELS: WeakKeyDictionary[PmfTables, list[object]] = WeakKeyDictionary()
@@ -252,6 +258,17 @@ def pop_under(coder: Coder, pmf: NDArray[np.integer], count: int) -> NDArray[np.
     if rows == 1:
         return coder.decode(_exact_model(pmf[0]), count)
     return coder.decode(_ANY_MASSES, pmf.astype(np.float64) - 1.0)
+
+
+def push_bits(coder: Coder, bits: NDArray[np.int32], chances: NDArray[np.integer]) -> None:
+    """Push bits (n,), each set with a chance (n,) of 1...127 in 128; the first ends on top."""
+    if bits.size:
+        push_under(coder, np.stack([128 - chances, chances], axis=1) << _CHANCE_SHIFT, bits)
+
+
+def pop_bit(coder: Coder, chance: int) -> bool:
+    """Pop a bit that was pushed with a chance in 128."""
+    return bool(coder.decode(_BIT_MODELS[chance - 1]))
 
 
 def _checked_masses(pmf: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -2,6 +2,7 @@
 
     header                     (header.py)
     metadata section           (metadata.py), only if the header's flag is set
+    quality map                (quality_map.py), only if the header's flag is set
     index   1 byte             number of levels L, 1...64
             1 byte each        for each tile: its coder, only if the header's flag is set
             varints            for each learned tile: the words that each level adds, coarse to
@@ -40,6 +41,7 @@ from numpy.typing import NDArray
 from .errors import IndexDamaged, InvalidField, TrailingData, Truncated
 from .header import MAX_HEADER_BYTES, Header, pack_header, unpack_header
 from .metadata import Metadata, pack_metadata, unpack_metadata
+from .quality_map import Offsets, check_map, pack_map, unpack_map
 from .source import Cursor, Source
 from .varint import pack_varints
 
@@ -128,6 +130,8 @@ class Index:
         exact_bytes: int64 `(tiles,)`, zeros of learned tiles.
         exact_checks: uint32 `(tiles,)`.
         begin: offset behind the index, in bytes.
+        map: (h, w), by how much the quality of each patch differs from the header's; None where
+            there is no map.
     """
 
     header: Header
@@ -140,6 +144,7 @@ class Index:
     exact_bytes: NDArray[np.int64]
     exact_checks: NDArray[np.uint32]
     begin: int
+    map: Offsets | None = None
 
     @cached_property
     def spans(self) -> NDArray[np.int64]:
@@ -199,22 +204,30 @@ def part_check(tile: int, part: bytes) -> int:
     return zlib.crc32(part, tile)
 
 
-def write_container(header: Header, metadata: Metadata, tiles: Sequence[Tile]) -> bytes:
+def write_container(
+    header: Header, metadata: Metadata, tiles: Sequence[Tile], offsets: Offsets | None = None
+) -> bytes:
     """Write a whole file.
 
     Args:
         header: whose `metadata` says whether there is any.
         metadata: (kind, bytes) of ascending kinds.
         tiles: `header.tile_count` of them, row by row, of equally many levels.
+        offsets: the quality map, if there is one.
 
     Raises:
         InvalidField: the number of tiles or of levels is not what it must be, words or alpha are
-            missing, or the header's flag does not tell whether there is metadata.
+            missing, the header's flags do not tell whether there is metadata or a map, or the map
+            leads out of the range of qualities.
     """
     if header.metadata != bool(metadata):
         raise InvalidField(
             f"the header says metadata={header.metadata}, there are {len(metadata)} items"
         )
+    if header.map != (offsets is not None):
+        raise InvalidField(f"the header says map={header.map}, which is not so")
+    if offsets is not None:
+        check_map(offsets, header.patches, header.quality)
     if len(tiles) != header.tile_count:
         raise InvalidField(f"{len(tiles)} tiles, the header asks for {header.tile_count}")
     levels = len(tiles[0].level_words)
@@ -241,7 +254,10 @@ def write_container(header: Header, metadata: Metadata, tiles: Sequence[Tile]) -
     parts = [tile.alpha or b"" for tile in tiles] + [tile.exact or b"" for tile in tiles]
     split = [np.split(t.words.astype("<u4"), np.cumsum(t.level_words)[:-1]) for t in learned]
     payloads = [words[level].tobytes() for level in range(levels) for words in split]
-    return b"".join([pack_header(header), pack_metadata(metadata), index, *parts, *payloads])
+    begin = pack_header(header) + pack_metadata(metadata)
+    if offsets is not None:
+        begin += pack_map(offsets)
+    return b"".join([begin, index, *parts, *payloads])
 
 
 def _check_tile(number: int, tile: Tile, levels: int, header: Header) -> None:
@@ -272,13 +288,14 @@ def read_index(source: Source) -> Index:
         source: bytes, or a seekable binary file.
 
     Raises:
-        BitstreamError: as `unpack_header` and `unpack_metadata` do;
+        BitstreamError: as `unpack_header`, `unpack_metadata` and `unpack_map` do;
         IndexDamaged: the index does not match its CRC32;
         Truncated: the data ends before the first tile.
     """
     cursor = Cursor(source)
     header, cursor.at = unpack_header(cursor.peek(MAX_HEADER_BYTES))
     metadata = unpack_metadata(cursor) if header.metadata else ()
+    offsets = unpack_map(cursor, header.patches, header.quality) if header.map else None
     begin, tiles, with_alpha = cursor.at, header.tile_count, header.color.has_alpha
     levels = cursor.byte()
     if not 1 <= levels <= MAX_LEVELS:
@@ -314,6 +331,7 @@ def read_index(source: Source) -> Index:
         exact_bytes=_spread(sizes, exact, np.int64),
         exact_checks=_spread(exact_checks, exact, np.uint32),
         begin=cursor.at,
+        map=offsets,
     )
 
 

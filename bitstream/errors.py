@@ -76,6 +76,10 @@ class ImageTooLarge(BitstreamError):
         )
 
 
+class MapDamaged(BitstreamError):
+    """The quality map does not match its checksum, or is none."""
+
+
 class TileDamaged(BitstreamError):
     """A tile does not decode to the symbols that were coded.
 

@@ -4,7 +4,7 @@
     0       4      magic 8f 48 56 43 (not text: the first byte is not ASCII, nor begins UTF-8)
     4       1      version
     5       1...2  flags, varint: colour (bits 0-1), 16 bits deep (2), metadata (3), prior (4-6),
-                   tiles that are exact or in part so (7)
+                   tiles that are exact or in part so (7), quality map (8)
             1...4  width in px, varint: two bytes up to 16383
             1...4  height in px, varint
             1      quality, 0...100
@@ -44,8 +44,8 @@ MAX_HEADER_BYTES = 30  # with varints of five bytes, which a file may hold to be
 WEIGHTS_BYTES = 4
 NO_WEIGHTS = bytes(WEIGHTS_BYTES)
 
-_DEEP, _METADATA, _EXACT = 1 << 2, 1 << 3, 1 << 7
-_FLAGS = 0xFF  # those that this version knows
+_DEEP, _METADATA, _EXACT, _MAP = 1 << 2, 1 << 3, 1 << 7, 1 << 8
+_FLAGS = 0x1FF  # those that this version knows
 _PRIOR_SHIFT = 4
 _PRIOR_MASK = 0b111
 
@@ -104,6 +104,7 @@ class Header:
         prior: prior of the context.
         metadata: whether a metadata section follows.
         exact: whether a tile is exact, or in part so.
+        map: whether a quality map follows.
 
     Raises:
         InvalidField: a value is outside its range.
@@ -119,6 +120,7 @@ class Header:
     prior: Prior = Prior.MASKED_DIFFUSION
     metadata: bool = False
     exact: bool = False
+    map: bool = False
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -150,6 +152,11 @@ class Header:
         return -(-self.height // side), -(-self.width // side)
 
     @property
+    def patches(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return -(-self.height // PATCH_PX), -(-self.width // PATCH_PX)
+
+    @property
     def largest_sample(self) -> int:
         """What a channel can be at most: 255 or 65535."""
         return 2**self.bit_depth - 1
@@ -172,6 +179,7 @@ def pack_header(header: Header) -> bytes:
         header.color
         | (_DEEP if header.bit_depth == 16 else 0)
         | (_METADATA if header.metadata else 0)
+        | (_MAP if header.map else 0)
         | header.prior << _PRIOR_SHIFT
         | (_EXACT if header.exact else 0)
     )
@@ -234,6 +242,7 @@ def unpack_header(
         prior=flags >> _PRIOR_SHIFT & _PRIOR_MASK,  # type: ignore[arg-type]  # made a Prior, or refused
         metadata=bool(flags & _METADATA),
         exact=bool(flags & _EXACT),
+        map=bool(flags & _MAP),
     )
     if max_pixels is not None and header.width * header.height > max_pixels:
         raise ImageTooLarge(header.width, header.height, max_pixels)

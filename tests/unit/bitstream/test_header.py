@@ -55,6 +55,12 @@ def test_golden_bytes_with_every_field_in_use() -> None:
     assert unpack_header(packed) == (header, len(packed))
 
 
+def test_a_quality_map_takes_a_second_byte_of_flags() -> None:
+    packed = pack_header(replace(PHOTO, map=True))
+    assert packed[:-4] == bytes.fromhex("8f485643 02 8102 8006 8004 28 10 deadbeef")
+    assert unpack_header(packed) == (replace(PHOTO, map=True), 21)
+
+
 def test_the_longest_image_has_as_many_tiles_as_there_may_be() -> None:
     longest = replace(PHOTO, width=1 << 24, height=1, tile=32)
     assert longest.tile_count == MAX_TILES
@@ -134,7 +140,7 @@ def test_a_damaged_header_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("8f485643 02 8102 8006 8004 28 10 deadbeef", "does not know"),
+        ("8f485643 02 8104 8006 8004 28 10 deadbeef", "does not know"),
         ("8f485643 02 51 8006 8004 28 10 deadbeef", "prior 5"),
         ("8f485643 02 01 00 8004 28 10 deadbeef", "width 0"),
         ("8f485643 02 01 8006 00 28 10 deadbeef", "height 0"),
