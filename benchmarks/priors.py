@@ -36,7 +36,7 @@ from ..codec.images import to_pixels
 from ..codec.options import DecodeOptions
 from ..codec.stack import AnsStack, CountingStack, Sampling
 from ..codec.tile import TileSymbols, encode_tiles, pop_contexts, push_context, push_tile
-from ..codec.tiling import tile_side, tiles_in
+from ..codec.tiling import Window, tile_side, tiles_in
 from ..codec.walk import walk
 from ..codec.weights import Codec, load_codec
 from ..models.convert import to_float
@@ -179,7 +179,7 @@ def _coding_seconds(codec: Codec, symbols: TileSymbols, kind: Prior) -> tuple[fl
     else:
         push_context(codec, symbols, stack, kind)
     between = time.perf_counter()
-    found = pop_contexts(codec, conditions, kind, [stack], size)
+    found = pop_contexts(codec, conditions, kind, [stack], [Window(0, 0, *size)])
     end = time.perf_counter()
     assert np.array_equal(found[0], context)
     return between - start, end - between

@@ -1,43 +1,22 @@
 """`hvae-codec encode`: images become files."""
 
 import time
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import batch, console, files, images, options
+from .encoding import encode_options, encoding_options
 
 if TYPE_CHECKING:
-    from ..codec.options import ContentKind, EncodeOptions
+    from ..codec.options import EncodeOptions
 
 
 @click.command()
 @click.argument("sources", metavar="IMAGE...", nargs=-1, required=True)
-@click.option(
-    "-q",
-    "--quality",
-    type=click.IntRange(0, 100),
-    help="The larger, the better the image and the larger the file (default: 60).",
-)
-@click.option("--bpp", type=options.PositiveNumber(), help="At most so many bits a pixel.")
-@click.option(
-    "--size", "max_bytes", type=options.ByteCount(), help="At most so many bytes; 30k, 1.5MB, 1MiB."
-)
-@click.option("--psnr", type=options.PositiveNumber(), help="At least so many dB in RGB.")
-@click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright.")
-@click.option("--lossless", is_flag=True, help="Every sample as it was, in place of a quality.")
-@click.option(
-    "--content",
-    type=click.Choice(["auto", "photo", "graphic"]),
-    default="auto",
-    show_default=True,
-    help="What the image shows: auto looks, and codes text and drawings exactly where that pays.",
-)
-@options.effort_option("Search longer, for fewer bits at the same PSNR.")
-@options.prior_option
-@options.device_option
-@click.option("--verify", is_flag=True, help="Decode again and compare before writing.")
+@encoding_options
 @click.option("--page", type=click.IntRange(1), help="Which picture of a file of several.")
 @click.option("--keep-going", is_flag=True, help="Encode what is left of a damaged image; exit 1.")
 @click.option(
@@ -47,22 +26,10 @@ if TYPE_CHECKING:
 @options.batch_options
 def encode(
     sources: tuple[str, ...],
-    quality: int | None,
-    bpp: float | None,
-    max_bytes: int | None,
-    psnr: float | None,
-    strip: bool,
-    lossless: bool,
-    content: "ContentKind",
-    effort: int,
-    prior: str,
-    device: str,
-    verify: bool,
-    page: int | None,
     keep_going: bool,
     skip_larger: bool,
     keep_suffix: bool,
-    **shared: Any,  # noqa: ANN401
+    **given: Any,  # noqa: ANN401
 ) -> None:
     """Encode images; '-' is stdin. IMAGE.png becomes IMAGE.hvae.
 
@@ -72,29 +39,8 @@ def encode(
     """
     from ..codec.images import is_image_name, is_raw_name
 
-    aims = [aim is not None for aim in (quality, bpp, max_bytes, psnr)]
-    if sum([*aims, lossless]) > 1:
-        raise click.UsageError("-q, --bpp, --size, --psnr and --lossless exclude each other")
-    if lossless and effort:
-        raise click.UsageError("--lossless has no --effort")
-
-    from ..codec.options import EncodeOptions
-
-    settings = batch.Settings(**shared)
-    wanted = EncodeOptions(
-        quality,
-        max_bytes,
-        bpp,
-        psnr,
-        strip,
-        verify,
-        prior,
-        effort,
-        device,
-        page,
-        content,
-        lossless,
-    )
+    shared = {field.name: given.pop(field.name) for field in fields(batch.Settings)}
+    settings, wanted = batch.Settings(**shared), encode_options(given)
 
     def is_input(name: str) -> bool:
         # raw photographs are refused in a line each, not passed over

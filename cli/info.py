@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import console, files, options
+from . import console, files, images, options
 
 if TYPE_CHECKING:
     from ..codec.info import FileInfo
@@ -14,11 +14,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True)
 @options.json_option
-def info(sources: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--map",
+    "picture",
+    metavar="PICTURE",
+    help="Write the quality map of a file as a grey picture, a pixel a patch of 32x32 px.",
+)
+def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
     """Show size, quality, weights and the bytes of levels.
 
-    With --json one line for every file.
+    With --json one line for every file. With --map grey 128 stands for the file's quality, a grey
+    more for a quality more; `encode --map` takes the picture as it is.
     """
+    if picture is not None and len(sources) > 1:
+        raise click.UsageError("--map writes the map of one file")
+    name = None if picture is None else images.image_format(picture)
 
     def show(source: str) -> bool:
         from ..codec.info import inspect
@@ -26,8 +36,14 @@ def info(sources: tuple[str, ...], as_json: bool) -> None:
         found = inspect(files.seekable(source))
         if as_json:
             console.result_json({"file": source, **asdict(found)})
-        else:
+        elif picture != console.STDIO:
             console.result(_describe(source, found))
+        if picture is not None:
+            from ..codec import api
+
+            drawn = api.quality_map(files.seekable(source))
+            with files.writing(picture) as stream:
+                drawn.save(stream, name)
         return True
 
     console.for_each(sources, show)
@@ -40,7 +56,7 @@ def _describe(source: str, info: "FileInfo") -> str:
     cut = f", cut from {console.spaced(info.whole_bytes)}"
     lines = [
         f"{console.shown(source)}  {info.width}x{info.height} {info.color} {info.bit_depth} bit"
-        f"  quality {info.quality} (λ {info.lmbda:.5f})",
+        f"  quality {info.quality} (λ {info.lmbda:.5f}){_mapped(info)}",
         f"  {'file':<12}{console.spaced(info.file_bytes):>12} bytes  {info.bpp:.3f} bpp"
         f"{cut if info.file_bytes < info.whole_bytes else ''}",
         f"  {'header':<12}{console.spaced(info.header_bytes):>12} bytes",
@@ -73,3 +89,8 @@ def _coders(info: "FileInfo") -> str:
     lines = [f"  {'':<12}{''.join(coder[0] for coder in row)}" for row in rows]
     shown = lines if len(coders) > 1 and across <= 64 and len(lines) <= 64 else []
     return "\n".join([": " + ", ".join(counts), *shown])
+
+
+def _mapped(info: "FileInfo") -> str:
+    lowest, highest = info.qualities
+    return f", patches {lowest}…{highest}" if lowest < highest else ""

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -138,6 +138,31 @@ class Region(click.ParamType):
         if width < 1 or height < 1:
             self.fail(f"'{value}' is not a region like 0,0,640,480 (X,Y,W,H)", param, context)
         return x, y, width, height
+
+
+class Picture(click.Path):
+    """A picture, read at once."""
+
+    name = "picture"
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401
+        param: click.Parameter | None,
+        context: click.Context | None,
+    ) -> Any:  # noqa: ANN401
+        """Return the loaded image."""
+        from PIL import Image
+
+        path = super().convert(value, param, context)
+        try:
+            with Image.open(path) as image:
+                return image.convert("L")
+        except (OSError, Image.DecompressionBombError) as error:
+            self.fail(f"'{value}' is not a picture: {error}", param, context)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")

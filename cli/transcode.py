@@ -1,20 +1,16 @@
 """`hvae-codec transcode`: datasets of images become datasets of coded files, and back."""
 
 import os
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import batch, console, options
-from .encode import encode
 
 if TYPE_CHECKING:
     from ..codec.batch import Engine, Job, Plan, Totals
     from ..codec.batch.transcode import How
-
-_OF_FILES = {"sources", *(field.name for field in fields(batch.Settings))}
-_OF_ENCODING = [option for option in encode.params if option.name not in _OF_FILES]
 
 _WORST = 5
 """So many reasons of failures are told."""
@@ -22,16 +18,10 @@ _WORST = 5
 _GOOD = ("success", "kept_original")
 
 
-def _encoding_options(command: click.Command) -> click.Command:
-    """Add the options of `encode` that say how an image is encoded."""
-    command.params += _OF_ENCODING
-    return command
-
-
-@_encoding_options
 @click.command()
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
 @click.argument("target", metavar="DST")
+@encoding_options
 @click.option("--decode", "is_decoding", is_flag=True, help="Coded files become images.")
 @click.option(
     "--format",
@@ -154,15 +144,11 @@ def _how(
     Raises:
         click.UsageError: the options exclude each other.
     """
-    from ..bitstream import InvalidField
     from ..codec.batch import ToCoded, ToImages
     from ..codec.options import DecodeOptions, EncodeOptions
     from .images import image_format
 
-    try:
-        wanted = EncodeOptions(**encoding)
-    except InvalidField as error:
-        raise click.UsageError(str(error)) from error
+    wanted = encode_options(encoding)
     if not is_decoding:
         return ToCoded(wanted, keep_original_if_larger, measure, memory_bytes)
     device, verify = wanted.device, wanted.verify

@@ -33,14 +33,17 @@ from .info import inspect as inspect
 from .options import (
     DEFAULT_PRIOR,
     DEFAULT_QUALITY,
+    DEFAULT_TUNE,
     ContentKind,
     DecodeOptions,
     EncodeOptions,
     Region,
     check_device,
 )
-from .rate import best_within, smallest_reaching, squared_error
+from .quality_maps import map_picture, wanted_offsets
+from .rate import best_within, psnr_of, smallest_reaching, squared_error, ssimulacra2_of
 from .sampling import draw_picture
+from .score import check_metric
 from .sources import Source, opened
 from .stack import Sampling
 from .tile_cache import THUMBNAIL_SCALE
@@ -115,12 +118,16 @@ def encode(
     max_bytes: int | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
+    ssimulacra2: float | None = None,
     metadata: Mapping[str, Any] | None = None,
     verify: bool = False,
     strip: bool = False,
     prior: str = DEFAULT_PRIOR,
     effort: int = 0,
     device: str = "cpu",
+    tune: str = DEFAULT_TUNE,
+    roi: Image.Image | None = None,
+    map: Image.Image | None = None,
     page: int | None = None,
     content: ContentKind = "auto",
     lossless: bool = False,
@@ -131,10 +138,11 @@ def encode(
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
             was opened and not loaded keeps its 16 bits a channel, which Pillow would cut. Or the
             path of an image file, or its bytes.
-        quality: 0 (smallest) to 100 (best); 60, unless one of the next three finds it.
+        quality: 0 (smallest) to 100 (best); 60, unless another aim finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
+        ssimulacra2: find the smallest quality that reaches this score; needs its package.
         metadata: `icc_profile`, `exif` and `xmp`, bytes each, `text`, a dict of strings, and
             `dpi`, across and down, in place of the image's own.
         verify: decode the result under another configuration before returning it.
@@ -142,6 +150,10 @@ def encode(
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
+        tune: `psnr`, every patch at the same quality; or `eye`, bits to where errors are seen.
+        roi: a grey picture of what matters, laid over the whole image: black is coded 30 qualities
+            below white, which has the quality that was asked for.
+        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it.
         page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
@@ -163,20 +175,25 @@ def encode(
         VerificationFailed: the other configuration decoded something else.
         WeightsError: the weights do not have the prior, or the device is not there.
         TorchMissing: effort, prior or device needs PyTorch, which is not installed.
+        MetricMissing: the package of `ssimulacra2` is not installed.
     """
     options = EncodeOptions(
-        quality,
-        max_bytes,
-        bpp,
-        psnr,
-        strip,
-        verify,
-        prior,
-        effort,
-        device,
-        page,
-        content,
-        lossless,
+        quality=quality,
+        max_bytes=max_bytes,
+        bpp=bpp,
+        psnr=psnr,
+        strip=strip,
+        verify=verify,
+        prior=prior,
+        effort=effort,
+        device=device,
+        tune=tune,
+        roi=roi,
+        map=map,
+        ssimulacra2=ssimulacra2,
+        page=page,
+        content=content,
+        lossless=lossless,
     )
     return encode_with(image, options, metadata)
 
@@ -187,6 +204,8 @@ def encode_with(
     metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Encode an image; see `encode`, which has the same options as keywords."""
+    if options.ssimulacra2 is not None:
+        check_metric()
     kind = prior_of(options.prior)
     if not options.lossless:
         load_codec(device=options.device).check_prior(kind)  # refused before the image is read
@@ -213,12 +232,16 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
         tile=side,
         prior=prior,
         effort=options.effort,
+        offsets=wanted_offsets(pixels, options),
         content=options.content,
     )
     if options.has_target:
         at = partial(at, alphas=encode_alphas(pixels, side))
     if options.psnr is not None:
-        return smallest_reaching(codec, at, pixels, options.psnr)
+        return smallest_reaching(at, partial(psnr_of, codec, pixels), options.psnr, " dB")
+    if options.ssimulacra2 is not None:
+        score = partial(ssimulacra2_of, codec, pixels)
+        return smallest_reaching(at, score, options.ssimulacra2, " of SSIMULACRA2")
     if not options.has_target:
         return at(DEFAULT_QUALITY if options.quality is None else options.quality)
     limit, wish = options.max_bytes, f"{options.max_bytes} bytes"
@@ -380,6 +403,20 @@ def decode_with(source: Source, options: DecodeOptions) -> Decoded:
         info = without_previews(info)
     pixels = squeezed(picture.pixels, index.metadata)
     return Decoded(pixels, info, picture.lost_tiles, picture.whole_levels)
+
+
+def quality_map(source: Source) -> Image.Image:
+    """Draw the quality map of a file, a pixel a patch of 32x32 px.
+
+    Returns:
+        Grey: 128 where a patch has the file's quality, and one more for each quality more.
+
+    Raises:
+        OSError, BitstreamError: as `inspect` does.
+    """
+    with opened(source) as file:
+        index = read_index(file)
+    return map_picture(index.map, index.header.patches)
 
 
 def verify(source: Source) -> VerifyReport:

@@ -53,7 +53,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     usual = decode_file(codec, source, index)
     if codec is None or not header.needs_weights:
         return VerifyReport(len(tiles), 0, 0, 0, header.largest_sample)
-    conditions = CodingConditions.of(header, codec.config)
+    conditions = CodingConditions.of(header, codec.config, index.map)
     learned = [tile for tile in tiles if index.coders[tile[0]] != TileCoder.EXACT]
     sizes = [symbol_count(conditions, window) for _, window in learned]
     from .onnx_runtime import OnnxRuntime
@@ -81,7 +81,7 @@ def symbol_count(conditions: CodingConditions, window: Window) -> int:
 def _decodes(codec: Codec, source: Source, index: Index, number: int, window: Window) -> bool:
     tile = TileSource(number, window, read_tile(source, index, number))
     try:
-        pop_tiles(codec, index.header, [tile], Wanted(index.levels))
+        pop_tiles(codec, index, [tile], Wanted(index.levels))
     except BitstreamError:
         return False
     return True

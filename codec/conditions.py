@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,11 @@ from numpy.typing import NDArray
 
 from ..bitstream import Header
 from .config import ModelConfig
+from .qualities import PatchQualities, Quality
 from .schedule import context_mask, latent_mask
+from .tiling import Window
+
+_ORIGIN = Window(0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,28 @@ class CodingConditions:
         config: the sizes of the models.
         quality: 0...100.
         is_grey: luma alone is coded; chroma is zero on both sides.
+        map: what each patch of the picture has more than `quality`, (h, w) integers; None where
+            all have it.
     """
 
     config: ModelConfig
     quality: int
     is_grey: bool
+    map: NDArray[np.int16] | None = None
 
     @classmethod
-    def of(cls, header: Header, config: ModelConfig) -> CodingConditions:
+    def of(
+        cls, header: Header, config: ModelConfig, offsets: NDArray[np.int16] | None = None
+    ) -> CodingConditions:
         """Return the conditions that a file names."""
-        return cls(config, header.quality, header.color.is_grey)
+        return cls(config, header.quality, header.color.is_grey, offsets)
+
+    def at(self, windows: Sequence[Window]) -> Quality:
+        """Return the quality of parts of the picture, of one size."""
+        if self.map is None:
+            return self.quality
+        parts = [self.map[window.slices(_ORIGIN, 1)] for window in windows]
+        return PatchQualities(self.quality, self.quality + np.stack(parts).astype(np.int64))
 
     @property
     def context_mask(self) -> NDArray[np.bool_]:

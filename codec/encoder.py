@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bitstream import (
     MAX_PIXELS,
@@ -25,6 +26,7 @@ from .images import Pixels, encode_alpha
 from .numbers import effort_of, quality_of
 from .options import ContentKind
 from .quality import QUALITIES
+from .quality_maps import fitted
 from .runtime import Floats, torch_side
 from .tile import encode_tiles, push_tile
 from .tiling import Window, tile_side, tiles_in
@@ -41,6 +43,7 @@ def encode_pixels(
     prior: Prior = Prior.MASKED_DIFFUSION,
     alphas: Sequence[bytes] | None = None,
     effort: int = 0,
+    offsets: NDArray[np.float32] | None = None,
     content: ContentKind = "auto",
 ) -> bytes:
     """Encode pixels into a whole file.
@@ -53,6 +56,7 @@ def encode_pixels(
         prior: of the context.
         alphas: what `encode_alphas` gave, which is the same at every quality.
         effort: 0...9, how long symbols are searched for a smaller loss.
+        offsets: (h, w) qualities that patches should have more than `quality`.
         content: what the image shows. Of a photograph no patch is exact; auto looks.
 
     Raises:
@@ -64,13 +68,15 @@ def encode_pixels(
     quality = quality_of(quality)
     effort = effort_of(effort)
     side = tile_side(*pixels.size) if tile is None else tile
+    quality_map = None if offsets is None else fitted(offsets, quality, *codec.file.near(quality))
     header = _header(pixels, side, quality, codec.file.digest[:4], prior)
     codec.check_prior(prior)  # refused before the work
     if effort:
         torch_side("search", f"effort {effort}")
     if alphas is None:
         alphas = encode_alphas(pixels, side)
-    coder = _TileEncoder(codec, pixels, header, alphas, effort)
+    conditions = CodingConditions.of(header, codec.config, quality_map)
+    coder = _TileEncoder(codec, pixels, header, conditions, alphas, effort)
     tiles: dict[int, Tile] = {}
     places = tiles_in(*pixels.size, side)
     looks = {number: _look(pixels, window, quality, content) for number, window in places}
@@ -80,7 +86,7 @@ def encode_pixels(
     for number, window in places:
         if number not in tiles:
             tiles[number] = coder.weighed(number, window, looks[number])
-    return _file(header, pixels, [tiles[number] for number, _ in places])
+    return _file(header, pixels, [tiles[number] for number, _ in places], quality_map)
 
 
 def encode_losslessly(pixels: Pixels) -> bytes:
@@ -124,12 +130,19 @@ def _header(
     )
 
 
-def _file(header: Header, pixels: Pixels, tiles: Sequence[Tile]) -> bytes:
-    """Write the file of all tiles; one of which none is learned names no weights."""
+def _file(
+    header: Header,
+    pixels: Pixels,
+    tiles: Sequence[Tile],
+    quality_map: NDArray[np.int8] | None = None,
+) -> bytes:
+    """Write the file of all tiles; without a learned one it has no weights and no map."""
     exact = any(tile.coder.is_exact for tile in tiles)
     learned = any(tile.coder.is_learned for tile in tiles)
-    header = replace(header, exact=exact, weights=header.weights if learned else NO_WEIGHTS)
-    return write_container(header, pixels.metadata, tiles)
+    if not learned:
+        header, quality_map = replace(header, weights=NO_WEIGHTS), None
+    header = replace(header, exact=exact, map=quality_map is not None)
+    return write_container(header, pixels.metadata, tiles, quality_map)
 
 
 def _look(pixels: Pixels, window: Window, quality: int, content: ContentKind) -> Content:
@@ -144,11 +157,16 @@ class _TileEncoder:
     """Encodes the tiles of one image."""
 
     def __init__(
-        self, codec: Codec, pixels: Pixels, header: Header, alphas: Sequence[bytes], effort: int
+        self,
+        codec: Codec,
+        pixels: Pixels,
+        header: Header,
+        conditions: CodingConditions,
+        alphas: Sequence[bytes],
+        effort: int,
     ):
         self.codec, self.pixels, self.header = codec, pixels, header
-        self.conditions = CodingConditions.of(header, codec.config)
-        self.alphas, self.effort = alphas, effort
+        self.conditions, self.alphas, self.effort = conditions, alphas, effort
 
     def learned(self, batch: Sequence[tuple[int, Window]]) -> Iterator[tuple[int, Tile]]:
         """Yield the tiles of a batch, which are of one size, by number."""
@@ -167,7 +185,8 @@ class _TileEncoder:
             )
             context = symbols.context[None].astype(np.float32)
             latents = symbols.decoded[None]
-            shown = self.codec.runtime.synthesise(context, latents, self.header.quality)
+            quality = self.conditions.at([window])
+            shown = self.codec.runtime.synthesise(context, latents, quality)
             alpha = self.alphas[number]
             tile = push_tile(self.codec, number, symbols, alpha, self.header.prior, exact)
             return tile, shown[0]

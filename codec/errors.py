@@ -26,7 +26,7 @@ class VerificationFailed(BitstreamError):
 
 
 class TargetError(ValueError):
-    """No quality reaches the size or the PSNR that was asked for; the message says what would."""
+    """No quality reaches the size or the score that was asked for; the message says what would."""
 
 
 class PayloadTooShort(ValueError):
@@ -47,6 +47,10 @@ class WeightsError(ModelError):
 
 class DataError(ModelError):
     """Training data that cannot be used."""
+
+
+class MetricMissing(ModelError):
+    """A metric needs a package that is not installed; the message names the command."""
 
 
 class TorchMissing(ModelError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..bitstream import VERSION, Index, TileCoder, read_index
 from .quality import lmbda_of
 from .sources import Source, opened
@@ -30,7 +32,8 @@ class FileInfo:
         lmbda: lambda of the quality, bits a pixel against 255^2 MSE.
         file_bytes: the file's size.
         whole_bytes: what it should be; more where the file is cut.
-        header_bytes: all but metadata, alpha and levels: header, index, checksums.
+        header_bytes: all but metadata, alpha and levels: header, map, index, checksums.
+        qualities: the lowest and the highest of a patch; equal where there is no quality map.
         exact_bytes: of exact patches, with the alpha of exact tiles.
         tile_px: side of a tile.
         tile_coders: of each tile, row by row: learned, exact, or both.
@@ -45,6 +48,7 @@ class FileInfo:
     color: str
     bit_depth: int
     quality: int
+    qualities: tuple[int, int]
     lmbda: float
     file_bytes: int
     whole_bytes: int
@@ -82,6 +86,8 @@ def describe(index: Index, file_bytes: int) -> FileInfo:
     words = index.level_words.sum(axis=0)
     names = ["context", *(f"latents {k}" for k in range(1, len(words)))]
     levels = tuple(LevelInfo(n, int(w) * 4) for n, w in zip(names, words, strict=True))
+    offsets = (0,) if index.map is None else index.map
+    lowest, highest = int(np.min(offsets)), int(np.max(offsets))
     metadata_bytes = sum(len(value) for _, value in index.metadata)
     return FileInfo(
         width=header.width,
@@ -89,6 +95,7 @@ def describe(index: Index, file_bytes: int) -> FileInfo:
         color=header.color.name.lower().replace("_", "+"),
         bit_depth=header.bit_depth,
         quality=header.quality,
+        qualities=(header.quality + lowest, header.quality + highest),
         lmbda=lmbda_of(header.quality),
         file_bytes=file_bytes,
         whole_bytes=index.end,

@@ -1,4 +1,4 @@
-"""What the graphs of the context prior take beside a picture: its tensors, at one quality."""
+"""What the graphs of the context prior take beside a picture: its tensors, by quality."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
-from .schedule import CodingStep, context_schedule
+from .qualities import PATCH, Quality, positions_of
+from .schedule import CodingStep, context_schedule, pick
 from .weight_file import WeightFile
 
 PRIOR = "context.priors.masked-diffusion"
@@ -22,14 +23,14 @@ Inputs = dict[str, OrtValue | NDArray]
 
 
 class ContextConstants:
-    """The tensors of the context prior at one quality, prepared for its graphs.
+    """The tensors of the context prior at a quality, prepared for its graphs.
 
     They are what `convert.prepared` makes of integer layers in PyTorch. All numbers are integers
     times powers of two, and exact.
 
     Args:
         file: the weights.
-        quality: 0...100.
+        quality: of a tile.
         filters: those that were prepared before, at whatever quality; others are added.
 
     Attributes:
@@ -37,8 +38,11 @@ class ContextConstants:
         slices: of each step and slice, those of the graph that predicts it.
     """
 
-    def __init__(self, file: WeightFile, quality: int, filters: dict[str, OrtValue]):
-        self.file, self.quality, self.filters = file, quality, filters
+    def __init__(self, file: WeightFile, quality: Quality, filters: dict[str, OrtValue]):
+        self.file, self.filters = file, filters
+        patches = positions_of(quality, PATCH)
+        self._qualities, numbers = np.unique(patches, return_inverse=True)
+        self._patches = numbers.reshape(patches.shape)  # of each the number of its quality
         schedule = context_schedule(file.config)
         self.steps = [self._step(schedule, step) for step in schedule]
         self.slices = [
@@ -48,7 +52,7 @@ class ContextConstants:
     def _step(self, schedule: Sequence[CodingStep], step: CodingStep) -> Inputs:
         own = f"{PRIOR}.steps.{step.number}"
         if step.number == 0:
-            start = self._gain(f"{PRIOR}.start", slice(None))
+            start = self._gain(f"{PRIOR}.start", slice(None), self._patches)
             return _prefixed("prior.start", start) | self._layers(
                 "prior.steps.0.head", f"{own}.head"
             )
@@ -57,7 +61,7 @@ class ContextConstants:
         modules["previous.embed"] = f"{PRIOR}.steps.{before.number}.embed"
         if step.has_block:
             modules["current.block"] = f"{own}.block"
-        inputs = self._norm("inward", slice(before.start, before.stop), dimensions=4)
+        inputs = self._norm("inward", slice(before.start, before.stop), self._patches)
         for name, module in modules.items():
             inputs |= self._layers(name, module)
         return inputs
@@ -67,13 +71,15 @@ class ContextConstants:
         start, stop = step.slices[number]
         means = np.arange(start - step.start, stop - step.start)
         outputs = np.concatenate([means, step.stop - step.start + means])
-        inputs = _prefixed("current.head_gain", self._gain(f"{own}.head_gain", outputs))
-        inputs |= self._norm("outward", slice(start, stop), dimensions=3)
+        here = self._picked(step)
+        gain = self._gain(f"{own}.head_gain", outputs, here[..., None])
+        inputs = _prefixed("current.head_gain", gain)
+        inputs |= self._norm("outward", slice(start, stop), here)
         inputs["outputs"] = OrtValue.ortvalue_from_numpy(outputs)
         if number:
             module = f"{own}.channel_contexts.{number - 1}"
             inputs |= self._layers("current.channel_contexts.1", module)
-            inputs |= self._norm("inward", slice(step.start, start), dimensions=3)
+            inputs |= self._norm("inward", slice(step.start, start), here)
         return inputs
 
     def _layers(self, prefix: str, module: str) -> Inputs:
@@ -85,7 +91,7 @@ class ContextConstants:
             if kind in ("weight", "bias"):
                 found[f"{here}.{kind}"] = self._filter(name)
             elif kind == "knots":
-                found |= _prefixed(here, self._gain(layer, slice(None)))
+                found |= _prefixed(here, self._gain(layer, slice(None), self._patches))
         return found
 
     def _filter(self, name: str) -> OrtValue:
@@ -97,25 +103,41 @@ class ContextConstants:
             self.filters[name] = OrtValue.ortvalue_from_numpy(scaled)
         return self.filters[name]
 
-    def _gain(self, layer: str, channels: slice | NDArray) -> dict[str, OrtValue]:
-        """Return factor and offset (1, c, 1, 1) of some channels of a gain."""
+    def _picked(self, step: CodingStep) -> NDArray[np.int64]:
+        """Return what `_patches` has where a step codes, (1, 1, n); or one, if it codes nowhere."""
+        if self._patches.size == 1:
+            return self._patches[..., 0]
+        picked = pick(self._patches, step.squares)
+        return picked if picked.size else self._patches[:, :, 0, :1]
+
+    def _gain(
+        self, layer: str, channels: slice | NDArray, where: NDArray[np.int64]
+    ) -> dict[str, OrtValue]:
+        """Return factor and offset (1, c, h, w) of some channels of a gain at some patches."""
         knots = self.file.arrays[f"{layer}.knots"][..., channels].astype(np.int64)
-        low, part = divmod(self.quality, _KNOT_SPAN)
-        sums = (_KNOT_SPAN - part) * knots[low] + (part * knots[low + 1] if part else 0)
+        low, part = np.divmod(self._qualities, _KNOT_SPAN)
+        high = np.minimum(low + 1, len(knots) - 1)
+        part = part[:, None, None]
+        sums = (_KNOT_SPAN - part) * knots[low] + part * knots[high]
         unit = _KNOT_SPAN * _KNOT_UNIT
-        scale, shift = ((sums + unit // 2) // unit)[..., None, None].astype(np.float32)
+        scale, shift = ((sums + unit // 2) // unit).astype(np.float32).transpose(1, 0, 2)
         return {
-            "factor": OrtValue.ortvalue_from_numpy(scale[None] / _UNIT),
-            "offset": OrtValue.ortvalue_from_numpy(shift[None] + np.float32(0.5)),
+            "factor": _looked_up(scale / _UNIT, where),
+            "offset": _looked_up(shift + np.float32(0.5), where),
         }
 
-    def _norm(self, way: str, channels: slice, dimensions: int) -> Inputs:
-        """Return the row of the norm for some channels of arrays of so many dimensions."""
+    def _norm(self, way: str, channels: slice, where: NDArray[np.int64]) -> Inputs:
+        """Return the rows (1, c, ...) of the norm for some channels at some patches."""
         table = self.file.arrays[f"context.norm.{way}_table"]
         unit = 2.0**-8 if way == "inward" else 2.0**-12
-        row = table[self.quality, channels].astype(np.float64) * unit
-        row = row.reshape(1, -1, *[1] * (dimensions - 2))
-        return {f"norm.{way}_row": OrtValue.ortvalue_from_numpy(row)}
+        rows = table[self._qualities, channels].astype(np.float64) * unit
+        return {f"norm.{way}_row": _looked_up(rows, where)}
+
+
+def _looked_up(rows: NDArray, numbers: NDArray[np.int64]) -> OrtValue:
+    """Return rows (n, c) by their numbers (1, 1, ...): (1, c, ...)."""
+    found = np.take(np.ascontiguousarray(rows.T), numbers[0, 0], axis=1)
+    return OrtValue.ortvalue_from_numpy(found[None])
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, OrtValue]) -> Inputs:

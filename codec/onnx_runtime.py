@@ -16,6 +16,7 @@ from onnxruntime import OrtValue
 
 from .onnx_constants import ContextConstants, Inputs
 from .onnx_graphs import Graphs, check_arithmetic
+from .qualities import FINE, LATENT, PATCH, PatchQualities, Quality, base_of, positions_of
 from .runtime import Floats
 from .schedule import (
     CodingStep,
@@ -62,41 +63,47 @@ class OnnxRuntime:
         self._constants: dict[int, ContextConstants] = {}
         check_arithmetic(self._graphs)
 
-    def exact_context(self, rgb: Floats, quality: int) -> Floats:
+    def exact_context(self, rgb: Floats, quality: Quality) -> Floats:
         """See `runtime.Runtime`."""
-        inputs = {"rgb": rgb, "quality": _quality(quality)}
+        inputs = {"rgb": rgb, **_qualities(quality)}
         return self._graphs.run("context.exact", inputs)[0].numpy()
 
     def context_pass(
-        self, size: tuple[int, int, int], quality: int, exact: Floats | None = None
+        self, size: tuple[int, int, int], quality: Quality, exact: Floats | None = None
     ) -> _ContextPass:
         """See `runtime.Runtime`."""
-        constants = self._constants.get(quality)
-        if constants is None:
-            constants = ContextConstants(self.file, quality, self._filters)
-            self._constants[quality] = constants
-        return _ContextPass(self._graphs, constants, size, exact)
+        return _ContextPass(self._graphs, self._constants_at(quality), size, exact)
 
-    def analyse(self, rgb: Floats, u: Floats, quality: int) -> OnnxFeatures:
+    def _constants_at(self, quality: Quality) -> ContextConstants:
+        if isinstance(quality, PatchQualities):  # of these there are too many to keep
+            return ContextConstants(self.file, quality, self._filters)
+        if quality not in self._constants:
+            self._constants[quality] = ContextConstants(self.file, quality, self._filters)
+        return self._constants[quality]
+
+    def analyse(self, rgb: Floats, u: Floats, quality: Quality) -> OnnxFeatures:
         """See `runtime.Runtime`."""
-        inputs = {"rgb": rgb, "u": u, "quality": _quality(quality)}
-        found = self._graphs.run("analysis", inputs, self.file.model_at(quality))
+        inputs = {"rgb": rgb, "u": u, **_qualities(quality)}
+        found = self._graphs.run("analysis", inputs, self.file.model_at(base_of(quality)))
         return OnnxFeatures(*(value.numpy() for value in found))
 
     def latent_pass(
-        self, u: Floats, quality: int, features: Sequence[OnnxFeatures] = ()
+        self, u: Floats, quality: Quality, features: Sequence[OnnxFeatures] = ()
     ) -> _LatentPass:
         """See `runtime.Runtime`."""
         return _LatentPass(self._graphs, u, quality, features[0] if features else None)
 
-    def synthesise(self, u: Floats, latents: Floats, quality: int) -> Floats:
+    def synthesise(self, u: Floats, latents: Floats, quality: Quality) -> Floats:
         """See `runtime.Runtime`."""
-        inputs = {"u": u, "latents": latents, "quality": _quality(quality)}
-        return self._graphs.run("synthesis", inputs, self.file.model_at(quality))[0].numpy()
+        inputs = {"u": u, "latents": latents, **_qualities(quality)}
+        model = self.file.model_at(base_of(quality))
+        return self._graphs.run("synthesis", inputs, model)[0].numpy()
 
 
-def _quality(quality: int) -> NDArray[np.int64]:
-    return np.array([quality], np.int64)
+def _qualities(quality: Quality) -> dict[str, NDArray[np.int64]]:
+    """Return the qualities at all strides, by the names that graphs have for them."""
+    names = {"quality_32": PATCH, "quality_8": LATENT, "quality_4": FINE}
+    return {name: positions_of(quality, a_side) for name, a_side in names.items()}
 
 
 class _ContextPass:
@@ -175,12 +182,13 @@ class _ContextPass:
 class _LatentPass:
     """The trunk, step by step; see `walk.Network`."""
 
-    def __init__(self, graphs: Graphs, u: Floats, quality: int, features: OnnxFeatures | None):
+    def __init__(self, graphs: Graphs, u: Floats, quality: Quality, features: OnnxFeatures | None):
         self.graphs, self.features = graphs, features
-        self.model = graphs.file.model_at(quality)
-        self.quality = OrtValue.ortvalue_from_numpy(_quality(quality))
+        self.model = graphs.file.model_at(base_of(quality))
+        qualities = _qualities(quality)
+        self.quality = OrtValue.ortvalue_from_numpy(qualities["quality_8"])
         self.schedule = latent_schedule(graphs.file.config)
-        (self._state,) = graphs.run("trunk.begin", {"u": u, "quality": self.quality}, self.model)
+        (self._state,) = graphs.run("trunk.begin", {"u": u, **qualities}, self.model)
         rows, columns = self._state.shape()[2:]
         self._size = int(rows), int(columns)
         channels = graphs.file.config.latent_channels
@@ -189,7 +197,7 @@ class _LatentPass:
 
     def advance(self, step: CodingStep) -> None:
         """See `walk.Network`."""
-        inputs: Inputs = {"h": self._state, "quality": self.quality}
+        inputs: Inputs = {"h": self._state, "quality_8": self.quality}
         if self._known is not None:
             inputs["values"] = self._known
         found = self.graphs.run(f"trunk.step.{step.number}", inputs, self.model)

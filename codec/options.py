@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from PIL import Image
+
 from ..bitstream import InvalidField
 from ..bitstream.header import MAX_TILE
 from .config import PATCH_PX
@@ -14,6 +16,8 @@ from .stack import Sampling
 
 DEFAULT_QUALITY = 60
 DEFAULT_PRIOR = "masked-diffusion"
+TUNES = "psnr", "eye"
+DEFAULT_TUNE = "psnr"
 
 ContentKind = Literal["auto", "photo", "graphic"]
 """What an image shows; auto looks at each tile."""
@@ -27,7 +31,7 @@ class EncodeOptions:
     """How an image is encoded.
 
     Attributes:
-        quality: 0 (smallest) to 100 (best); None for 60, unless one of the next three finds it.
+        quality: 0 (smallest) to 100 (best); None for 60, unless another aim finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
@@ -36,6 +40,10 @@ class EncodeOptions:
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
+        tune: `psnr`, every patch at the same quality; or `eye`, bits to where errors are seen.
+        roi: a grey picture of what matters: black is coded 30 qualities below white.
+        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it.
+        ssimulacra2: find the smallest quality that reaches this score; excludes the first four.
         page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
@@ -56,21 +64,27 @@ class EncodeOptions:
     prior: str = DEFAULT_PRIOR
     effort: int = 0
     device: str = "cpu"
+    tune: str = DEFAULT_TUNE
+    roi: Image.Image | None = None
+    map: Image.Image | None = None
+    ssimulacra2: float | None = None
     page: int | None = None
     content: ContentKind = "auto"
     lossless: bool = False
     tile_px: int | None = None
 
     def __post_init__(self) -> None:
-        aims = (self.quality, self.max_bytes, self.bpp, self.psnr)
+        aims = (self.quality, self.max_bytes, self.bpp, self.psnr, self.ssimulacra2)
         if self.content not in get_args(ContentKind):
             raise InvalidField(
                 f"content {self.content} is not one of {', '.join(get_args(ContentKind))}"
             )
         if self.lossless and (self.has_target or self.quality is not None or self.effort):
-            raise InvalidField("lossless excludes quality, max_bytes, bpp, psnr and effort")
+            raise InvalidField("lossless excludes effort, and whatever finds a quality")
         if sum(aim is not None for aim in aims) > 1:
-            raise InvalidField("quality, max_bytes, bpp and psnr exclude each other")
+            raise InvalidField("quality, max_bytes, bpp, psnr and ssimulacra2 exclude each other")
+        if self.tune not in TUNES:
+            raise InvalidField(f"tune {self.tune} is not one of {', '.join(TUNES)}")
         for target in aims[1:]:
             if target is not None and not 0 < target < math.inf:
                 raise InvalidField(f"{target} is not a number above 0")
@@ -86,7 +100,8 @@ class EncodeOptions:
     @property
     def has_target(self) -> bool:
         """Whether the quality is to be found, not given."""
-        return any(target is not None for target in (self.max_bytes, self.bpp, self.psnr))
+        targets = self.max_bytes, self.bpp, self.psnr, self.ssimulacra2
+        return any(target is not None for target in targets)
 
 
 @dataclass(frozen=True)

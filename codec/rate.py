@@ -1,8 +1,8 @@
-"""The quality for a size or a PSNR: bisection over all 101.
+"""The quality for a size, a PSNR or a SSIMULACRA2: bisection over all 101.
 
-A search takes seven encodings (and as many decodings for a PSNR). The analysis is conditioned on
+A search takes seven encodings (and as many decodings for a score). The analysis is conditioned on
 quality, so all networks run anew for each; what they share is the image taken apart and its coded
-alpha. Sizes and PSNRs of photographs rise with quality but for rare ties and dips of neighbours:
+alpha. Sizes and scores of photographs rise with quality but for rare ties and dips of neighbours:
 the result keeps what was asked for, and can be one quality off the best. Other pictures are less
 sure to: before a wish is refused, qualities from 10 to 100 are tried.
 """
@@ -14,12 +14,14 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 
 from ..bitstream import read_index
 from .decoder import decode_file
 from .errors import TargetError
 from .images import Pixels
 from .quality import QUALITIES
+from .score import ssimulacra2
 from .tiling import TILE_PATCHES, tiles_in
 from .weights import Codec
 
@@ -27,6 +29,9 @@ Encode = Callable[[int], bytes]
 """Encodes one image at a quality."""
 
 _PROBED = range(10, QUALITIES, 10)
+
+Score = Callable[[bytes], float]
+"""Tells how near to the image a file decodes."""
 
 
 def best_within(encode: Encode, max_bytes: float, wish: str) -> bytes:
@@ -51,16 +56,14 @@ def best_within(encode: Encode, max_bytes: float, wish: str) -> bytes:
     return encode(fitting[-1])
 
 
-def smallest_reaching(codec: Codec, encode: Encode, pixels: Pixels, psnr_db: float) -> bytes:
-    """Encode at the smallest quality that reaches a PSNR over all colour samples.
-
-    Pixels of full transparency do not count.
+def smallest_reaching(encode: Encode, score: Score, wanted: float, unit: str) -> bytes:
+    """Encode at the smallest quality that reaches a score.
 
     Args:
-        codec: what decodes it.
         encode: the image.
-        pixels: of the image.
-        psnr_db: the PSNR.
+        score: of a file.
+        wanted: the score.
+        unit: behind scores in what the user reads.
 
     Raises:
         TargetError: no quality tried reaches it.
@@ -68,15 +71,15 @@ def smallest_reaching(codec: Codec, encode: Encode, pixels: Pixels, psnr_db: flo
     encode, scores = functools.cache(encode), dict[int, float]()
 
     def reaches(quality: int) -> bool:
-        scores[quality] = psnr_of(codec, pixels, encode(quality))
-        return scores[quality] >= psnr_db
+        scores[quality] = score(encode(quality))
+        return scores[quality] >= wanted
 
     found = _first(reaches)
     if found is None:
         found = next(filter(reaches, _PROBED), None)
     if found is None:
         best = max(scores.values())
-        raise TargetError(f"{psnr_db:g} dB is out of reach, the best file has {best:.2f} dB")
+        raise TargetError(f"{wanted:g}{unit} is out of reach, the best file has {best:.2f}{unit}")
     return encode(found)
 
 
@@ -110,3 +113,16 @@ def squared_error(pixels: Pixels, decoded: Pixels) -> tuple[float, int]:
         error += float(np.square(difference).sum())
         count += difference.size
     return error, count
+
+
+def ssimulacra2_of(codec: Codec, pixels: Pixels, data: bytes) -> float:
+    """Return the SSIMULACRA2 of what a file decodes to; of 16 bits a channel, of their upper 8."""
+    decoded = decode_file(codec, data, read_index(data)).pixels
+    return ssimulacra2(*(_picture(each) for each in (pixels, decoded)))
+
+
+def _picture(pixels: Pixels) -> Image.Image:
+    samples = pixels.samples
+    if samples.dtype == np.uint16:
+        samples = (samples >> 8).astype(np.uint8)
+    return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)

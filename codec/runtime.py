@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import TorchMissing
+from .qualities import Quality
 from .walk import Network
 from .weight_file import WeightFile
 
@@ -48,19 +49,19 @@ class Features(Protocol):
 
 
 class Runtime(Protocol):
-    """The networks of a weight file. A quality chooses the latent model."""
+    """The networks of a weight file. The quality of a file chooses the latent model."""
 
     @property
     def tiles_at_once(self) -> int:
         """How many tiles of one size make a good batch."""
         ...
 
-    def exact_context(self, rgb: Floats, quality: int) -> Floats:
+    def exact_context(self, rgb: Floats, quality: Quality) -> Floats:
         """Return the context before rounding.
 
         Args:
             rgb: (B, 3, H, W) in 0...255, sides multiples of 32.
-            quality: 0...100.
+            quality: of the tiles.
 
         Returns:
             (B, C, H/32, W/32), in steps.
@@ -68,32 +69,34 @@ class Runtime(Protocol):
         ...
 
     def context_pass(
-        self, size: tuple[int, int, int], quality: int, exact: Floats | None = None
+        self, size: tuple[int, int, int], quality: Quality, exact: Floats | None = None
     ) -> ContextNetwork:
         """Return the network of a pass over the contexts of tiles.
 
         Args:
             size: (B, h, w), tiles and patches of each.
-            quality: 0...100.
+            quality: of the tiles.
             exact: (B, C, h, w) what is to be coded; None to decode.
         """
         ...
 
-    def analyse(self, rgb: Floats, u: Floats, quality: int) -> Features:
+    def analyse(self, rgb: Floats, u: Floats, quality: Quality) -> Features:
         """Analyse images (B, 3, H, W) in 0...255 whose contexts u (B, C, h, w) are decided."""
         ...
 
-    def latent_pass(self, u: Floats, quality: int, features: Sequence[Any] = ()) -> LatentNetwork:
+    def latent_pass(
+        self, u: Floats, quality: Quality, features: Sequence[Any] = ()
+    ) -> LatentNetwork:
         """Return the network of a pass over the latents of tiles.
 
         Args:
             u: (B, C, h, w) the integer context.
-            quality: 0...100.
+            quality: of the tiles.
             features: of each tile, cropped to it; none to decode.
         """
         ...
 
-    def synthesise(self, u: Floats, latents: Floats, quality: int) -> Floats:
+    def synthesise(self, u: Floats, latents: Floats, quality: Quality) -> Floats:
         """Return RGB (B, 3, H, W), clamped to 0...255, of context and latents."""
         ...
 

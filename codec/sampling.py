@@ -11,6 +11,7 @@ from .conditions import CodingConditions
 from .numbers import quality_of, whole
 from .stack import Sampling, SamplingStack
 from .tile import pop_contexts
+from .tiling import Window
 from .walk import walk
 from .weights import Codec
 
@@ -48,7 +49,7 @@ def draw_picture(
     conditions = CodingConditions(codec.config, quality_of(quality), is_grey=False)
     codec.check_prior(prior)
     stack = SamplingStack(codec.tables.pmfs, sampling)
-    u = pop_contexts(codec, conditions, prior, [stack], size)
+    u = pop_contexts(codec, conditions, prior, [stack], [Window(0, 0, *size)])
     decoder = LatentDecoder([stack], codec.tables, conditions.latent_mask)
     latents = walk(codec.runtime.latent_pass(u, conditions.quality), decoder).latents
     rgb = codec.runtime.synthesise(u, latents, conditions.quality)[0]

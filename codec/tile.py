@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream import (
-    Header,
+    Index,
     Prior,
     StreamDamaged,
     Tile,
@@ -85,7 +85,7 @@ def encode_tiles(
     tiles: Sequence[Window],
     conditions: CodingConditions,
     effort: int = 0,
-    exact: NDArray[np.bool_] | None = None,
+    exact_patches: NDArray[np.bool_] | None = None,
 ) -> list[TileSymbols]:
     """Analyse tiles of one size in their surroundings, and walk down context and latents.
 
@@ -95,18 +95,19 @@ def encode_tiles(
         tiles: the patches of each.
         conditions: of the file.
         effort: how long symbols are searched for a smaller loss; needs PyTorch.
-        exact: (h, w), patches of the one tile that another coder codes: here they go on as their
-            surroundings.
+        exact_patches: (h, w), those of the one tile that another coder codes: here they go on
+            as their surroundings.
     """
-    runtime, quality = codec.runtime, conditions.quality
+    runtime = codec.runtime
     grid = patch_grid(*pixels.size)
     seen = [tile.grown(analysis_halo(codec.config), grid) for tile in tiles]
-    colours = [_rgb(pixels, window, tiles[0], exact) for window in seen]
-    exact = [runtime.exact_context(rgb, quality) for rgb in colours]
+    colours = [_rgb(pixels, window, tiles[0], exact_patches) for window in seen]
+    around = [conditions.at([window]) for window in seen]
+    exact = [runtime.exact_context(rgb, q) for rgb, q in zip(colours, around, strict=True)]
     exact = [x * conditions.context_mask[:, None, None] for x in exact]
-    inside = [(..., *tile.slices(around, 1)) for tile, around in zip(tiles, seen, strict=True)]
+    inside = [(..., *tile.slices(window, 1)) for tile, window in zip(tiles, seen, strict=True)]
     own = np.concatenate([x[part] for x, part in zip(exact, inside, strict=True)])
-    size = (len(tiles), *tiles[0].size)
+    size, quality = (len(tiles), *tiles[0].size), conditions.at(tiles)
     encoder = ContextEncoder(codec.tables, conditions.context_mask)
     u = walk(runtime.context_pass(size, quality, own), encoder).context
     targets = None
@@ -128,7 +129,7 @@ def encode_tiles(
             context = np.floor(x + 0.5)
             context[part] = u[number]
             here = tiles[number].slices(seen[number], LATENTS_A_SIDE)
-            features.append(runtime.analyse(rgb, context, quality).crop(*here))
+            features.append(runtime.analyse(rgb, context, around[number]).crop(*here))
         decoded = walk(runtime.latent_pass(u, quality, features), coder).latents
     integers = u.astype(np.int32)
     return [
@@ -277,7 +278,7 @@ class Wanted:
 
 
 def pop_tiles(
-    codec: Codec, header: Header, tiles: Sequence[TileSource], wanted: Wanted
+    codec: Codec, index: Index, tiles: Sequence[TileSource], wanted: Wanted
 ) -> list[DecodedTile]:
     """Pop the symbols of tiles of one size, and check that they are what was pushed.
 
@@ -287,11 +288,11 @@ def pop_tiles(
     """
     there = [_levels_there(tile, wanted) for tile in tiles]
     if len(tiles) > 1 and len(set(there)) == 1:
-        attempt = _Attempt(codec, header, tiles, there[0], wanted)
+        attempt = _Attempt(codec, index, tiles, there[0], wanted)
         if attempt.reason is None and all(good == there[0] for good in attempt.intact):
             return [attempt.tile(n, damaged=False) for n in range(len(tiles))]
     return [
-        _pop_tile(codec, header, tile, levels, wanted)
+        _pop_tile(codec, index, tile, levels, wanted)
         for tile, levels in zip(tiles, there, strict=True)
     ]
 
@@ -305,12 +306,12 @@ def _levels_there(tile: TileSource, wanted: Wanted) -> int:
 
 
 def _pop_tile(
-    codec: Codec, header: Header, tile: TileSource, there: int, wanted: Wanted
+    codec: Codec, index: Index, tile: TileSource, there: int, wanted: Wanted
 ) -> DecodedTile:
     """Pop one tile: all levels that are there, or fewer and fewer until their checks hold."""
     levels = there
     while True:
-        attempt = _Attempt(codec, header, [tile], levels, wanted)
+        attempt = _Attempt(codec, index, [tile], levels, wanted)
         if attempt.reason is None and attempt.intact == [levels]:
             return attempt.tile(0, damaged=levels < there)
         if not wanted.keep_going:
@@ -329,7 +330,7 @@ class _Attempt:
     def __init__(
         self,
         codec: Codec,
-        header: Header,
+        index: Index,
         tiles: Sequence[TileSource],
         levels: int,
         wanted: Wanted,
@@ -338,7 +339,8 @@ class _Attempt:
         self.context: Floats | None = None
         self.latents: Floats | None = None
         self.reason: str | None = None
-        conditions = CodingConditions.of(header, codec.config)
+        conditions = CodingConditions.of(index.header, codec.config, index.map)
+        windows = [tile.window for tile in tiles]
         pmfs = codec.tables.pmfs
         words = [tile.coded.words[: sum(tile.coded.level_words[:levels])] for tile in tiles]
         try:
@@ -349,15 +351,16 @@ class _Attempt:
         stacks = [AnsStack(coder, pmfs) for coder in coders]
         decoder = LatentDecoder(stacks, codec.tables, conditions.latent_mask)
         try:
-            size = tiles[0].window.size
-            self.context = pop_contexts(codec, conditions, header.prior, stacks, size, levels)
+            self.context = pop_contexts(
+                codec, conditions, index.header.prior, stacks, windows, levels
+            )
             if not wanted.context_only:
                 rest = None
                 if wanted.sampling:
                     draws = [SamplingStack(pmfs, wanted.sampling, tile.number) for tile in tiles]
                     rest = LatentDecoder(draws, codec.tables, conditions.latent_mask)
                 coder = FirstLevels(decoder, max(0, levels - 1), rest)
-                network = codec.runtime.latent_pass(self.context, conditions.quality)
+                network = codec.runtime.latent_pass(self.context, conditions.at(windows))
                 mask = conditions.latent_mask[:, None, None].astype(np.float32)
                 latents = walk(network, coder).latents
                 self.latents = latents if mask.all() else latents * mask
@@ -395,10 +398,11 @@ def pop_contexts(
     conditions: CodingConditions,
     prior: Prior,
     stacks: Sequence[SymbolStack],
-    size: tuple[int, int],
+    windows: Sequence[Window],
     levels: int = 1,
 ) -> Floats:
-    """Pop the contexts (B, C, h, w) of tiles of a size; zeros where no level is there."""
+    """Pop the contexts (B, C, h, w) of tiles of one size; zeros where no level is there."""
+    size = windows[0].size
     if not levels:
         return np.zeros((len(stacks), codec.config.context_channels, *size), np.float32)
     if prior is not Prior.MASKED_DIFFUSION:
@@ -406,5 +410,5 @@ def pop_contexts(
         popped = [research.pop(prior.label, stack, size, conditions) for stack in stacks]
         return np.stack(popped)
     decoder = ContextDecoder(stacks, conditions.context_mask, size[0] * size[1])
-    network = codec.runtime.context_pass((len(stacks), *size), conditions.quality)
+    network = codec.runtime.context_pass((len(stacks), *size), conditions.at(windows))
     return walk(network, decoder).context

@@ -66,7 +66,7 @@ class TileCache:
         self.order = [tile for tile in order if index.coders[tile[0]] != TileCoder.EXACT]
         self.codec, self.source, self.index, self.view = codec, source, index, view
         self.header = header = index.header
-        self.conditions = CodingConditions.of(header, codec.config)
+        self.conditions = CodingConditions.of(header, codec.config, index.map)
         self.is_thumbnail = view.scale >= THUMBNAIL_SCALE
         # a thumbnail sees around itself only to fill what is lost
         self.halo = int(options.keep_going) if self.is_thumbnail else synthesis_halo(codec.config)
@@ -102,7 +102,7 @@ class TileCache:
         context = _conceal(context, [t.window for t in tiles], seen)
         if self.is_thumbnail:
             side = PATCH_PX // view.scale
-            rgb = context_thumbnail(context[0], self.conditions, side).clip(0, 255)
+            rgb = context_thumbnail(context[0], self.conditions, seen, side).clip(0, 255)
             rows, columns = part.slices(seen, side)
             height, width = (-(-px // view.scale) for px in view.inside(part))
             rgb = rgb[:, rows, columns][:, :height, :width]
@@ -110,7 +110,8 @@ class TileCache:
             parts = [(t.window, t.latents) for t in tiles if t.latents is not None]
             channels = self.codec.config.latent_channels
             latents = _gather(parts, seen, LATENTS_A_SIDE, channels)
-            rgb = self.codec.runtime.synthesise(context, latents, self.header.quality)[0]
+            quality = self.conditions.at([seen])
+            rgb = self.codec.runtime.synthesise(context, latents, quality)[0]
             rows, columns = part.slices(seen, PATCH_PX)
             rgb = view.scaled(rgb[:, rows, columns], part)
         return rgb[:1] if self.header.color.is_grey else rgb
@@ -148,7 +149,7 @@ class TileCache:
             for n, window in tiles
         ]
         for source, tile in zip(
-            sources, pop_tiles(self.codec, self.header, sources, self.wanted), strict=True
+            sources, pop_tiles(self.codec, self.index, sources, self.wanted), strict=True
         ):
             self.near[source.number] = tile
             self.whole_levels = min(self.whole_levels, tile.intact)

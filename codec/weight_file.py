@@ -32,9 +32,14 @@ from .config import ModelConfig
 from .errors import WeightsError
 from .quality import QUALITIES
 
-FORMAT = "5"
+FORMAT = "6"
 _TYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8, "U32": np.uint32}
 _TYPES |= {"I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64}
+
+BELOW, ABOVE = 12, 5
+"""Qualities below its first and above its last at which a model takes less than 3 % more bits than
+the model that serves them."""
+
 _TABLES = {"pmf": np.uint32, "start": np.int32, "length": np.int32}
 
 
@@ -65,6 +70,12 @@ class WeightFile:
     def model_at(self, quality: int) -> int:
         """Return the number of the latent model that serves a quality."""
         return serving_model(self.first_qualities, quality)
+
+    def near(self, quality: int) -> tuple[int, int]:
+        """Return the lowest and the highest quality at which the model of a quality is at home."""
+        model = self.model_at(quality)
+        ends = (*self.first_qualities, QUALITIES)
+        return max(0, ends[model] - BELOW), min(QUALITIES - 1, ends[model + 1] - 1 + ABOVE)
 
     @cached_property
     def modules(self) -> dict[str, list[str]]:

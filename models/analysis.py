@@ -16,6 +16,7 @@ from ..codec.schedule import CodingStep
 from .blocks import Block, zero_conv
 from .dct import block_dct_weight, full_precision
 from .fixed_point import UNIT
+from .qualities import Quality, at_fine, at_latents
 
 PIXEL_SCALE = 1 / 64
 """Pixels and coefficients enter float networks divided by 64, about one standard deviation."""
@@ -36,14 +37,14 @@ class Analysis(nn.Module):
         self.coarse = nn.ModuleList(Block(coarse) for _ in range(blocks_coarse))
 
     def forward(
-        self, ycbcr: Tensor, context_image: Tensor, quality: Tensor
+        self, ycbcr: Tensor, context_image: Tensor, quality: Quality
     ) -> tuple[Tensor, Tensor]:
         """Analyse an image.
 
         Args:
             ycbcr: (B, 3, H, W) in pixels about zero.
             context_image: (B, 3, H, W), what the context alone decodes to.
-            quality: (B,).
+            quality: (B,), or a map.
 
         Returns:
             features (B, F, H/8, W/8), and the coefficients (B, C, H/8, W/8) of the residual in
@@ -52,10 +53,10 @@ class Analysis(nn.Module):
         coefficients = self.coefficients(ycbcr - context_image)
         x = self.stem(F.pixel_unshuffle(ycbcr * PIXEL_SCALE, 4))
         for block in self.fine:
-            x = block(x, quality)
+            x = block(x, at_fine(quality))
         x = self.down(F.pixel_unshuffle(x, 2)) + self.linear(coefficients * PIXEL_SCALE)
         for block in self.coarse:
-            x = block(x, quality)
+            x = block(x, at_latents(quality))
         return x, coefficients
 
     def coefficients(self, residual: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from .passes import LatentPass, Posterior
 from .priors import DEFAULT_PRIOR
 from .priors.interface import ContextPrior
 from .priors.masked_diffusion import MaskedDiffusion
+from .qualities import Quality, as_map, at_latents, at_patches
 from .reconstruction import Reconstruction
 from .synthesis import Synthesis
 from .trunk import Trunk
@@ -61,20 +62,20 @@ class ContextModel(nn.Module):
         """Return the prior of a name, which must be one of `priors`."""
         return cast(ContextPrior, self.priors[name])
 
-    def steps(self, quality: Tensor) -> Tensor:
-        """Return the (B, C, 1, 1) quantisation step of each context coefficient, in pixels."""
-        gain = self.gain.to(quality.device)
-        return (step_of(quality.float())[:, None] * gain)[..., None, None]
+    def steps(self, quality: Quality) -> Tensor:
+        """Return the quantisation steps of context coefficients, (B, C, h or 1, w or 1) pixels."""
+        patches = as_map(at_patches(quality))
+        return step_of(patches.float()) * self.gain.to(patches.device)[:, None, None]
 
-    def exact(self, ycbcr: Tensor, quality: Tensor) -> Tensor:
+    def exact(self, ycbcr: Tensor, quality: Quality) -> Tensor:
         """Return the context before rounding, DCT / step: (B, C, H/32, W/32)."""
         return self.dct.analyse(ycbcr) / self.steps(quality)
 
-    def quantise(self, ycbcr: Tensor, quality: Tensor) -> Tensor:
+    def quantise(self, ycbcr: Tensor, quality: Quality) -> Tensor:
         """Return the integer context u = round(DCT / step): (B, C, H/32, W/32)."""
         return torch.floor(self.exact(ycbcr, quality) + 0.5)
 
-    def image(self, u: Tensor, quality: Tensor) -> Tensor:
+    def image(self, u: Tensor, quality: Quality) -> Tensor:
         """Return what the context alone decodes to: (B, 3, H, W) YCbCr about zero."""
         return self.dct.synthesise(u.float() * self.steps(quality))
 
@@ -93,13 +94,14 @@ class LatentModel(nn.Module):
         self.reconstruction = Reconstruction()
         self.synthesis = Synthesis(config)
 
-    def steps(self, quality: Tensor) -> Tensor:
-        """Return the (B, C, 1, 1) quantisation step of each latent channel, in pixels."""
-        gain = self.step_gain.table(quality)[:, 0].clamp_min(0.1)
-        return (step_of(quality.float())[:, None] * gain)[..., None, None]
+    def steps(self, quality: Quality) -> Tensor:
+        """Return the quantisation steps of latents, (B, C, 4h or 1, 4w or 1) pixels."""
+        positions = as_map(at_latents(quality))
+        gain = self.step_gain.rows(positions)[0].clamp_min(0.1)
+        return step_of(positions.float()) * gain
 
     def features(
-        self, ycbcr: Tensor, context_image: Tensor, quality: Tensor
+        self, ycbcr: Tensor, context_image: Tensor, quality: Quality
     ) -> tuple[Tensor, Tensor]:
         """Return the analysis' features, and the residual's coefficients in steps."""
         features, coefficients = self.analysis(ycbcr, context_image, quality)
@@ -145,22 +147,22 @@ class DctVae(nn.Module):
         latents.trunk.start_from(residual.transpose(0, 1).flatten(1).std(dim=1).clamp_min(0.1))
 
     def code_latents(
-        self, u: Tensor, quality: Tensor, coder: Coder, posterior: Posterior | None = None
+        self, u: Tensor, quality: Quality, coder: Coder, posterior: Posterior | None = None
     ) -> Tensor:
         """Walk the trunk: (B, latent_channels, H/8, W/8) latents in steps, as they are shown.
 
         Args:
             u: (B, C, h, w) integers.
-            quality: (B,).
+            quality: (B,), or a map.
             coder: decides the symbols.
             posterior: for coders that ask.
         """
-        normalised = self.context.norm.inward(u, quality)
+        normalised = self.context.norm.inward(u, at_patches(quality))
         latents = self.latents
         network = LatentPass(latents.trunk, latents.reconstruction, normalised, quality, posterior)
         return walk(network, coder).latents
 
-    def synthesise(self, u: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
+    def synthesise(self, u: Tensor, latents: Tensor, quality: Quality) -> Tensor:
         """Return pixels (B, 3, H, W), YCbCr about zero, from context and latents in steps."""
         image = self.context.image(u, quality)
         model = self.latents

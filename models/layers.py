@@ -1,5 +1,7 @@
 """The layers of the trunk and of the context priors, each in two kinds.
 
+A quality is one a sample, (B,), or one a position, (B, 1, ...); see `qualities`.
+
 A float layer trains: in real numbers of the scale that `fixed_point` describes, optionally with
 simulated rounding. Its integer counterpart runs. Each float layer has `to_integer`, and
 `empty_integer` gives the counterpart to load a file into; each integer layer has `to_float`, and
@@ -9,6 +11,7 @@ simulated rounding. Its integer counterpart runs. Each float layer has `to_integ
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codec.errors import BoundError
@@ -34,6 +37,7 @@ from .fixed_point import (
     saturate,
 )
 from .prepared import EVERY, Channels, PreparedConv, PreparedGain, PreparedNorm
+from .qualities import over, without_channels
 
 KNOT_SPAN = (QUALITIES - 1) // (KNOTS - 1)
 """Qualities from a knot to the next."""
@@ -175,15 +179,25 @@ class IntegerConv(IntegerLayer):
             raise BoundError(f"{name}: sums reach {worst:.0f}, the limit is {ACCUMULATOR_LIMIT}")
 
 
-def _spanned(knots: Tensor, quality: Tensor) -> Tensor:
-    """Interpolate between knots (KNOTS, 2, C) at `quality` (B,), times KNOT_SPAN: (B, 2, C).
+def _between(knots: Tensor, quality: Tensor, unit: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Interpolate between knots (KNOTS, 2, C), times KNOT_SPAN over a unit: two of (B, C, ...).
 
-    That leaves integers what they are.
+    A unit of one leaves integers what they are.
     """
     places = torch.arange(0, QUALITIES, KNOT_SPAN, device=quality.device)
-    weights = (KNOT_SPAN - (quality[:, None] - places).abs()).clamp_min(0).to(knots.dtype)
+    distance = quality[:, None] - places if quality.dim() == 1 else quality - places[:, None, None]
+    weights = (KNOT_SPAN - distance.abs()).clamp_min(0).to(knots.dtype)  # (B, KNOTS, ...)
+    if unit != 1:
+        weights = weights / unit
     with torch.autocast(quality.device.type, enabled=False):
-        return (weights @ knots.flatten(1)).unflatten(1, knots.shape[1:])
+        if quality.dim() == 1:
+            scale, shift = (weights @ knots.flatten(1)).unflatten(1, knots.shape[1:]).unbind(1)
+            return scale, shift
+        none = knots.new_zeros(knots.shape[2])
+        scale, shift = (
+            multiply_and_add(weights, each.T[..., None, None], none) for each in knots.unbind(1)
+        )
+    return scale, shift
 
 
 class FloatGain(FloatLayer):
@@ -195,11 +209,10 @@ class FloatGain(FloatLayer):
         knots[:, 0] = 1.0
         self.knots = nn.Parameter(knots)
 
-    def table(self, quality: Tensor, channels: Channels = EVERY) -> Tensor:
-        """Return the (B, 2, C) rows for `quality` (B,), the shift in units of activations."""
-        knots = self.knots[:, :, channels].float()
-        scale, shift = (_spanned(knots, quality) / KNOT_SPAN).unbind(1)
-        return torch.stack([scale, shift * UNIT], dim=1)
+    def rows(self, quality: Tensor, channels: Channels = EVERY) -> tuple[Tensor, Tensor]:
+        """Return scale and shift of qualities, (B, c, ...) each, the shift in activations."""
+        scale, shift = self.knots[:, :, channels].float().unbind(1)
+        return _between(torch.stack([scale, shift * UNIT], dim=1), quality, KNOT_SPAN)
 
     def integer_knots(self, channels: Channels = EVERY) -> Tensor:
         """Return the knots (KNOTS, 2, C) of the `IntegerGain` that this becomes."""
@@ -210,10 +223,11 @@ class FloatGain(FloatLayer):
     def forward(self, x: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
         """Scale and shift the channels of x: (B, c, H, W) -> (B, c, H, W)."""
         if self.simulate:
-            rows = _spanned(self.integer_knots(channels), quality) / (KNOT_SPAN * KNOT_UNIT)
-            scale, shift = round_through(rows)[..., None, None].unbind(1)
+            rows = _between(self.integer_knots(channels), quality)
+            unit = KNOT_SPAN * KNOT_UNIT
+            scale, shift = (over(x, round_through(row / unit)) for row in rows)
             return round_through(x.float() * (scale / UNIT) + shift)
-        scale, shift = self.table(quality, channels).to(x.dtype)[..., None, None].unbind(1)
+        scale, shift = (over(x, row.to(x.dtype)) for row in self.rows(quality, channels))
         return x * scale + shift
 
     def empty_integer(self) -> IntegerGain:
@@ -237,24 +251,26 @@ class IntegerGain(IntegerLayer):
         super().__init__()
         self.register_buffer("knots", torch.zeros(KNOTS, 2, channels))
 
-    def rows(self, quality: Tensor, channels: Channels = EVERY) -> Tensor:
-        """Return the (B, 2, c) gains at integer `quality` (B,), rounded.
+    def rows(self, quality: Tensor, channels: Channels = EVERY) -> tuple[Tensor, Tensor]:
+        """Return scale and shift at integer qualities, (B, c, ...) each, rounded.
 
         Numerators are below 2^24 and quotients below 2^12: no rounding of float32 moves one over
         an integer.
         """
         knots = self.knots if channels is EVERY else self.knots[:, :, channels]
-        return (_spanned(knots, quality) / (KNOT_SPAN * KNOT_UNIT) + 0.5).floor()
+        scale, shift = _between(knots, quality)
+        unit = KNOT_SPAN * KNOT_UNIT
+        return (scale / unit + 0.5).floor(), (shift / unit + 0.5).floor()
 
     def forward(self, x: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
-        """floor((scale * x + 64 * shift + 32) / 64) for integer `quality` (B,)."""
-        scale, shift = self.rows(quality, channels)[..., None, None].unbind(1)
+        """floor((scale * x + 64 * shift + 32) / 64) for integer qualities."""
+        scale, shift = (over(x, row) for row in self.rows(quality, channels))
         x = x.clamp(-PRE_GAIN_MAX, PRE_GAIN_MAX)
         return torch.addcmul(shift + 0.5, x, scale * (1 / UNIT)).floor()
 
     def prepared(self, quality: int) -> PreparedGain:
         """See `IntegerLayer`."""
-        scale, shift = self.rows(torch.tensor([quality]))[..., None, None].unbind(1)
+        scale, shift = (row[..., None, None] for row in self.rows(torch.tensor([quality])))
         return PreparedGain(scale * (1 / UNIT), shift + 0.5)
 
     @torch.no_grad()
@@ -277,9 +293,9 @@ class IntegerGain(IntegerLayer):
             raise BoundError(f"{name}: a gain exceeds {GAIN_MAX} or its shift {GAIN_SHIFT_MAX}")
 
 
-def _over(x: Tensor, factors: Tensor) -> Tensor:
-    """Bring factors (B, c) to the dimensions of x (B, c, ...)."""
-    return factors[(..., *[None] * (x.dim() - 2))]
+def _rows(table: Tensor, quality: Tensor, channels: Channels) -> Tensor:
+    """Look the rows of qualities up in a table (QUALITIES, C): (B, c, ...)."""
+    return F.embedding(without_channels(quality), table[:, channels]).movedim(-1, 1)
 
 
 class FloatNorm(FloatLayer):
@@ -295,16 +311,17 @@ class FloatNorm(FloatLayer):
         super().__init__()
         self.register_buffer("spread", torch.ones(channels))
 
-    def _ratio(self, quality: Tensor) -> Tensor:
-        return step_of(quality)[:, None] / self.spread  # (B, C)
+    def _ratio(self, quality: Tensor, channels: Channels) -> Tensor:
+        ratio = step_of(without_channels(quality))[..., None] / self.spread[channels]
+        return ratio.movedim(-1, 1)  # (B, c, ...)
 
     def inward(self, symbols: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
         """(B, c, ...) symbols of some channels -> activations."""
-        return saturate(symbols * _over(symbols, self._ratio(quality)[:, channels]) * UNIT)
+        return saturate(symbols * over(symbols, self._ratio(quality, channels)) * UNIT)
 
     def outward(self, x: Tensor, quality: Tensor, channels: Channels) -> Tensor:
         """(B, c, ...) activations of some channels -> eighths of symbols."""
-        return x / _over(x, self._ratio(quality)[:, channels]) * (CONTEXT_UNIT / UNIT)
+        return x / over(x, self._ratio(quality, channels)) * (CONTEXT_UNIT / UNIT)
 
     def empty_integer(self) -> IntegerNorm:
         """See `FloatLayer`."""
@@ -333,14 +350,13 @@ class IntegerNorm(IntegerLayer):
 
     def inward(self, symbols: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
         """Q.0 context times Q.8 -> saturated activations (float64)."""
-        rows = self.inward_table.index_select(0, quality)[:, channels]
-        factor = _over(symbols, rows)
+        factor = over(symbols, _rows(self.inward_table, quality, channels))
         return saturate(torch.floor(symbols.double() * factor * 2.0**-8 + 0.5))
 
     def outward(self, x: Tensor, quality: Tensor, channels: Channels) -> Tensor:
         """Activations times Q.12 -> eighths of symbols (float64)."""
-        rows = self.outward_table.index_select(0, quality)[:, channels]
-        return torch.floor(x.double() * _over(x, rows) * 2.0**-12 + 0.5)
+        factor = over(x, _rows(self.outward_table, quality, channels))
+        return torch.floor(x.double() * factor * 2.0**-12 + 0.5)
 
     def prepared(self, quality: int) -> PreparedNorm:
         """See `IntegerLayer`."""

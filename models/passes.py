@@ -14,8 +14,9 @@ from torch import Tensor
 from ..codec.schedule import CodingStep
 from ..codec.walk import Prediction
 from .layers import CONTEXT_UNIT, Norm
+from .qualities import Quality, at_latents, at_patches
 from .reconstruction import Reconstruction
-from .step import StepNetwork, pick, place
+from .step import StepNetwork, pick, pick_quality, place
 from .trunk import MEAN_UNIT, Trunk
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ContextPass:
         prior: its networks.
         norm: brings symbols to activations and back.
         size: (B, h, w), contexts and patches of each.
-        quality: (B,).
+        quality: (B,), or a map.
         context: (B, C, h, w), what is to be coded, whole numbers or not; None to decode.
     """
 
@@ -42,12 +43,13 @@ class ContextPass:
         prior: MaskedDiffusion,
         norm: Norm,
         size: tuple[int, int, int],
-        quality: Tensor,
+        quality: Quality,
         context: Tensor | None = None,
     ):
-        self.prior, self.norm, self.quality, self.target = prior, norm, quality, context
+        self.prior, self.norm, self.target = prior, norm, context
+        self.quality = at_patches(quality)
         self.size = size
-        self.h = prior.begin(prior.nothing(*size), quality)
+        self.h = prior.begin(prior.nothing(*size), self.quality)
         self.schedule = prior.schedule
         self._coded: list[tuple[CodingStep, Tensor]] = []
 
@@ -71,6 +73,7 @@ class ContextPass:
         network = self._network(step)
         self.h = network.advance(self.h, self.quality)
         self._here = pick(self.h, step.squares)[..., None]
+        self._quality = pick_quality(self.quality, step.squares)
         self._raw = network.head(self._here)
         self._values: list[Tensor] = []
         self._known: list[Tensor] = []
@@ -84,8 +87,8 @@ class ContextPass:
         raw = self._raw[:, outputs]
         if number:
             raw = raw + network.correction(self._here, number, torch.cat(self._residuals, dim=1))
-        self._mean, quarters = network.predict(raw, self.quality, outputs)
-        eighths = self.norm.outward(self._mean, self.quality, slice(start, stop))
+        self._mean, quarters = network.predict(raw, self._quality, outputs)
+        eighths = self.norm.outward(self._mean, self._quality, slice(start, stop))
         self._steps = eighths / CONTEXT_UNIT
         return Prediction(self._steps, quarters)
 
@@ -99,7 +102,7 @@ class ContextPass:
         """See `codec.walk.Network`."""
         values = self._steps + offset
         self._values.append(values)
-        self._known.append(self.norm.inward(values, self.quality, slice(*step.slices[number])))
+        self._known.append(self.norm.inward(values, self._quality, slice(*step.slices[number])))
         self._residuals.append(self._known[-1] - self._mean)
         if number == len(step.slices) - 1:
             self._coded.append((step, torch.cat(self._values, dim=1)))
@@ -114,7 +117,7 @@ class LatentPass:
         trunk: its networks.
         reconstruction: where in its interval a latent is shown.
         context: (B, C, h, w) normalised context, activations.
-        quality: (B,).
+        quality: (B,), or a map.
         posterior: for encoders.
     """
 
@@ -123,11 +126,11 @@ class LatentPass:
         trunk: Trunk,
         reconstruction: Reconstruction,
         context: Tensor,
-        quality: Tensor,
+        quality: Quality,
         posterior: Posterior | None = None,
     ):
         self.trunk, self.reconstruction = trunk, reconstruction
-        self.quality, self.posterior = quality, posterior
+        self.quality, self.posterior = at_latents(quality), posterior
         self.schedule = trunk.schedule
         self.h = trunk.begin(context, quality)
         self._shown: list[tuple[CodingStep, Tensor]] = []
@@ -157,7 +160,8 @@ class LatentPass:
         network = self._network(step)
         raw = network.head(pick(self.h, step.squares)[..., None])
         outputs = network.outputs(0, network.channels, raw.device)
-        mean, self._quarters = network.predict(raw, self.quality, outputs)
+        quality = pick_quality(self.quality, step.squares)
+        mean, self._quarters = network.predict(raw, quality, outputs)
         self._mean = mean / MEAN_UNIT
         return Prediction(self._mean, self._quarters)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..codec.errors import WeightsError
+from ..codec.qualities import Quality, base_of
 from ..codec.schedule import CodingStep
 from ..codec.walk import Prediction
 from ..codec.weight_file import WeightFile
@@ -26,6 +27,7 @@ from .dct import to_rgb, to_ycbcr
 from .dct_vae import DctVae
 from .fixed_point import check_arithmetic
 from .passes import ContextPass, LatentPass
+from .qualities import QualityMap, at_patches, moved, tensors_of
 from .settings import own_settings
 from .weights import Weights, models_of
 
@@ -93,24 +95,24 @@ class TorchRuntime:
         self.device = device
         self.tiles_at_once = 1 if device.type == "cpu" else TILES_AT_ONCE
 
-    def _model(self, quality: int) -> DctVae:
-        return self.weights.model_at(quality)
+    def _model(self, quality: Quality) -> DctVae:
+        return self.weights.model_at(base_of(quality))
 
-    def _at(self, quality: int, batch: int = 1) -> Tensor:
-        return torch.full((batch,), quality, device=self.device)
+    def _at(self, quality: Quality, batch: int) -> Tensor | QualityMap:
+        return moved(tensors_of(quality, batch), self.device)
 
     def _tensor(self, array: NDArray) -> Tensor:
         return torch.from_numpy(np.array(array, order="C")).to(self.device)
 
     @_inference
-    def exact_context(self, rgb: Floats, quality: int) -> Floats:
+    def exact_context(self, rgb: Floats, quality: Quality) -> Floats:
         """See `codec.runtime.Runtime`."""
         ycbcr = to_ycbcr(self._tensor(rgb))
         return self.weights.context.exact(ycbcr, self._at(quality, len(rgb))).cpu().numpy()
 
     @_inference
     def context_pass(
-        self, size: tuple[int, int, int], quality: int, exact: Floats | None = None
+        self, size: tuple[int, int, int], quality: Quality, exact: Floats | None = None
     ) -> _Border:
         """See `codec.runtime.Runtime`."""
         context = self.weights.context
@@ -119,7 +121,7 @@ class TorchRuntime:
         return _Border(ContextPass(context.prior, context.norm, size, at, target))
 
     @_inference
-    def analyse(self, rgb: Floats, u: Floats, quality: int) -> TorchFeatures:
+    def analyse(self, rgb: Floats, u: Floats, quality: Quality) -> TorchFeatures:
         """See `codec.runtime.Runtime`."""
         model, at = self._model(quality), self._at(quality, len(rgb))
         image = model.context.image(self._tensor(u), at)
@@ -127,7 +129,7 @@ class TorchRuntime:
 
     @_inference
     def latent_pass(
-        self, u: Floats, quality: int, features: Sequence[TorchFeatures] = ()
+        self, u: Floats, quality: Quality, features: Sequence[TorchFeatures] = ()
     ) -> _Border:
         """See `codec.runtime.Runtime`."""
         model, at = self._model(quality), self._at(quality, len(u))
@@ -137,12 +139,12 @@ class TorchRuntime:
                 torch.cat([each.features for each in features]),
                 torch.cat([each.coefficients for each in features]),
             )
-        normalised = model.context.norm.inward(self._tensor(u), at)
+        normalised = model.context.norm.inward(self._tensor(u), at_patches(at))
         latents = model.latents
         return _Border(LatentPass(latents.trunk, latents.reconstruction, normalised, at, posterior))
 
     @_inference
-    def synthesise(self, u: Floats, latents: Floats, quality: int) -> Floats:
+    def synthesise(self, u: Floats, latents: Floats, quality: Quality) -> Floats:
         """See `codec.runtime.Runtime`."""
         model, at = self._model(quality), self._at(quality, len(u))
         ycbcr = model.synthesise(self._tensor(u), self._tensor(latents), at)

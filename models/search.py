@@ -28,6 +28,7 @@ from ..codec.weight_file import WeightFile
 from .dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
 from .dct_vae import DctVae
 from .passes import Posterior
+from .qualities import Quality, as_map, at_patches, tensors_of
 from .quantizers import Rounder, TrainingQuantizer
 from .settings import own_settings
 from .step import pick, place
@@ -92,7 +93,8 @@ class _Scene:
         posterior: the encoder's, of the whole scene.
         window: where the scene lies, in patches.
         tile: where the tile lies.
-        quality: (1,).
+        quality: of the scene.
+        own: of the tile.
         masks: of the channels that are coded, (C, 1, 1) for context and latents.
         is_grey: luma alone is shown.
     """
@@ -102,7 +104,8 @@ class _Scene:
     posterior: Posterior
     window: Window
     tile: Window
-    quality: Tensor
+    quality: Quality
+    own: Quality
     masks: tuple[Tensor, Tensor]
     is_grey: bool
 
@@ -120,7 +123,7 @@ def _scene(
     tile: Window,
     conditions: CodingConditions,
 ) -> _Scene:
-    at = torch.tensor([float(conditions.quality)])
+    at = tensors_of(conditions.at([seen]))
     masks = tuple(
         torch.from_numpy(mask.astype(np.float32))[:, None, None]
         for mask in (conditions.context_mask, conditions.latent_mask)
@@ -137,7 +140,8 @@ def _scene(
         posterior=model.latents.posterior(*cropped),
         window=near,
         tile=tile,
-        quality=at,
+        quality=tensors_of(conditions.at([near])),
+        own=tensors_of(conditions.at([tile])),
         masks=(masks[0], masks[1]),
         is_grey=conditions.is_grey,
     )
@@ -145,8 +149,8 @@ def _scene(
 
 @torch.enable_grad()
 def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
-    context_model, quality = model.context, scene.quality
-    lmbda = lmbda_of(quality).sum()
+    context_model, quality, own = model.context, scene.quality, scene.own
+    lmbda = _at_pixels(lmbda_of(as_map(at_patches(quality))))
     patches = (..., *scene.tile.slices(scene.window, 1))
     inside = (..., *scene.tile.slices(scene.window, LATENTS_A_SIDE))
     pixels = (..., *scene.tile.slices(scene.window, PATCH_PX))
@@ -154,8 +158,8 @@ def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
     targets, latents = _first_walk(model, scene)
     first = context_model.image(scene.context, quality)[pixels]
     start = targets[inside]
-    aim = context_model.exact(scene.ycbcr[pixels], quality).requires_grad_()
-    reach = MAX_COEFFICIENT / context_model.steps(quality)  # what priors reckon with
+    aim = context_model.exact(scene.ycbcr[pixels], own).requires_grad_()
+    reach = MAX_COEFFICIENT / context_model.steps(own)  # what priors reckon with
     moved = torch.zeros_like(start, requires_grad=True)
     groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
@@ -167,15 +171,16 @@ def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
         contexts[patches] = context
         image = context_model.image(contexts, quality)
         off = model.latents.analysis.coefficients(image[pixels] - first)
-        off = off / model.latents.steps(quality)
+        off = off / model.latents.steps(own)
         # one picture needs all of the curvature: nothing averages over what is left of it
         quantizer = TrainingQuantizer(curvature=1.0, shared=0.0)
         posterior = _aimed_at(start + moved - off)
-        latents[inside] = _code(model, context, quantizer, posterior, scene)
+        latents[inside] = _code(model, context, own, quantizer, posterior, scene)
         decoded = model.synthesise(contexts, latents, quality)
         error = scene.shown(decoded) - original
-        prior_bits = context_model.prior.bits(context, quality, context_model.norm)
-        loss = quantizer.bits.sum() + prior_bits.sum() + lmbda * error.square().mean(1).sum()
+        prior_bits = context_model.prior.bits(context, own, context_model.norm)
+        distortion = (lmbda * error.square().mean(1, keepdim=True)).sum()
+        loss = quantizer.bits.sum() + prior_bits.sum() + distortion
         if loss.item() < least:
             least, best = loss.item(), (context.detach(), latents[inside].detach())
         if number < passes:
@@ -183,6 +188,13 @@ def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
             optimiser.step()
             aim.data.clamp_(-reach, reach)
     return best
+
+
+def _at_pixels(patches: Tensor) -> Tensor:
+    """Spread what patches have over their pixels; (1, 1, 1, 1) stands for all."""
+    if patches.numel() == 1:
+        return patches
+    return patches.repeat_interleave(PATCH_PX, dim=2).repeat_interleave(PATCH_PX, dim=3)
 
 
 def _aimed_at(targets: Tensor) -> Posterior:
@@ -214,13 +226,18 @@ class _Masked:
 
 
 def _code(
-    model: DctVae, context: Tensor, coder: Coder, posterior: Posterior, scene: _Scene
+    model: DctVae,
+    context: Tensor,
+    quality: Quality,
+    coder: Coder,
+    posterior: Posterior,
+    scene: _Scene,
 ) -> Tensor:
     """Walk the trunk; returns latents of the channels that are coded, zero in the others."""
     mask = scene.masks[1]
     if scene.is_grey:
         coder = _Masked(coder, mask)
-    return model.code_latents(context, scene.quality, coder, posterior) * mask
+    return model.code_latents(context, quality, coder, posterior) * mask
 
 
 def _rounded(aim: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
@@ -252,5 +269,5 @@ def _first_walk(model: DctVae, scene: _Scene) -> tuple[Tensor, Tensor]:
         targets[:, step.start : step.stop] += here
         return residual
 
-    latents = _code(model, scene.context, Rounder(), noted, scene)
+    latents = _code(model, scene.context, scene.quality, Rounder(), noted, scene)
     return targets, latents

@@ -43,6 +43,11 @@ def pick(x: Tensor, squares: Squares) -> Tensor:
     return x.flatten(2)[..., _positions(x.shape[2], x.shape[3], squares, x.device)]
 
 
+def pick_quality(quality: Tensor, squares: Squares) -> Tensor:
+    """Gather the qualities of some squares: (B, 1, H, W) -> (B, 1, n); (B,) stays what it is."""
+    return quality if quality.dim() == 1 else pick(quality, squares)
+
+
 def place(x: Tensor, squares: Squares, height: int, width: int) -> Tensor:
     """Undo `pick`, with zeros on the other squares: (B, C, n) -> (B, C, H, W)."""
     if squares == EVERYWHERE:
@@ -124,9 +129,11 @@ class StepNetwork(nn.Module):
 
         Args:
             raw: (B, 2c, n, 1) outputs of the head, and of the channel context, before their gain.
-            quality: (B,).
+            quality: (B,), or (B, 1, n).
             outputs: see there.
         """
+        if quality.dim() == 3:
+            quality = quality[..., None]
         pair = self.head_gain(raw, quality, outputs)[..., 0].unflatten(1, (2, -1))
         return self.within_range(pair[:, 0], pair[:, 1])
 

@@ -10,6 +10,7 @@ from ..codec.config import LATENT_STRIDE, ModelConfig
 from .analysis import PIXEL_SCALE
 from .blocks import Block, zero_conv
 from .dct import block_dct_weight, full_precision
+from .qualities import Quality, at_fine, at_latents
 
 
 class Synthesis(nn.Module):
@@ -30,13 +31,13 @@ class Synthesis(nn.Module):
         self.fine = nn.ModuleList(Block(fine) for _ in range(blocks_fine))
         self.head = zero_conv(fine, 48, 1)
 
-    def forward(self, context_image: Tensor, coefficients: Tensor, quality: Tensor) -> Tensor:
+    def forward(self, context_image: Tensor, coefficients: Tensor, quality: Quality) -> Tensor:
         """Synthesise an image.
 
         Args:
             context_image: (B, 3, H, W), what the context alone decodes to, YCbCr about zero.
             coefficients: (B, C, H/8, W/8) dequantised latents in pixels.
-            quality: (B,).
+            quality: (B,), or a map.
 
         Returns:
             (B, 3, H, W) YCbCr about zero, float32, not clamped.
@@ -47,8 +48,8 @@ class Synthesis(nn.Module):
         seen = torch.cat([coefficients, F.pixel_unshuffle(context_image, LATENT_STRIDE)], dim=1)
         x = self.stem(seen * PIXEL_SCALE)
         for block in self.coarse:
-            x = block(x, quality)
+            x = block(x, at_latents(quality))
         x = F.pixel_shuffle(self.up(x), 2)
         for block in self.fine:
-            x = block(x, quality)
+            x = block(x, at_fine(quality))
         return linear + F.pixel_shuffle(self.head(x), 4).float() / PIXEL_SCALE

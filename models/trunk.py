@@ -21,6 +21,7 @@ from ..codec.schedule import CodingStep, latent_schedule
 from .blocks import FixedBlock
 from .fixed_point import saturate, two_scales
 from .layers import FloatConv
+from .qualities import Quality, at_patches
 from .step import StepNetwork
 
 MEAN_UNIT = 64
@@ -43,18 +44,18 @@ class Trunk(nn.Module):
             for step in self.schedule
         )
 
-    def begin(self, context: Tensor, quality: Tensor) -> Tensor:
+    def begin(self, context: Tensor, quality: Quality) -> Tensor:
         """Return the state before the first step.
 
         Args:
             context: (B, C, h, w) normalised context, activations in Q4.6.
-            quality: (B,).
+            quality: (B,), or a map.
 
         Returns:
             (B, width, 4h, 4w) activations.
         """
         h = saturate(self.stem(two_scales(context.to(self.stem.weight.dtype), 2, 2)))
-        h = self.up(self.top(h, quality))
+        h = self.up(self.top(h, at_patches(quality)))
         return saturate(F.pixel_shuffle(h, LATENTS_A_SIDE))
 
     def networks(self) -> Iterator[tuple[CodingStep, StepNetwork]]:

@@ -139,23 +139,23 @@ def _context_graphs(context: ContextModel) -> Exported:
 def _transform_graphs(context: ContextModel, latents: LatentModel) -> Exported:
     """Export the graphs between pixels, context and latents."""
     config = context.config
-    quality = torch.tensor([50])
     rgb, u = torch.rand(1, 3, 96, 64) * 255, torch.zeros(1, config.context_channels, 3, 2)
     z = torch.zeros(1, config.latent_channels, 12, 8)
+    names = "quality_32", "quality_8", "quality_4"
+    quality = {name: torch.full((1, 1, 1, 1), 50) for name in names}  # one tensor is one input
+    patches = {"quality_32": quality["quality_32"]}
     trunk = latents.trunk
     graphs = {
-        "context.exact": exported(
-            ContextAnalysis(context), {"rgb": rgb, "quality": quality}, ["exact"]
-        ),
+        "context.exact": exported(ContextAnalysis(context), {"rgb": rgb, **patches}, ["exact"]),
         "analysis": exported(
             ImageAnalysis(context, latents),
-            {"rgb": rgb, "u": u, "quality": quality},
+            {"rgb": rgb, "u": u, **quality},
             ["features", "coefficients"],
             {"analysis.": latents.analysis, "step_gain.": latents.step_gain},
         ),
         "trunk.begin": exported(
             TrunkBegin(context, latents),
-            {"u": u, "quality": quality},
+            {"u": u, **patches},
             ["h"],
             {
                 "context.norm.": context.norm,
@@ -170,7 +170,7 @@ def _transform_graphs(context: ContextModel, latents: LatentModel) -> Exported:
         ),
         "synthesis": exported(
             Synthesise(context, latents),
-            {"u": u, "latents": z, "quality": quality},
+            {"u": u, "latents": z, **quality},
             ["rgb"],
             {"synthesis.": latents.synthesis, "step_gain.": latents.step_gain},
         ),
@@ -185,12 +185,11 @@ def _step_graphs(context: ContextModel, latents: LatentModel) -> Exported:
     They differ in sizes. Each is exported once, and bound to the tensors of every step.
     """
     config, trunk = context.config, latents.trunk
-    quality = torch.tensor([50])
     previous, current, _ = _made_up_steps(config.trunk_width, (0, 4), 0)
     h, size = torch.zeros(1, config.trunk_width, 12, 8), (12, 8)
     names = ("block", "head", "head_gain")
     own = {f"current.{name}.": getattr(current, name) for name in names}
-    inputs = {"h": h, "quality": quality}
+    inputs = {"h": h, "quality_8": torch.full((1, 1, 1, 1), 50)}
     outputs = ["h_next", "mean", "quarters"]
     first = exported(TrunkStep(None, current), inputs, outputs, own, dynamic=True)
     later = exported(

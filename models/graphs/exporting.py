@@ -74,6 +74,18 @@ def _stored_examples(modules: Modules) -> dict[str, Tensor]:
     return found
 
 
+_BROADCAST = (
+    "factor",
+    "offset",
+    "inward_row",
+    "outward_row",
+    "quality_32",
+    "quality_8",
+    "quality_4",
+)
+"""Inputs that have a value a position, or one for all positions."""
+
+
 def _channel_dimensions(name: str, tensor: Tensor) -> tuple[int, ...]:
     """Return the dimensions of a layer's tensor that count channels."""
     kind = name.rpartition(".")[2]
@@ -103,7 +115,7 @@ def exported(
     Args:
         network: its `forward` takes `arguments` in their order.
         arguments: examples, by the names of the graph's inputs. All of their dimensions but those
-            of size 1 are dynamic.
+            of size 1 are dynamic. So are, once exported, the positions of what is `_BROADCAST`.
         outputs: names of the graph's outputs.
         modules: whose tensors the network takes.
         dynamic: whether the tensors' channels are dynamic as well.
@@ -111,7 +123,7 @@ def exported(
     tensors = _stored_examples(modules or {})
     module = Restoring(network, list(tensors)).eval()
     shapes = (
-        tuple(dict.fromkeys(range(x.dim()), AUTO) for x in arguments.values()),
+        tuple({n: AUTO for n, size in enumerate(x.shape) if size > 1} for x in arguments.values()),
         tuple(
             dict.fromkeys(_channel_dimensions(name, x), AUTO) if dynamic else None
             for name, x in tensors.items()
@@ -130,7 +142,13 @@ def exported(
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    model = program.model_proto
+    # exported with one position, so that no shape of the graph is taken from these inputs
+    for value in model.graph.input:
+        if value.name.rpartition(".")[2] in _BROADCAST:
+            for number, dimension in enumerate(value.type.tensor_type.shape.dim[2:]):
+                dimension.dim_param = f"{value.name}.{number}"
+    return model
 
 
 def bound(

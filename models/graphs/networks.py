@@ -1,6 +1,8 @@
 """What each graph computes: parts of the models, as the codec calls them.
 
 The graphs of the context prior take prepared layers (`convert.prepared`), which ask for no quality.
+The others take a quality a position at strides 32, 8 and 4, as a `QualityMap` has them. One
+position serves a picture of one quality.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from ..dct_vae import ContextModel, DctVae, LatentModel
 from ..layers import CONTEXT_UNIT
 from ..prepared import PreparedConv, PreparedNorm
 from ..priors.masked_diffusion import MaskedDiffusion
+from ..qualities import QualityMap
 from ..step import StepNetwork
 from ..trunk import MEAN_UNIT
 
@@ -109,9 +112,9 @@ class ContextAnalysis(nn.Module):
         super().__init__()
         self.context = context
 
-    def forward(self, rgb: Tensor, quality: Tensor) -> Tensor:
+    def forward(self, rgb: Tensor, quality_32: Tensor) -> Tensor:
         """See the class."""
-        return self.context.exact(to_ycbcr(rgb), quality)
+        return self.context.exact(to_ycbcr(rgb), quality_32)
 
 
 class ImageAnalysis(nn.Module):
@@ -123,8 +126,11 @@ class ImageAnalysis(nn.Module):
         self.analysis, self.step_gain = latents.analysis, latents.step_gain
         self.whole = [latents]
 
-    def forward(self, rgb: Tensor, u: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, rgb: Tensor, u: Tensor, quality_32: Tensor, quality_8: Tensor, quality_4: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """See the class."""
+        quality = QualityMap(quality_32, quality_8, quality_4)
         image = self.context.image(u, quality)
         return self.whole[0].features(to_ycbcr(rgb), image, quality)
 
@@ -148,9 +154,9 @@ class TrunkBegin(nn.Module):
         super().__init__()
         self.context, self.trunk = context, latents.trunk
 
-    def forward(self, u: Tensor, quality: Tensor) -> Tensor:
+    def forward(self, u: Tensor, quality_32: Tensor) -> Tensor:
         """See the class."""
-        return self.trunk.begin(self.context.norm.inward(u, quality), quality)
+        return self.trunk.begin(self.context.norm.inward(u, quality_32), quality_32)
 
 
 class TrunkStep(nn.Module):
@@ -166,14 +172,14 @@ class TrunkStep(nn.Module):
         self.previous, self.current = previous, current
 
     def forward(
-        self, h: Tensor, quality: Tensor, values: Tensor | None = None
+        self, h: Tensor, quality_8: Tensor, values: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         if self.previous is not None and values is not None:
             h = self.previous.learn(h, values * MEAN_UNIT)
-        h = self.current.advance(h, quality)
+        h = self.current.advance(h, quality_8)
         raw = self.current.head(h)
-        pair = self.current.head_gain(raw, quality).unflatten(1, (2, -1))
+        pair = self.current.head_gain(raw, quality_8).unflatten(1, (2, -1))
         mean, quarters = self.current.within_range(pair[:, 0], pair[:, 1])
         return h, mean / MEAN_UNIT, quarters.to(torch.uint8)
 
@@ -199,8 +205,11 @@ class Synthesise(nn.Module):
         self.synthesis, self.step_gain = latents.synthesis, latents.step_gain
         self.whole = [DctVae(context.config, context, latents)]
 
-    def forward(self, u: Tensor, latents: Tensor, quality: Tensor) -> Tensor:
+    def forward(
+        self, u: Tensor, latents: Tensor, quality_32: Tensor, quality_8: Tensor, quality_4: Tensor
+    ) -> Tensor:
         """See the class."""
+        quality = QualityMap(quality_32, quality_8, quality_4)
         return to_rgb(self.whole[0].synthesise(u, latents, quality)).clamp(0, 255)
 
 

@@ -25,6 +25,7 @@ from ...codec.walk import walk
 from ..fixed_point import saturate
 from ..layers import FloatGain, Norm
 from ..passes import ContextPass
+from ..qualities import Quality
 from ..quantizers import BitCounter
 from ..step import StepNetwork
 
@@ -58,7 +59,7 @@ class MaskedDiffusion(nn.Module):
             assert isinstance(network, StepNetwork)
             network.start_scales(spread[step.start : step.stop])
 
-    def bits(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
+    def bits(self, u: Tensor, quality: Quality, norm: Norm) -> Tensor:
         """Return -log2 p(u), one term a slice; see `interface.ContextPrior`."""
         counter = BitCounter()
         size = (u.shape[0], u.shape[2], u.shape[3])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bitstream import BitstreamError
-    from .codec.api import decode, decode_parts, encode, open, sample, verify
+    from .codec.api import decode, decode_parts, encode, open, quality_map, sample, verify
     from .codec.errors import ImageError, LeftOut, TargetError
     from .codec.info import inspect
     from .codec.stack import Sampling
@@ -28,6 +28,7 @@ __all__ = [
     "encode",
     "inspect",
     "open",
+    "quality_map",
     "sample",
     "verify",
 ]

@@ -40,6 +40,7 @@ STREAMS = {
     "two_tiles": (40, 2, slice(60, 124), slice(140, 268), "rgb"),
     "grey": (50, 32, slice(60, 188), slice(140, 332), "grey"),
     "alpha": (50, 2, slice(60, 124), slice(140, 268), "alpha"),
+    "map": (50, 4, slice(60, 188), slice(140, 332), "map"),
     "deep_grey": (70, 32, slice(60, 124), slice(140, 204), "deep grey"),
 }
 
@@ -92,11 +93,14 @@ def encode(codec: Codec, photograph: np.ndarray, name: str) -> bytes:
     samples = photograph[rows, columns]
     if kind == "alpha":
         samples = np.concatenate([samples, samples[..., :1]], axis=2)
-    elif kind != "rgb":
+    elif kind not in ("rgb", "map"):
         samples = samples[..., 1]
     if kind == "deep grey":
         samples = samples.astype(np.uint16) * 257 + 100
-    return encode_pixels(codec, to_pixels(samples), quality, tile=tile)
+    offsets = None
+    if kind == "map":
+        offsets = np.random.default_rng(0).integers(-10, 11, (4, 6)).astype(np.float32)
+    return encode_pixels(codec, to_pixels(samples), quality, tile=tile, offsets=offsets)
 
 
 def decode(codec: Codec, data: bytes) -> np.ndarray:

@@ -211,7 +211,7 @@ def test_tiles_do_not_pass_for_each_other(files: Files, tiny_codec: Codec) -> No
     assert np.array_equal(one.words, other.words)
     (_, window), _ = tiles_in(32, 64, 1)
     with pytest.raises(TileDamaged, match="tile 1"):
-        pop_tiles(tiny_codec, index.header, [TileSource(1, window, one)], Wanted(index.levels))
+        pop_tiles(tiny_codec, index, [TileSource(1, window, one)], Wanted(index.levels))
     assert level_checks(0, [[one.words]]) != level_checks(1, [[one.words]])
 
 
@@ -232,11 +232,11 @@ def test_tiles_of_one_batch_fail_alone(files: Files, photograph: np.ndarray) -> 
     windows = dict(tiles_in(64, 64, 1))
     sources = [TileSource(n, windows[n], read_tile(data, index, n)) for n in range(4)]
     every = Wanted(index.levels, keep_going=True)
-    alone = [pop_tiles(files.codec, index.header, [source], every)[0] for source in sources]
+    alone = [pop_tiles(files.codec, index, [source], every)[0] for source in sources]
     words = sources[2].coded.words.copy()
     words[-9] ^= 1  # of a fine level
     sources[2] = replace(sources[2], coded=replace(sources[2].coded, words=words))
-    together = pop_tiles(files.codec, index.header, sources, every)
+    together = pop_tiles(files.codec, index, sources, every)
     assert [tile.damaged for tile in together] == [False, False, True, False]
     assert 1 <= together[2].intact < index.levels
     for one, other in zip(together, alone, strict=True):
@@ -244,7 +244,7 @@ def test_tiles_of_one_batch_fail_alone(files: Files, photograph: np.ndarray) -> 
         if not one.damaged:
             assert np.array_equal(one.latents, other.latents)  # type: ignore
     with pytest.raises(TileDamaged, match="tile 2"):
-        pop_tiles(files.codec, index.header, sources, Wanted(index.levels))
+        pop_tiles(files.codec, index, sources, Wanted(index.levels))
 
 
 def test_tiles_in_a_batch_are_those_alone(

@@ -1,11 +1,15 @@
 """Files of a wanted size or PSNR."""
 
+import sys
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from hvae_codec.bitstream import InvalidField
 from hvae_codec.codec import api
-from hvae_codec.codec.errors import TargetError
+from hvae_codec.codec.errors import MetricMissing, TargetError
+from hvae_codec.codec.score import ssimulacra2
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 
@@ -35,6 +39,27 @@ def test_the_smallest_quality_that_reaches_a_psnr(pixels: np.ndarray) -> None:
     quality = api.inspect(data).quality
     assert psnr_db(pixels, api.decode(data)) >= 31.5
     assert psnr_db(pixels, api.decode(api.encode(pixels, quality - 1))) < 31.5
+
+
+def test_the_smallest_quality_that_reaches_a_score(pixels: np.ndarray) -> None:
+    pytest.importorskip("ssimulacra2")
+    data = api.encode(pixels, ssimulacra2=30)
+    quality = api.inspect(data).quality
+
+    def score(data: bytes) -> float:
+        return ssimulacra2(Image.fromarray(pixels), api.decode(data))
+
+    assert score(data) >= 30 > score(api.encode(pixels, quality - 1))
+    with pytest.raises(TargetError, match=r"100 of SSIMULACRA2 is out of reach, quality 100 has"):
+        api.encode(pixels, ssimulacra2=100)
+
+
+def test_a_score_without_its_package_says_what_to_install(
+    pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ssimulacra2", None)
+    with pytest.raises(MetricMissing, match="pip install ssimulacra2"):
+        api.encode(pixels, ssimulacra2=30)
 
 
 def test_all_of_it_where_there_is_room(pixels: np.ndarray) -> None:

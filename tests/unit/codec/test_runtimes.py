@@ -17,6 +17,7 @@ from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.onnx_constants import ContextConstants
 from hvae_codec.codec.onnx_graphs import THREADS_VARIABLE
+from hvae_codec.codec.qualities import PatchQualities
 from hvae_codec.codec.quality import QUALITIES
 from hvae_codec.codec.runtime import make_runtime
 from hvae_codec.codec.schedule import CodingStep, context_schedule
@@ -76,6 +77,29 @@ def test_both_predict_the_same(
     images = [r.synthesise(u, x, quality) for r, x in zip(runtimes, shown, strict=True)]
     assert images[0].min() >= 0 and images[0].max() <= 255
     assert np.abs(images[0] - images[1]).max() < 0.1
+
+
+@pytest.mark.parametrize("base", [10, 50, 80])
+def test_both_predict_the_same_with_a_map(shipped_codec: Codec, in_torch: Codec, base: int) -> None:
+    rng, size = np.random.default_rng(base), (5, 6)
+    quality = PatchQualities(base, base + rng.integers(-10, 11, (1, *size)))
+    runtimes = shipped_codec.runtime, in_torch.runtime
+    same_predictions([r.context_pass((1, *size), quality) for r in runtimes], whole=True)
+    u = np.rint(rng.normal(size=(1, shipped_codec.config.context_channels, *size)) * 5)
+    networks = [runtime.latent_pass(u.astype(np.float32), quality) for runtime in runtimes]
+    same_predictions(list(networks), whole=False)
+    shown = [network.latents for network in networks]
+    images = [
+        r.synthesise(u.astype(np.float32), x, quality) for r, x in zip(runtimes, shown, strict=True)
+    ]
+    assert np.abs(images[0] - images[1]).max() < 0.1
+
+
+def test_a_flat_map_is_a_quality(shipped_codec: Codec, in_torch: Codec) -> None:
+    flat = PatchQualities(47, np.full((1, 3, 4), 47))
+    for runtime in (shipped_codec.runtime, in_torch.runtime):
+        passes = [runtime.context_pass((1, 3, 4), quality) for quality in (47, flat)]
+        same_predictions(list(passes), whole=True)
 
 
 @pytest.mark.parametrize("quality", [20, 80])

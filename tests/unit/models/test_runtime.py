@@ -35,7 +35,7 @@ def popped(codec: Codec, data: bytes) -> list[DecodedTile]:
         for n, window in tiles_in(header.height, header.width, header.tile)
     ]
     wanted = Wanted(levels=index.levels)
-    return [tile for each in sources for tile in pop_tiles(codec, header, [each], wanted)]
+    return [tile for each in sources for tile in pop_tiles(codec, index, [each], wanted)]
 
 
 @pytest.mark.slow

@@ -1,0 +1,133 @@
+"""Quality maps that an encoder makes: for the eye, and of pictures that say where quality goes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..bitstream import Offsets
+from .color import RGB_TO_YCBCR
+from .config import PATCH_PX
+from .images import Pixels
+from .options import EncodeOptions
+from .tiling import patch_grid
+
+STRENGTH = 3.0
+"""Qualities that a patch gives up for each doubling of its variance over the picture's mean."""
+
+FAINTEST = 1.0
+"""Variance that is added to every block's: the noise below which nothing hides."""
+
+FARTHEST = 15
+"""Qualities that activity moves a patch at most."""
+
+UNIT = 3
+"""Qualities that activity moves a patch are multiples of it: finer ones would cost more bits."""
+
+ROI_DEPTH = 30
+"""Qualities by which black of a mask is below white."""
+
+MIDDLE = 128
+"""Grey of a map for patches of the picture's own quality; a grey more is a quality more."""
+
+_BLOCK = 8
+
+Floats = NDArray[np.float32]
+
+
+def wanted_offsets(pixels: Pixels, options: EncodeOptions) -> Floats | None:
+    """Return the sum of all offsets that were asked for, (h, w); None where there are none."""
+    size, found = pixels.size, []
+    if options.tune == "eye":
+        found.append(eye_offsets(pixels))
+    if options.roi is not None:
+        found.append(roi_offsets(options.roi, size))
+    if options.map is not None:
+        found.append(map_offsets(options.map, size))
+    return sum(found) if found else None
+
+
+def eye_offsets(pixels: Pixels) -> Floats:
+    """Return offsets that move bits to where the eye sees errors: out of busy patches, into smooth.
+
+    A patch gets `STRENGTH` qualities less for each doubling of the variance of its 8x8 blocks.
+
+    Returns:
+        (h, w) of the grid of patches, multiples of `UNIT`.
+    """
+    activity = _activity(pixels)
+    offsets = STRENGTH * (activity.mean() - activity)
+    return np.rint(offsets.clip(-FARTHEST, FARTHEST) / UNIT) * np.float32(UNIT)
+
+
+def _activity(pixels: Pixels) -> Floats:
+    """Return the mean log2 variance of the blocks of each patch, of luma in 0...255."""
+    height, width = pixels.size
+    rows, columns = patch_grid(height, width).size
+    activity = np.empty((rows, columns), np.float32)
+    for row in range(rows):
+        luma = _luma(pixels, row)
+        blocks = luma.reshape(PATCH_PX // _BLOCK, _BLOCK, -1, _BLOCK)
+        variance = blocks.var(axis=(1, 3)).reshape(len(blocks), columns, -1)
+        activity[row] = np.log2(variance + FAINTEST).mean(axis=(0, 2))
+    return activity
+
+
+def _luma(pixels: Pixels, row: int) -> Floats:
+    """Return the luma of a row of patches, its last row and column repeated: (32, w)."""
+    width = pixels.size[1]
+    part = pixels.cut(slice(row * PATCH_PX, (row + 1) * PATCH_PX), slice(0, width))
+    part = part.astype(np.float32) * np.float32(255 / pixels.largest_sample)
+    weights = RGB_TO_YCBCR[0].astype(np.float32)
+    luma = part[..., 0] if pixels.color.is_grey else part[..., :3] @ weights
+    missing = (0, PATCH_PX - len(luma)), (0, -width % PATCH_PX)
+    return np.pad(luma, missing, mode="edge")
+
+
+def roi_offsets(mask: Image.Image, size: tuple[int, int]) -> Floats:
+    """Return offsets of a grey picture of what matters: white 0, black `-ROI_DEPTH`.
+
+    Args:
+        mask: of any size; it is laid over the whole picture.
+        size: of the picture, height and width in px.
+    """
+    return (_grey_of_patches(mask, size) / 255 - 1) * ROI_DEPTH
+
+
+def map_offsets(picture: Image.Image, size: tuple[int, int]) -> Floats:
+    """Return the offsets of a grey picture, as `map_picture` draws them."""
+    return _grey_of_patches(picture, size) - MIDDLE
+
+
+def _grey_of_patches(picture: Image.Image, size: tuple[int, int]) -> Floats:
+    rows, columns = patch_grid(*size).size
+    grey = picture.convert("L")
+    if grey.size == (columns, rows):
+        return np.asarray(grey, np.float32)
+    height, width = (-(-side // _BLOCK) for side in size)
+    blocks = np.asarray(grey.resize((width, height), Image.Resampling.BOX), np.float32)
+    a_side = PATCH_PX // _BLOCK
+    blocks = np.pad(blocks, ((0, -height % a_side), (0, -width % a_side)), mode="edge")
+    return blocks.reshape(rows, a_side, columns, a_side).mean(axis=(1, 3))
+
+
+def fitted(offsets: Floats, quality: int, lowest: int, highest: int) -> Offsets | None:
+    """Return offsets as a file holds them, or None where there are none.
+
+    Args:
+        offsets: (h, w).
+        quality: the file's.
+        lowest: of the qualities that the file's model serves.
+        highest: of them.
+    """
+    qualities = np.rint(quality + offsets).clip(lowest, highest)
+    found = (qualities - quality).astype(np.int16)
+    return found if found.any() else None
+
+
+def map_picture(offsets: Offsets | None, patches: tuple[int, int]) -> Image.Image:
+    """Draw a map of so many rows and columns of patches: `MIDDLE` plus the offset in grey."""
+    if offsets is None:
+        offsets = np.zeros(patches, np.int16)
+    return Image.fromarray((offsets + MIDDLE).astype(np.uint8))

@@ -1,0 +1,137 @@
+"""Quality maps: what encoders make of pictures, and files whose patches differ in quality."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvae_codec.bitstream import InvalidField, read_index
+from hvae_codec.codec import api
+from hvae_codec.codec.decoder import decode_file
+from hvae_codec.codec.encoder import encode_pixels
+from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.quality_maps import eye_offsets, fitted, map_offsets, roi_offsets
+from hvae_codec.codec.weights import Codec
+
+Files = Any
+
+
+@pytest.fixture(scope="module")
+def offsets() -> np.ndarray:
+    return np.array([[9, -6, 0], [3, 3, -12], [0, 6, -3], [12, -9, 0]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def pixels(photograph: np.ndarray) -> np.ndarray:
+    return photograph[60:180, 180:270]  # 4x3 patches, not whole ones
+
+
+def encoded(
+    files: Files, pixels: np.ndarray, offsets: np.ndarray, quality: int, tile: int
+) -> bytes:
+    return encode_pixels(files.codec, to_pixels(pixels), quality, tile=tile, offsets=offsets)
+
+
+@pytest.mark.parametrize("tile", [32, 2])
+def test_a_file_with_a_map_decodes(
+    files: Files, pixels: np.ndarray, offsets: np.ndarray, tile: int
+) -> None:
+    data = encoded(files, pixels, offsets, 50, tile)
+    index = read_index(data)
+    assert index.map is not None and np.array_equal(index.map, offsets)
+    whole = files.decode(data)
+    assert not whole.lost_tiles
+    part = files.samples(data, region=(40, 30, 45, 80))
+    assert np.abs(part.astype(int) - whole.samples[30:110, 40:85]).max() <= 1
+    small = files.samples(data, scale=8).astype(float)
+    near = np.asarray(Image.fromarray(pixels).reduce(8)).astype(float)
+    assert np.abs(small - near).mean() < 12
+
+
+def test_a_better_patch_comes_nearer(shipped_files: Files, photograph: np.ndarray) -> None:
+    pixels = photograph[:256, 64:320]
+    offsets = np.zeros((8, 8), np.float32)
+    offsets[:, 4:] = 12
+    data = encoded(shipped_files, pixels, offsets, 50, 32)
+    plain = shipped_files.encode(pixels, 50)
+
+    def errors(data: bytes) -> np.ndarray:
+        error = np.square(shipped_files.samples(data).astype(float) - pixels)
+        return np.array([error[:, :112].mean(), error[:, 144:].mean()])
+
+    ratio = errors(data) / errors(plain)
+    assert 0.9 < ratio[0] < 1.1
+    assert ratio[1] < 0.7  # 12 qualities more are 2.4 times the lambda
+    assert len(data) > len(plain)
+
+
+def test_a_map_that_says_nothing_is_not_written(files: Files, pixels: np.ndarray) -> None:
+    plain = files.encode(pixels, 50)
+    assert encoded(files, pixels, np.zeros((4, 3), np.float32), 50, 32) == plain
+
+
+def test_effort_and_grey_work_with_maps(
+    files: Files, pixels: np.ndarray, offsets: np.ndarray
+) -> None:
+    for samples, effort in ((pixels[..., 1], 0), (pixels, 1)):
+        picture = to_pixels(samples)
+        data = encode_pixels(files.codec, picture, 50, offsets=offsets, effort=effort)
+        assert not decode_file(files.codec, data, read_index(data)).lost_tiles
+
+
+def test_patches_stay_where_the_files_model_is_at_home(tiny_codec: Codec) -> None:
+    file = tiny_codec.file
+    assert file.near(50) == (0, 100)  # one model serves all
+    found = fitted(np.array([[-80, 3.4], [80, 0]], np.float32), 50, 40, 60)
+    assert found is not None and found.tolist() == [[-10, 3], [10, 0]]
+    assert fitted(np.full((2, 2), 0.3, np.float32), 50, 0, 100) is None
+
+
+def test_the_eye_wants_more_of_smooth_patches_than_of_busy_ones() -> None:
+    rng = np.random.default_rng(0)
+    samples = np.full((64, 128), 100.0)
+    samples += np.linspace(0, 20, 128)  # a sky
+    samples[:, 64:] += rng.normal(0, 25, (64, 64))  # leaves
+    samples = samples.clip(0, 255).astype(np.uint8)
+    offsets = eye_offsets(to_pixels(samples))
+    assert offsets.shape == (2, 4)
+    assert (offsets[:, :2] > 0).all() and (offsets[:, 2:] < 0).all()
+    assert np.array_equal(eye_offsets(to_pixels(samples.astype(np.uint16) * 257)), offsets)
+
+
+def test_the_eye_leaves_a_picture_alone_that_is_the_same_throughout() -> None:
+    rng = np.random.default_rng(0)
+    for samples in (np.full((70, 50, 3), 80), rng.integers(0, 256, (96, 96, 3))):
+        assert not eye_offsets(to_pixels(samples.astype(np.uint8))).any()
+
+
+def test_a_mask_of_any_size_is_laid_over_the_picture() -> None:
+    mask = np.zeros((100, 80), np.uint8)
+    mask[:50] = 255
+    offsets = roi_offsets(Image.fromarray(mask), (128, 96))
+    assert offsets.shape == (4, 3)
+    assert (offsets[:2] == 0).all() and (offsets[2:] == -30).all()
+    beyond = roi_offsets(Image.fromarray(mask), (130, 96))  # its last row of patches has 2 rows
+    assert beyond.shape == (5, 3) and (beyond[-1] == -30).all()
+
+
+def test_a_map_as_a_picture_comes_back(
+    files: Files, pixels: np.ndarray, offsets: np.ndarray, tiny_in_use: object
+) -> None:
+    data = api.encode(pixels, 50, map=Image.fromarray((offsets + 128).astype(np.uint8)))
+    assert data == encoded(files, pixels, offsets, 50, 32)
+    drawn = api.quality_map(data)
+    assert np.array_equal(map_offsets(drawn, pixels.shape[:2]), offsets)
+    assert api.encode(pixels, 50, map=drawn) == data
+    assert api.inspect(data).qualities == (38, 62)
+    plain = api.encode(pixels, 50)
+    assert set(np.asarray(api.quality_map(plain)).ravel()) == {128}
+    assert api.inspect(plain).qualities == (50, 50)
+
+
+def test_tune_eye_is_a_map(pixels: np.ndarray, tiny_in_use: object) -> None:
+    data = api.encode(pixels, 50, tune="eye")
+    assert read_index(data).map is not None
+    with pytest.raises(InvalidField, match="tune ear is not one of psnr, eye"):
+        api.encode(pixels, tune="ear")
