@@ -68,8 +68,8 @@ def warm_up(codec: Codec, setting: int) -> None:
     codec.decode(codec.encode(Image.new("RGB", (64, 64)), setting))
 
 
-def ours(qualities: tuple[int, ...], effort: int = 0) -> Codec:
-    """Make a codec among codecs of this one; with effort it goes by another name.
+def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Codec:
+    """Make a codec among codecs of this one; with effort or a tune it goes by another name.
 
     Raises:
         OSError, WeightsError: the weights cannot be read.
@@ -78,22 +78,23 @@ def ours(qualities: tuple[int, ...], effort: int = 0) -> Codec:
 
     weights = load_codec().file.digest.hex()[:8]
     state = f"code {_code_digest()}, weights {weights}"
+    name = f"{OURS}-effort-{effort}" if effort else OURS
     return Codec(
-        name=f"{OURS}-effort-{effort}" if effort else OURS,
-        description=f"hvae-codec {version('hvae-codec')}, effort {effort}, {state}",
+        name=name if tune == "psnr" else f"{name}-{tune}",
+        description=f"hvae-codec {version('hvae-codec')}, effort {effort}, tune {tune}, {state}",
         suffix=".hvae",
         settings=qualities,
         accepts=range(101),
-        encode=functools.partial(_encode, effort),
+        encode=functools.partial(_encode, effort, tune),
         decode=_decode,
-        program=functools.partial(_program, effort),
+        program=functools.partial(_program, effort, tune),
     )
 
 
-def _encode(effort: int, image: Image.Image, quality: int) -> bytes:
+def _encode(effort: int, tune: str, image: Image.Image, quality: int) -> bytes:
     from ..codec import api
 
-    return api.encode(image, quality, effort=effort)
+    return api.encode(image, quality, effort=effort, tune=tune)
 
 
 def _decode(data: bytes) -> Image.Image:
@@ -102,11 +103,14 @@ def _decode(data: bytes) -> Image.Image:
     return api.decode(data).convert("RGB")
 
 
-def _program(effort: int, call: str, setting: int, source: Path, target: Path) -> list[str]:
+def _program(
+    effort: int, tune: str, call: str, setting: int, source: Path, target: Path
+) -> list[str]:
     script = Path(sys.executable).with_name(OURS)
     start = [str(script)] if script.is_file() else [sys.executable, "-m", "hvae_codec"]
+    chosen = ["-q", str(setting), "--effort", str(effort), "--tune", tune]
     options = {
-        "encode": [str(source), "-o", str(target), "-q", str(setting), "--effort", str(effort)],
+        "encode": [str(source), "-o", str(target), *chosen],
         "decode": [str(source), "-o", str(target)],
         "info": [str(source)],
     }

@@ -1,7 +1,11 @@
 """What is measured of one decoded image."""
 
 import math
+import shutil
+import subprocess
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +15,9 @@ MS_SSIM_MIN_PX = 161
 
 SSIM_MIN_PX = 11
 """The window's side."""
+
+SSIMULACRA2_MIN_PX = BUTTERAUGLI_MIN_PX = 8
+"""Smallest side that they look at."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, full range, as JPEG has it
 
@@ -82,6 +89,44 @@ def ssim_luma(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
             *planes, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
         )
     )
+
+
+def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+    """Measure SSIMULACRA2 by the package of that name.
+
+    Returns:
+        At most 100, below 0 for very different images; NaN where a side is shorter than
+        `SSIMULACRA2_MIN_PX`.
+    """
+    from PIL import Image
+
+    from ..codec.score import ssimulacra2
+
+    _check_shapes(original, decoded)
+    if min(original.shape[:2]) < SSIMULACRA2_MIN_PX:
+        return math.nan
+    return ssimulacra2(Image.fromarray(original), Image.fromarray(decoded))
+
+
+def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+    """Measure the largest Butteraugli distance by the program of that name, which Debian has.
+
+    Returns:
+        0 for equal images, 1 where the eye begins to see a difference; NaN without the program,
+        or where a side is shorter than `BUTTERAUGLI_MIN_PX`.
+    """
+    from PIL import Image
+
+    _check_shapes(original, decoded)
+    program = shutil.which("butteraugli")
+    if program is None or min(original.shape[:2]) < BUTTERAUGLI_MIN_PX:
+        return math.nan
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("original.png", "decoded.png")]
+        for path, image in zip(paths, (original, decoded), strict=True):
+            Image.fromarray(image).save(path, compress_level=1)
+        done = subprocess.run([program, *paths], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def ms_ssim_db(value: float) -> float:

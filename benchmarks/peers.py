@@ -83,11 +83,11 @@ def _avif(name: str, tune: str, settings: tuple[int, ...], **options: Any) -> Co
     )  # fmt: skip
 
 
-def _jpeg_xl() -> Codec:
+def _jpeg_xl(name: str, effort: int) -> Codec:
     package = _plugin("pillow_jxl", "pillow-jxl-plugin")
-    description = f"JPEG XL, {package}, effort 7 (tuned for the eye)"
+    description = f"JPEG XL, {package}, effort {effort} (tuned for the eye)"
     settings = (8, 25, 50, 75, 90, 96)
-    return _pillow("jpegxl", description, ".jxl", settings, range(1, 100), "JXL", effort=7)
+    return _pillow(name, description, ".jxl", settings, range(1, 100), "JXL", effort=effort)
 
 
 def _heic(name: str, tune: str, settings: tuple[int, ...]) -> Codec:
@@ -111,7 +111,11 @@ PEERS: dict[str, Callable[[], Codec]] = {
     "avif-psnr": partial(
         _avif, "avif-psnr", "tune psnr", (5, 15, 30, 45, 60, 75), advanced={"tune": "psnr"}
     ),
-    "jpegxl": _jpeg_xl,
+    "avif-iq": partial(
+        _avif, "avif-iq", "tune iq", (10, 25, 40, 55, 70, 84), advanced={"tune": "iq"}
+    ),
+    "jpegxl": partial(_jpeg_xl, "jpegxl", 7),
+    "jpegxl-9": partial(_jpeg_xl, "jpegxl-9", 9),
     "heic": partial(_heic, "heic", "ssim", (15, 25, 35, 45, 55, 64)),
     "heic-psnr": partial(_heic, "heic-psnr", "psnr", (5, 15, 25, 35, 45, 55)),
     **{name: partial(compressai_models.peer, name) for name in compressai_models.NAMES},

@@ -15,7 +15,7 @@ from .codecs import OURS
 from .summary import CodecSummary, Comparison, Summary
 from .tables import label
 
-NAMES = ("rd_psnr", "rd_ms_ssim", "speed")
+NAMES = ("rd_psnr", "rd_ms_ssim", "rd_ssimulacra2", "speed")
 """Each is written as PNG and as SVG."""
 
 # Of some thirty published curves a plot holds these; the tables have all.
@@ -30,6 +30,9 @@ def draw(summary: Summary, out: Path) -> None:
         "rd_psnr": _rate_distortion(summary, lambda row: row.psnr_curve, "PSNR, RGB (dB)"),
         "rd_ms_ssim": _rate_distortion(
             summary, lambda row: row.ms_ssim_curve, "MS-SSIM, -10 log10(1 - x) (dB)"
+        ),
+        "rd_ssimulacra2": _rate_distortion(
+            summary, lambda row: row.ssimulacra2_curve, "SSIMULACRA2"
         ),
         "speed": _speed(summary),
     }

@@ -29,7 +29,8 @@ class Record:
     Attributes:
         description: of the codec, with its versions.
         image_sha256: of the image's file.
-        ms_ssim, ssim: NaN where the image is too small for them.
+        ms_ssim, ssim, ssimulacra2: NaN where the image is too small for them.
+        butteraugli: the largest distance; NaN also where its program is not installed.
     """
 
     codec: str
@@ -45,6 +46,8 @@ class Record:
     psnr_luma_db: float
     ms_ssim: float
     ssim: float
+    ssimulacra2: float
+    butteraugli: float
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -202,6 +205,8 @@ def _measure(
         psnr_luma_db=metrics.psnr_luma(before, after),
         ms_ssim=metrics.ms_ssim_rgb(before, after),
         ssim=metrics.ssim_luma(before, after),
+        ssimulacra2=metrics.ssimulacra2_rgb(before, after),
+        butteraugli=metrics.butteraugli_rgb(before, after),
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from statistics import fmean, median
 
+import numpy as np
+
 from .bjontegaard_delta import Curve, Delta, Window, delta
 from .codecs import OURS, Codec
 from .datasets import KODAK
@@ -19,6 +21,12 @@ from .whole import Run
 
 # Where photographs go from visibly coarse to visually lossless, and where all peers have points.
 WINDOW_DB = (28.0, 40.0)
+
+# From low quality, as people judge it, to hardly told from the original.
+WINDOW_SSIMULACRA2 = (30.0, 90.0)
+
+WORST = 0.1
+"""Share of the images whose scores people remember: the lowest."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class Point:
 
     As in CompressAI, MS-SSIM is averaged first and turned into decibels then, PSNR the other way
     round.
+
+    Attributes:
+        ssimulacra2_worst: what all but the `WORST` images reach.
     """
 
     setting: int
@@ -60,6 +71,9 @@ class Point:
     ms_ssim: float
     ms_ssim_db: float
     ssim: float
+    ssimulacra2: float
+    ssimulacra2_worst: float
+    butteraugli: float
     seconds: Seconds
 
 
@@ -88,6 +102,11 @@ class CodecSummary:
         """Rate against MS-SSIM in decibels."""
         return Curve(tuple(p.bpp for p in self.points), tuple(p.ms_ssim_db for p in self.points))
 
+    @property
+    def ssimulacra2_curve(self) -> Curve:
+        """Rate against SSIMULACRA2."""
+        return Curve(tuple(p.bpp for p in self.points), tuple(p.ssimulacra2 for p in self.points))
+
 
 @dataclass(frozen=True)
 class Published:
@@ -96,6 +115,7 @@ class Published:
     psnr_curve: Curve
     ms_ssim_curve: Curve | None
     source: str
+    ssimulacra2_curve: None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +128,7 @@ class Comparison:
         against_anchor: the codec judged by the anchor, within the window.
         ours: this codec judged by it, within the window.
         ours_ms_ssim: the same in MS-SSIM, over all that both cover.
+        ours_ssimulacra2: the same in SSIMULACRA2, within `WINDOW_SSIMULACRA2`.
     """
 
     codec: str
@@ -118,6 +139,8 @@ class Comparison:
     against_anchor: Delta
     ours: Delta
     ours_ms_ssim: Delta | None
+    ssimulacra2_curve: Curve | None
+    ours_ssimulacra2: Delta | None
 
 
 @dataclass(frozen=True)
@@ -230,6 +253,11 @@ def _codec_summary(codec: Codec, records: Sequence[Record], speed: Speed) -> Cod
                 ms_ssim=ms_ssim,
                 ms_ssim_db=ms_ssim_db(ms_ssim),
                 ssim=fmean(record.ssim for record in group),
+                ssimulacra2=fmean(record.ssimulacra2 for record in group),
+                ssimulacra2_worst=float(
+                    np.quantile([record.ssimulacra2 for record in group], WORST)
+                ),
+                butteraugli=fmean(record.butteraugli for record in group),
                 seconds=_seconds(timing for timing in timings if timing.setting == setting),
             )
         )
@@ -271,9 +299,12 @@ def _compare(
 ) -> Comparison:
     own, other = curves.get(OURS), curves[name]
     nothing = Delta(math.nan, math.nan, None)
-    ours_ms_ssim = None
+    ours_ms_ssim = ours_ssimulacra2 = None
     if own and own.ms_ssim_curve and other.ms_ssim_curve:
         ours_ms_ssim = delta(other.ms_ssim_curve, own.ms_ssim_curve)
+    if own and own.ssimulacra2_curve and other.ssimulacra2_curve:
+        curves_by_score = other.ssimulacra2_curve, own.ssimulacra2_curve
+        ours_ssimulacra2 = delta(*curves_by_score, WINDOW_SSIMULACRA2)
     published = isinstance(other, Published)
     return Comparison(
         codec=name,
@@ -284,4 +315,6 @@ def _compare(
         against_anchor=delta(curves[anchor].psnr_curve, other.psnr_curve, window_db),
         ours=delta(other.psnr_curve, own.psnr_curve, window_db) if own else nothing,
         ours_ms_ssim=ours_ms_ssim,
+        ssimulacra2_curve=other.ssimulacra2_curve,
+        ours_ssimulacra2=ours_ssimulacra2,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from . import whole
 from .codecs import OURS
 from .speed import ENOUGH_S
-from .summary import CodecSummary, Comparison, Seconds, Summary
+from .summary import WINDOW_SSIMULACRA2, CodecSummary, Comparison, Seconds, Summary
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def rate_distortion(summary: Summary) -> Table:
         "BD-PSNR",
         "range dB",
         "BD-rate in MS-SSIM",
+        "in SSIMULACRA2",
     )
     return Table(
         "Bits at equal quality",
@@ -70,7 +71,8 @@ def rate_distortion(summary: Summary) -> Table:
             f"Means over {summary.images} images; bits are those of files on disk. PSNR in RGB."
             f" Piecewise cubic over {low:g} to {high:g} dB, or what both curves cover of it (the"
             f" range of {OURS} and the codec stands in its column); BD-rate below 0 and BD-PSNR"
-            " above 0 are better. MS-SSIM over all that both curves cover.",
+            " above 0 are better. MS-SSIM over all that both curves cover, SSIMULACRA2 over"
+            " {:g} to {:g}.".format(*WINDOW_SSIMULACRA2),
             "Published curves are their authors'; all others were measured in this run.",
         )[: 2 if any(row.published for row in summary.comparisons) else 1],
     )
@@ -150,7 +152,8 @@ def speed(summary: Summary) -> Table:
 
 def points(summary: Summary) -> Table:
     """List every codec at every setting."""
-    header = ("codec", "setting", "bpp", "PSNR dB", "luma dB", "MS-SSIM", "in dB", "SSIM")
+    header = ("codec", "setting", "bpp", "PSNR dB", "luma dB", "MS-SSIM", "in dB", "SSIM",
+              "SSIMULACRA2", "worst tenth", "Butteraugli")  # fmt: skip
     times = ("encode s", "decode s") if summary.rounds else ()
     rows = tuple(
         (
@@ -162,6 +165,9 @@ def points(summary: Summary) -> Table:
             _number(point.ms_ssim, 4),
             _number(point.ms_ssim_db, 2),
             _number(point.ssim, 4),
+            _number(point.ssimulacra2, 1),
+            _number(point.ssimulacra2_worst, 1),
+            _number(point.butteraugli, 2),
             _number(point.seconds.encode_s, 3),
             _number(point.seconds.decode_s, 3),
         )[: len(header) + len(times)]
@@ -174,7 +180,9 @@ def points(summary: Summary) -> Table:
         rows,
         (
             f"Means over {summary.images} images. Luma is BT.601; SSIM is that of luma, MS-SSIM"
-            " that of RGB, averaged before it is turned into dB (as in CompressAI).",
+            " that of RGB, averaged before it is turned into dB (as in CompressAI). The worst tenth"
+            " is the score that nine of ten images reach. Butteraugli is the largest distance of an"
+            " image, where Debian's program of that name is installed; the lower the better.",
         ),
     )
 
@@ -186,7 +194,10 @@ def label(name: str, published: bool) -> str:
 
 def _comparison_row(row: Comparison) -> tuple[str, ...]:
     ours = row.codec == OURS
-    ms_ssim = row.ours_ms_ssim.rate_percent if row.ours_ms_ssim else math.nan
+    ms_ssim, ssimulacra2 = (
+        found.rate_percent if found and not ours else math.nan
+        for found in (row.ours_ms_ssim, row.ours_ssimulacra2)
+    )
     covered = "–"
     if row.ours.range_db and not ours:
         covered = "{:.1f}…{:.1f}".format(*row.ours.range_db)
@@ -197,7 +208,8 @@ def _comparison_row(row: Comparison) -> tuple[str, ...]:
         _signed(math.nan if ours else row.ours.rate_percent, "%", 1),
         _signed(math.nan if ours else row.ours.db, "dB", 2),
         covered,
-        _signed(math.nan if ours else ms_ssim, "%", 1),
+        _signed(ms_ssim, "%", 1),
+        _signed(ssimulacra2, "%", 1),
     )
 
 

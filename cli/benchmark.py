@@ -14,7 +14,7 @@ from . import console, files, options
 if TYPE_CHECKING:
     from ..benchmarks.codecs import Codec
 
-_LIBRARIES = ("bjontegaard", "jinja2", "matplotlib", "pytorch_msssim", "skimage")
+_LIBRARIES = ("bjontegaard", "jinja2", "matplotlib", "pytorch_msssim", "skimage", "ssimulacra2")
 
 
 def _qualities(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
@@ -57,6 +57,7 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
     help="Qualities of this codec.",
 )
 @options.effort_option("Measure this codec with so much effort as well.")
+@click.option("--eye", is_flag=True, help="Measure this codec tuned for the eye as well.")
 @click.option("--peers", help="Names with commas between; '' for none.  [default: all]")
 @click.option("--anchor", help="What BD-rates are against.  [default: jpeg, or the first peer]")
 @click.option(
@@ -85,6 +86,7 @@ def benchmark(
     out: Path,
     qualities: tuple[int, ...],
     effort: int,
+    eye: bool,
     peers: str | None,
     anchor: str | None,
     window: tuple[float, float],
@@ -95,9 +97,9 @@ def benchmark(
 ) -> None:
     """Compare this codec with its peers on FOLDER.
 
-    Bits of files on disk, PSNR, MS-SSIM and SSIM of every image; BD-rates, times and memory;
-    tables, plots, and a page with pictures (index.html). A second run measures only new files;
-    times and pictures are made again.
+    Bits of files on disk, PSNR, MS-SSIM, SSIM and SSIMULACRA2 of every image; BD-rates, times and
+    memory; tables, plots, and a page with pictures (index.html). A second run measures only new
+    files; times and pictures are made again.
     """
     if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
         raise click.ClickException(
@@ -110,7 +112,7 @@ def benchmark(
         from ..benchmarks import crops, machine, report, run, speed, summary
 
         paths = run.find_images(folder)
-        codecs = _codecs(qualities, effort, peers)
+        codecs = _codecs(qualities, effort, eye, peers)
         names = summary.curve_names(codecs, [path.name for path in paths])
         try:
             anchor = summary.choose_anchor(anchor, names)
@@ -131,8 +133,8 @@ def benchmark(
     console.note(f"wrote {click.format_filename(out)}")
 
 
-def _codecs(qualities: tuple[int, ...], effort: int, peers: str | None) -> list["Codec"]:
-    """Make the codecs: this one, also with effort, and peers; an absent one gets a line."""
+def _codecs(qualities: tuple[int, ...], effort: int, eye: bool, peers: str | None) -> list["Codec"]:
+    """Make the codecs: this one, also as asked for, and peers; an absent one gets a line."""
     from ..benchmarks.codecs import Absent, ours
     from ..benchmarks.peers import PEERS
 
@@ -142,6 +144,8 @@ def _codecs(qualities: tuple[int, ...], effort: int, peers: str | None) -> list[
     if unknown := [name for name in names if name not in PEERS]:
         raise click.UsageError(f"peer '{unknown[0]}' is not one of {', '.join(PEERS)}")
     codecs = [ours(qualities, number) for number in sorted({0, effort})]
+    if eye:
+        codecs.append(ours(qualities, tune="eye"))
     for name in names:
         try:
             codecs.append(PEERS[name]())

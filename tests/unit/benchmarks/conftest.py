@@ -52,7 +52,23 @@ def records_on() -> RecordsOn:
         curve: Iterable[tuple[float, float, float]], codec: str, images: Iterable[str]
     ) -> list[Record]:
         return [
-            Record(codec, "", setting, image, "0", 768, 512, 1, bpp, psnr, psnr, ms_ssim, 0.9)
+            Record(
+                codec,
+                "",
+                setting,
+                image,
+                "0",
+                768,
+                512,
+                1,
+                bpp,
+                psnr,
+                psnr,
+                ms_ssim,
+                0.9,
+                2 * psnr,
+                1.5,
+            )
             for setting, (bpp, psnr, ms_ssim) in enumerate(curve)
             for image in images
         ]

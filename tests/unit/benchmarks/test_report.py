@@ -69,7 +69,7 @@ def test_files_of_a_report(written: report.Report, tmp_path: Path) -> None:
         assert codec["waiting"]["encode"]["seconds"] > 0
     assert found["installed_mib"] > 10
 
-    for name in ("rd_psnr", "rd_ms_ssim", "speed"):
+    for name in ("rd_psnr", "rd_ms_ssim", "rd_ssimulacra2", "speed"):
         assert "<svg" in (tmp_path / f"{name}.svg").read_text()
         assert Image.open(tmp_path / f"{name}.png").format == "PNG"
 
@@ -113,7 +113,7 @@ def test_markdown_links_what_lies_there(written: report.Report, tmp_path: Path) 
     folder = tmp_path / "docs"
     text = (folder / "benchmark.md").read_text()
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(links) == 5
+    assert len(links) == 6
     assert all((folder / link).is_file() for link in links)
     assert "```sh\nhvae-codec x\n```" in text
 
@@ -138,7 +138,7 @@ def test_the_page_needs_no_other_file(written: report.Report, tmp_path: Path) ->
     text = (tmp_path / "index.html").read_text()
     page = Page()
     page.feed(text)
-    assert len(page.sources) == 3 + 2 * 3  # plots; original and two codecs of two images
+    assert len(page.sources) == 4 + 2 * 3  # plots; original and two codecs of two images
     assert all(source.startswith("data:image/") for source in page.sources)
     assert "@import" not in text and "url(" not in text
     assert "&lt;one&gt;" in text  # escaped

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ def lossy(codec: object, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Let WebP stand in for the codec: BD-rates need something lossy."""
     webp = PEERS["webp"]()
 
-    def encode(image: Image.Image, quality: int, *, effort: int) -> bytes:
-        return webp.encode(image, quality + effort)
+    def encode(image: Image.Image, quality: int, *, effort: int, tune: str) -> bytes:
+        return webp.encode(image, quality + effort + (tune == "eye"))
 
     monkeypatch.setattr("hvae_codec.codec.api.encode", encode)
     monkeypatch.setattr("hvae_codec.codec.api.decode", webp.decode)
@@ -59,6 +60,13 @@ def test_effort_is_one_more_codec(benchmark: Run) -> None:
     assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec", "hvae-codec-effort-9"]
     one, other = ([point["bpp"] for point in codec["points"]] for codec in found["codecs"])
     assert other > one
+
+
+def test_the_tune_for_the_eye_is_one_more_codec(benchmark: Run) -> None:
+    found = json.loads(benchmark("--json", "--peers", "", "--eye").stdout)
+    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec", "hvae-codec-eye"]
+    scores = [point["ssimulacra2"] for point in found["codecs"][1]["points"]]
+    assert all(a < b <= 100 for a, b in pairwise(scores))
 
 
 def test_an_absent_peer_is_one_line(benchmark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
