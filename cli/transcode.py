@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import batch, console, options
+from .encoding import encode_options, encoding_options
 
 if TYPE_CHECKING:
     from ..codec.batch import Engine, Job, Plan, Totals

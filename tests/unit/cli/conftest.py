@@ -18,45 +18,11 @@ from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError, WeightsError
 from hvae_codec.codec.images import Pixels, read_image, to_pixels
 from hvae_codec.codec.info import FileInfo, LevelInfo
-from hvae_codec.codec.options import ContentKind, DecodeOptions, EncodeOptions, Region
+from hvae_codec.codec.options import DecodeOptions, EncodeOptions, Region
 from hvae_codec.codec.stack import Sampling
 
 MAGIC = b"stand-in"
 DAMAGE = b"damage"
-
-
-def encode(
-    image: ImageSource,
-    quality: int | None = None,
-    *,
-    max_bytes: int | None = None,
-    bpp: float | None = None,
-    psnr: float | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    verify: bool = False,
-    strip: bool = False,
-    prior: str = "masked-diffusion",
-    effort: int = 0,
-    device: str = "cpu",
-    page: int | None = None,
-    content: ContentKind = "auto",
-    lossless: bool = False,
-) -> bytes:
-    options = EncodeOptions(
-        quality,
-        max_bytes,
-        bpp,
-        psnr,
-        strip,
-        verify,
-        prior,
-        effort,
-        device,
-        page,
-        content,
-        lossless,
-    )
-    return encode_with(image, options, metadata)
 
 
 def encode_with(
@@ -175,7 +141,7 @@ def verify(source: bytes | str) -> VerifyReport:
     )
 
 
-STAND_INS = (encode, encode_with, decode, decode_with, sample, inspect, verify)
+STAND_INS = (encode_with, decode, decode_with, sample, inspect, verify)
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +186,7 @@ def photo(tmp_path: Path) -> Path:
 @pytest.fixture
 def coded(tmp_path: Path, photo: Path) -> Path:
     path = tmp_path / "coded.hvae"
-    path.write_bytes(encode(Image.open(photo), 40))
+    path.write_bytes(encode_with(Image.open(photo), EncodeOptions(40)))
     return path
 
 
