@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
+_HEADER_END = 33  # of a PNG: its signature and the chunk IHDR
 
 # Chunks of PNG that are kept, or of which nothing is left to keep once the picture is decoded.
 _KEPT_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"cICP", b"sRGB", b"gAMA"}
@@ -76,6 +77,13 @@ def png_damage(file: bytes) -> str | None:
             name = chunk.kind.decode("latin1")
             return f"damaged: the chunk {name} at byte {chunk.at} does not match its checksum"
     return None
+
+
+def with_code_points(file: bytes, codes: bytes) -> bytes:
+    """Put the chunk cICP, which not every Pillow writes, behind the header of a PNG."""
+    chunk = b"cICP" + codes
+    packed = struct.pack(">I", len(codes)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return file[:_HEADER_END] + packed + file[_HEADER_END:]
 
 
 def with_checksums(file: bytes) -> bytes:

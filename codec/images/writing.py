@@ -16,6 +16,7 @@ from ..errors import ImageError
 from .metadata import COMMENT, TIFF_LAYOUT, XMP_TAG, exif_orientation, upright
 from .pixels import Pixels, to_image
 from .profiles import codes_of
+from .segments import with_code_points
 from .sixteen_bits import write_sixteen_bits
 
 # What Pillow's writers hold, by reading back what they wrote. The other formats drop it, and most
@@ -193,7 +194,8 @@ def _saved(image: Image.Image, format: str, metadata: Mapping[str, Any], style: 
         raise
     except Exception as error:  # as many kinds as there are formats
         raise OSError(f"cannot be written as {format} ({error})") from error
-    return buffer.getvalue()
+    codes = codes_of(metadata.get("icc_profile", b"")) if format == "PNG" else None
+    return with_code_points(buffer.getvalue(), codes) if codes else buffer.getvalue()
 
 
 def _save_options(format: str, metadata: Mapping[str, Any], style: Style) -> dict[str, Any]:
@@ -222,8 +224,6 @@ def _chunks(metadata: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
         chunks.add_itxt("XML:com.adobe.xmp", cast(str, xmp))  # bytes, too, and verbatim
     for key, value in metadata.get("text", {}).items():
         chunks.add_text(key, value)  # as iTXt where it is not Latin
-    if codes := codes_of(metadata.get("icc_profile", b"")):
-        chunks.add(b"cICP", codes)
     return chunks
 
 
