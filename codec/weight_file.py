@@ -166,7 +166,7 @@ def _mapped(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], bytes]:
     with safe_open(path, "np") as file:  # refuses what does not fit its own header
         names, metadata = file.keys(), file.metadata() or {}
     data = np.memmap(path, np.uint8, "r")
-    (size,) = struct.unpack_from("<Q", data)
+    (size,) = struct.unpack_from("<Q", data.data)
     header = json.loads(data[8 : 8 + size].tobytes())
     tensors = {}
     for name in names:
@@ -175,7 +175,7 @@ def _mapped(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], bytes]:
         part = data[8 + size + begin : 8 + size + end].view(_TYPES[about["dtype"]])
         tensors[name] = np.asarray(part).reshape(about["shape"])
     described = dict(json.loads(metadata.get("hvae_codec", "{}")))
-    return tensors, described, hashlib.sha256(data).digest()
+    return tensors, described, hashlib.sha256(data.data).digest()
 
 
 def _checked(path: Path, found: object) -> tuple[int, ...]:

@@ -187,7 +187,8 @@ def _files_of(source: str) -> Iterator[tuple[str, str, int]]:
     found = {
         name: about["size"] or 0
         for name, about in dict(listed).items()
-        if about["type"] == "file" and (path == name or is_source(name))
+        if (path == name or is_source(name))
+        and (about["type"] == "file" or (about.get("islink") and filesystem.isfile(name)))
     }
     if not found:
         raise FileNotFoundError(None, "no images, tar shards or Parquet files there", source)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow.parquet as pq
@@ -219,7 +220,7 @@ def test_a_shard_that_cannot_be_written_is_tried_again_and_then_told(
 
     write = MemoryFileSystem.put_file
 
-    def put_file(self: MemoryFileSystem, source: str, path: str, **more: object) -> None:
+    def put_file(self: MemoryFileSystem, source: str, path: str, **more: Any) -> None:  # noqa: ANN401
         nonlocal refused
         if path.endswith("00001.tar") and refused:
             refused -= 1

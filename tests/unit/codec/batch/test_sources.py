@@ -42,6 +42,14 @@ def test_images_of_a_folder_are_found_in_order_and_nothing_else(photos: Path) ->
     assert keys_of(f"file://{photos}/sub/001.png") == ["001"]
 
 
+def test_links_to_images_are_images(photos: Path) -> None:
+    (photos / "link.png").symlink_to("000.png")
+    (photos / "nowhere.png").symlink_to("no-such.png")
+    assert "link" in keys_of(photos)
+    assert "nowhere" not in keys_of(photos)
+    assert keys_of(photos / "link.png") == ["link"]
+
+
 def test_images_that_share_a_name_get_keys_that_none_else_has(tmp_path: Path) -> None:
     for name in ("a/x.png", "a/x.jpg", "b/x.png", "a/y.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
