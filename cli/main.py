@@ -10,12 +10,14 @@ from .benchmark import benchmark
 from .dataset import dataset
 from .decode import decode
 from .encode import encode
+from .export_web import export_web
 from .info import info
 from .papers import papers
 from .sample import sample
 from .train import export, train, train_prior
 from .transcode import transcode
 from .verify import verify
+from .view import view
 
 _EXTRAS: dict[str, str] = dict.fromkeys(("torch", "onnx", "onnxscript"), "torch")
 _EXTRAS |= dict.fromkeys(("braceexpand", "fsspec", "pyarrow"), "batch") | {"ray": "ray"}
@@ -72,6 +74,8 @@ for command in (
     info,
     verify,
     transcode,
+    view,
+    export_web,
     sample,
     benchmark,
     dataset,

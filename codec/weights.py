@@ -114,7 +114,7 @@ def codec_for(header: Header, device: str = "cpu") -> Codec:
     shipped = shipped_weights()
     if shipped.is_file() and _read(shipped).digest.startswith(header.weights):
         return load_codec(shipped, device)  # read and hashed once
-    for path in _at_hand():
+    for path in weights_at_hand():
         if _digest(path).startswith(header.weights):
             return load_codec(path, device)
     if path := fetch_weights(header.weights):
@@ -124,10 +124,11 @@ def codec_for(header: Header, device: str = "cpu") -> Codec:
 
 def is_known(header: Header) -> bool:
     """Tell whether the weights that a file was written with are at hand, without loading them."""
-    return any(_digest(path).startswith(header.weights) for path in _at_hand())
+    return any(_digest(path).startswith(header.weights) for path in weights_at_hand())
 
 
-def _at_hand() -> Iterator[Path]:
+def weights_at_hand() -> Iterator[Path]:
+    """Return the paths of all weight files: those that encode first."""
     yield from (path for path in [shipped_weights()] if path.is_file())
     yield from sorted(_folder().glob("*.safetensors"))
 

@@ -1,0 +1,163 @@
+/** The latents of a tile, popped level by level down the trunk (codec/onnx_runtime.py). */
+
+import type { Tensor } from "onnxruntime-common";
+import type { Stack } from "../bitstream/ans.ts";
+import { LATENTS_A_SIDE, sum } from "./config.ts";
+import type { Floats, Graphs } from "./graphs.ts";
+import { latentSchedule, positions, type Step } from "./schedule.ts";
+import { latentTable, offsetTable, type Tables } from "./tables.ts";
+
+/** A walk down the trunk that stops after any level, and goes on from there. */
+export class LatentWalk {
+  /** What the synthesis sees: (C, rows, columns), in steps. */
+  private latents: Float32Array;
+  private h: Tensor | null = null;
+  private known: Floats | null = null;
+  private schedule: Step[];
+  private next = 0;
+  readonly rows: number;
+  readonly columns: number;
+
+  constructor(
+    private graphs: Graphs,
+    private tables: Tables,
+    private model: number,
+    private quality: number,
+    private mask: boolean[],
+    private u: Floats,
+  ) {
+    const config = graphs.weights.config;
+    [this.rows, this.columns] = u.dims.slice(2).map((side) => side * LATENTS_A_SIDE);
+    this.latents = new Float32Array(sum(config.level_channels) * this.rows * this.columns);
+    this.schedule = latentSchedule(config);
+  }
+
+  /** Return a copy that goes its own way. */
+  clone(): LatentWalk {
+    const copy = new LatentWalk(
+      this.graphs,
+      this.tables,
+      this.model,
+      this.quality,
+      this.mask,
+      this.u,
+    );
+    copy.latents = this.latents.slice();
+    [copy.h, copy.known, copy.next] = [this.h, this.known, this.next];
+    return copy;
+  }
+
+  /** Pop the next level; returns what its check is of: its scale offsets, then its steps. */
+  async popLevel(stack: Stack): Promise<Int32Array[]> {
+    const level = this.schedule[this.next].level;
+    let offsets: Int32Array | null = null;
+    const coded: Int32Array[] = [];
+    while (this.schedule[this.next]?.level === level) {
+      await this.step((step, where, quarters) => {
+        const places = this.codedPlaces(step, where, quarters);
+        const channelOf = (place: number) => Math.floor(place / where.length);
+        const quartersOf = (place: number) => quarters[this.flat(place, where)];
+        if (!offsets) {
+          const counts = new Int32Array(step.stop - step.start);
+          for (const place of places) counts[channelOf(place)]++;
+          offsets = stack.pop(Uint16Array.from(counts, offsetTable), this.tables.pmfs);
+          coded.push(offsets);
+        }
+        const shifts = offsets;
+        const index = new Uint16Array(places.length);
+        places.forEach((place, i) => {
+          index[i] = latentTable(quartersOf(place), shifts[channelOf(place)]);
+        });
+        const symbols = stack.pop(index, this.tables.pmfs);
+        coded.push(symbols);
+        return { places, symbols };
+      });
+    }
+    return coded;
+  }
+
+  /** Leave the levels that are left at their means; returns all latents. */
+  async finish(): Promise<Float32Array> {
+    const nothing = { places: new Int32Array(0), symbols: new Int32Array(0) };
+    while (this.next < this.schedule.length) await this.step(() => nothing);
+    const size = this.rows * this.columns;
+    this.mask.forEach((isCoded, channel) => {
+      if (!isCoded) this.latents.fill(0, channel * size, (channel + 1) * size);
+    });
+    [this.h, this.known] = [null, null];
+    return this.latents;
+  }
+
+  /** Predict a step, and take in the symbols that `code` gives: places are channel · n + number. */
+  private async step(
+    code: (
+      step: Step,
+      where: Int32Array,
+      quarters: Uint8Array,
+    ) => { places: Int32Array; symbols: Int32Array },
+  ): Promise<void> {
+    const quality = this.graphs.integers([this.quality]);
+    if (!this.h) {
+      [this.h] = await this.graphs.run("trunk.begin", { u: this.u, quality }, this.model);
+    }
+    const step = this.schedule[this.next++];
+    const feeds = { h: this.h, quality, ...(this.known && { values: this.known }) };
+    const found = await this.graphs.run(`trunk.step.${step.number}`, feeds, this.model);
+    this.h = found[0];
+    const [means, quarters] = [found[1].data as Float32Array, found[2].data as Uint8Array];
+    const where = positions(this.rows, this.columns, step.squares);
+    const { places, symbols } = code(step, where, quarters);
+
+    const size = this.rows * this.columns;
+    const channels = step.stop - step.start;
+    const values = new Float32Array(channels * size);
+    for (let channel = 0; channel < channels; channel++) {
+      for (const place of where) values[channel * size + place] = means[channel * size + place];
+    }
+    const shown = this.latents.subarray(step.start * size, step.stop * size);
+    for (let channel = 0; channel < channels; channel++) {
+      for (const place of where) shown[channel * size + place] = values[channel * size + place];
+    }
+    const far = places
+      .map((place, i) => (symbols[i] ? this.flat(place, where) : -1))
+      .filter((place) => place >= 0);
+    const steps = Float32Array.from(symbols.filter((symbol) => symbol));
+    far.forEach((place, i) => (values[place] += steps[i]));
+    if (far.length) {
+      const here = Uint8Array.from(far, (place) => quarters[place]);
+      const [moved] = await this.graphs.run(
+        "reconstruction",
+        {
+          quarters: new this.graphs.ort.Tensor("uint8", here, [far.length]),
+          symbols: this.graphs.floats(steps, [far.length]),
+        },
+        this.model,
+      );
+      const offsets = moved.data as Float32Array;
+      far.forEach((place, i) => (shown[place] = values[place] + offsets[i]));
+    }
+    this.known = this.graphs.floats(values, [1, channels, this.rows, this.columns]);
+  }
+
+  /** Return where in (C, rows, columns) a place of (C, n) is. */
+  private flat(place: number, where: Int32Array): number {
+    const channel = Math.floor(place / where.length);
+    return channel * this.rows * this.columns + where[place - channel * where.length];
+  }
+
+  private codedPlaces(step: Step, where: Int32Array, quarters: Uint8Array): Int32Array {
+    const size = this.rows * this.columns;
+    const count = where.length;
+    const places = new Int32Array((step.stop - step.start) * count);
+    let found = 0;
+    for (let channel = 0; channel < step.stop - step.start; channel++) {
+      if (!this.mask[step.start + channel]) continue;
+      for (let i = 0; i < count; i++) {
+        if (!this.tables.isSkipped[quarters[channel * size + where[i]]]) {
+          places[found++] = channel * count + i;
+        }
+      }
+    }
+    return places.subarray(0, found);
+  }
+}

@@ -1,0 +1,164 @@
+/** Decode hvae files in a page: `decode(bytes)` gives pixels, `bitmap` makes an ImageBitmap. */
+
+import type { Index } from "./bitstream/container.ts";
+import { type ErrorName, HvaeError } from "./bitstream/errors.ts";
+import type { Area, DecodeOptions, Outcome } from "./codec/decoder.ts";
+import type { Answer, Order } from "./messages.ts";
+
+export { HvaeError } from "./bitstream/errors.ts";
+export { orientationOf } from "./bitstream/metadata.ts";
+export type { Area, DecodeOptions, Index, Outcome };
+
+/** Where bytes come from; a string is an address. */
+export type Bytes = string | Blob | ArrayBuffer | Uint8Array | Response | ReadableStream<Uint8Array>;
+
+export interface Options extends DecodeOptions {
+  /** Ends the decoding with its reason. */
+  signal?: AbortSignal;
+  /** What the file says of itself, before its first pixel. */
+  onIndex?(index: Index): void;
+  /** Part of the picture, a context at 1/8 or pixels, with the time since the decoding began. */
+  onArea?(area: Area, ms: number): void;
+}
+
+/** A decoded picture: RGBA, 8 bits each, not turned as its EXIF may ask (`orientationOf`). */
+export interface Picture extends Outcome {
+  width: number;
+  height: number;
+  rgba: Uint8ClampedArray<ArrayBuffer>;
+  index: Index;
+  ms: number;
+}
+
+const here = new URL(".", import.meta.url);
+const places = { runtime: new URL("runtime/", here).href, weights: new URL("weights/", here).href };
+
+/** Say where runtime and weights are, before the first picture; by default beside this file. */
+export function configure(wanted: Partial<typeof places>): void {
+  Object.assign(places, wanted);
+}
+
+let worker: Worker | null = null;
+let count = 0;
+const listeners = new Map<number, (answer: Answer) => void>();
+
+/** Decode a file; throws an HvaeError that says what is wrong with it. */
+export async function decode(bytes: Bytes, options: Options = {}): Promise<Picture> {
+  const { signal, onIndex, onArea, ...wanted } = options;
+  signal?.throwIfAborted();
+  const id = count++;
+  const pixels = new Pixels(wanted);
+  const done = new Promise<Picture>((resolve, reject) => {
+    listeners.set(id, (answer) => {
+      if (answer.is === "index") {
+        pixels.index = answer.index;
+        onIndex?.(answer.index);
+      } else if (answer.is === "area") {
+        pixels.take(answer.area);
+        onArea?.(answer.area, answer.ms);
+      } else if (answer.is === "done") {
+        resolve({ ...pixels.picture(), ...answer.outcome, ms: answer.ms });
+      } else {
+        reject(signal?.aborted ? signal.reason : errorOf(answer));
+      }
+    });
+  });
+  const abort = () => order({ do: "fail", id, error: new Error("aborted") });
+  signal?.addEventListener("abort", abort);
+  order({ do: "decode", id, options: wanted });
+  void send(id, bytes, signal);
+  try {
+    return await done;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    listeners.delete(id);
+  }
+}
+
+/** Return a picture as an ImageBitmap, which a canvas draws. */
+export function bitmap({ rgba, width, height }: Picture): Promise<ImageBitmap> {
+  return createImageBitmap(new ImageData(rgba, width, height));
+}
+
+function errorOf({ name, message }: { name: string; message: string }): Error {
+  return name === "Error" ? new Error(message) : new HvaeError(name as ErrorName, message);
+}
+
+function order(message: Order): void {
+  if (!worker) {
+    worker = new Worker(new URL("worker.js", here), { type: "module" });
+    worker.onmessage = ({ data }: MessageEvent<Answer>) => listeners.get(data.id)?.(data);
+    worker.onerror = ({ message }) => {
+      const broken = { is: "error" as const, name: "Error", message: `the worker failed: ${message}` };
+      for (const [id, listener] of listeners) listener({ id, ...broken });
+      worker = null;
+    };
+    worker.postMessage({ do: "start", ...places } satisfies Order);
+  }
+  worker.postMessage(message);
+}
+
+/** Hand bytes to the worker as they come. */
+async function send(id: number, bytes: Bytes, signal?: AbortSignal): Promise<void> {
+  try {
+    const stream = await streamOf(bytes, signal);
+    for await (const chunk of chunks(stream)) order({ do: "bytes", id, bytes: chunk });
+    order({ do: "end", id });
+  } catch (error) {
+    order({ do: "fail", id, error: error instanceof Error ? error : new Error(String(error)) });
+  }
+}
+
+async function streamOf(bytes: Bytes, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  if (bytes instanceof ReadableStream) return bytes;
+  if (typeof bytes === "string") bytes = await fetch(bytes, { signal });
+  if (!(bytes instanceof Response)) return new Blob([bytes as BlobPart]).stream();
+  if (!bytes.ok || !bytes.body) throw new Error(`${bytes.url} does not load: ${bytes.status}`);
+  return bytes.body;
+}
+
+async function* chunks(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    yield value;
+  }
+}
+
+/** Lays areas side by side. */
+class Pixels {
+  index: Index | null = null;
+  private rgba: Uint8ClampedArray<ArrayBuffer> | null = null;
+
+  constructor(private options: DecodeOptions) {}
+
+  take(area: Area): void {
+    if (area.scale !== (this.options.scale ?? 1)) return; // shown on the way only
+    const [width, height] = this.size();
+    if (area.width === width && area.height === height) {
+      this.rgba = area.rgba;
+      return;
+    }
+    this.rgba ??= new Uint8ClampedArray(4 * width * height);
+    for (let row = 0; row < area.height; row++) {
+      const line = area.rgba.subarray(4 * row * area.width, 4 * (row + 1) * area.width);
+      this.rgba.set(line, 4 * ((area.y + row) * width + area.x));
+    }
+  }
+
+  picture(): { width: number; height: number; rgba: Uint8ClampedArray<ArrayBuffer>; index: Index } {
+    const [width, height] = this.size();
+    return { width, height, rgba: this.rgba!, index: this.index! };
+  }
+
+  private size(): [number, number] {
+    const { header } = this.index!;
+    const [x, y, width, height] = this.options.region ?? [0, 0, header.width, header.height];
+    const scale = this.options.scale ?? 1;
+    return [
+      Math.ceil((x + width) / scale) - Math.floor(x / scale),
+      Math.ceil((y + height) / scale) - Math.floor(y / scale),
+    ];
+  }
+}

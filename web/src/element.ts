@@ -1,0 +1,166 @@
+/**
+ * `<img-hvae src="photo.hvae" alt="…">`: an image, as far as a page can make one.
+ *
+ *     src       address of the file
+ *     alt       what it shows, for those who do not see it
+ *     loading   "lazy" waits until it is nearly on the screen
+ *     width, height    size in CSS px; of the picture by default
+ *     fallback  address of an image that is shown where decoding fails
+ *
+ * Events: `progress` (levels there, of how many), `load`, `error` (an HvaeError as its detail).
+ */
+
+import { decode } from "./decode.ts";
+import { Painter } from "./painter.ts";
+
+const STYLE = `
+  :host { display: inline-block; overflow: hidden; max-width: 100%; vertical-align: bottom; }
+  :host([hidden]) { display: none; }
+  canvas, img { display: block; width: 100%; height: 100%; object-fit: inherit; }
+  p { margin: 0; padding: .5em; font: inherit; }
+`;
+
+export class ImgHvae extends HTMLElement {
+  static observedAttributes = ["src", "alt", "width", "height", "loading"];
+
+  private stage = this.attachShadow({ mode: "open" });
+  private canvas = document.createElement("canvas");
+  private stopping: AbortController | null = null;
+  private watch: IntersectionObserver | null = null;
+  private isBeginning = false;
+  /** Whether all of it is shown. */
+  complete = false;
+  naturalWidth = 0;
+  naturalHeight = 0;
+
+  constructor() {
+    super();
+    const style = document.createElement("style");
+    style.textContent = STYLE;
+    this.stage.append(style, this.canvas);
+    this.canvas.setAttribute("role", "img");
+  }
+
+  get src(): string {
+    return this.getAttribute("src") ?? "";
+  }
+
+  set src(address: string) {
+    this.setAttribute("src", address);
+  }
+
+  connectedCallback(): void {
+    this.beginSoon();
+  }
+
+  disconnectedCallback(): void {
+    this.stop();
+  }
+
+  attributeChangedCallback(name: string): void {
+    if (name === "alt") this.canvas.setAttribute("aria-label", this.getAttribute("alt") ?? "");
+    else if (name === "width" || name === "height") this.size();
+    else if (this.isConnected) this.beginSoon();
+  }
+
+  private stop(): void {
+    this.stopping?.abort(new DOMException("another picture is wanted", "AbortError"));
+    this.watch?.disconnect();
+    this.watch = null;
+  }
+
+  /** Begin once all attributes are there that are set together. */
+  private beginSoon(): void {
+    if (this.isBeginning) return;
+    this.isBeginning = true;
+    this.complete = false;
+    queueMicrotask(() => {
+      this.isBeginning = false;
+      this.begin();
+    });
+  }
+
+  /** Begin to load, or wait until the element comes near the screen. */
+  private begin(): void {
+    this.stop();
+    if (!this.src || !this.isConnected) return;
+    if (this.getAttribute("loading") !== "lazy") {
+      void this.load();
+      return;
+    }
+    this.watch = new IntersectionObserver(
+      (entries) => {
+        if (!entries.some((entry) => entry.isIntersecting)) return;
+        this.watch?.disconnect();
+        void this.load();
+      },
+      { rootMargin: "50%" },
+    );
+    this.watch.observe(this);
+  }
+
+  private async load(): Promise<void> {
+    const stopping = new AbortController();
+    this.stopping = stopping;
+    const painter = new Painter(this.canvas);
+    this.show(this.canvas);
+    try {
+      let levels = 0;
+      await decode(new URL(this.src, document.baseURI).href, {
+        progressive: true,
+        signal: stopping.signal,
+        onIndex: (index) => {
+          levels = index.levels;
+          painter.begin(index);
+          [this.naturalWidth, this.naturalHeight] = [this.canvas.width, this.canvas.height];
+          this.size();
+        },
+        onArea: (area) => {
+          void painter.draw(area);
+          this.tell("progress", { levels: area.levels, of: levels });
+        },
+      });
+      this.complete = true;
+      this.tell("load");
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      this.fail();
+      this.tell("error", error);
+    }
+  }
+
+  /** Show another image in place of one that cannot be decoded, or the words for it. */
+  private fail(): void {
+    const fallback = this.getAttribute("fallback");
+    const alt = this.getAttribute("alt") ?? "";
+    if (fallback) {
+      const image = document.createElement("img");
+      Object.assign(image, { src: fallback, alt });
+      this.show(image);
+    } else if (!this.naturalWidth) {
+      const words = document.createElement("p");
+      words.textContent = alt;
+      this.show(words);
+    }
+  }
+
+  private show(what: HTMLElement): void {
+    this.stage.lastElementChild!.replaceWith(what);
+  }
+
+  private size(): void {
+    const width = Number(this.getAttribute("width")) || null;
+    const height = Number(this.getAttribute("height")) || null;
+    const ratio = this.naturalWidth / this.naturalHeight || null;
+    const wide = width ?? (height && ratio ? height * ratio : this.naturalWidth || null);
+    this.style.setProperty("width", wide ? `${wide}px` : "");
+    this.style.setProperty("height", width && height ? `${height}px` : "");
+    this.style.setProperty("aspect-ratio", ratio && !(width && height) ? `${ratio}` : "");
+  }
+
+  private tell(event: string, detail?: unknown): void {
+    this.dispatchEvent(new CustomEvent(event, { detail }));
+  }
+}
+
+customElements.define("img-hvae", ImgHvae);

@@ -1,0 +1,86 @@
+/** What the page tells of a file: its facts, the bytes of levels and tiles, its metadata. */
+
+import { type Index, orientationOf } from "../decode.ts";
+import { element, fill, spaced } from "./dom.ts";
+
+export function describe(index: Index, fileBytes: number): void {
+  const { header, tiles, levels } = index;
+  const pixels = header.width * header.height;
+  const colour = (header.isGrey ? "grey" : "RGB") + (header.hasAlpha ? " with alpha" : "");
+  fill(element("facts"), [
+    ["size", `${spaced(header.width)} × ${spaced(header.height)} px`],
+    ["colour", `${colour}, ${header.bitDepth} bits${header.bitDepth === 16 ? " (8 shown)" : ""}`],
+    ["quality", `${header.quality}`],
+    ["bytes", `${spaced(fileBytes)} of ${spaced(index.end)}, ${((index.end * 8) / pixels).toFixed(3)} bits a pixel`],
+    ["tiles", `${tiles.length} of ${32 * header.tile} px`],
+    ["weights", header.weights],
+  ]);
+  const of = (level: number) =>
+    tiles.reduce((sum, tile) => sum + tile.levels[level].end - tile.levels[level].begin, 0);
+  const alpha = tiles.reduce((sum, tile) => sum + tile.alpha.end - tile.alpha.begin, 0);
+  const costs: [string, number][] = [
+    ["header", index.begin],
+    ...(alpha ? [["alpha", alpha] as [string, number]] : []),
+    ["context", of(0)],
+    ...Array.from({ length: levels - 1 }, (_, k): [string, number] => [`level ${k + 1}`, of(k + 1)]),
+  ];
+  const most = Math.max(...costs.map(([, bytes]) => bytes));
+  element("costs").replaceChildren(
+    ...costs.map(([name, bytes]) => {
+      const row = document.createElement("tr");
+      const bar = document.createElement("i");
+      bar.style.width = `${(100 * bytes) / most}%`;
+      for (const content of [name, spaced(bytes), bar]) {
+        row.insertCell().append(content);
+      }
+      return row;
+    }),
+  );
+  describeTiles(index);
+  describeMetadata(index);
+}
+
+function describeTiles({ header, tiles }: Index): void {
+  const bytes = tiles.map(({ levels, alpha }) =>
+    [...levels, alpha].reduce((sum, { begin, end }) => sum + end - begin, 0),
+  );
+  const most = Math.max(...bytes);
+  const grid = element("tiles");
+  const columns = header.grid[1];
+  grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  grid.replaceChildren(
+    ...bytes.map((size, number) => {
+      const cell = document.createElement("span");
+      cell.style.setProperty("--share", `${Math.round((70 * size) / most)}%`);
+      cell.title = `tile ${number}: ${spaced(size)} bytes`;
+      if (columns <= 6) cell.textContent = spaced(size);
+      return cell;
+    }),
+  );
+}
+
+function describeMetadata({ metadata }: Index): void {
+  const { icc, exif, xmp } = metadata;
+  const facts: [string, string][] = [];
+  if (icc) facts.push(["ICC", `${profileName(icc)}${spaced(icc.length)} bytes; shown as sRGB`]);
+  if (exif) facts.push(["EXIF", `${spaced(exif.length)} bytes, orientation ${orientationOf(exif)}`]);
+  if (xmp) facts.push(["XMP", new TextDecoder().decode(xmp).slice(0, 2000)]);
+  fill(element("metadata"), facts.length ? facts : [["none", ""]]);
+}
+
+/** Return the description of an ICC profile, where it has a plain one. */
+function profileName(icc: Uint8Array): string {
+  const view = new DataView(icc.buffer, icc.byteOffset, icc.byteLength);
+  try {
+    for (let i = 0; i < view.getUint32(128); i++) {
+      const at = 132 + 12 * i;
+      if (view.getUint32(at) !== 0x64657363) continue; // "desc"
+      const data = view.getUint32(at + 4);
+      const text = new TextDecoder("latin1").decode(icc.subarray(data + 12, data + view.getUint32(at + 8)));
+      return `${text.replace(/[^\x20-\x7e]+/g, "").slice(0, 40)}, `;
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  return "";
+}

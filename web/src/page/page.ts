@@ -1,0 +1,213 @@
+/** The page: opens files, decodes them as its controls say, tells what they cost. */
+
+import { decode, type Index, type Picture } from "../decode.ts";
+import { Painter } from "../painter.ts";
+import { describe } from "./about.ts";
+import { element, spaced } from "./dom.ts";
+import { Stage } from "./stage.ts";
+
+type Region = [number, number, number, number];
+
+interface File {
+  name: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+const levels = element<HTMLInputElement>("levels");
+const region = element<HTMLInputElement>("region");
+const speed = element<HTMLSelectElement>("speed");
+const save = element<HTMLButtonElement>("save");
+const status = element("status");
+
+const stage = new Stage((x, y, width, height) => {
+  region.value = [x, y, width, height].join(", ");
+  void show();
+});
+const painter = new Painter(stage.canvas);
+
+let file: File | null = null;
+let running: AbortController | null = null;
+let pictureName = "";
+let clicks = 0;
+
+/** Decode the file at hand, as the controls say. */
+async function show(): Promise<void> {
+  if (!file) return;
+  running?.abort();
+  running = new AbortController();
+  const { signal } = running;
+  const { bytes, name } = file;
+  save.disabled = true;
+  say("decoding …");
+  try {
+    const wanted = regionWanted();
+    let whole: Index | null = null;
+    const picture = await decode(arriving(bytes, Number(speed.value)), {
+      progressive: true,
+      keepGoing: true,
+      signal,
+      region: wanted,
+      levels: levels.disabled ? undefined : Number(levels.value),
+      onIndex: (index) => {
+        whole = index;
+        begin(index, bytes.length, wanted);
+      },
+      onArea: (area, ms) => {
+        void painter.draw(area);
+        say(`${area.levels > 1 ? `context and ${area.levels - 1} levels` : "context"}, ${Math.round(ms)} ms`);
+      },
+    });
+    pictureName = name;
+    save.disabled = wanted !== undefined;
+    told(picture, whole!, bytes.length);
+  } catch (error) {
+    if (!signal.aborted) say(error instanceof Error ? error.message : String(error), true);
+  }
+}
+
+function begin(index: Index, fileBytes: number, region?: Region): void {
+  painter.begin(index, region);
+  levels.max = String(index.levels - 1);
+  if (levels.disabled) levels.value = levels.max;
+  levels.disabled = false;
+  element("level").textContent = levels.value;
+  element("about").hidden = false;
+  stage.show();
+  describe(index, fileBytes);
+}
+
+function told(picture: Picture, index: Index, fileBytes: number): void {
+  const lost = picture.lostTiles;
+  const flaws = [
+    ...(lost.length ? [`tile${lost.length > 1 ? "s" : ""} ${lost.join(", ")} damaged or missing`] : []),
+    ...(fileBytes < index.end ? [`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`] : []),
+  ];
+  const what = `context and ${picture.wholeLevels} levels in ${spaced(Math.round(picture.ms))} ms`;
+  say([...flaws, what].join("; "), flaws.length > 0);
+}
+
+function regionWanted(): Region | undefined {
+  const numbers = region.value.split(/[\s,]+/).filter(Boolean).map(Number);
+  if (!numbers.length) return undefined;
+  if (numbers.length !== 4 || !numbers.every(Number.isInteger)) {
+    throw new Error(`region ${region.value} is not x, y, width and height`);
+  }
+  return numbers as Region;
+}
+
+/** Let bytes arrive at a speed in kbit/s; 0 has them all at once. */
+function arriving(bytes: Uint8Array<ArrayBuffer>, kilobits: number): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+  if (!kilobits) return bytes;
+  const each = Math.ceil((kilobits * 1000) / 8 / 20);
+  let at = 0;
+  return new ReadableStream({
+    async pull(controller) {
+      if (at >= bytes.length) return controller.close();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      controller.enqueue(bytes.slice(at, at + each));
+      at += each;
+    },
+  });
+}
+
+function say(text: string, isBad = false): void {
+  status.textContent = text;
+  status.classList.toggle("bad", isBad);
+}
+
+function open(chosen: File): void {
+  file = chosen;
+  levels.disabled = true; // until the file says how many it has
+  region.value = "";
+  document.title = `${chosen.name} – hvae-codec viewer`;
+  stage.compare(null);
+  for (const button of element("files").children) {
+    button.setAttribute("aria-current", String(button.textContent === chosen.name));
+  }
+  void show();
+}
+
+/** Open what was dropped or chosen: files of ours, or a picture to compare with. */
+async function take(list: Iterable<globalThis.File>): Promise<void> {
+  for (const each of list) {
+    if (each.type.startsWith("image/")) compare(each);
+    else offer(each.name, async () => new Uint8Array(await each.arrayBuffer())).click();
+  }
+}
+
+function compare(other: globalThis.File): void {
+  if (!file) return say("open an .hvae file first, then what it is compared with", true);
+  const label = (name: string, size: number) => `${name}, ${spaced(size)} bytes`;
+  stage.compare({
+    address: URL.createObjectURL(other),
+    label: label(other.name, other.size),
+    own: label(file.name, file.bytes.length),
+  });
+}
+
+/** Add a button that opens a file. */
+function offer(name: string, read: () => Promise<Uint8Array<ArrayBuffer>>): HTMLButtonElement {
+  const button = document.createElement("button");
+  button.textContent = name;
+  button.onclick = async () => {
+    const mine = ++clicks;
+    running?.abort();
+    say(`reading ${name} …`);
+    try {
+      const bytes = await read();
+      if (mine === clicks) open({ name, bytes }); // or another one was clicked meanwhile
+    } catch (error) {
+      say(`${name}: ${error instanceof Error ? error.message : error}`, true);
+    }
+  };
+  element("files").append(button);
+  return button;
+}
+
+/** Offer the files that the page is served with. */
+async function offerServed(): Promise<void> {
+  const response = await fetch("files.json").catch(() => null);
+  if (!response?.ok) return;
+  const names: string[] = await response.json();
+  const buttons = names.map((name, number) =>
+    offer(name, async () => {
+      const found = await fetch(`files/${number}`);
+      if (!found.ok) throw new Error((await found.text()) || found.statusText);
+      return new Uint8Array(await found.arrayBuffer());
+    }),
+  );
+  buttons[0]?.click();
+}
+
+element("how").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void show();
+});
+levels.oninput = () => (element("level").textContent = levels.value);
+levels.onchange = () => void show();
+for (const id of ["open", "against"]) {
+  const input = element<HTMLInputElement>(id);
+  input.onchange = () => {
+    void take(input.files!);
+    input.value = "";
+  };
+}
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  element("stage").classList.add("over");
+});
+addEventListener("dragleave", () => element("stage").classList.remove("over"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  element("stage").classList.remove("over");
+  void take(event.dataTransfer?.files ?? []);
+});
+save.onclick = () =>
+  stage.canvas.toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob!);
+    link.download = `${pictureName.replace(/\.(hvae|bin)$/, "")}.png`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+void offerServed();

@@ -1,0 +1,107 @@
+/** The worker that decodes: the page stays free. */
+
+import * as ort from "onnxruntime-web/wasm";
+import { HvaeError } from "./bitstream/errors.ts";
+import { Codec } from "./codec/codec.ts";
+import { decodeFile, type Machine } from "./codec/decoder.ts";
+import type { Ort } from "./codec/graphs.ts";
+import { Source } from "./codec/source.ts";
+import type { Answer, Order } from "./messages.ts";
+
+const sources = new Map<number, Source>();
+const codecs = new Map<string, Promise<Codec>>();
+let weights = "";
+
+self.onmessage = ({ data: order }: MessageEvent<Order>) => {
+  if (order.do === "start") {
+    weights = order.weights;
+    ort.env.wasm.wasmPaths = order.runtime;
+    ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+    return;
+  }
+  if (order.do === "decode") {
+    sources.set(order.id, new Source());
+    void decode(order);
+    return;
+  }
+  const source = sources.get(order.id); // none where all is over
+  if (order.do === "bytes") source?.append(order.bytes);
+  else if (order.do === "end") source?.end();
+  else source?.fail(order.error);
+};
+
+async function decode({ id, options }: Extract<Order, { do: "decode" }>): Promise<void> {
+  const source = sources.get(id)!;
+  const answer = (message: Answer, transfer: Transferable[] = []) =>
+    self.postMessage(message, { transfer });
+  const machine: Machine = {
+    codecOf,
+    decodeWebp,
+    breathe: async () => {
+      await breath();
+      source.check();
+    },
+  };
+  const begin = performance.now();
+  const ms = () => performance.now() - begin;
+  try {
+    const outcome = await decodeFile(source, options, machine, {
+      index: (index) => answer({ id, is: "index", index }),
+      area: (area) => answer({ id, is: "area", area, ms: ms() }, [area.rgba.buffer]),
+    });
+    answer({ id, is: "done", outcome, ms: ms() });
+  } catch (error) {
+    const known = error instanceof Error ? error : new Error(String(error));
+    answer({ id, is: "error", name: known.name, message: known.message });
+  } finally {
+    sources.delete(id);
+  }
+}
+
+function codecOf(hash: string): Promise<Codec> {
+  let codec = codecs.get(hash);
+  if (!codec) {
+    codec = Codec.open(hash, fetchPart, ort as unknown as Ort);
+    codecs.set(hash, codec);
+    codec.catch(() => codecs.delete(hash));
+  }
+  return codec;
+}
+
+async function fetchPart(path: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  let response: Response;
+  try {
+    response = await fetch(weights + path);
+  } catch (error) {
+    throw new HvaeError("WeightsError", `${path} of the weights does not load: ${error}`);
+  }
+  if (response.status === 404) return null;
+  if (!response.ok) {
+    throw new HvaeError("WeightsError", `${path} of the weights does not load: ${response.status}`);
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedArray> {
+  const image = await createImageBitmap(new Blob([file], { type: "image/webp" }), {
+    colorSpaceConversion: "none",
+    premultiplyAlpha: "none",
+  });
+  const context = new OffscreenCanvas(image.width, image.height).getContext("2d")!;
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, image.width, image.height).data;
+}
+
+const channel = new MessageChannel();
+let breathing: (() => void)[] = [];
+channel.port1.onmessage = () => {
+  for (const resolve of breathing.splice(0)) resolve();
+};
+
+/** Let messages in that wait. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => {
+    breathing.push(resolve);
+    channel.port2.postMessage(null);
+  });
+}

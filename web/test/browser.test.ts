@@ -1,0 +1,273 @@
+/** The page in headless Chromium, as `hvae-codec view` serves it. CHROMIUM names the browser. */
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { CASES, difference, FOLDER, read } from "./fixtures.ts";
+
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const NAMES = Object.keys(CASES);
+/** Cases that node's tests have, and where a browser makes no difference. */
+const ELSEWHERE = ["grey", "q10", "levels", "thumbnail", "lost_kept", "longer", "damaged_kept"];
+/** Folder for screenshots, if they are wanted. */
+const SHOTS = process.env.SCREENSHOTS;
+const WHOLE = /context and 6 levels in/;
+
+let server: ChildProcess;
+let address: string;
+let browser: Browser;
+
+before(async () => {
+  const python = process.env.PYTHON ?? "python3";
+  const files = NAMES.map((name) => join(FOLDER, `${name}.hvae`));
+  const options = ["--no-open", "--runtime", join(import.meta.dirname, "../onnxruntime-web/dist")];
+  server = spawn(python, ["-u", "-m", "hvae_codec", "view", ...files, ...options]);
+  server.stderr!.pipe(process.stderr);
+  address = await new Promise((resolve, reject) => {
+    server.stdout!.on("data", (line) => resolve(String(line).trim()));
+    server.on("exit", (code) => reject(new Error(`view ended with ${code}`)));
+  });
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ARGUMENTS,
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  server?.kill("SIGINT");
+});
+
+/** Open a page; `blank` is one of that server with nothing of its own. */
+async function opened(path: "" | "blank", options: BrowserContextOptions = {}): Promise<Page> {
+  const page = await (await browser.newContext(options)).newPage();
+  page.setDefaultTimeout(120_000); // other work may share the machine
+  page.on("pageerror", (error) => assert.fail(error));
+  await page.route("**/blank", async (route) => {
+    const { headers } = await fetch(`${address}index.html`);
+    await route.fulfill({ headers: Object.fromEntries(headers), body: "<!doctype html><body>" });
+  });
+  await page.goto(address + path);
+  return page;
+}
+
+/** Open a file that the page offers. */
+async function openFile(page: Page, name: string): Promise<void> {
+  await page.getByRole("button", { name: `${name}.hvae`, exact: true }).click();
+}
+
+async function says(page: Page, text: RegExp): Promise<void> {
+  await page.locator("#status").filter({ hasText: text }).waitFor();
+}
+
+async function shot(page: Page, name: string): Promise<void> {
+  if (!SHOTS) return;
+  await mkdir(SHOTS, { recursive: true });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Return the pixels that the page shows. */
+async function shown(page: Page): Promise<Uint8Array> {
+  const data = await page.locator("#canvas").evaluate((canvas: HTMLCanvasElement) => {
+    const context = canvas.getContext("2d")!;
+    return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
+  });
+  return Uint8Array.from(data);
+}
+
+/** Return a picture as a file that every browser shows. */
+async function png(page: Page): Promise<Buffer> {
+  const data = await page.evaluate(() => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [768, 512];
+    const context = canvas.getContext("2d")!;
+    context.fillStyle = "teal";
+    context.fillRect(0, 0, 768, 512);
+    return canvas.toDataURL().split(",")[1];
+  });
+  return Buffer.from(data, "base64");
+}
+
+interface Found {
+  width: number;
+  height: number;
+  wholeLevels: number;
+  lostTiles: number[];
+  rgba: string;
+}
+
+test("every file decodes as in Python, or ends in the same error", async () => {
+  const page = await opened("blank");
+  assert.ok(await page.evaluate(() => crossOriginIsolated), "threads need an isolated page");
+  for (const [number, name] of NAMES.entries()) {
+    if (ELSEWHERE.includes(name)) continue;
+    const { error, options, ...expected } = CASES[name];
+    const found = await page.evaluate(
+      async ([number, options]): Promise<Found | { error: string }> => {
+        const { decode } = await import("/hvae.js" as string);
+        try {
+          const { rgba, width, height, wholeLevels, lostTiles } = await decode(`/files/${number}`, options);
+          const reader = new FileReader();
+          const text = await new Promise<string>((resolve) => {
+            reader.onload = () => resolve(reader.result as string);
+            reader.readAsDataURL(new Blob([rgba]));
+          });
+          return { width, height, wholeLevels, lostTiles, rgba: text.split(",")[1] };
+        } catch (error) {
+          return { error: (error as Error).name };
+        }
+      },
+      [number, options] as const,
+    );
+    if ("error" in found) {
+      assert.equal(found.error, error?.[0], name);
+      continue;
+    }
+    const { rgba, ...rest } = found;
+    assert.deepEqual(rest, expected, name);
+    assert.ok(difference(Buffer.from(rgba, "base64"), await read(`${name}.rgba`)) <= 1, name);
+  }
+  await page.context().close();
+});
+
+test("the page shows a file, what it costs, some levels and a region of it", async () => {
+  const page = await opened("", { viewport: { width: 1280, height: 800 } });
+  await openFile(page, "photo");
+  await says(page, WHOLE);
+  assert.ok(difference(await shown(page), await read("photo.rgba")) <= 1);
+  assert.equal(await page.locator("#costs tr").count(), 8);
+  await shot(page, "desktop");
+
+  await openFile(page, "tiles");
+  await says(page, WHOLE);
+  assert.equal(await page.locator("#tiles span").count(), 12);
+  await page.locator("#levels").fill("2");
+  await says(page, /context and 2 levels in/);
+  assert.ok(difference(await shown(page), await read("levels.rgba")) <= 1);
+  await page.locator("#levels").fill("6");
+  await says(page, WHOLE);
+  await page.locator("#region").fill("130, 100, 200, 77");
+  await page.getByRole("button", { name: "Decode again" }).click();
+  await says(page, WHOLE);
+  const pixels = await shown(page);
+  const alphaAt = (x: number, y: number) => pixels[4 * (y * 500 + x) + 3];
+  assert.deepEqual([alphaAt(130, 100), alphaAt(329, 176)], [255, 255]);
+  assert.deepEqual([alphaAt(129, 100), alphaAt(330, 176)], [0, 0]);
+  await page.locator("#region").fill("1, 2, 3");
+  await page.getByRole("button", { name: "Decode again" }).click();
+  await says(page, /is not x, y, width and height/);
+  await page.context().close();
+});
+
+test("a picture sharpens as it arrives, level by level", async () => {
+  const page = await opened("blank");
+  const levels = await page.evaluate(async (number) => {
+    const { decode } = await import("/hvae.js" as string);
+    const bytes = new Uint8Array(await (await fetch(`/files/${number}`)).arrayBuffer());
+    const ends: number[] = [];
+    await decode(bytes, {
+      onIndex: (index: any) => ends.push(...index.tiles[0].levels.map(({ end }: any) => end)),
+    });
+    // the bytes of a level come when the level before it is shown
+    const seen: number[] = [];
+    let at = 0;
+    let controller!: ReadableStreamDefaultController<Uint8Array>;
+    const stream = new ReadableStream<Uint8Array>({ start: (given) => void (controller = given) });
+    const sendLevel = (level: number) => {
+      controller.enqueue(bytes.slice(at, ends[level]));
+      at = ends[level];
+      if (at === bytes.length) controller.close();
+    };
+    const done = decode(stream, {
+      progressive: true,
+      onArea: ({ levels }: any) => {
+        seen.push(levels);
+        if (levels < ends.length) sendLevel(levels);
+      },
+    });
+    sendLevel(0);
+    await done;
+    return seen;
+  }, NAMES.indexOf("q90"));
+  assert.deepEqual(levels, [1, 2, 3, 4, 5, 6, 7]);
+  await page.context().close();
+});
+
+test("on a phone, in the dark, beside the original, by keyboard", async () => {
+  const page = await opened("", {
+    viewport: { width: 390, height: 844 },
+    colorScheme: "dark",
+    deviceScaleFactor: 2,
+  });
+  await openFile(page, "photo");
+  await says(page, WHOLE);
+  const width = () => page.evaluate(() => document.documentElement.scrollWidth);
+  const original = { name: "original.png", mimeType: "image/png", buffer: await png(page) };
+  await page.locator("#against").setInputFiles(original);
+  const divider = page.locator("#divider");
+  await divider.focus();
+  await page.keyboard.press("ArrowRight");
+  assert.equal(await divider.inputValue(), "50.5");
+  await page.locator("#stage").focus();
+  const zoom = () => page.locator("#zoom").textContent();
+  const fitted = await zoom();
+  await page.keyboard.press("+");
+  assert.notEqual(await zoom(), fitted);
+  await page.keyboard.press("0");
+  assert.equal(await zoom(), fitted);
+  assert.equal(await width(), 390, "nothing is wider than the screen");
+  await shot(page, "phone");
+  await page.context().close();
+});
+
+test("what is damaged is shown and told", async () => {
+  const page = await opened("");
+  await openFile(page, "damaged");
+  await says(page, /tile 5 damaged or missing; context and 1 levels/);
+  await openFile(page, "cut");
+  await says(page, /cut, 4.754 of 5.685 bytes are there; context and 2 levels/);
+  await openFile(page, "other_file");
+  await says(page, /the file begins with 89 50 4e 47/);
+  await page.context().close();
+});
+
+test("<img-hvae> loads when it is near, has a size and words, and falls back", async () => {
+  const page = await opened("blank");
+  const [photo, broken] = [NAMES.indexOf("photo"), NAMES.indexOf("damaged_header")];
+  const fallback = `data:image/png;base64,${(await png(page)).toString("base64")}`;
+  await page.evaluate(
+    async ([photo, broken, fallback]) => {
+      document.body.innerHTML = `
+        <img-hvae id="one" src="/files/${photo}" alt="a cat" width="384"></img-hvae>
+        <img-hvae id="two" src="/files/${broken}" alt="nothing" fallback="${fallback}"></img-hvae>
+        <div style="height: 9000px"></div>
+        <img-hvae id="far" src="/files/${photo}" alt="the cat again" loading="lazy"></img-hvae>`;
+      await import("/hvae.js" as string);
+    },
+    [photo, broken, fallback] as const,
+  );
+  const complete = (id: string) =>
+    page.waitForFunction((id) => (document.getElementById(id) as any).complete, id);
+  const widthOf = (id: string) => page.locator(`#${id}`).evaluate((it: any) => it.naturalWidth);
+  await complete("one");
+  const box = (await page.locator("#one").boundingBox())!;
+  assert.deepEqual([box.width, box.height], [384, 256]);
+  assert.equal(await page.getByRole("img", { name: "a cat", exact: true }).count(), 1);
+  await page.locator("#two img").waitFor();
+  assert.equal(await widthOf("far"), 0);
+  await page.locator("#far").evaluate((far) => far.scrollIntoView());
+  await complete("far");
+  assert.equal(await widthOf("far"), 768);
+  await page.context().close();
+});

@@ -1,0 +1,105 @@
+/** Files to pixels in node, against Python's; alpha needs a browser. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as ort from "onnxruntime-web";
+import { HvaeError } from "../src/bitstream/errors.ts";
+import { Codec } from "../src/codec/codec.ts";
+import { type Area, decodeFile, type DecodeOptions, type Machine, type Outcome } from "../src/codec/decoder.ts";
+import type { Ort } from "../src/codec/graphs.ts";
+import { Source } from "../src/codec/source.ts";
+import { CASES, difference, read } from "./fixtures.ts";
+
+const codecs = new Map<string, Promise<Codec>>();
+const machine: Machine = {
+  codecOf(hash) {
+    const fetchPart = (path: string) => read(`weights/${path}`).catch(() => null);
+    if (!codecs.has(hash)) codecs.set(hash, Codec.open(hash, fetchPart, ort as unknown as Ort));
+    return codecs.get(hash)!;
+  },
+  decodeWebp: () => Promise.reject(new Error("node decodes no WebP")),
+  breathe: () => Promise.resolve(),
+};
+
+interface Decoded {
+  outcome: Outcome;
+  areas: Area[];
+}
+
+async function decoded(source: Source, options: DecodeOptions): Promise<Decoded> {
+  const areas: Area[] = [];
+  const outcome = await decodeFile(source, options, machine, {
+    index: () => undefined,
+    area: (area) => areas.push(area),
+  });
+  return { outcome, areas };
+}
+
+/** Lay areas of a scale side by side. */
+function together(areas: Area[], scale: number, width: number, height: number): Uint8Array {
+  const rgba = new Uint8Array(4 * width * height);
+  for (const area of areas.filter((each) => each.scale === scale)) {
+    for (let row = 0; row < area.height; row++) {
+      const line = area.rgba.subarray(4 * row * area.width, 4 * (row + 1) * area.width);
+      rgba.set(line, 4 * ((area.y + row) * width + area.x));
+    }
+  }
+  return rgba;
+}
+
+for (const [name, expected] of Object.entries(CASES)) {
+  if (name === "alpha") continue;
+  test(`${name} decodes as in Python`, async () => {
+    const source = Source.of(await read(`${name}.hvae`));
+    if (expected.error) {
+      const [kind, message] = expected.error;
+      await assert.rejects(decoded(source, expected.options), (error: HvaeError) => {
+        assert.equal(error.name, kind);
+        // which of several flaws is noticed first differs
+        if (!["Truncated", "TileDamaged"].includes(kind)) assert.equal(error.message, message);
+        return true;
+      });
+      return;
+    }
+    const { outcome, areas } = await decoded(source, expected.options);
+    const { width, height, wholeLevels, lostTiles } = expected;
+    assert.deepEqual(outcome, { wholeLevels, lostTiles });
+    const rgba = together(areas, expected.options.scale ?? 1, width, height);
+    assert.ok(difference(rgba, await read(`${name}.rgba`)) <= 1);
+  });
+}
+
+test("a picture sharpens as its bytes arrive", async () => {
+  const data = await read("q90.hvae");
+  const source = new Source();
+  const levels: number[] = [];
+  const picture = decodeFile(source, { progressive: true }, machine, {
+    index: () => undefined,
+    area: (area) => levels.push(area.levels),
+  });
+  for (let at = 0; at < data.length; at += 50) {
+    source.append(data.subarray(at, at + 50));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  source.end();
+  assert.deepEqual(await picture, { wholeLevels: 6, lostTiles: [] });
+  assert.equal(levels[0], 1);
+  assert.equal(levels.at(-1), 7);
+  assert.deepEqual(levels, [...levels].sort());
+  assert.ok(levels.length > 2, `only levels ${levels} were shown`);
+});
+
+test("files of other weights are refused, not decoded wrongly", async () => {
+  await assert.rejects(Codec.open("01234567", () => Promise.resolve(null), ort as unknown as Ort), {
+    name: "WrongWeights",
+    message: "the file was written with the weights 01234567, which are not at hand",
+  });
+});
+
+test("a source that fails ends the decoding with its error", async () => {
+  const source = new Source();
+  const picture = decoded(source, {});
+  source.append((await read("q50.hvae")).subarray(0, 100));
+  source.fail(new Error("the line is dead"));
+  await assert.rejects(picture, /the line is dead/);
+});

@@ -1,0 +1,153 @@
+"""Writes what the page is tested against: files, the pixels and errors that Python has for them.
+
+The one argument is a folder, which gets
+
+    weights/        as `hvae-codec export-web` writes them
+    ans.json        tables, and what was popped off stacks of words
+    cases.json      of each file, its size, options, and the error that Python raises
+    NAME.hvae       the files
+    NAME.rgba       their pixels, 8 bits each
+
+Pixels are those of the usual decoder, whose own tests hold it against files of every version.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import data
+
+from hvae_codec.bitstream import (
+    BitstreamError,
+    PmfTables,
+    coder_of,
+    gaussian_tables,
+    push,
+    read_index,
+    words_of,
+)
+from hvae_codec.codec.decoder import decode_file
+from hvae_codec.codec.encoder import encode_pixels
+from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.options import DecodeOptions
+from hvae_codec.codec.web import web_parts
+from hvae_codec.codec.weights import load_codec
+
+GOLDEN = Path(__file__).parents[2] / "tests/golden"
+
+Case = dict[str, object]
+
+
+def main(out: Path) -> None:
+    """Write all of it."""
+    codec = load_codec()
+    for name, part in web_parts(codec.file):
+        path = out / "weights" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(part)
+    (out / "ans.json").write_text(json.dumps(ans_cases()))
+    cases: dict[str, Case] = {}
+
+    def add(name: str, file: bytes, **options: object) -> None:
+        (out / f"{name}.hvae").write_bytes(file)
+        cases[name] = {"options": options}
+        wanted = DecodeOptions(**{_snake(key): value for key, value in options.items()})  # type: ignore[arg-type]
+        try:
+            index = read_index(file)
+            index.check_end(file, may_be_cut=True)
+            picture = decode_file(codec, file, index, wanted)
+        except BitstreamError as error:
+            cases[name]["error"] = [type(error).__name__, str(error)]
+            return
+        rgba = rgba_of(picture.samples)
+        (out / f"{name}.rgba").write_bytes(rgba.tobytes())
+        cases[name] |= {
+            "height": rgba.shape[0],
+            "width": rgba.shape[1],
+            "wholeLevels": picture.whole_levels,
+            "lostTiles": picture.lost_tiles,
+        }
+
+    for path in sorted(GOLDEN.glob("*.hvae")):
+        add(path.stem, path.read_bytes())
+    photo = Image.fromarray(data.chelsea())
+
+    def encode(size: tuple[int, int], quality: int, tile: int) -> bytes:
+        pixels = to_pixels(np.asarray(photo.resize(size, Image.Resampling.LANCZOS)))
+        return encode_pixels(codec, pixels, quality, tile=tile)
+
+    whole = encode((768, 512), 60, 32)
+    tiles = encode((500, 333), 45, 4)
+    add("photo", whole)
+    add("tiles", tiles)
+    add("region", tiles, region=(130, 100, 200, 77))
+    add("levels", tiles, levels=2)
+    add("thumbnail", tiles, scale=8)
+    broken(add, tiles)
+    (out / "cases.json").write_text(json.dumps(cases))
+
+
+def broken(add: Callable[..., None], whole: bytes) -> None:
+    """Add files that are cut or damaged, and what is left of them."""
+    index = read_index(whole)
+    cut = whole[: int(index.spans[2, 4, 0]) + 5]
+    add("cut", cut)
+    add("cut_kept", cut, keepGoing=True)
+    begin, size = (int(number) for number in index.spans[5, 3])
+    damaged = bytearray(whole)
+    damaged[begin + size // 2] ^= 0x55
+    add("damaged", bytes(damaged))
+    add("damaged_kept", bytes(damaged), keepGoing=True)
+    lost = bytearray(whole)
+    lost[int(index.spans[3, 1, 0]) + 2] ^= 0xFF
+    add("lost_kept", bytes(lost), keepGoing=True)
+    add("other_file", b"\x89PNG and more that is not ours")
+    add("other_version", whole[:4] + b"\x03" + whole[5:])
+    add("cut_header", whole[:9])
+    header = bytearray(whole)
+    header[7] ^= 1
+    add("damaged_header", bytes(header))
+    damaged_index = bytearray(whole)
+    damaged_index[index.begin - 6] ^= 1
+    add("damaged_index", bytes(damaged_index))
+    add("longer", whole + b"more")
+
+
+def ans_cases() -> dict[str, object]:
+    """Return tables, and stacks of words with the tables and symbols that were pushed."""
+    rng = np.random.default_rng(1)
+    tables: PmfTables = gaussian_tables(np.geomspace(0.1, 200, 12), np.array([0.0, 0.3]))
+    stacks = []
+    for count in (0, 1, 2, 50, 3000):
+        index = rng.integers(0, len(tables), count)
+        symbols = np.rint(rng.standard_cauchy(count) * 2).clip(-(2**20), 2**20).astype(np.int64)
+        coder = coder_of()
+        push(coder, index, symbols, tables)
+        words = words_of(coder).tolist()
+        stacks.append({"words": words, "index": index.tolist(), "symbols": symbols.tolist()})
+    parts = {name: getattr(tables, name).tolist() for name in ("pmf", "start", "length")}
+    return {"tables": parts, "stacks": stacks}
+
+
+def rgba_of(samples: np.ndarray) -> np.ndarray:
+    """Return samples (h, w, 1...4) of 8 or 16 bits as RGBA of 8."""
+    if samples.dtype == np.uint16:
+        samples = np.rint(samples / 257).astype(np.uint8)
+    alpha = samples.shape[2] in (2, 4)
+    colour = samples[..., :-1] if alpha else samples
+    rgb = np.broadcast_to(colour, (*samples.shape[:2], 3))
+    opaque = np.full((*samples.shape[:2], 1), 255, np.uint8)
+    return np.concatenate([rgb, samples[..., -1:] if alpha else opaque], axis=2)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,35 @@
+/** Reads what fixtures.py wrote. */
+
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { DecodeOptions } from "../src/codec/decoder.ts";
+
+export const FOLDER = process.env.FIXTURES!;
+
+export interface Case {
+  options: DecodeOptions;
+  /** The class of the error in Python and its message. */
+  error?: [string, string];
+  width: number;
+  height: number;
+  wholeLevels: number;
+  lostTiles: number[];
+}
+
+export async function read(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await readFile(join(FOLDER, name)));
+}
+
+export async function json<T>(name: string): Promise<T> {
+  return JSON.parse(new TextDecoder().decode(await read(name)));
+}
+
+export const CASES = await json<Record<string, Case>>("cases.json");
+
+/** Return the largest difference of two pictures, and where it is. */
+export function difference(a: Uint8ClampedArray | Uint8Array, b: Uint8Array): number {
+  if (a.length !== b.length) return Infinity;
+  let most = 0;
+  for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs(a[i] - b[i]));
+  return most;
+}
