@@ -42,7 +42,7 @@ def view(sources: tuple[str, ...], port: int, no_open: bool, runtime: Path | Non
             contents[f"files/{number}"] = found if isinstance(found, bytes) else Path(found)
     contents["files.json"] = json.dumps([console.shown(source) for source in sources]).encode()
     with console.blame(f"port {port}"):
-        server = _Server(contents, port)
+        server = Server(contents, port)
     address = f"http://127.0.0.1:{server.server_port}/"
     console.result(address)
     if not no_open:
@@ -55,8 +55,16 @@ def view(sources: tuple[str, ...], port: int, no_open: bool, runtime: Path | Non
         server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
-    """Serves contents by their paths, on this machine alone."""
+class Server(ThreadingHTTPServer):
+    """Serves contents by their paths, on this machine alone.
+
+    Args:
+        contents: bytes, or files that are read whenever they are asked for.
+        port: 0 takes any free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
 
     daemon_threads = True
 
@@ -90,7 +98,7 @@ def _weight_parts() -> dict[str, bytes]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: Server
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:

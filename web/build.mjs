@@ -21,7 +21,7 @@ await build({
   format: "esm",
   target: "es2022",
   conditions: ["onnxruntime-web-use-extern-wasm"],
-  legalComments: "none",
+  legalComments: "eof",
   logLevel: "warning",
 });
 await cp("src/page/index.html", `${out}/index.html`);

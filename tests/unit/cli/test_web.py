@@ -1,0 +1,134 @@
+"""`view` and `export-web`: what they serve and write. The page's own tests are in web/test."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from hvae_codec.cli import site
+from hvae_codec.cli.view import Server
+from hvae_codec.codec.weight_file import read_weight_file
+from hvae_codec.codec.weights import shipped_weights
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """What `npm install` leaves, as far as its names go."""
+    needed = site.needed_runtime()
+    folder = tmp_path / "node_modules" / needed.package / "dist"
+    folder.mkdir(parents=True)
+    for name in needed.files:
+        (folder / name).write_bytes(name.encode())
+    (folder.parent / "package.json").write_text(json.dumps({"version": needed.version}))
+    return folder
+
+
+@contextmanager
+def served(contents: dict[str, bytes | Path]) -> Iterator[Callable[..., HTTPResponse]]:
+    server = Server(contents, 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+
+        def get(path: str, host: str = f"localhost:{server.server_port}") -> HTTPResponse:
+            connection = HTTPConnection("127.0.0.1", server.server_port)
+            connection.request("GET", path, headers={"Host": host})
+            return connection.getresponse()
+
+        yield get
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_the_page_is_small_enough_to_be_part_of_the_package() -> None:
+    files = dict(site.page_files())
+    assert {"index.html", "hvae.js", "worker.js", "page.js", "page.css"} <= files.keys()
+    assert sum(path.stat().st_size for path in files.values()) < 4_000_000
+
+
+def test_a_file_is_served_as_it_is_so_that_threads_may_run(coded: Path) -> None:
+    with served({**dict(site.page_files()), "files/0": coded}) as get:
+        answer = get("/files/0")
+        assert answer.status == 200
+        assert answer.read() == coded.read_bytes()
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        page = get("/")
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert b"<canvas" in page.read()
+        assert get("/worker.js").headers["Content-Type"] == "text/javascript"
+
+
+def test_only_what_was_named_is_served_and_only_to_this_machine(coded: Path) -> None:
+    with served({"files/0": coded}) as get:
+        for path in ("/files/1", "/../coded.hvae", f"/{coded}", "/weights/../../x"):
+            assert get(path).status == 404
+        answer = get("/files/0", host="elsewhere.example")
+        assert answer.status == 403
+        assert coded.read_bytes() not in answer.read()
+
+
+def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
+    with served({"files/0": tmp_path / "gone.hvae"}) as get:
+        answer = get("/files/0")
+        assert (answer.status, answer.read()) == (500, b"No such file or directory")
+
+
+def test_view_refuses_what_it_cannot_show(
+    hvae: Run, coded: Path, runtime: Path, tmp_path: Path
+) -> None:
+    result = hvae("view", tmp_path / "missing.hvae", "--runtime", runtime, "--no-open")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path}/missing.hvae: No such file or directory\n"
+    taken = Server({}, 0)
+    port = taken.server_port
+    result = hvae("view", coded, "--runtime", runtime, "--no-open", "--port", port)
+    taken.server_close()
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: port {port}: Address already in use\n"
+
+
+def test_without_its_runtime_the_page_says_how_to_get_it(
+    hvae: Run, coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in (("view", coded), ("export-web", "-o", tmp_path / "out")):
+        result = hvae(*arguments)
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert f"npm install onnxruntime-web@{site.needed_runtime().version}" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_runtime_of_another_version_is_refused(hvae: Run, coded: Path, runtime: Path) -> None:
+    (runtime.parent / "package.json").write_text('{"version": "0.0.1"}')
+    result = hvae("view", coded, "--runtime", runtime)
+    assert result.exit_code == 1
+    assert "of version 0.0.1, the page was built with" in result.stderr
+
+
+def test_export_web_writes_all_that_a_server_needs(
+    hvae: Run, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where node_modules is
+    out = tmp_path / "out"
+    result = hvae("export-web", "-o", out)
+    assert result.exit_code == 0, result.stderr
+    assert (out / "runtime/ort-wasm-simd-threaded.mjs").is_file()
+    assert (out / "index.html").is_file()
+    weights = out / "weights" / read_weight_file(shipped_weights()).digest[:4].hex()
+    first = (weights / "context.safetensors").stat().st_size
+    page = sum(path.stat().st_size for path in out.iterdir() if path.is_file())
+    assert first + page <= 6_000_000, "a first picture is to need no more beside the runtime"
+    lines = result.stdout.splitlines()
+    assert len(lines) == sum(path.is_file() for path in out.rglob("*"))
+    assert any(f"{first:,}".replace(",", " ") in line for line in lines)
