@@ -85,6 +85,7 @@ def main(out: Path) -> None:
     tiles = encode((500, 333), 45, 4)
     add("photo", whole)
     add("tiles", tiles)
+    add("pieces", encode((1100, 900), 30, 26))
     add("region", tiles, region=(130, 100, 200, 77))
     add("levels", tiles, levels=2)
     add("thumbnail", tiles, scale=8)

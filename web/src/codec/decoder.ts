@@ -6,10 +6,24 @@ import { type DecodeWebp, decodeAlpha } from "./alpha.ts";
 import type { Codec } from "./codec.ts";
 import { LATENTS_A_SIDE, PATCH_PX, sum } from "./config.ts";
 import { fillUnknown } from "./conceal.ts";
+import { type Alpha, layAlpha, rgbaOf } from "./pixels.ts";
 import type { Source } from "./source.ts";
 import { contextThumbnail } from "./thumbnail.ts";
 import { Tile } from "./tile.ts";
-import { grown, lay, patchGrid, shared, sizeOf, synthesisHalo, tileWindows, type Window } from "./tiling.ts";
+import {
+  cut,
+  divided,
+  grown,
+  lay,
+  multiplied,
+  patchGrid,
+  pieces,
+  shared,
+  sizeOf,
+  synthesisHalo,
+  tileWindows,
+  type Window,
+} from "./tiling.ts";
 
 export interface DecodeOptions {
   /** Levels of latents, all by default; the rest is left at its means. */
@@ -58,6 +72,9 @@ export interface Machine {
   /** Let messages in, between two pieces of work; throws where the work is not wanted any more. */
   breathe(): Promise<void>;
 }
+
+/** Largest side of what is synthesised at once, in patches: bounds what the networks hold. */
+const PIECE = 24;
 
 /** Pictures of no more tiles than these sharpen level by level: each holds what its trunk knows. */
 const LEVELWISE_TILES = 4;
@@ -194,24 +211,16 @@ class Decoder {
 
   /** Show each tile with all of its levels, and let go of those that nothing more sees. */
   private async whole(): Promise<void> {
-    const lasts = this.tiles.map((_, number) =>
-      Math.max(...this.shown.filter((each) => this.neighbours(each).includes(number))),
-    );
     for (const number of this.shown) {
       const near = this.neighbours(number);
-      for (const each of near) {
-        const tile = this.tiles[each]!;
-        await this.pop(tile, Math.min(this.wanted, tile.levelsThere(this.source.data.length)));
+      for (const tile of near.map((each) => this.tiles[each]!)) {
+        await this.pop(tile, this.wanted);
+        if (tile.intact) await this.latentsOf(tile);
+        tile.release();
         await this.machine.breathe();
       }
-      if (this.damage && !this.options.keepGoing) return;
       await this.show(number, near);
-      for (const each of near) {
-        if (lasts[each] > number) continue;
-        this.latents.delete(each);
-        this.tiles[each]!.release();
-      }
-      await this.machine.breathe();
+      this.forget(this.windows[number]);
     }
   }
 
@@ -247,44 +256,63 @@ class Decoder {
     }
   }
 
-  /** Latents of tiles, with what is not popped at its means. */
-  private latents = new Map<number, Float32Array>();
+  /** Latents of tiles, with what is not popped at its means; of those that are past, a border. */
+  private latents = new Map<number, { window: Window; array: Float32Array }>();
 
-  private async latentsOf(tile: Tile): Promise<Float32Array> {
+  private async latentsOf(tile: Tile): Promise<{ window: Window; array: Float32Array }> {
     let latents = this.latents.get(tile.number);
     if (!latents) {
-      latents = await tile.latents();
+      latents = { window: tile.window, array: await tile.latents() };
       this.latents.set(tile.number, latents);
     }
     return latents;
   }
 
-  /** Synthesise a tile in its surroundings, and show what the region has of it. */
+  /** Keep of the latents what tiles behind the one that was shown see of them, row by row. */
+  private forget(shown: Window): void {
+    for (const [number, { window, array }] of this.latents) {
+      const isPast = window.right <= shown.right - this.halo;
+      const edge = isPast ? shown.bottom : shown.top;
+      const left = shared(window, { ...window, top: Math.max(window.top, edge - this.halo) });
+      if (!left) this.latents.delete(number);
+      else if (left.top > window.top) {
+        this.latents.set(number, { window: left, array: cut(array, window, left, LATENTS_A_SIDE) });
+      }
+    }
+  }
+
+  /** Show what the region has of a tile, piece by piece. */
   private async show(number: number, near: number[]): Promise<void> {
+    const part = shared(this.windows[number], this.patches())!;
+    for (const piece of pieces(part, PIECE)) {
+      await this.showPiece(number, piece, near.map((each) => this.tiles[each]!));
+      await this.machine.breathe();
+    }
+  }
+
+  /** Synthesise a piece of a tile in its surroundings. */
+  private async showPiece(number: number, part: Window, near: Tile[]): Promise<void> {
     const { codec, index } = this;
     const { header } = index;
-    const part = shared(this.windows[number], this.patches())!;
     const seen = grown(part, this.halo, patchGrid(header));
     const [height, width] = sizeOf(seen);
     const context = new Float32Array(codec.contextChannels * height * width);
     const channels = sum(codec.config.level_channels);
     const latents = new Float32Array(channels * LATENTS_A_SIDE ** 2 * height * width);
-    let levels = this.wanted;
-    for (const tile of near.map((each) => this.tiles[each]!)) {
-      if (!shared(tile.window, seen)) continue;
-      levels = Math.min(levels, tile.intact);
-      if (!tile.intact) continue;
+    const tiles = near.filter((tile) => shared(tile.window, seen));
+    for (const tile of tiles.filter(({ intact }) => intact)) {
+      const { window, array } = await this.latentsOf(tile);
       lay(context, seen, tile.context, tile.window, 1);
-      lay(latents, seen, await this.latentsOf(tile), tile.window, LATENTS_A_SIDE);
+      lay(latents, seen, array, window, LATENTS_A_SIDE);
     }
-    this.conceal(context, seen, near);
+    this.conceal(context, seen, tiles);
     const rgb = await codec.synthesise(context, latents, [height, width], header.quality);
+    const levels = Math.min(this.wanted, ...tiles.map(({ intact }) => intact));
     await this.paint(number, rgb, seen, part, 1, levels);
   }
 
   /** Give patches whose tile is lost a mean colour from around them. */
-  private conceal(context: Float32Array, seen: Window, near: number[]): void {
-    const tiles = near.map((each) => this.tiles[each]!);
+  private conceal(context: Float32Array, seen: Window, tiles: Tile[]): void {
     if (tiles.every((tile) => tile.intact)) return;
     const [height, width] = sizeOf(seen);
     const known = new Float32Array(height * width);
@@ -315,72 +343,39 @@ class Decoder {
     levels: number,
   ): Promise<void> {
     const { header } = this.index;
+    const view = divided(this.region, scale);
     const side = PATCH_PX / scale;
-    const view = {
-      left: Math.floor(this.region.left / scale),
-      top: Math.floor(this.region.top / scale),
-      right: Math.ceil(this.region.right / scale),
-      bottom: Math.ceil(this.region.bottom / scale),
-    };
-    const px = { left: part.left * side, top: part.top * side, right: part.right * side, bottom: part.bottom * side };
-    const out = shared(px, view)!;
+    const out = shared(multiplied(part, side), view)!;
+    const rgba = rgbaOf(rgb, multiplied(seen, side), out, header.isGrey);
+    const alpha = header.hasAlpha && (await this.alphaOf(number));
+    if (alpha) layAlpha(rgba, out, alpha, scale);
     const [height, width] = sizeOf(out);
-    const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
-    const columns = (seen.right - seen.left) * side;
-    const plane = rgb.length / 3;
-    for (let row = 0; row < height; row++) {
-      let from = (out.top + row - seen.top * side) * columns + out.left - seen.left * side;
-      for (let to = 4 * row * width; to < 4 * (row + 1) * width; to += 4, from++) {
-        rgba[to] = rgb[from];
-        rgba[to + 1] = rgb[header.isGrey ? from : from + plane];
-        rgba[to + 2] = rgb[header.isGrey ? from : from + 2 * plane];
-      }
-    }
-    if (header.hasAlpha) await this.paintAlpha(number, rgba, out, scale);
-    const { left, top } = out;
-    this.shows.area({ x: left - view.left, y: top - view.top, width, height, scale, levels, rgba });
+    const [x, y] = [out.left - view.left, out.top - view.top];
+    this.shows.area({ x, y, width, height, scale, levels, rgba });
   }
 
-  private async paintAlpha(
-    number: number,
-    rgba: Uint8ClampedArray,
-    out: Window,
-    scale: number,
-  ): Promise<void> {
-    const { header } = this.index;
-    const window = this.windows[number];
-    const [top, left] = [window.top * PATCH_PX, window.left * PATCH_PX];
-    const bottom = Math.min(window.bottom * PATCH_PX, header.height);
-    const right = Math.min(window.right * PATCH_PX, header.width);
-    let alpha: Uint8Array;
+  /** Alpha of the tile that is being shown; null where it is damaged. */
+  private alpha: { number: number; plane: Alpha | null } | null = null;
+  private lostAlpha = new Set<number>();
+
+  private async alphaOf(number: number): Promise<Alpha | null> {
+    if (this.alpha?.number === number) return this.alpha.plane;
+    this.alpha = { number, plane: null };
+    const { header, tiles } = this.index;
+    const whole = { top: 0, left: 0, bottom: header.height, right: header.width };
+    const window = shared(multiplied(this.windows[number], PATCH_PX), whole)!;
+    const { data } = this.source;
     try {
-      const size: [number, number] = [bottom - top, right - left];
-      alpha = await decodeAlpha(this.source.data, this.index.tiles[number], size, this.machine.decodeWebp);
+      const values = await decodeAlpha(data, tiles[number], sizeOf(window), this.machine.decodeWebp);
+      this.alpha.plane = { window, values };
     } catch (error) {
       if (!(error instanceof HvaeError)) throw error;
       this.damage ??= error;
       this.lostAlpha.add(number);
       if (!this.options.keepGoing) throw error;
-      return; // opaque
     }
-    const [height, width] = sizeOf(out);
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        const row = (out.top + y) * scale - top;
-        const column = (out.left + x) * scale - left;
-        let total = 0;
-        let count = 0;
-        for (let i = row; i < Math.min(row + scale, bottom - top); i++) {
-          for (let j = column; j < Math.min(column + scale, right - left); j++, count++) {
-            total += alpha[i * (right - left) + j];
-          }
-        }
-        rgba[4 * (y * width + x) + 3] = total / count;
-      }
-    }
+    return this.alpha.plane;
   }
-
-  private lostAlpha = new Set<number>();
 
   private left(): { intact: number; lost: number[] } {
     const tiles = this.tiles.filter((tile) => tile !== undefined);
@@ -401,12 +396,6 @@ class Decoder {
 
   /** The patches that the region touches. */
   private patches(): Window {
-    const { left, top, right, bottom } = this.region;
-    return {
-      left: Math.floor(left / PATCH_PX),
-      top: Math.floor(top / PATCH_PX),
-      right: Math.ceil(right / PATCH_PX),
-      bottom: Math.ceil(bottom / PATCH_PX),
-    };
+    return divided(this.region, PATCH_PX);
   }
 }

@@ -81,6 +81,9 @@ export class Graphs {
       executionProviders: ["wasm"],
       graphOptimizationLevel: level,
       logSeverityLevel: 3,
+      // an arena for each graph would keep all that its largest run took
+      enableCpuMemArena: false,
+      enableMemPattern: false,
     });
   }
 }

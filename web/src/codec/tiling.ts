@@ -3,7 +3,7 @@
 import type { Header } from "../bitstream/header.ts";
 import { type ModelConfig, PATCH_PX } from "./config.ts";
 
-/** A rectangle of patches: rows top...bottom - 1, columns left...right - 1. */
+/** A rectangle, of patches or of px: rows top...bottom - 1, columns left...right - 1. */
 export interface Window {
   top: number;
   left: number;
@@ -27,6 +27,21 @@ export function grown(window: Window, halo: number, within: Window): Window {
     left: Math.max(window.left - halo, within.left),
     bottom: Math.min(window.bottom + halo, within.bottom),
     right: Math.min(window.right + halo, within.right),
+  };
+}
+
+/** Return a window in a grid that is `by` times as fine. */
+export function multiplied({ top, left, bottom, right }: Window, by: number): Window {
+  return { top: top * by, left: left * by, bottom: bottom * by, right: right * by };
+}
+
+/** Return the smallest window in a grid that is `by` times as coarse that holds another one. */
+export function divided({ top, left, bottom, right }: Window, by: number): Window {
+  return {
+    top: Math.floor(top / by),
+    left: Math.floor(left / by),
+    bottom: Math.ceil(bottom / by),
+    right: Math.ceil(right / by),
   };
 }
 
@@ -84,4 +99,24 @@ export function lay(
       whole.set(part.subarray(begin, begin + length), to + (both.left - seen.left) * scale);
     }
   }
+}
+
+/** Cut an array (C, its window · scale) to a part of its window. */
+export function cut(array: Float32Array, window: Window, part: Window, scale: number): Float32Array {
+  const area = (of: Window) => sizeOf(of)[0] * sizeOf(of)[1];
+  const smaller = new Float32Array((array.length / area(window)) * area(part));
+  lay(smaller, part, array, window, scale);
+  return smaller;
+}
+
+/** Divide a window into pieces of nearly equal sides, each of at most `side` patches. */
+export function pieces(window: Window, side: number): Window[] {
+  const edges = (begin: number, end: number) => {
+    const count = Math.ceil((end - begin) / side);
+    return Array.from({ length: count + 1 }, (_, i) => begin + Math.round(((end - begin) * i) / count));
+  };
+  const [rows, columns] = [edges(window.top, window.bottom), edges(window.left, window.right)];
+  return rows.slice(1).flatMap((bottom, row) =>
+    columns.slice(1).map((right, column) => ({ top: rows[row], left: columns[column], bottom, right })),
+  );
 }
