@@ -50,25 +50,24 @@ export class LatentWalk {
   /** Pop the next level; returns what its check is of: its scale offsets, then its steps. */
   async popLevel(stack: Stack): Promise<Int32Array[]> {
     const level = this.schedule[this.next].level;
-    let offsets: Int32Array | null = null;
+    const size = this.rows * this.columns;
+    const { pmfs } = this.tables;
     const coded: Int32Array[] = [];
     while (this.schedule[this.next]?.level === level) {
       await this.step((step, where, quarters) => {
         const places = this.codedPlaces(step, where, quarters);
-        const channelOf = (place: number) => Math.floor(place / where.length);
-        const quartersOf = (place: number) => quarters[this.flat(place, where)];
-        if (!offsets) {
+        const channels = places.map((place) => Math.floor(place / size));
+        if (!coded.length) {
           const counts = new Int32Array(step.stop - step.start);
-          for (const place of places) counts[channelOf(place)]++;
-          offsets = stack.pop(Uint16Array.from(counts, offsetTable), this.tables.pmfs);
-          coded.push(offsets);
+          for (const channel of channels) counts[channel]++;
+          coded.push(stack.pop(Uint16Array.from(counts, offsetTable), pmfs));
         }
-        const shifts = offsets;
+        const [offsets] = coded;
         const index = new Uint16Array(places.length);
-        places.forEach((place, i) => {
-          index[i] = latentTable(quartersOf(place), shifts[channelOf(place)]);
-        });
-        const symbols = stack.pop(index, this.tables.pmfs);
+        for (let i = 0; i < places.length; i++) {
+          index[i] = latentTable(quarters[places[i]], offsets[channels[i]]);
+        }
+        const symbols = stack.pop(index, pmfs);
         coded.push(symbols);
         return { places, symbols };
       });
@@ -78,8 +77,10 @@ export class LatentWalk {
 
   /** Leave the levels that are left at their means; returns all latents. */
   async finish(): Promise<Float32Array> {
-    const nothing = { places: new Int32Array(0), symbols: new Int32Array(0) };
-    while (this.next < this.schedule.length) await this.step(() => nothing);
+    const none = new Int32Array(0);
+    while (this.next < this.schedule.length) {
+      await this.step(() => ({ places: none, symbols: none }));
+    }
     const size = this.rows * this.columns;
     this.mask.forEach((isCoded, channel) => {
       if (!isCoded) this.latents.fill(0, channel * size, (channel + 1) * size);
@@ -88,7 +89,7 @@ export class LatentWalk {
     return this.latents;
   }
 
-  /** Predict a step, and take in the symbols that `code` gives: places are channel · n + number. */
+  /** Predict a step, and take in the symbols that `code` gives, and where they are in (c, H, W). */
   private async step(
     code: (
       step: Step,
@@ -111,18 +112,14 @@ export class LatentWalk {
     const size = this.rows * this.columns;
     const channels = step.stop - step.start;
     const values = new Float32Array(channels * size);
-    for (let channel = 0; channel < channels; channel++) {
-      for (const place of where) values[channel * size + place] = means[channel * size + place];
-    }
     const shown = this.latents.subarray(step.start * size, step.stop * size);
-    for (let channel = 0; channel < channels; channel++) {
-      for (const place of where) shown[channel * size + place] = values[channel * size + place];
+    for (let channel = 0; channel < channels * size; channel += size) {
+      for (const place of where) {
+        values[channel + place] = shown[channel + place] = means[channel + place];
+      }
     }
-    const far = places
-      .map((place, i) => (symbols[i] ? this.flat(place, where) : -1))
-      .filter((place) => place >= 0);
+    const far = places.filter((_, i) => symbols[i]);
     const steps = Float32Array.from(symbols.filter((symbol) => symbol));
-    far.forEach((place, i) => (values[place] += steps[i]));
     if (far.length) {
       const here = Uint8Array.from(far, (place) => quarters[place]);
       const [moved] = await this.graphs.run(
@@ -134,28 +131,24 @@ export class LatentWalk {
         this.model,
       );
       const offsets = moved.data as Float32Array;
-      far.forEach((place, i) => (shown[place] = values[place] + offsets[i]));
+      for (let i = 0; i < far.length; i++) {
+        values[far[i]] += steps[i];
+        shown[far[i]] = values[far[i]] + offsets[i];
+      }
     }
     this.known = this.graphs.floats(values, [1, channels, this.rows, this.columns]);
   }
 
-  /** Return where in (C, rows, columns) a place of (C, n) is. */
-  private flat(place: number, where: Int32Array): number {
-    const channel = Math.floor(place / where.length);
-    return channel * this.rows * this.columns + where[place - channel * where.length];
-  }
-
+  /** Return where in (c, H, W) latents of a step are coded, in their order. */
   private codedPlaces(step: Step, where: Int32Array, quarters: Uint8Array): Int32Array {
     const size = this.rows * this.columns;
-    const count = where.length;
-    const places = new Int32Array((step.stop - step.start) * count);
+    const places = new Int32Array((step.stop - step.start) * where.length);
     let found = 0;
     for (let channel = 0; channel < step.stop - step.start; channel++) {
       if (!this.mask[step.start + channel]) continue;
-      for (let i = 0; i < count; i++) {
-        if (!this.tables.isSkipped[quarters[channel * size + where[i]]]) {
-          places[found++] = channel * count + i;
-        }
+      for (const position of where) {
+        const place = channel * size + position;
+        if (!this.tables.isSkipped[quarters[place]]) places[found++] = place;
       }
     }
     return places.subarray(0, found);

@@ -23,22 +23,29 @@ export function contextThumbnail(
   side: number,
 ): Float32Array {
   const patches = height * width;
-  const step = stepOf(quality);
+  const size = side * side * patches;
+  const step = stepOf(quality) * (side / PATCH_PX); // a mean stays a mean
   const basis = dct(side);
-  const rgb = new Float32Array(3 * side * side * patches).fill(128);
-  const order = contextOrder(config);
-  order.forEach(([plane, i, j], channel) => {
+  const planes = new Float32Array(3 * size); // Y, Cb, Cr
+  contextOrder(config).forEach(([plane, i, j], channel) => {
     if (Math.max(i, j) >= side) return;
-    const gain = step * (i || j ? 1.25 : 1) * (side / PATCH_PX); // a mean stays a mean
-    for (let y = 0; y < side * height; y++) {
-      for (let x = 0; x < side * width; x++) {
-        const patch = Math.floor(y / side) * width + Math.floor(x / side);
-        const level = context[channel * patches + patch];
-        if (!level) continue;
-        const value = level * gain * basis[i][y % side] * basis[j][x % side];
-        const at = y * side * width + x;
-        for (let c = 0; c < 3; c++) rgb[c * side * side * patches + at] += RGB_OF[c][plane] * value;
+    const gain = step * (i || j ? 1.25 : 1);
+    for (let y = 0; y < side; y++) {
+      for (let x = 0; x < side; x++) {
+        const factor = gain * basis[i][y] * basis[j][x];
+        for (let row = 0; row < height; row++) {
+          const from = channel * patches + row * width;
+          const to = plane * size + (row * side + y) * side * width + x;
+          for (let n = 0; n < width; n++) planes[to + n * side] += context[from + n] * factor;
+        }
       }
+    }
+  });
+  const rgb = new Float32Array(3 * size);
+  RGB_OF.forEach(([luma, blue, red], c) => {
+    for (let i = 0; i < size; i++) {
+      const chroma = blue * planes[size + i] + red * planes[2 * size + i];
+      rgb[c * size + i] = 128 + luma * planes[i] + chroma;
     }
   });
   return rgb;
