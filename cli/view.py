@@ -38,7 +38,7 @@ def view(sources: tuple[str, ...], port: int, no_open: bool, runtime: Path | Non
         with console.blame(source):
             found = files.seekable(source)
             if isinstance(found, str):
-                Path(found).open("rb").close()
+                Path(found).open("rb").close()  # refused now, and not when the page asks
             contents[f"files/{number}"] = found if isinstance(found, bytes) else Path(found)
     contents["files.json"] = json.dumps([console.shown(source) for source in sources]).encode()
     with console.blame(f"port {port}"):

@@ -2,7 +2,7 @@
 
 import type { Index } from "./bitstream/container.ts";
 import { type ErrorName, HvaeError } from "./bitstream/errors.ts";
-import type { Area, DecodeOptions, Outcome } from "./codec/decoder.ts";
+import type { Area, DecodeOptions, Outcome } from "./codec/options.ts";
 import type { Answer, Order } from "./messages.ts";
 
 export { HvaeError } from "./bitstream/errors.ts";
@@ -10,7 +10,8 @@ export { orientationOf } from "./bitstream/metadata.ts";
 export type { Area, DecodeOptions, Index, Outcome };
 
 /** Where bytes come from; a string is an address. */
-export type Bytes = string | Blob | ArrayBuffer | Uint8Array | Response | ReadableStream<Uint8Array>;
+export type Bytes =
+  string | Blob | ArrayBuffer | Uint8Array | Response | ReadableStream<Uint8Array>;
 
 export interface Options extends DecodeOptions {
   /** Ends the decoding with its reason. */
@@ -89,7 +90,11 @@ function order(message: Order): void {
     worker = new Worker(new URL("worker.js", here), { type: "module" });
     worker.onmessage = ({ data }: MessageEvent<Answer>) => listeners.get(data.id)?.(data);
     worker.onerror = ({ message }) => {
-      const broken = { is: "error" as const, name: "Error", message: `the worker failed: ${message}` };
+      const broken = {
+        is: "error" as const,
+        name: "Error",
+        message: `the worker failed: ${message}`,
+      };
       for (const [id, listener] of listeners) listener({ id, ...broken });
       worker = null;
     };

@@ -1,7 +1,7 @@
 /** What the page and its worker tell each other. */
 
 import type { Index } from "./bitstream/container.ts";
-import type { Area, DecodeOptions, Outcome } from "./codec/decoder.ts";
+import type { Area, DecodeOptions, Outcome } from "./codec/options.ts";
 
 export type Order =
   /** Folders that hold the runtime and the weights, with a slash behind them. */

@@ -3,7 +3,8 @@
 import * as ort from "onnxruntime-web/wasm";
 import { HvaeError } from "./bitstream/errors.ts";
 import { Codec } from "./codec/codec.ts";
-import { decodeFile, type Machine } from "./codec/decoder.ts";
+import { decodeFile } from "./codec/decoder.ts";
+import type { Machine } from "./codec/options.ts";
 import type { Ort } from "./codec/graphs.ts";
 import { Source } from "./codec/source.ts";
 import type { Answer, Order } from "./messages.ts";
@@ -16,7 +17,9 @@ self.onmessage = ({ data: order }: MessageEvent<Order>) => {
   if (order.do === "start") {
     weights = order.weights;
     ort.env.wasm.wasmPaths = order.runtime;
-    ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+    ort.env.wasm.numThreads = self.crossOriginIsolated
+      ? Math.min(4, navigator.hardwareConcurrency)
+      : 1;
     return;
   }
   if (order.do === "decode") {

@@ -34,7 +34,10 @@ test("symbols that Python pushed are popped, escapes among them", () => {
 test("a stack says what is left on it", () => {
   const { words } = stacks.at(-1)!;
   const stack = new Stack(Uint32Array.from(words));
-  assert.throws(() => stack.checkEmpty(), new RegExp(`^StreamDamaged: ${words.length} words are left`));
+  assert.throws(
+    () => stack.checkEmpty(),
+    new RegExp(`^StreamDamaged: ${words.length} words are left`),
+  );
   assert.throws(() => new Stack(Uint32Array.of(0, 1)), /the first word of a tile is 0/);
 });
 
@@ -73,13 +76,20 @@ test("an index describes all of a file", async () => {
   assert.deepEqual(index.header.grid, [3, 4]);
   assert.equal(index.header.quality, 45);
   checkEnd(index, data.length);
-  const words = index.tiles.reduce((sum, tile) => sum + readWords(data, tile, index.levels).length, 0);
+  const words = index.tiles.reduce(
+    (sum, tile) => sum + readWords(data, tile, index.levels).length,
+    0,
+  );
   assert.equal(words * 4, data.length - index.begin);
 });
 
 test("a flag of a later version ends in one clear error", async () => {
   const data = await read("q50.hvae");
-  for (const flags of [[0x81, 0x01], [0x81, 0x02], [0x81, 0x80, 0x80, 0x80, 0x0f]]) {
+  for (const flags of [
+    [0x81, 0x01],
+    [0x81, 0x02],
+    [0x81, 0x80, 0x80, 0x80, 0x0f],
+  ]) {
     const body = [...data.subarray(0, 5), ...flags, ...data.subarray(6, 16)];
     const check = crc32(Uint8Array.from(body));
     const octets = [0, 8, 16, 24].map((shift) => (check >>> shift) & 255);

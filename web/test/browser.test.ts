@@ -117,7 +117,10 @@ test("every file decodes as in Python, or ends in the same error", async () => {
       async ([number, options]): Promise<Found | { error: string }> => {
         const { decode } = await import("/hvae.js" as string);
         try {
-          const { rgba, width, height, wholeLevels, lostTiles } = await decode(`/files/${number}`, options);
+          const { rgba, width, height, wholeLevels, lostTiles } = await decode(
+            `/files/${number}`,
+            options,
+          );
           const reader = new FileReader();
           const text = await new Promise<string>((resolve) => {
             reader.onload = () => resolve(reader.result as string);

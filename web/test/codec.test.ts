@@ -5,7 +5,8 @@ import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { HvaeError } from "../src/bitstream/errors.ts";
 import { Codec } from "../src/codec/codec.ts";
-import { type Area, decodeFile, type DecodeOptions, type Machine, type Outcome } from "../src/codec/decoder.ts";
+import { decodeFile } from "../src/codec/decoder.ts";
+import type { Area, DecodeOptions, Machine, Outcome } from "../src/codec/options.ts";
 import type { Ort } from "../src/codec/graphs.ts";
 import { Source } from "../src/codec/source.ts";
 import { CASES, difference, read } from "./fixtures.ts";
@@ -90,10 +91,13 @@ test("a picture sharpens as its bytes arrive", async () => {
 });
 
 test("files of other weights are refused, not decoded wrongly", async () => {
-  await assert.rejects(Codec.open("01234567", () => Promise.resolve(null), ort as unknown as Ort), {
-    name: "WrongWeights",
-    message: "the file was written with the weights 01234567, which are not at hand",
-  });
+  await assert.rejects(
+    Codec.open("01234567", () => Promise.resolve(null), ort as unknown as Ort),
+    {
+      name: "WrongWeights",
+      message: "the file was written with the weights 01234567, which are not at hand",
+    },
+  );
 });
 
 test("a source that fails ends the decoding with its error", async () => {

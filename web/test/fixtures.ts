@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { DecodeOptions } from "../src/codec/decoder.ts";
+import type { DecodeOptions } from "../src/codec/options.ts";
 
 export const FOLDER = process.env.FIXTURES!;
 

@@ -33,7 +33,11 @@ try {
     format: "esm",
     logLevel: "warning",
   });
-  run(process.execPath, ["--test", "--test-concurrency=1", ...names.map((name) => join(out, `${name}.test.mjs`))]);
+  run(process.execPath, [
+    "--test",
+    "--test-concurrency=1",
+    ...names.map((name) => join(out, `${name}.test.mjs`)),
+  ]);
 } catch (error) {
   if (error.status === undefined) throw error;
   process.exitCode = 1;

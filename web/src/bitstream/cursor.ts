@@ -43,7 +43,10 @@ export class Cursor {
       value += (octet & 0x7f) * 2 ** (7 * place);
       if (octet < 0x80) {
         if (place && !octet) {
-          throw new HvaeError("InvalidField", "an integer is written with more bytes than it needs");
+          throw new HvaeError(
+            "InvalidField",
+            "an integer is written with more bytes than it needs",
+          );
         }
         if (value >= 2 ** 32) {
           throw new HvaeError("InvalidField", `integer ${value} is outside 0...${2 ** 32 - 1}`);

@@ -5,7 +5,6 @@ import { Cursor } from "./cursor.ts";
 import { HvaeError } from "./errors.ts";
 
 export const PATCH_PX = 32;
-export const MAX_HEADER_BYTES = 28;
 /** Largest picture that is decoded unless told otherwise: 256 MiB of RGBA. */
 export const MAX_PIXELS = 1 << 26;
 
@@ -63,7 +62,10 @@ export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
   const data = cursor.data;
   const begin = data.subarray(0, 4);
   if (begin.some((octet, i) => octet !== MAGIC[i])) {
-    throw new HvaeError("NotOurFile", `the file begins with ${hex(begin, " ")}, not with 8f 48 56 43`);
+    throw new HvaeError(
+      "NotOurFile",
+      `the file begins with ${hex(begin, " ")}, not with 8f 48 56 43`,
+    );
   }
   if (data.length < 6) {
     throw new HvaeError("Truncated", `the file ends after ${data.length} bytes, within its header`);
@@ -86,7 +88,7 @@ export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
   if (crc32(data.subarray(0, end)) !== cursor.uint32()) {
     throw new HvaeError("HeaderDamaged", "the header does not match its checksum");
   }
-  if (flags & ~KNOWN_FLAGS || flags > 2 ** 31) {
+  if (flags & ~KNOWN_FLAGS) {
     throw new HvaeError("NeedsNewerViewer", "this file needs a newer viewer");
   }
   checkRange("width", width, 1, MAX_SIDE_PX);

@@ -17,7 +17,10 @@ export async function decodeAlpha(
   decodeWebp: DecodeWebp,
 ): Promise<Uint8Array> {
   const stream = data.subarray(tile.alpha.begin, tile.alpha.end);
-  if (stream.length < tile.alpha.end - tile.alpha.begin || crc32(stream, tile.number) !== tile.alphaCheck) {
+  if (
+    stream.length < tile.alpha.end - tile.alpha.begin ||
+    crc32(stream, tile.number) !== tile.alphaCheck
+  ) {
     throw tileDamaged(tile.number, "its alpha does not match its checksum");
   }
   const view = new DataView(stream.buffer, stream.byteOffset, stream.byteLength);

@@ -30,6 +30,11 @@ export class Codec {
     return codec;
   }
 
+  /** Begin to fetch the model of a quality; whoever needs it gets its errors. */
+  fetchModel(quality: number): void {
+    this.weights.model(this.weights.modelAt(quality)).catch(() => undefined);
+  }
+
   /** Return the tensors of the context prior at a quality; those of the last one are kept. */
   constants(quality: number): ContextConstants {
     if (this.prepared?.[0] !== quality) {
@@ -49,7 +54,12 @@ export class Codec {
     const model = this.weights.modelAt(quality);
     const feeds = {
       u: graphs.floats(context, [1, this.contextChannels, height, width]),
-      latents: graphs.floats(latents, [1, latents.length / (16 * height * width), 4 * height, 4 * width]),
+      latents: graphs.floats(latents, [
+        1,
+        latents.length / (16 * height * width),
+        4 * height,
+        4 * width,
+      ]),
       quality: graphs.integers([quality]),
     };
     const [rgb] = await graphs.run("synthesis", feeds, model);

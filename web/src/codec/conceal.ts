@@ -36,7 +36,12 @@ function filled(plane: Plane): Float32Array {
 /** Average 2x2 values of those that are known; the last row or column of an odd size repeats. */
 function halved({ height, width, values, weight }: Plane): Plane {
   const [h, w] = [Math.ceil(height / 2), Math.ceil(width / 2)];
-  const half: Plane = { height: h, width: w, values: new Float32Array(h * w), weight: new Float32Array(h * w) };
+  const half: Plane = {
+    height: h,
+    width: w,
+    values: new Float32Array(h * w),
+    weight: new Float32Array(h * w),
+  };
   for (let y = 0; y < h; y++) {
     for (let x = 0; x < w; x++) {
       let [sum, known] = [0, 0];

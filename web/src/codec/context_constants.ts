@@ -140,8 +140,14 @@ class Prepare {
       });
     const shape = [1, chosen.length, 1, 1];
     return {
-      [`${prefix}.factor`]: this.graphs.floats(row(0).map((scale) => scale / UNIT), shape),
-      [`${prefix}.offset`]: this.graphs.floats(row(1).map((shift) => shift + 0.5), shape),
+      [`${prefix}.factor`]: this.graphs.floats(
+        row(0).map((scale) => scale / UNIT),
+        shape,
+      ),
+      [`${prefix}.offset`]: this.graphs.floats(
+        row(1).map((shift) => shift + 0.5),
+        shape,
+      ),
     };
   }
 

@@ -2,11 +2,12 @@
 
 import { checkEnd, type Index, readIndex } from "../bitstream/container.ts";
 import { HvaeError } from "../bitstream/errors.ts";
-import { type DecodeWebp, decodeAlpha } from "./alpha.ts";
+import { decodeAlpha } from "./alpha.ts";
 import type { Codec } from "./codec.ts";
 import { LATENTS_A_SIDE, PATCH_PX, sum } from "./config.ts";
 import { fillUnknown } from "./conceal.ts";
 import { type Alpha, layAlpha, rgbaOf } from "./pixels.ts";
+import type { DecodeOptions, Machine, Outcome, Shows } from "./options.ts";
 import type { Source } from "./source.ts";
 import { contextThumbnail } from "./thumbnail.ts";
 import { Tile } from "./tile.ts";
@@ -24,54 +25,6 @@ import {
   tileWindows,
   type Window,
 } from "./tiling.ts";
-
-export interface DecodeOptions {
-  /** Levels of latents, all by default; the rest is left at its means. */
-  levels?: number;
-  /** x, y, width and height in px; only the tiles that it touches are decoded. */
-  region?: [number, number, number, number];
-  /** 8: the context alone, at 1/8 of the size. */
-  scale?: 1 | 8;
-  /** Show what is left of a damaged or cut file. */
-  keepGoing?: boolean;
-  /** Show the picture while it comes: its context, and its levels as bytes arrive. */
-  progressive?: boolean;
-  maxPixels?: number;
-}
-
-/** A rectangle of the picture, RGBA. */
-export interface Area {
-  /** Place and size in px of the picture at 1/scale. */
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-  scale: 1 | 8;
-  /** Levels that it is of, the context included. */
-  levels: number;
-  rgba: Uint8ClampedArray<ArrayBuffer>;
-}
-
-export interface Shows {
-  /** What the file says of itself, before its first pixel. */
-  index(index: Index): void;
-  area(area: Area): void;
-}
-
-/** What is left to tell when all is shown. */
-export interface Outcome {
-  /** Levels of latents that are intact in every tile, of those asked for. */
-  wholeLevels: number;
-  /** Numbers of the tiles of which something is damaged or missing. */
-  lostTiles: number[];
-}
-
-export interface Machine {
-  codecOf(hash: string): Promise<Codec>;
-  decodeWebp: DecodeWebp;
-  /** Let messages in, between two pieces of work; throws where the work is not wanted any more. */
-  breathe(): Promise<void>;
-}
 
 /** Largest side of what is synthesised at once, in patches: bounds what the networks hold. */
 const PIECE = 24;
@@ -99,7 +52,10 @@ export async function decodeFile(
   const codec = await machine.codecOf(index.header.weights);
   const every = 1 + codec.config.level_channels.length;
   if (index.levels !== every) {
-    throw new HvaeError("InvalidField", `the file has ${index.levels} levels, its weights have ${every}`);
+    throw new HvaeError(
+      "InvalidField",
+      `the file has ${index.levels} levels, its weights have ${every}`,
+    );
   }
   return new Decoder(source, index, options, region, codec, machine, shows).decode();
 }
@@ -108,8 +64,7 @@ async function arrivedIndex(source: Source, options: DecodeOptions): Promise<Ind
   for (;;) {
     const size = source.data.length;
     try {
-      const index = readIndex(source.data, options.maxPixels);
-      return index;
+      return readIndex(source.data, options.maxPixels);
     } catch (error) {
       const isCut = error instanceof HvaeError && error.name === "Truncated";
       if (!isCut || !(await source.more(size))) throw error;
@@ -164,13 +119,15 @@ class Decoder {
   }
 
   async decode(): Promise<Outcome> {
-    const { source, options } = this;
+    const { source, options, codec } = this;
+    const isContextOnly = options.scale === 8;
+    if (!isContextOnly) codec.fetchModel(this.index.header.quality); // while the context decodes
     await this.contexts();
     const seen = this.tiles.filter((tile) => tile !== undefined);
     if (options.progressive && seen.length <= LEVELWISE_TILES) await this.levelwise();
     while (await source.more(source.data.length));
     checkEnd(this.index, source.data.length);
-    if (options.scale !== 8) await this.whole();
+    if (!isContextOnly) await this.whole();
     const { intact, lost } = this.left();
     if (!options.keepGoing) {
       if (this.damage) throw this.damage;
@@ -185,9 +142,8 @@ class Decoder {
       if (!tile) continue;
       await this.arrive([tile], 1);
       await this.pop(tile, 1);
-      if (tile.intact && (this.options.progressive || this.options.scale === 8)) {
-        if (this.shown.includes(tile.number)) await this.showContext(tile);
-      }
+      const isWanted = this.options.progressive || this.options.scale === 8;
+      if (isWanted && tile.intact && this.shown.includes(tile.number)) await this.showContext(tile);
       await this.machine.breathe();
     }
   }
@@ -205,7 +161,11 @@ class Decoder {
       await this.machine.breathe();
       const isLast = levels === this.wanted;
       if (isLast || this.damage || this.there(tiles) > levels) continue; // better comes at once
-      for (const number of this.shown) await this.show(number, tiles.map((tile) => tile.number));
+      for (const number of this.shown)
+        await this.show(
+          number,
+          tiles.map((tile) => tile.number),
+        );
     }
   }
 
@@ -226,7 +186,9 @@ class Decoder {
 
   private neighbours(number: number): number[] {
     const seen = grown(this.windows[number], this.halo, patchGrid(this.index.header));
-    return this.windows.flatMap((window, each) => (this.tiles[each] && shared(window, seen) ? [each] : []));
+    return this.windows.flatMap((window, each) =>
+      this.tiles[each] && shared(window, seen) ? [each] : [],
+    );
   }
 
   /** Wait until some tiles have so many levels, or the file ends. */
@@ -285,7 +247,11 @@ class Decoder {
   private async show(number: number, near: number[]): Promise<void> {
     const part = shared(this.windows[number], this.patches())!;
     for (const piece of pieces(part, PIECE)) {
-      await this.showPiece(number, piece, near.map((each) => this.tiles[each]!));
+      await this.showPiece(
+        number,
+        piece,
+        near.map((each) => this.tiles[each]!),
+      );
       await this.machine.breathe();
     }
   }
@@ -366,7 +332,12 @@ class Decoder {
     const window = shared(multiplied(this.windows[number], PATCH_PX), whole)!;
     const { data } = this.source;
     try {
-      const values = await decodeAlpha(data, tiles[number], sizeOf(window), this.machine.decodeWebp);
+      const values = await decodeAlpha(
+        data,
+        tiles[number],
+        sizeOf(window),
+        this.machine.decodeWebp,
+      );
       this.alpha.plane = { window, values };
     } catch (error) {
       if (!(error instanceof HvaeError)) throw error;
@@ -391,7 +362,10 @@ class Decoder {
   private checkThere(tile: Tile): void {
     const there = tile.levelsThere(this.source.data.length);
     if (there >= this.wanted) return;
-    throw new HvaeError("Truncated", `the file ends before level ${there} of tile ${tile.number}, from 0 on`);
+    throw new HvaeError(
+      "Truncated",
+      `the file ends before level ${there} of tile ${tile.number}, from 0 on`,
+    );
   }
 
   /** The patches that the region touches. */

@@ -57,16 +57,6 @@ export class Graphs {
     return session;
   }
 
-  /** Let go of the graphs of all latent models but one. */
-  async keepModel(model: number): Promise<void> {
-    for (const [key, session] of this.ready) {
-      const prefix = key.slice(0, key.indexOf("."));
-      if (prefix === "" || prefix === String(model)) continue;
-      this.ready.delete(key);
-      await (await session).release();
-    }
-  }
-
   private async made(name: string, model?: number): Promise<InferenceSession> {
     const context = this.weights.context;
     const part: Part = model === undefined ? context : await this.weights.model(model);

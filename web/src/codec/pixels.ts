@@ -48,7 +48,10 @@ export function layAlpha(
   for (let y = out.top; y < out.bottom; y++) {
     const [top, bottom] = [y * scale - window.top, Math.min((y + 1) * scale - window.top, height)];
     for (let x = out.left; x < out.right; x++, at += 4) {
-      const [left, right] = [x * scale - window.left, Math.min((x + 1) * scale - window.left, width)];
+      const [left, right] = [
+        x * scale - window.left,
+        Math.min((x + 1) * scale - window.left, width),
+      ];
       let total = 0;
       for (let i = top; i < bottom; i++) {
         for (let j = left; j < right; j++) total += values[i * width + j];

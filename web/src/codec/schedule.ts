@@ -9,7 +9,8 @@ export type Squares = ((row: number, column: number) => boolean) | null;
 const even = (row: number, column: number) => (row + column) % 2 === 0;
 const CORNERS: Squares = (row, column) => row === 0 && column === 0;
 const EVEN: Squares = (row, column) => even(row, column) && row % 2 === 0;
-const EVEN_BUT_CORNERS: Squares = (row, column) => EVEN(row, column) && !(row === 0 && column === 0);
+const EVEN_BUT_CORNERS: Squares = (row, column) =>
+  EVEN(row, column) && !(row === 0 && column === 0);
 const ODD_ANCHORS: Squares = (row, column) => even(row, column) && row % 2 === 1;
 const NON_ANCHORS: Squares = (row, column) => !even(row, column);
 
@@ -49,7 +50,10 @@ export function contextSchedule(config: ModelConfig): Step[] {
     const count = Math.min(config.prior_slices, stop - start);
     const edge = (i: number) => start + Math.floor(((stop - start) * i) / count);
     for (const [squares, hasBlock] of level ? OTHER_ZONES : FIRST_ZONE) {
-      const slices = Array.from({ length: count }, (_, i): [number, number] => [edge(i), edge(i + 1)]);
+      const slices = Array.from({ length: count }, (_, i): [number, number] => [
+        edge(i),
+        edge(i + 1),
+      ]);
       steps.push({ number: steps.length, level, start, stop, squares, hasBlock, slices });
     }
   });

@@ -1,7 +1,13 @@
 /** A tile: words to context and latents, level by level, each held against its check. */
 
 import { Stack } from "../bitstream/ans.ts";
-import { type Index, isIntact, levelCheck, readWords, type TileIndex } from "../bitstream/container.ts";
+import {
+  type Index,
+  isIntact,
+  levelCheck,
+  readWords,
+  type TileIndex,
+} from "../bitstream/container.ts";
 import { HvaeError, tileDamaged } from "../bitstream/errors.ts";
 import type { Codec } from "./codec.ts";
 import { popContext } from "./context.ts";
@@ -74,7 +80,14 @@ export class Tile {
       const mask = contextMask(codec.config, header.isGrey);
       const constants = codec.constants(header.quality);
       const size = sizeOf(this.window);
-      const context = await popContext(codec.graphs, constants, codec.tables, this.stack, mask, size);
+      const context = await popContext(
+        codec.graphs,
+        constants,
+        codec.tables,
+        this.stack,
+        mask,
+        size,
+      );
       symbols = [Int32Array.from(context)];
       this.context = context;
     } else {
@@ -93,7 +106,8 @@ export class Tile {
 
   /** Return the latents (C, 4h, 4w), with the levels that are not popped at their means. */
   async latents(): Promise<Float32Array> {
-    const walk = this.intact === this.index.levels ? this.walk! : (this.walk ?? this.newWalk()).clone();
+    const walk =
+      this.intact === this.index.levels ? this.walk! : (this.walk ?? this.newWalk()).clone();
     return walk.finish();
   }
 

@@ -57,7 +57,12 @@ export function shared(a: Window, b: Window): Window | null {
 }
 
 export function patchGrid({ width, height }: Header): Window {
-  return { top: 0, left: 0, bottom: Math.ceil(height / PATCH_PX), right: Math.ceil(width / PATCH_PX) };
+  return {
+    top: 0,
+    left: 0,
+    bottom: Math.ceil(height / PATCH_PX),
+    right: Math.ceil(width / PATCH_PX),
+  };
 }
 
 /** Return the windows of all tiles, row by row. */
@@ -102,7 +107,12 @@ export function lay(
 }
 
 /** Cut an array (C, its window · scale) to a part of its window. */
-export function cut(array: Float32Array, window: Window, part: Window, scale: number): Float32Array {
+export function cut(
+  array: Float32Array,
+  window: Window,
+  part: Window,
+  scale: number,
+): Float32Array {
   const area = (of: Window) => sizeOf(of)[0] * sizeOf(of)[1];
   const smaller = new Float32Array((array.length / area(window)) * area(part));
   lay(smaller, part, array, window, scale);
@@ -113,10 +123,17 @@ export function cut(array: Float32Array, window: Window, part: Window, scale: nu
 export function pieces(window: Window, side: number): Window[] {
   const edges = (begin: number, end: number) => {
     const count = Math.ceil((end - begin) / side);
-    return Array.from({ length: count + 1 }, (_, i) => begin + Math.round(((end - begin) * i) / count));
+    return Array.from(
+      { length: count + 1 },
+      (_, i) => begin + Math.round(((end - begin) * i) / count),
+    );
   };
   const [rows, columns] = [edges(window.top, window.bottom), edges(window.left, window.right)];
-  return rows.slice(1).flatMap((bottom, row) =>
-    columns.slice(1).map((right, column) => ({ top: rows[row], left: columns[column], bottom, right })),
-  );
+  return rows
+    .slice(1)
+    .flatMap((bottom, row) =>
+      columns
+        .slice(1)
+        .map((right, column) => ({ top: rows[row], left: columns[column], bottom, right })),
+    );
 }

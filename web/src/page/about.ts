@@ -11,7 +11,10 @@ export function describe(index: Index, fileBytes: number): void {
     ["size", `${spaced(header.width)} × ${spaced(header.height)} px`],
     ["colour", `${colour}, ${header.bitDepth} bits${header.bitDepth === 16 ? " (8 shown)" : ""}`],
     ["quality", `${header.quality}`],
-    ["bytes", `${spaced(fileBytes)} of ${spaced(index.end)}, ${((index.end * 8) / pixels).toFixed(3)} bits a pixel`],
+    [
+      "bytes",
+      `${spaced(fileBytes)} of ${spaced(index.end)}, ${((index.end * 8) / pixels).toFixed(3)} bits a pixel`,
+    ],
     ["tiles", `${tiles.length} of ${32 * header.tile} px`],
     ["weights", header.weights],
   ]);
@@ -22,7 +25,10 @@ export function describe(index: Index, fileBytes: number): void {
     ["header", index.begin],
     ...(alpha ? [["alpha", alpha] as [string, number]] : []),
     ["context", of(0)],
-    ...Array.from({ length: levels - 1 }, (_, k): [string, number] => [`level ${k + 1}`, of(k + 1)]),
+    ...Array.from({ length: levels - 1 }, (_, k): [string, number] => [
+      `level ${k + 1}`,
+      of(k + 1),
+    ]),
   ];
   const most = Math.max(...costs.map(([, bytes]) => bytes));
   element("costs").replaceChildren(
@@ -63,7 +69,8 @@ function describeMetadata({ metadata }: Index): void {
   const { icc, exif, xmp } = metadata;
   const facts: [string, string][] = [];
   if (icc) facts.push(["ICC", `${profileName(icc)}${spaced(icc.length)} bytes; shown as sRGB`]);
-  if (exif) facts.push(["EXIF", `${spaced(exif.length)} bytes, orientation ${orientationOf(exif)}`]);
+  if (exif)
+    facts.push(["EXIF", `${spaced(exif.length)} bytes, orientation ${orientationOf(exif)}`]);
   if (xmp) facts.push(["XMP", new TextDecoder().decode(xmp).slice(0, 2000)]);
   fill(element("metadata"), facts.length ? facts : [["none", ""]]);
 }
@@ -76,7 +83,9 @@ function profileName(icc: Uint8Array): string {
       const at = 132 + 12 * i;
       if (view.getUint32(at) !== 0x64657363) continue; // "desc"
       const data = view.getUint32(at + 4);
-      const text = new TextDecoder("latin1").decode(icc.subarray(data + 12, data + view.getUint32(at + 8)));
+      const text = new TextDecoder("latin1").decode(
+        icc.subarray(data + 12, data + view.getUint32(at + 8)),
+      );
       return `${text.replace(/[^\x20-\x7e]+/g, "").slice(0, 40)}, `;
     }
   } catch (error) {

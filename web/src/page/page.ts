@@ -54,7 +54,9 @@ async function show(): Promise<void> {
       },
       onArea: (area, ms) => {
         void painter.draw(area);
-        say(`${area.levels > 1 ? `context and ${area.levels - 1} levels` : "context"}, ${Math.round(ms)} ms`);
+        say(
+          `${area.levels > 1 ? `context and ${area.levels - 1} levels` : "context"}, ${Math.round(ms)} ms`,
+        );
       },
     });
     pictureName = name;
@@ -79,15 +81,22 @@ function begin(index: Index, fileBytes: number, region?: Region): void {
 function told(picture: Picture, index: Index, fileBytes: number): void {
   const lost = picture.lostTiles;
   const flaws = [
-    ...(lost.length ? [`tile${lost.length > 1 ? "s" : ""} ${lost.join(", ")} damaged or missing`] : []),
-    ...(fileBytes < index.end ? [`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`] : []),
+    ...(lost.length
+      ? [`tile${lost.length > 1 ? "s" : ""} ${lost.join(", ")} damaged or missing`]
+      : []),
+    ...(fileBytes < index.end
+      ? [`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`]
+      : []),
   ];
   const what = `context and ${picture.wholeLevels} levels in ${spaced(Math.round(picture.ms))} ms`;
   say([...flaws, what].join("; "), flaws.length > 0);
 }
 
 function regionWanted(): Region | undefined {
-  const numbers = region.value.split(/[\s,]+/).filter(Boolean).map(Number);
+  const numbers = region.value
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map(Number);
   if (!numbers.length) return undefined;
   if (numbers.length !== 4 || !numbers.every(Number.isInteger)) {
     throw new Error(`region ${region.value} is not x, y, width and height`);
@@ -96,7 +105,10 @@ function regionWanted(): Region | undefined {
 }
 
 /** Let bytes arrive at a speed in kbit/s; 0 has them all at once. */
-function arriving(bytes: Uint8Array<ArrayBuffer>, kilobits: number): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+function arriving(
+  bytes: Uint8Array<ArrayBuffer>,
+  kilobits: number,
+): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
   if (!kilobits) return bytes;
   const each = Math.ceil((kilobits * 1000) / 8 / 20);
   let at = 0;

@@ -52,7 +52,8 @@ export class Stage {
   compare(image: { address: string; label: string; own: string } | null): void {
     if (this.other.src.startsWith("blob:")) URL.revokeObjectURL(this.other.src);
     const isOn = image !== null;
-    for (const each of [this.other, this.divider, element("alone"), element("sides")]) each.hidden = !isOn;
+    for (const each of [this.other, this.divider, element("alone"), element("sides")])
+      each.hidden = !isOn;
     if (!image) return this.other.removeAttribute("src");
     this.other.src = image.address;
     element("left").textContent = image.own;
@@ -92,7 +93,10 @@ export class Stage {
 
   private step(by: number): void {
     if (!this.canvas.width) return;
-    const near = by > 0 ? ZOOMS.find((z) => z > this.current * 1.01) : ZOOMS.findLast((z) => z < this.current * 0.99);
+    const near =
+      by > 0
+        ? ZOOMS.find((z) => z > this.current * 1.01)
+        : ZOOMS.findLast((z) => z < this.current * 0.99);
     if (near) this.setZoom(near);
   }
 
@@ -102,7 +106,10 @@ export class Stage {
     const box = stage.getBoundingClientRect();
     const x = at ? at.clientX - box.left : stage.clientWidth / 2;
     const y = at ? at.clientY - box.top : stage.clientHeight / 2;
-    const [across, down] = [(stage.scrollLeft + x) / stage.scrollWidth, (stage.scrollTop + y) / stage.scrollHeight];
+    const [across, down] = [
+      (stage.scrollLeft + x) / stage.scrollWidth,
+      (stage.scrollTop + y) / stage.scrollHeight,
+    ];
     this.zoom = zoom && Math.min(Math.max(zoom, ZOOMS[0]), ZOOMS.at(-1)!);
     this.lay();
     stage.scrollLeft = across * stage.scrollWidth - x;
@@ -118,7 +125,9 @@ export class Stage {
     element("zoom").textContent = `${Math.round(100 * this.current)} %`;
   }
 
-  private drawRegions(onRegion: (x: number, y: number, width: number, height: number) => void): void {
+  private drawRegions(
+    onRegion: (x: number, y: number, width: number, height: number) => void,
+  ): void {
     const draw = element<HTMLButtonElement>("draw");
     const frame = element("frame");
     const toggle = (isOn: boolean) => {

@@ -1,0 +1,53 @@
+/** What of a file is decoded, what is shown of it on the way, and what does the work. */
+
+import type { Index } from "../bitstream/container.ts";
+import type { DecodeWebp } from "./alpha.ts";
+import type { Codec } from "./codec.ts";
+
+export interface DecodeOptions {
+  /** Levels of latents, all by default; the rest is left at its means. */
+  levels?: number;
+  /** x, y, width and height in px; only the tiles that it touches are decoded. */
+  region?: [number, number, number, number];
+  /** 8: the context alone, at 1/8 of the size. */
+  scale?: 1 | 8;
+  /** Show what is left of a damaged or cut file. */
+  keepGoing?: boolean;
+  /** Show the picture while it comes: its context, and its levels as bytes arrive. */
+  progressive?: boolean;
+  maxPixels?: number;
+}
+
+/** A rectangle of the picture, RGBA. */
+export interface Area {
+  /** Place and size in px of the picture at 1/scale. */
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  scale: 1 | 8;
+  /** Levels that it is of, the context included. */
+  levels: number;
+  rgba: Uint8ClampedArray<ArrayBuffer>;
+}
+
+export interface Shows {
+  /** What the file says of itself, before its first pixel. */
+  index(index: Index): void;
+  area(area: Area): void;
+}
+
+/** What is left to tell when all is shown. */
+export interface Outcome {
+  /** Levels of latents that are intact in every tile, of those asked for. */
+  wholeLevels: number;
+  /** Numbers of the tiles of which something is damaged or missing. */
+  lostTiles: number[];
+}
+
+export interface Machine {
+  codecOf(hash: string): Promise<Codec>;
+  decodeWebp: DecodeWebp;
+  /** Let messages in, between two pieces of work; throws where the work is not wanted any more. */
+  breathe(): Promise<void>;
+}
