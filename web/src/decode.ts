@@ -22,13 +22,18 @@ export interface Options extends DecodeOptions {
   onArea?(area: Area, ms: number): void;
 }
 
+/** What is told when all is shown. */
+export interface Report extends Outcome {
+  index: Index;
+  /** Time since the decoding began. */
+  ms: number;
+}
+
 /** A decoded picture: RGBA, 8 bits each, not turned as its EXIF may ask (`orientationOf`). */
-export interface Picture extends Outcome {
+export interface Picture extends Report {
   width: number;
   height: number;
   rgba: Uint8ClampedArray<ArrayBuffer>;
-  index: Index;
-  ms: number;
 }
 
 const here = new URL(".", import.meta.url);
@@ -45,23 +50,35 @@ const listeners = new Map<number, (answer: Answer) => void>();
 
 /** Decode a file; throws an HvaeError that says what is wrong with it. */
 export async function decode(bytes: Bytes, options: Options = {}): Promise<Picture> {
+  const pixels = new Pixels(options);
+  const report = await show(bytes, {
+    ...options,
+    onArea(area, ms) {
+      pixels.take(area);
+      options.onArea?.(area, ms);
+    },
+    onIndex(index) {
+      pixels.index = index;
+      options.onIndex?.(index);
+    },
+  });
+  return { ...report, ...pixels.picture() };
+}
+
+/** Decode a file for those who draw its areas, and need no second copy of them. */
+export async function show(bytes: Bytes, options: Options): Promise<Report> {
   const { signal, onIndex, onArea, ...wanted } = options;
   signal?.throwIfAborted();
   const id = count++;
-  const pixels = new Pixels(wanted);
-  const done = new Promise<Picture>((resolve, reject) => {
+  const done = new Promise<Report>((resolve, reject) => {
+    let index: Index;
     listeners.set(id, (answer) => {
       if (answer.is === "index") {
-        pixels.index = answer.index;
-        onIndex?.(answer.index);
-      } else if (answer.is === "area") {
-        pixels.take(answer.area);
-        onArea?.(answer.area, answer.ms);
-      } else if (answer.is === "done") {
-        resolve({ ...pixels.picture(), ...answer.outcome, ms: answer.ms });
-      } else {
-        reject(signal?.aborted ? signal.reason : errorOf(answer));
-      }
+        index = answer.index;
+        onIndex?.(index);
+      } else if (answer.is === "area") onArea?.(answer.area, answer.ms);
+      else if (answer.is === "done") resolve({ ...answer.outcome, index, ms: answer.ms });
+      else reject(signal?.aborted ? signal.reason : errorOf(answer));
     });
   });
   const abort = () => order({ do: "fail", id, error: new Error("aborted") });
@@ -152,9 +169,9 @@ class Pixels {
     }
   }
 
-  picture(): { width: number; height: number; rgba: Uint8ClampedArray<ArrayBuffer>; index: Index } {
+  picture(): { width: number; height: number; rgba: Uint8ClampedArray<ArrayBuffer> } {
     const [width, height] = this.size();
-    return { width, height, rgba: this.rgba!, index: this.index! };
+    return { width, height, rgba: this.rgba! };
   }
 
   private size(): [number, number] {

@@ -10,7 +10,7 @@
  * Events: `progress` (levels there, of how many), `load`, `error` (an HvaeError as its detail).
  */
 
-import { decode } from "./decode.ts";
+import { show } from "./decode.ts";
 import { Painter } from "./painter.ts";
 
 const STYLE = `
@@ -106,7 +106,7 @@ export class ImgHvae extends HTMLElement {
     this.show(this.canvas);
     try {
       let levels = 0;
-      await decode(new URL(this.src, document.baseURI).href, {
+      await show(new URL(this.src, document.baseURI).href, {
         progressive: true,
         signal: stopping.signal,
         onIndex: (index) => {

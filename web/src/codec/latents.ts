@@ -10,7 +10,7 @@ import { latentTable, offsetTable, type Tables } from "./tables.ts";
 /** A walk down the trunk that stops after any level, and goes on from there. */
 export class LatentWalk {
   /** What the synthesis sees: (C, rows, columns), in steps. */
-  private latents: Float32Array;
+  private readonly latents: Float32Array;
   private h: Tensor | null = null;
   private known: Floats | null = null;
   private schedule: Step[];
@@ -25,26 +25,24 @@ export class LatentWalk {
     private quality: number,
     private mask: boolean[],
     private u: Floats,
+    latents?: Float32Array,
   ) {
     const config = graphs.weights.config;
     [this.rows, this.columns] = u.dims.slice(2).map((side) => side * LATENTS_A_SIDE);
-    this.latents = new Float32Array(sum(config.level_channels) * this.rows * this.columns);
+    const size = sum(config.level_channels) * this.rows * this.columns;
+    this.latents = latents ?? new Float32Array(size);
     this.schedule = latentSchedule(config);
   }
 
-  /** Return a copy that goes its own way. */
-  clone(): LatentWalk {
-    const copy = new LatentWalk(
-      this.graphs,
-      this.tables,
-      this.model,
-      this.quality,
-      this.mask,
-      this.u,
-    );
-    copy.latents = this.latents.slice();
-    [copy.h, copy.known, copy.next] = [this.h, this.known, this.next];
-    return copy;
+  /**
+   * Return a walk that goes on from here by itself. Both write the same latents: each step has
+   * channels of its own, so whichever walk goes on later overwrites what the other left there.
+   */
+  fork(): LatentWalk {
+    const { graphs, tables, model, quality, mask, u } = this;
+    const other = new LatentWalk(graphs, tables, model, quality, mask, u, this.latents);
+    [other.h, other.known, other.next] = [this.h, this.known, this.next];
+    return other;
   }
 
   /** Pop the next level; returns what its check is of: its scale offsets, then its steps. */

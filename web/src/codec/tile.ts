@@ -55,7 +55,7 @@ export class Tile {
    */
   async pop(data: Uint8Array, levels: number): Promise<void> {
     while (this.intact < levels) {
-      const [stack, walk] = [this.stack?.clone(), this.walk?.clone()];
+      const [stack, walk] = [this.stack?.clone(), this.walk?.fork()];
       try {
         await this.popLevel(readWords(data, this.coded, levels));
       } catch (error) {
@@ -107,7 +107,7 @@ export class Tile {
   /** Return the latents (C, 4h, 4w), with the levels that are not popped at their means. */
   async latents(): Promise<Float32Array> {
     const walk =
-      this.intact === this.index.levels ? this.walk! : (this.walk ?? this.newWalk()).clone();
+      this.intact === this.index.levels ? this.walk! : (this.walk ?? this.newWalk()).fork();
     return walk.finish();
   }
 

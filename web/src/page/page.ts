@@ -1,6 +1,6 @@
 /** The page: opens files, decodes them as its controls say, tells what they cost. */
 
-import { decode, type Index, type Picture } from "../decode.ts";
+import { type Index, type Report, show } from "../decode.ts";
 import { Painter } from "../painter.ts";
 import { describe } from "./about.ts";
 import { element, spaced } from "./dom.ts";
@@ -21,7 +21,7 @@ const status = element("status");
 
 const stage = new Stage((x, y, width, height) => {
   region.value = [x, y, width, height].join(", ");
-  void show();
+  void decode();
 });
 const painter = new Painter(stage.canvas);
 
@@ -31,7 +31,7 @@ let pictureName = "";
 let clicks = 0;
 
 /** Decode the file at hand, as the controls say. */
-async function show(): Promise<void> {
+async function decode(): Promise<void> {
   if (!file) return;
   running?.abort();
   running = new AbortController();
@@ -41,15 +41,13 @@ async function show(): Promise<void> {
   say("decoding …");
   try {
     const wanted = regionWanted();
-    let whole: Index | null = null;
-    const picture = await decode(arriving(bytes, Number(speed.value)), {
+    const report = await show(arriving(bytes, Number(speed.value)), {
       progressive: true,
       keepGoing: true,
       signal,
       region: wanted,
       levels: levels.disabled ? undefined : Number(levels.value),
       onIndex: (index) => {
-        whole = index;
         begin(index, bytes.length, wanted);
       },
       onArea: (area, ms) => {
@@ -61,7 +59,7 @@ async function show(): Promise<void> {
     });
     pictureName = name;
     save.disabled = wanted !== undefined;
-    told(picture, whole!, bytes.length);
+    told(report, bytes.length);
   } catch (error) {
     if (!signal.aborted) say(error instanceof Error ? error.message : String(error), true);
   }
@@ -78,8 +76,8 @@ function begin(index: Index, fileBytes: number, region?: Region): void {
   describe(index, fileBytes);
 }
 
-function told(picture: Picture, index: Index, fileBytes: number): void {
-  const lost = picture.lostTiles;
+function told({ index, ms, ...report }: Report, fileBytes: number): void {
+  const lost = report.lostTiles;
   const flaws = [
     ...(lost.length
       ? [`tile${lost.length > 1 ? "s" : ""} ${lost.join(", ")} damaged or missing`]
@@ -88,7 +86,7 @@ function told(picture: Picture, index: Index, fileBytes: number): void {
       ? [`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`]
       : []),
   ];
-  const what = `context and ${picture.wholeLevels} levels in ${spaced(Math.round(picture.ms))} ms`;
+  const what = `context and ${report.wholeLevels} levels in ${spaced(Math.round(ms))} ms`;
   say([...flaws, what].join("; "), flaws.length > 0);
 }
 
@@ -136,7 +134,7 @@ function open(chosen: File): void {
   for (const button of element("files").children) {
     button.setAttribute("aria-current", String(button.textContent === chosen.name));
   }
-  void show();
+  void decode();
 }
 
 /** Open what was dropped or chosen: files of ours, or a picture to compare with. */
@@ -193,10 +191,10 @@ async function offerServed(): Promise<void> {
 
 element("how").addEventListener("submit", (event) => {
   event.preventDefault();
-  void show();
+  void decode();
 });
 levels.oninput = () => (element("level").textContent = levels.value);
-levels.onchange = () => void show();
+levels.onchange = () => void decode();
 for (const id of ["open", "against"]) {
   const input = element<HTMLInputElement>(id);
   input.onchange = () => {
