@@ -28,7 +28,7 @@ from .walk import QUARTERS, Coder, Prediction
 
 ERROR_PRICE = 14.0
 """How much dearer an error of the context is than the curvature of the distortion says: all that
-comes later is predicted from it. Found on validation images (docs/experiments.md)."""
+comes later is predicted from it. Found on validation images (docs/experiments.csv)."""
 
 Residual = Callable[[], NDArray]
 Pairs = list[tuple[NDArray[np.int32], NDArray[np.int32]]]

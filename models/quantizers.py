@@ -107,7 +107,7 @@ class TrainingQuantizer(BitCounter):
 
     Args:
         curvature: how much of it to count. For one picture all; the mean over many pictures is
-            best learned with half (docs/experiments.md).
+            best learned with half (docs/experiments.csv).
         shared: share of its own bits that a crossing does not cost, where scales are small: a
             symbol tells of others. Without it dead zones come out wider than the loss wants them.
     """
@@ -143,7 +143,7 @@ def _crossing(residual: Tensor, symbols: Tensor, across: Tensor, scale: Tensor) 
     The kernel 2 |2 (r - s)| has an integral of one from an integer to the next. Where scales are
     small the density changes much in its width: there residuals count by the Gaussian's density at
     the threshold over that at their place, at most double. Where scales are larger residuals are
-    not Gaussian enough for that, as finite differences show (docs/experiments.md).
+    not Gaussian enough for that, as finite differences show (docs/experiments.csv).
     """
     threshold = symbols + 0.5 * across
     log_ratio = (residual.square() - threshold.square()) / (2 * scale.square())

@@ -132,7 +132,7 @@ def balance(losses: Tensor) -> Tensor:
     """Weight the losses (B,) of samples by one over their root: 8, an average one, keeps its own.
 
     The gradient of a busy crop is larger and so is its noise; a third of the variance goes
-    (docs/experiments.md). Those that are next to flat count as if they lost 0.5.
+    (docs/experiments.csv). Those that are next to flat count as if they lost 0.5.
     """
     return losses * (8 / losses.detach().clamp_min(0.5)).sqrt()
 
