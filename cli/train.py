@@ -1,7 +1,6 @@
 """`hvae-codec train`, `train-prior` and `export`: photographs become weights."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -22,8 +21,11 @@ _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint, if there is one.")
 @click.option("--start", type=_FILE, help="Checkpoint or weight file to start from.")
 @click.option(
+    "--grow", is_flag=True, help="Give START all coefficients; new ones begin as surely zero."
+)
+@click.option(
     "--preset",
-    type=click.Choice(["base", "tiny"]),
+    type=click.Choice(["base", "open", "tiny"]),
     default="base",
     show_default=True,
     help="Size of a new model.",
@@ -66,6 +68,13 @@ _ABOVE_ZERO = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Crops a step that teach the context's prior; with 0 it stays as it is.",
 )
+@click.option(
+    "--graphics",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Share of crops that are no photographs: text, screens, drawings, noise.",
+)
 @click.option("--minutes", type=_ABOVE_ZERO, default=float("inf"), help="Stop after so long.")
 @click.option(
     "--workers", type=click.IntRange(0), default=1, show_default=True, help="Loading processes."
@@ -77,6 +86,7 @@ def train(
     out: Path,
     resume: bool,
     start: Path | None,
+    grow: bool,
     preset: str,
     qualities: tuple[int, int],
     steps: int,
@@ -86,6 +96,7 @@ def train(
     crops: int,
     crop_px: int,
     wide_crops: int,
+    graphics: float,
     minutes: float,
     workers: int,
     compile: bool,
@@ -100,6 +111,8 @@ def train(
             f"{click.format_filename(out)} holds a run already: --resume goes on with it, "
             "or name another --out"
         )
+    if grow and start is None:
+        raise click.UsageError("--grow needs a --start")
     if crop_px % 32:
         raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
     if qualities[0] > qualities[1]:
@@ -116,12 +129,13 @@ def train(
         preset=preset,
         resume=resume,
         start=start,
+        grow=grow,
         qualities=qualities,
         steps=steps,
         cooldown=cooldown,
         simulate=simulate,
         learning_rate=rate,
-        sizes=replace(BatchSizes(), crops=crops, crop_px=crop_px, wide_crops=wide_crops),
+        sizes=BatchSizes(crops, crop_px, wide_crops, graphics=graphics),
         minutes=minutes,
         workers=workers,
         compile=compile,

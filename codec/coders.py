@@ -146,10 +146,14 @@ class _Coded:
 
 
 def _is_coded(
-    tables: Tables, mask: NDArray[np.bool_], step: CodingStep, prediction: Prediction
+    tables: Tables | None, mask: NDArray[np.bool_], step: CodingStep, prediction: Prediction
 ) -> NDArray[np.bool_]:
-    """Tell which latents of a step are coded, (B, C, n); the others are zero on both sides."""
-    return ~tables.is_skipped[prediction.quarters] & mask[step.start : step.stop, None]
+    """Tell which latents of a step are coded, (B, C, n); the others are zero on both sides.
+
+    Without tables none is skipped.
+    """
+    coded = np.broadcast_to(mask[step.start : step.stop, None], prediction.quarters.shape)
+    return coded if tables is None else coded & ~tables.is_skipped[prediction.quarters]
 
 
 class LatentEncoder:
@@ -159,10 +163,13 @@ class LatentEncoder:
         tables: of the weights.
         mask: bool (C,), the channels that are coded; the others are zero.
         tiles: in the batch.
+        skips: whether what is all but surely zero is not coded.
     """
 
-    def __init__(self, tables: Tables, mask: NDArray[np.bool_], tiles: int = 1):
-        self.tables, self.mask = tables, mask
+    def __init__(
+        self, tables: Tables, mask: NDArray[np.bool_], tiles: int = 1, *, skips: bool = True
+    ):
+        self.tables, self.mask, self.skipping = tables, mask, tables if skips else None
         self._calls: list[list[list[_Coded]]] = [[] for _ in range(tiles)]  # tile, level, step
 
     def code(
@@ -170,7 +177,7 @@ class LatentEncoder:
     ) -> NDArray:
         """See `walk.Coder`."""
         symbols = np.rint(residual())
-        coded = _is_coded(self.tables, self.mask, step, prediction)
+        coded = _is_coded(self.skipping, self.mask, step, prediction)
         symbols = np.where(coded, symbols, np.float32(0))
         for tile, levels in enumerate(self._calls):
             if step.level == len(levels):
@@ -213,21 +220,28 @@ class LatentDecoder:
     Args:
         stacks: one a tile.
         tables: of the weights.
-        mask: see `LatentEncoder`.
+        mask, skips: see `LatentEncoder`.
 
     Attributes:
         coded: of each tile and level, the offsets, then the symbols of each step.
     """
 
-    def __init__(self, stacks: Sequence[SymbolStack], tables: Tables, mask: NDArray[np.bool_]):
-        self.stacks, self.tables, self.mask = stacks, tables, mask
+    def __init__(
+        self,
+        stacks: Sequence[SymbolStack],
+        tables: Tables,
+        mask: NDArray[np.bool_],
+        *,
+        skips: bool = True,
+    ):
+        self.stacks, self.mask, self.skipping = stacks, mask, tables if skips else None
         self.coded: list[dict[int, list[NDArray[np.int32]]]] = [{} for _ in stacks]
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
         """See `walk.Coder`."""
-        coded = _is_coded(self.tables, self.mask, step, prediction)
+        coded = _is_coded(self.skipping, self.mask, step, prediction)
         symbols = np.zeros(coded.shape, np.float32)
         for tile, (stack, levels) in enumerate(zip(self.stacks, self.coded, strict=True)):
             where = np.flatnonzero(coded[tile])

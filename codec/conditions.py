@@ -57,3 +57,12 @@ class CodingConditions:
     def latent_mask(self) -> NDArray[np.bool_]:
         """The channels of the latents that are coded: (C,)."""
         return latent_mask(self.config, self.is_grey)
+
+    @property
+    def skips(self) -> bool:
+        """Whether latents that are all but surely zero are not coded.
+
+        Where the networks count for less, so does what they are sure of: any symbol can be coded.
+        """
+        offset = 0 if self.map is None else int(self.map.max())
+        return self.config.learned_share(self.quality + offset) == 1

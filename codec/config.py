@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import WeightsError
+from .quality import lmbda_of
 
 PATCH_PX = 32
 """Side of a patch: the unit of padding, of tiles and of the context."""
 
 LATENT_STRIDE = 8
 """Pixels a side that one position of the latents covers."""
+
+COEFFICIENTS = 3 * LATENT_STRIDE**2
+"""Of a transform that leaves nothing out, luma and both chroma planes."""
+
+FINEST = 1 / 3
+"""Factor of the step of quality 100, 3.8, where the transform is open. Even noise has 51 dB then:
+an error of 1.27^2 / 12 in each plane, and what rounding pixels adds."""
 
 LATENTS_A_SIDE = PATCH_PX // LATENT_STRIDE
 """Positions of the latents a side of a patch."""
@@ -44,6 +52,8 @@ class ModelConfig:
         posterior_width: hidden channels of each posterior head.
         synthesis_widths: channels of the synthesis at strides 8 and 4.
         synthesis_blocks: residual blocks of the synthesis at strides 8 and 4.
+        linear_from: quality from which the transform leaves its networks for the plain DCT, until
+            at 100 nothing is left of them. 100: never, and latents are finer nowhere.
     """
 
     luma_context: int = 6
@@ -62,6 +72,7 @@ class ModelConfig:
     posterior_width: int = 64
     synthesis_widths: tuple[int, int] = (96, 48)
     synthesis_blocks: tuple[int, int] = (2, 2)
+    linear_from: int = 100
 
     @property
     def context_channels(self) -> int:
@@ -72,6 +83,34 @@ class ModelConfig:
     def latent_channels(self) -> int:
         """Number of latent channels at stride 8, all levels together."""
         return sum(self.level_channels)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether quality 100 is all but lossless for every picture, whatever was learned."""
+        return self.linear_from < 100
+
+    def learned_share(self, quality: Any) -> Any:  # noqa: ANN401
+        """Return how much the networks of the transform count: 1 up to `linear_from`, 0 at 100.
+
+        What they have learned of photographs makes other pictures worse. No step is fine enough
+        to make up for that, and so what is to be all but lossless goes without them.
+
+        Args:
+            quality: in 0...100; a number, an array or a tensor, of which it returns the kind.
+        """
+        if not self.is_open:
+            return 1.0
+        left = (100 - quality) / (100 - self.linear_from)
+        return (left + 1 - abs(left - 1)) / 2  # the lesser of `left` and 1
+
+    def fineness(self, quality: Any) -> Any:  # noqa: ANN401
+        """Return the factor of the latents' steps where the networks do not count."""
+        share = self.learned_share(quality)
+        return share + (1 - share) * FINEST
+
+    def lmbda(self, quality: Any) -> Any:  # noqa: ANN401
+        """Return the lambda whose steps the latents have: that of `quality.lmbda_of`, or more."""
+        return lmbda_of(quality) / self.fineness(quality) ** 2
 
     def to_json(self) -> str:
         """Return the configuration as one JSON object."""
@@ -99,6 +138,7 @@ class ModelConfig:
 
 PRESETS = {
     "base": ModelConfig(),
+    "open": ModelConfig(level_channels=(8, 12, 16, 24, 32, 100), linear_from=90),
     "tiny": ModelConfig(
         top_width=32,
         trunk_width=32,
@@ -111,4 +151,4 @@ PRESETS = {
         synthesis_blocks=(1, 1),
     ),
 }
-"""Named sizes: `base` ships, `tiny` serves tests and dry runs."""
+"""Named sizes: `base` ships, `open` has all coefficients, `tiny` serves tests and dry runs."""

@@ -187,12 +187,16 @@ class _LatentPass:
         self.model = graphs.file.model_at(base_of(quality))
         qualities = _qualities(quality)
         self.quality = OrtValue.ortvalue_from_numpy(qualities["quality_8"])
-        self.schedule = latent_schedule(graphs.file.config)
+        config = graphs.file.config
+        # how much the networks of the transform count, at each position
+        positions = positions_of(quality, LATENT)
+        share = np.float32(config.learned_share(positions))
+        self.share: Floats = np.broadcast_to(share, positions.shape)
+        self.schedule = latent_schedule(config)
         (self._state,) = graphs.run("trunk.begin", {"u": u, **qualities}, self.model)
         rows, columns = self._state.shape()[2:]
         self._size = int(rows), int(columns)
-        channels = graphs.file.config.latent_channels
-        self.latents = np.zeros((len(u), channels, *self._size), np.float32)
+        self.latents = np.zeros((len(u), config.latent_channels, *self._size), np.float32)
         self._known: NDArray | None = None
 
     def advance(self, step: CodingStep) -> None:
@@ -219,7 +223,10 @@ class _LatentPass:
             "mean": self._mean,
         }
         (residual,) = self.graphs.run(f"posterior.{step.number}", inputs, self.model)
-        return pick(residual.numpy(), step.squares)
+        found = residual.numpy()
+        if (self.share < 1).any():
+            found = found + (1 - self.share) * (inputs["coefficients"] - self._mean.numpy() - found)
+        return pick(found, step.squares)
 
     def reveal(self, step: CodingStep, number: int, offset: NDArray) -> None:
         """See `walk.Network`."""
@@ -229,6 +236,11 @@ class _LatentPass:
         if where.size:
             inputs = {"quarters": self._quarters.ravel()[where], "symbols": offset.ravel()[where]}
             (moved,) = self.graphs.run("reconstruction", inputs, self.model)
-            shown.reshape(-1)[where] += moved.numpy()
+            share = np.broadcast_to(self._share_of(step), shown.shape).reshape(-1)[where]
+            shown.reshape(-1)[where] += share * moved.numpy()
         self.latents[:, step.start : step.stop] += place(shown, step.squares, self._size)
         self._known = place(values, step.squares, self._size)
+
+    def _share_of(self, step: CodingStep) -> Floats:
+        """Return the networks' share on the squares of a step: (B or 1, 1, n or 1)."""
+        return self.share[..., 0] if self.share.size == 1 else pick(self.share, step.squares)

@@ -50,7 +50,7 @@ def draw_picture(
     codec.check_prior(prior)
     stack = SamplingStack(codec.tables.pmfs, sampling)
     u = pop_contexts(codec, conditions, prior, [stack], [Window(0, 0, *size)])
-    decoder = LatentDecoder([stack], codec.tables, conditions.latent_mask)
+    decoder = LatentDecoder([stack], codec.tables, conditions.latent_mask, skips=conditions.skips)
     latents = walk(codec.runtime.latent_pass(u, conditions.quality), decoder).latents
     rgb = codec.runtime.synthesise(u, latents, conditions.quality)[0]
     return np.ascontiguousarray(np.rint(rgb).astype(np.uint8).transpose(1, 2, 0))

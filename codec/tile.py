@@ -120,7 +120,7 @@ def encode_tiles(
         u, targets = (np.concatenate(each) for each in zip(*found, strict=True))
         encoder = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
         walk(runtime.context_pass(size, quality, u), encoder)
-    coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles))
+    coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles), skips=conditions.skips)
     if targets is not None:
         decoded = walk(runtime.latent_pass(u, quality), AimedAt(targets, coder)).latents
     else:
@@ -349,7 +349,9 @@ class _Attempt:
             self.reason, self.intact = str(error), [0] * len(tiles)
             return
         stacks = [AnsStack(coder, pmfs) for coder in coders]
-        decoder = LatentDecoder(stacks, codec.tables, conditions.latent_mask)
+        decoder = LatentDecoder(
+            stacks, codec.tables, conditions.latent_mask, skips=conditions.skips
+        )
         try:
             self.context = pop_contexts(
                 codec, conditions, index.header.prior, stacks, windows, levels
@@ -358,7 +360,9 @@ class _Attempt:
                 rest = None
                 if wanted.sampling:
                     draws = [SamplingStack(pmfs, wanted.sampling, tile.number) for tile in tiles]
-                    rest = LatentDecoder(draws, codec.tables, conditions.latent_mask)
+                    rest = LatentDecoder(
+                        draws, codec.tables, conditions.latent_mask, skips=conditions.skips
+                    )
                 coder = FirstLevels(decoder, max(0, levels - 1), rest)
                 network = codec.runtime.latent_pass(self.context, conditions.at(windows))
                 mask = conditions.latent_mask[:, None, None].astype(np.float32)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ..codec.config import LATENT_STRIDE, ModelConfig
 from ..codec.schedule import CodingStep
 from .blocks import Block, zero_conv
-from .dct import block_dct_weight, full_precision
+from .dct import LatentDct, block_dct_weight, full_precision
 from .fixed_point import UNIT
-from .qualities import Quality, at_fine, at_latents
+from .qualities import Quality, as_map, at_fine, at_latents
 
 PIXEL_SCALE = 1 / 64
 """Pixels and coefficients enter float networks divided by 64, about one standard deviation."""
@@ -27,6 +27,7 @@ class Analysis(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        self.config, self.dct = config, LatentDct(config)
         fine, coarse = config.analysis_widths
         blocks_fine, blocks_coarse = config.analysis_blocks
         self.skeleton = nn.Parameter(block_dct_weight(config.latent_channels)[..., None, None])
@@ -50,13 +51,17 @@ class Analysis(nn.Module):
             features (B, F, H/8, W/8), and the coefficients (B, C, H/8, W/8) of the residual in
             pixels, orthonormal, float32.
         """
-        coefficients = self.coefficients(ycbcr - context_image)
+        residual = ycbcr - context_image
+        coefficients = self.coefficients(residual)
         x = self.stem(F.pixel_unshuffle(ycbcr * PIXEL_SCALE, 4))
         for block in self.fine:
             x = block(x, at_fine(quality))
         x = self.down(F.pixel_unshuffle(x, 2)) + self.linear(coefficients * PIXEL_SCALE)
         for block in self.coarse:
             x = block(x, at_latents(quality))
+        if self.config.is_open:
+            share = self.config.learned_share(as_map(at_latents(quality)).float())
+            coefficients = torch.lerp(self.dct.analyse(residual), coefficients, share)
         return x, coefficients
 
     def coefficients(self, residual: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..codec.config import LATENT_STRIDE, PATCH_PX, ModelConfig
-from ..codec.frequencies import context_order, latent_order
+from ..codec.frequencies import Coefficient, context_order, latent_order
 
 # Full-range BT.601 (JPEG): rows are Y, Cb, Cr. Errors of one unit in each weigh about the same in
 # RGB (1.00, 1.09, 0.82), so a squared error in YCbCr stands for one in RGB.
@@ -58,31 +58,34 @@ def block_dct_weight(channels: int) -> Tensor:
     return torch.stack(rows)
 
 
-class ContextDct:
-    """The non-trainable map between image and context (DCT-VAE, algorithms 1 and 2).
+class BlockDct:
+    """The orthonormal DCT of blocks, some of its coefficients kept, in an order.
 
-    Coefficients are orthonormal and in units of pixels 0...255; dividing by the step and rounding,
-    which makes them the discrete context u, is the caller's.
+    Coefficients are in units of pixels 0...255.
+
+    Args:
+        side: of a block, in pixels.
+        order: of the channels: plane, row frequency, column frequency.
     """
 
-    def __init__(self, config: ModelConfig):
-        self.order = context_order(config)
-        self.size = max(config.luma_context, config.chroma_context)
-        self.matrix = dct_matrix(PATCH_PX)[: self.size]
+    def __init__(self, side: int, order: list[Coefficient]):
+        self.side, self.order = side, order
+        self.size = 1 + max(max(i, j) for _, i, j in order)
+        self.matrix = dct_matrix(side)[: self.size]
         index = [(p * self.size + i) * self.size + j for p, i, j in self.order]
         self.index = torch.tensor(index)
 
     def analyse(self, ycbcr: Tensor) -> Tensor:
-        """(B, 3, H, W) with sides multiples of 32 -> (B, C, H/32, W/32) coefficients."""
+        """(B, 3, H, W) with sides multiples of a block's -> (B, C, H/side, W/side) coefficients."""
         b, p, h, w = ycbcr.shape
-        matrix = self.matrix.to(ycbcr)
+        side, matrix = self.side, self.matrix.to(ycbcr)
         with full_precision(ycbcr):
-            rows = ycbcr.reshape(b, p, h // PATCH_PX, PATCH_PX, w // PATCH_PX, PATCH_PX) @ matrix.T
+            rows = ycbcr.reshape(b, p, h // side, side, w // side, side) @ matrix.T
             both = torch.einsum("ui,bpyixv->bpuvyx", matrix, rows)
         return both.flatten(1, 3)[:, self.index.to(ycbcr.device)]
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
-        """The inverse, high frequencies zero: (B, C, h, w) -> (B, 3, 32 h, 32 w) YCbCr."""
+        """The inverse, other frequencies zero: (B, C, h, w) -> (B, 3, side h, side w) YCbCr."""
         b, _, h, w = coefficients.shape
         full = coefficients.new_zeros(b, 3 * self.size**2, h, w)
         full[:, self.index.to(coefficients.device)] = coefficients
@@ -90,4 +93,22 @@ class ContextDct:
         matrix = self.matrix.to(coefficients)
         with full_precision(coefficients):
             rows = torch.einsum("ui,bpuvyx->bpyixv", matrix, full)
-            return (rows @ matrix).reshape(b, 3, h * PATCH_PX, w * PATCH_PX)
+            return (rows @ matrix).reshape(b, 3, h * self.side, w * self.side)
+
+
+class ContextDct(BlockDct):
+    """The non-trainable map between image and context (DCT-VAE, algorithms 1 and 2).
+
+    Dividing by the step and rounding, which makes coefficients the discrete context u, is the
+    caller's.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(PATCH_PX, context_order(config))
+
+
+class LatentDct(BlockDct):
+    """The linear part of the latents' transform, before anything is learned."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(LATENT_STRIDE, latent_order(config.latent_channels))

@@ -18,7 +18,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..codec.config import ModelConfig
+from ..codec.config import FINEST, ModelConfig
 from ..codec.frequencies import context_gain
 from ..codec.quality import step_of
 from ..codec.schedule import CodingStep
@@ -85,6 +85,7 @@ class LatentModel(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        self.config = config
         self.analysis = Analysis(config)
         self.trunk = Trunk(config)
         self.posteriors = nn.ModuleList(
@@ -98,7 +99,13 @@ class LatentModel(nn.Module):
         """Return the quantisation steps of latents, (B, C, 4h or 1, 4w or 1) pixels."""
         positions = as_map(at_latents(quality))
         gain = self.step_gain.rows(positions)[0].clamp_min(0.1)
+        if self.config.is_open:
+            gain = FINEST + self._share(quality) * (gain - FINEST)
         return step_of(positions.float()) * gain
+
+    def _share(self, quality: Quality) -> Tensor:
+        """Return how much the networks of the transform count, (B, 1, 4h or 1, 4w or 1)."""
+        return self.config.learned_share(as_map(at_latents(quality)).float())
 
     def features(
         self, ycbcr: Tensor, context_image: Tensor, quality: Quality
@@ -107,12 +114,15 @@ class LatentModel(nn.Module):
         features, coefficients = self.analysis(ycbcr, context_image, quality)
         return features, coefficients / self.steps(quality)
 
-    def posterior(self, features: Tensor, coefficients: Tensor) -> Posterior:
+    def posterior(self, features: Tensor, coefficients: Tensor, quality: Quality) -> Posterior:
         """Return q(z | x) as a `LatentPass` asks for it, of what `features` gave."""
 
         def residual(step: CodingStep, h: Tensor, mean: Tensor) -> Tensor:
             wanted = coefficients[:, step.start : step.stop] - mean
-            return self.posteriors[step.number](features, h, wanted)
+            found = self.posteriors[step.number](features, h, wanted)
+            if not self.config.is_open:
+                return found
+            return torch.lerp(wanted, found, self._share(quality))
 
         return residual
 

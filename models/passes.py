@@ -14,7 +14,7 @@ from torch import Tensor
 from ..codec.schedule import CodingStep
 from ..codec.walk import Prediction
 from .layers import CONTEXT_UNIT, Norm
-from .qualities import Quality, at_latents, at_patches
+from .qualities import Quality, at_latents, at_patches, without_channels
 from .reconstruction import Reconstruction
 from .step import StepNetwork, pick, pick_quality, place
 from .trunk import MEAN_UNIT, Trunk
@@ -174,6 +174,11 @@ class LatentPass:
     def reveal(self, step: CodingStep, number: int, offset: Tensor) -> None:
         """See `codec.walk.Network`."""
         z = self._mean + offset
-        self._shown.append((step, z + self.reconstruction(self._quarters, offset)))
+        beside = self.reconstruction(self._quarters, offset)
+        if self.trunk.config.is_open:
+            quality = pick_quality(self.quality, step.squares)
+            share = self.trunk.config.learned_share(without_channels(quality).float())
+            beside = beside * (share[:, None, None] if share.dim() == 1 else share[:, None])
+        self._shown.append((step, z + beside))
         board = place(z * MEAN_UNIT, step.squares, *self.h.shape[2:])
         self.h = self._network(step).learn(self.h, board)

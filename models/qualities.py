@@ -67,6 +67,13 @@ def as_map(quality: Tensor) -> Tensor:
     return quality[:, None, None, None] if quality.dim() == 1 else quality
 
 
+def spread(positions: Tensor, times: int) -> Tensor:
+    """Repeat what positions have, (B, 1, h, w), to so many a side; (B, 1, 1, 1) stands for all."""
+    if positions.shape[2:] == (1, 1):
+        return positions
+    return positions.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
+
+
 def without_channels(quality: Tensor) -> Tensor:
     """Return qualities as (B, ...)."""
     return quality if quality.dim() == 1 else quality[:, 0]

@@ -138,6 +138,7 @@ class TorchRuntime:
             posterior = model.latents.posterior(
                 torch.cat([each.features for each in features]),
                 torch.cat([each.coefficients for each in features]),
+                at,
             )
         normalised = model.context.norm.inward(self._tensor(u), at_patches(at))
         latents = model.latents

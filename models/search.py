@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..codec.conditions import CodingConditions
 from ..codec.config import LATENTS_A_SIDE, PATCH_PX
-from ..codec.quality import CURVATURE, lmbda_of
+from ..codec.quality import CURVATURE
 from ..codec.schedule import CodingStep
 from ..codec.tiling import Window, synthesis_halo
 from ..codec.walk import Coder, Prediction
@@ -28,7 +28,7 @@ from ..codec.weight_file import WeightFile
 from .dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
 from .dct_vae import DctVae
 from .passes import Posterior
-from .qualities import Quality, as_map, at_patches, tensors_of
+from .qualities import Quality, as_map, at_patches, spread, tensors_of
 from .quantizers import Rounder, TrainingQuantizer
 from .settings import own_settings
 from .step import pick, place
@@ -133,14 +133,15 @@ def _scene(
     context[(..., *tile.slices(seen, 1))] = u
     features = model.latents.features(ycbcr, model.context.image(context, at), at)
     near = tile.grown(synthesis_halo(conditions.config), seen)
+    own = tensors_of(conditions.at([near]))
     cropped = [x[(..., *near.slices(seen, LATENTS_A_SIDE))] for x in features]
     return _Scene(
         ycbcr=ycbcr[(..., *near.slices(seen, PATCH_PX))],
         context=context[(..., *near.slices(seen, 1))],
-        posterior=model.latents.posterior(*cropped),
+        posterior=model.latents.posterior(*cropped, own),
         window=near,
         tile=tile,
-        quality=tensors_of(conditions.at([near])),
+        quality=own,
         own=tensors_of(conditions.at([tile])),
         masks=(masks[0], masks[1]),
         is_grey=conditions.is_grey,
@@ -150,7 +151,7 @@ def _scene(
 @torch.enable_grad()
 def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
     context_model, quality, own = model.context, scene.quality, scene.own
-    lmbda = _at_pixels(lmbda_of(as_map(at_patches(quality))))
+    lmbda = spread(model.config.lmbda(as_map(at_patches(quality))), PATCH_PX)
     patches = (..., *scene.tile.slices(scene.window, 1))
     inside = (..., *scene.tile.slices(scene.window, LATENTS_A_SIDE))
     pixels = (..., *scene.tile.slices(scene.window, PATCH_PX))
@@ -188,13 +189,6 @@ def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
             optimiser.step()
             aim.data.clamp_(-reach, reach)
     return best
-
-
-def _at_pixels(patches: Tensor) -> Tensor:
-    """Spread what patches have over their pixels; (1, 1, 1, 1) stands for all."""
-    if patches.numel() == 1:
-        return patches
-    return patches.repeat_interleave(PATCH_PX, dim=2).repeat_interleave(PATCH_PX, dim=3)
 
 
 def _aimed_at(targets: Tensor) -> Posterior:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ..codec.config import LATENT_STRIDE, ModelConfig
 from .analysis import PIXEL_SCALE
 from .blocks import Block, zero_conv
-from .dct import block_dct_weight, full_precision
-from .qualities import Quality, at_fine, at_latents
+from .dct import LatentDct, block_dct_weight, full_precision
+from .qualities import Quality, as_map, at_fine, at_latents, spread
 
 
 class Synthesis(nn.Module):
@@ -21,6 +21,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        self.config, self.dct = config, LatentDct(config)
         coarse, fine = config.synthesis_widths
         blocks_coarse, blocks_fine = config.synthesis_blocks
         weight = block_dct_weight(config.latent_channels).T
@@ -52,4 +53,8 @@ class Synthesis(nn.Module):
         x = F.pixel_shuffle(self.up(x), 2)
         for block in self.fine:
             x = block(x, at_fine(quality))
-        return linear + F.pixel_shuffle(self.head(x), 4).float() / PIXEL_SCALE
+        learned = linear + F.pixel_shuffle(self.head(x), 4).float() / PIXEL_SCALE
+        if not self.config.is_open:
+            return learned
+        share = self.config.learned_share(spread(as_map(at_fine(quality)), 4).float())
+        return torch.lerp(context_image + self.dct.synthesise(coefficients), learned, share)

@@ -33,7 +33,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.schedule = latent_schedule(config)
+        self.config, self.schedule = config, latent_schedule(config)
         self.stem = FloatConv(2 * config.context_channels, config.top_width, 3)
         self.top = FixedBlock(config.top_width)
         self.up = FloatConv(config.top_width, LATENTS_A_SIDE**2 * config.trunk_width, 1)

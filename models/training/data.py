@@ -1,4 +1,6 @@
-"""Photographs as random crops, from a cache that is decoded once and mapped into memory.
+"""Random crops of photographs, from a cache that is decoded once and mapped into memory.
+
+Some may be drawn instead (`graphics`).
 
 A batch is a pure function of (seed, step): training resumes at any step with the same data.
 """
@@ -20,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...codec.config import PATCH_PX
 from ...codec.errors import DataError
 from ..files import replacing
+from . import graphics
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
 MIN_SCALE = 0.5
@@ -87,6 +90,8 @@ class BatchSizes:
     crop_px: int = 128
     wide_crops: int = 4
     wide_px: int = 384
+    graphics: float = 0.0
+    """Share of the crops that are no photographs."""
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -109,6 +114,8 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         return _stack(crops), _stack(wide)
 
     def _crop(self, rng: np.random.Generator, side: int) -> np.ndarray:
+        if self.sizes.graphics and rng.random() < self.sizes.graphics:
+            return graphics.draw(rng, side)
         image = self.cache.image(int(rng.choice(len(self.cache), p=self.weights)))
         h, w = image.shape[:2]
         scale = 1.0 if rng.random() < 0.5 else rng.uniform(MIN_SCALE, 1.0)

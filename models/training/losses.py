@@ -86,7 +86,7 @@ def run(
     context = model.context.quantise(ycbcr, quality)
     context_image = model.context.image(context, quality)
     features = model.latents.features(ycbcr, context_image, quality)
-    posterior = model.latents.posterior(*features)
+    posterior = model.latents.posterior(*features, quality)
     latents = model.code_latents(context, quality, coder, posterior)
     decoded = to_rgb(model.synthesise(context, latents, quality))
     mse = (clamp_straight_through(decoded) - rgb).square().mean(dim=(1, 2, 3))
@@ -118,7 +118,7 @@ def objective(
     """
     quality = draw_quality(len(crops), crops.device, within)
     _, terms = run(model, crops.float(), quality, TrainingQuantizer(), with_prior=False)
-    lmbda = lmbda_of(quality)
+    lmbda = model.config.lmbda(quality)
     loss = balance((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
     if len(wide):
         quality = draw_quality(len(wide), wide.device, within)
@@ -165,7 +165,7 @@ def validate(model: DctVae, images: list[Tensor], qualities: list[int]) -> list[
             sums.append(torch.stack(values))
         psnr, mse, context, *levels = torch.stack(sums).double().mean(0).tolist()
         bpp = context + sum(levels)
-        lmbda = float(lmbda_of(torch.tensor(float(quality))))
+        lmbda = float(model.config.lmbda(torch.tensor(float(quality))))
         loss = (bpp + lmbda * mse) / lmbda**0.5
         rows.append(ValidRow(quality, loss, bpp, psnr, context, levels))
     return rows

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...codec.quality import lmbda_of
 from ..dct_vae import DctVae
 from ..quantizers import Rounder
 from .losses import run
@@ -36,7 +35,7 @@ def fit_reconstruction(
         quality = torch.randint(lowest, highest + 1, (len(crops),), generator=generator)
         _, terms = run(model, crops.float(), quality, Rounder(), with_prior=False)
         optimiser.zero_grad()
-        (lmbda_of(quality).sqrt() * terms.mse).mean().backward()
+        (model.config.lmbda(quality).sqrt() * terms.mse).mean().backward()
         optimiser.step()
         schedule.step()
     offsets.requires_grad_(False)

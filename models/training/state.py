@@ -17,6 +17,7 @@ from ..dct_vae import DctVae
 from ..files import replacing
 from ..weights import load_weights
 from .data import BatchSizes
+from .growth import grown, opened
 from .losses import EVERY_QUALITY
 from .soap import Soap
 
@@ -36,6 +37,8 @@ class TrainConfig:
     resume: bool = False
     start: Path | None = None
     """A checkpoint or a weight file that a new run starts from (warm restart)."""
+    grow: bool = False
+    """Give what it starts from all coefficients (`growth`)."""
     qualities: tuple[int, int] = EVERY_QUALITY
     """The model's range, both ends included; models that share a file may overlap a little."""
     steps: int = 200_000
@@ -127,6 +130,18 @@ def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
     return {"config": model.config.to_json(), "average": average}
 
 
+def _grown(saved: dict[str, Any]) -> dict[str, Any]:
+    config = ModelConfig.from_json(saved["config"])
+    average = {name.removeprefix("module."): value for name, value in saved["average"].items()}
+    count = average.pop("n_averaged")
+    tensors = {f"module.{name}": value for name, value in grown(average, config).items()}
+    return {
+        **saved,
+        "config": opened(config).to_json(),
+        "average": {**tensors, "n_averaged": count},
+    }
+
+
 class Run:
     """All state of a run: model, average, optimiser, step. Saved and loaded whole."""
 
@@ -160,7 +175,8 @@ class Run:
             return self.path, read_checkpoint(self.path)
         if config.start is None:
             return None, {}
-        return config.start, starting_point(config.start, config.qualities)
+        saved = starting_point(config.start, config.qualities)
+        return config.start, _grown(saved) if config.grow else saved
 
     @property
     def averaged(self) -> DctVae:

@@ -25,7 +25,7 @@ def latents_of(model: DctVae, images: Tensor, at: Tensor) -> Tensor:
     ycbcr = to_ycbcr(images)
     context = model.context.quantise(ycbcr, at)
     features = model.latents.features(ycbcr, model.context.image(context, at), at)
-    return model.code_latents(context, at, Rounder(), model.latents.posterior(*features))
+    return model.code_latents(context, at, Rounder(), model.latents.posterior(*features, at))
 
 
 def test_an_offset_goes_by_scale_and_size_and_points_away_from_the_mean() -> None:

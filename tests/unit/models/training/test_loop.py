@@ -138,7 +138,7 @@ def test_training_leaves_signals_as_they_were(config: TrainConfig) -> None:
 
 
 def test_an_unknown_preset_is_named(config: TrainConfig) -> None:
-    with pytest.raises(WeightsError, match="preset huge is not one of base, tiny"):
+    with pytest.raises(WeightsError, match="preset huge is not one of base, open, tiny"):
         train(dataclasses.replace(config, preset="huge"))
 
 
