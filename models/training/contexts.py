@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
 from .data import BatchSizes, CropDataset, ImageCache, batches
 from .losses import draw_quality, prior_bpp, rate_loss
+from .precision import mixed_precision
 from .pseudo_inputs import PseudoInputs
 from .soap import Soap
 from .state import load_into, read_saved
@@ -87,6 +89,7 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
             raise WeightsError(f"{name} has no pseudo-inputs, only gaussian-diffusion has")
         noise = PseudoInputs(model.config.context_channels)
         optimiser.add_param_group({"params": noise.parameters()})
+    cpu = torch.device("cpu")
     began = time.monotonic()
     bar = tqdm(total=config.steps, mininterval=10)
     done = 0.0
@@ -99,10 +102,10 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         rate = min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate * config.learning_rate
-        quality = draw_quality(config.batch, torch.device("cpu"))
+        quality = draw_quality(config.batch, cpu)
         drawn = torch.randint(len(pool), (config.batch,)).tolist()
         u = torch.stack([pool[i] for i in drawn]) / model.context.steps(quality)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=name == DEFAULT_PRIOR):
+        with mixed_precision(cpu) if name == DEFAULT_PRIOR else contextlib.nullcontext():
             if noise is None:
                 bpp = prior_bpp(prior, torch.floor(u + 0.5), quality, norm)
             else:

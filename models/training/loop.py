@@ -23,6 +23,7 @@ from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from .data import BatchSizes, CropDataset, ImageCache, batches, validation_images
 from .losses import Terms, objective, validate
+from .precision import mixed_precision
 from .state import Run, TrainConfig
 
 MAX_SKIPPED = 50
@@ -165,7 +166,7 @@ def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor) -> Tensor:
     rate = config.learning_rate * learning_rate_at(run.step, config)
     for group, share in zip(run.optimiser.param_groups, (1.0, config.linear_rate), strict=True):
         group["lr"] = rate * share
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with mixed_precision(device):
         loss, terms = loss_of(
             crops.to(device, non_blocking=True), wide.to(device, non_blocking=True)
         )
@@ -200,7 +201,7 @@ def _validated(config: TrainConfig) -> list[int]:
 def _report(run: Run, images: list[Tensor], running: Tensor) -> None:
     """Save the checkpoint, then append a line of metrics on the averaged weights."""
     run.save()
-    with torch.autocast(run.device.type, dtype=torch.bfloat16):
+    with mixed_precision(run.device):
         rows = validate(run.averaged, images, _validated(run.config))
     line = {
         "step": run.step,

@@ -1,0 +1,35 @@
+"""The type that convolutions compute in while training."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+
+
+@lru_cache(maxsize=1)
+def is_bfloat16_fast() -> bool:
+    """Tell whether this CPU convolves faster in bfloat16 than in float32, by trying.
+
+    With AMX it is four times as fast. Without, it is done in float32 after all, with conversions,
+    and a training step takes nine times as long.
+    """
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.zeros(2, 64, 24, 24, dtype=dtype).to(memory_format=torch.channels_last)
+        weight = torch.zeros(64, 64, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+        best = float("inf")
+        for _ in range(4):
+            began = time.perf_counter()
+            F.conv2d(x, weight, padding=1)
+            best = min(best, time.perf_counter() - began)
+        seconds.append(best)
+    return seconds[1] < seconds[0]
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return the context of a training step: bfloat16 where that is fast, else float32."""
+    enabled = device.type != "cpu" or is_bfloat16_fast()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
