@@ -212,7 +212,7 @@ def codec_in_memory(weights: Weights) -> Codec:
         graphs={},
         initialisers={},
         tables=weights.tables,
-        digest=bytes(32),
+        digest=b"in memory".ljust(32),  # zeros would say that no weights are needed
     )
     runtime = TorchRuntime(weights, torch.device("cpu"))
     return Codec(file, Tables(weights.tables), runtime)
