@@ -90,12 +90,20 @@ class OnRay:
         if is_ours:
             is_local = not (self.address or os.environ.get("RAY_ADDRESS"))
             cores = self.workers * self.threads if is_local and self.workers else None
-            ray.init(self.address, num_cpus=cores, log_to_driver=False, logging_level=logging.ERROR)
+            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+            try:
+                ray.init(self.address, num_cpus=cores, **quiet)
+            except Exception as error:  # a bare one where a start takes too long
+                raise OSError(f"Ray cannot be reached or started: {_line(error)}") from error
         try:
             yield
         finally:
             if is_ours:
                 ray.shutdown()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _write_shard(job: Job, task: Task, in_hand: int, threads: int) -> Stats:
