@@ -193,3 +193,22 @@ def test_a_machine_that_computes_in_fewer_bits_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(fixed_point, "multiply_and_add", in_fewer_bits)
     with pytest.raises(BoundError, match="fewer bits"):
         fixed_point.check_arithmetic()
+
+
+@pytest.mark.parametrize("is_integer", [False, True])
+def test_a_map_conditions_each_position_by_its_own_quality(is_integer: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    gain, norm = FloatGain(5), FloatNorm(5)
+    with torch.no_grad():
+        gain.knots.add_(torch.randn(gain.knots.shape, generator=generator))
+    layers = [gain, norm]
+    if is_integer:
+        layers = [layer.to_integer() for layer in layers]
+    x = torch.randint(-900, 900, (2, 5, 3, 4), generator=generator).float()
+    quality = torch.randint(0, 101, (2, 1, 3, 4), generator=generator)
+    for call in (layers[0], layers[1].inward):  # type: ignore[union-attr]
+        found = call(x, quality)
+        for row, column in itertools.product(range(3), range(4)):
+            here = (..., slice(row, row + 1), slice(column, column + 1))
+            expected = call(x[here], quality[:, 0, row, column])
+            torch.testing.assert_close(found[here], expected)
