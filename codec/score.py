@@ -6,7 +6,6 @@ mirrors them at two of their borders, where the reference in libjxl does neither
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def check_metric() -> None:
         MetricMissing: it is not installed.
     """
     try:
-        import_module("ssimulacra2")
+        import ssimulacra2  # noqa: F401
     except ModuleNotFoundError as error:
         raise MetricMissing(
             "SSIMULACRA2 needs a package that is not installed: pip install ssimulacra2"
@@ -43,7 +42,8 @@ def ssimulacra2(original: Image.Image, decoded: Image.Image) -> float:
         MetricMissing: the metric's package is not installed.
     """
     check_metric()
-    parts: Any = import_module("ssimulacra2.ssimulacra2")
+    from ssimulacra2 import ssimulacra2 as parts
+
     pair = [parts.srgb_to_linear(_on_grey(image)) for image in (original, decoded)]
     found = parts.Msssim()
     for scale in range(SCALES):
