@@ -12,6 +12,7 @@ from .decode import decode
 from .encode import encode
 from .export_web import export_web
 from .info import info
+from .pack import pack
 from .papers import papers
 from .sample import sample
 from .train import export, train, train_prior
@@ -82,6 +83,7 @@ for command in (
     papers,
     train,
     train_prior,
+    pack,
     export,
 ):
     main.add_command(command)

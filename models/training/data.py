@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from ..files import replacing
 from . import graphics
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
+AT_ONCE = 64
+"""Images that are held in memory while a cache is built."""
+
 MIN_SCALE = 0.5
 """Smallest random downscaling; half of the crops are not scaled at all."""
 
@@ -46,7 +51,7 @@ class ImageCache:
 
     Built on first use, in a folder of its own for these very files (names, sizes, times), so that
     runs on other images do not disturb it. `index.json` is written last: a cache that was cut short
-    is built anew.
+    is built anew. Several processes may build one at a time.
     """
 
     def __init__(self, images: Path, caches: Path):
@@ -66,12 +71,11 @@ class ImageCache:
     def _build(paths: list[Path], folder: Path) -> None:
         shapes = []
         with replacing(folder / "pixels.u8") as part, part.open("wb") as out:
-            for path in paths:
-                with Image.open(path) as image:
-                    pixels = np.asarray(image.convert("RGB"))
+            for pixels in _decoded(paths):
                 shapes.append(pixels.shape[:2])
                 out.write(pixels.tobytes())
-        (folder / "index.json").write_text(json.dumps(shapes))
+        with replacing(folder / "index.json") as part:
+            part.write_text(json.dumps(shapes))
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -80,6 +84,18 @@ class ImageCache:
         """Return image `number` as a (H, W, 3) uint8 view."""
         h, w = self.shapes[number]
         return self.pixels[self.starts[number] : self.starts[number + 1]].reshape(h, w, 3)
+
+
+def _decoded(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Decode images as (H, W, 3) uint8 in order, a few of them at a time."""
+
+    def decode(path: Path) -> np.ndarray:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+
+    with ThreadPoolExecutor() as pool:
+        for first in range(0, len(paths), AT_ONCE):
+            yield from pool.map(decode, paths[first : first + AT_ONCE])
 
 
 @dataclass(frozen=True)

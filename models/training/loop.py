@@ -10,7 +10,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -19,14 +21,19 @@ from tqdm import tqdm
 
 from ...codec.config import PRESETS
 from ...codec.errors import DataError, WeightsError
+from ..blocks import Block, FixedBlock
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
+from . import graphics
 from .data import BatchSizes, CropDataset, ImageCache, batches, validation_images
 from .losses import Terms, objective, validate
 from .precision import mixed_precision
 from .state import Run, TrainConfig
 
 MAX_SKIPPED = 50
+SIMULATED = 0.4
+"""Share of a run by the clock that trains with simulated integers."""
+
 Loader = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -42,10 +49,15 @@ class Objective(nn.Module):
         return objective(self.model, crops, wide, self.qualities)
 
 
-def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Return the rate of `step` relative to the peak: warm-up, constant, cosine to 2 %."""
+def learning_rate_at(step: int, spent: float, config: TrainConfig) -> float:
+    """Return the rate of `step` relative to the peak: warm-up, constant, cosine to 2 %.
+
+    By the clock, of which `spent` is the share that is over, there is no constant part.
+    """
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     left = (config.steps - step) / max(1, config.cooldown)
+    if config.by_clock:
+        left = min(1 - spent, 1 - 1e-9)
     if left >= 1:
         return warm
     cosine = 0.5 * (1 - torch.cos(torch.tensor(torch.pi * max(0.0, left))).item())
@@ -61,10 +73,15 @@ def train(config: TrainConfig) -> None:
     """
     if config.preset not in PRESETS:
         raise WeightsError(f"preset {config.preset} is not one of {', '.join(PRESETS)}")
-    with _world() as (rank, world, device):
+    began = time.monotonic()
+    with _world() as (rank, world, device), ThreadPoolExecutor(1) as beside:
         config.out.mkdir(parents=True, exist_ok=True)
-        cache = _cache(config, rank)
+        reading = beside.submit(ImageCache, config.data, config.out.parent / "cache")
         run = Run(config, device)
+        if config.compile:  # while photographs are read
+            compile_blocks(run.model)
+            _warm_up(run, Objective(run.model, config.qualities))
+        cache = reading.result()
         if run.fresh:
             sample = CropDataset(cache, BatchSizes(128, 128, 0), steps=1, seed=1)[0][0]
             run.model.start_from(to_ycbcr(sample.to(device).float()))
@@ -73,23 +90,36 @@ def train(config: TrainConfig) -> None:
             run.model.context.prior.requires_grad_(False)  # nothing teaches it
         images = validation_images(config.valid, config.valid_images)
         loss_of: nn.Module = Objective(run.model, config.qualities)
-        if config.compile:
-            loss_of.compile()
         if world > 1:
             loss_of = DistributedDataParallel(loss_of)
         seed = config.seed * world + rank
         loader = batches(cache, config.sizes, run.step, config.steps, seed, config.workers)
         with _sigterm() as stopped:
-            _loop(run, loss_of, loader, images, stopped, main=rank == 0)
+            ends = began + 60 * config.minutes
+            _loop(run, loss_of, loader, images, stopped, ends, main=rank == 0)
 
 
-def _cache(config: TrainConfig, rank: int) -> ImageCache:
-    where = config.out.parent / "cache"
-    if dist.is_initialized():
-        if rank == 0:
-            ImageCache(config.data, where)
-        dist.barrier()
-    return ImageCache(config.data, where)
+def compile_blocks(model: nn.Module) -> None:
+    """Compile the residual blocks, which are most of the work, each kind once.
+
+    All of a model in one graph takes longer to compile than it saves.
+    """
+    for module in model.modules():
+        if isinstance(module, Block | FixedBlock):
+            module.compile(dynamic=False)
+
+
+def _warm_up(run: Run, loss_of: nn.Module) -> None:
+    """Compile what a step computes, with simulated integers and without, on drawn crops."""
+    sizes = run.config.sizes
+    drawn = [graphics.draw(np.random.default_rng(0), sizes.crop_px)] * sizes.crops
+    crops = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).to(run.device)
+    for simulated in (True, False):
+        run.model.simulate_integers(simulated)
+        with mixed_precision(run.device):
+            loss, _ = loss_of(crops, crops[:0])
+        loss.backward()
+    run.optimiser.zero_grad(set_to_none=True)
 
 
 @contextlib.contextmanager
@@ -130,6 +160,7 @@ def _loop(
     loader: Loader,
     images: list[Tensor],
     stopped: threading.Event,
+    ends: float,
     main: bool,
 ) -> None:
     """Take steps until the loader ends, the time is up or someone stopped it; report at the end."""
@@ -137,8 +168,9 @@ def _loop(
     began = last = validated = time.monotonic()
     bar = tqdm(total=config.steps, initial=run.step, disable=not main, mininterval=5)
     running = torch.zeros(3)  # loss, bpp, norm of the gradient
+    spent = 0.0
     for crops, wide in loader:
-        values = _step(run, loss_of, crops, wide)
+        values = _step(run, loss_of, crops, wide, spent)
         if run.step % 20 == 0 or not running.any():
             values = values.cpu()
             running = 0.95 * running + 0.05 * values if running.any() else values
@@ -146,8 +178,10 @@ def _loop(
             bar.update(run.step - bar.n)
         now = time.monotonic()
         run.seconds, last = run.seconds + now - last, now
-        over = _any_rank(stopped.is_set() or now - began > 60 * config.minutes, run.device)
-        over = over or run.step == config.steps
+        spent = _largest((now - began) / max(ends - began, 1e-9), run.device)
+        over = (
+            bool(_largest(stopped.is_set(), run.device)) or spent >= 1 or run.step == config.steps
+        )
         if main and (over or now - validated > config.valid_every_s):
             _report(run, images, running)
             last = validated = time.monotonic()
@@ -155,15 +189,16 @@ def _loop(
             return
 
 
-def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor) -> Tensor:
+def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor, spent: float) -> Tensor:
     """Take one step; return its (3,) loss, bits a pixel and norm of the gradient."""
     config, device = run.config, run.device
-    if run.step >= config.steps - config.simulate:
+    last = run.step >= config.steps - config.simulate
+    if spent >= 1 - SIMULATED if config.by_clock else last:
         run.model.simulate_integers()
         run.averaged.simulate_integers()
     rank = dist.get_rank() if dist.is_initialized() else 0
     torch.manual_seed(hash((config.seed, rank, run.step)))  # so that noise resumes as well
-    rate = config.learning_rate * learning_rate_at(run.step, config)
+    rate = config.learning_rate * learning_rate_at(run.step, spent, config)
     for group, share in zip(run.optimiser.param_groups, (1.0, config.linear_rate), strict=True):
         group["lr"] = rate * share
     with mixed_precision(device):
@@ -183,13 +218,13 @@ def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor) -> Tensor:
     return torch.stack([loss, terms.bpp.mean(), norm]).detach()
 
 
-def _any_rank(flag: bool, device: torch.device) -> bool:
-    """Tell whether any process raised its flag, so that all stop at the same step."""
+def _largest(value: float, device: torch.device) -> float:
+    """Return the largest value of any process, so that all do the same at the same step."""
     if not dist.is_initialized():
-        return flag
-    shared = torch.tensor(float(flag), device=device)
+        return value
+    shared = torch.tensor(float(value), device=device)
     dist.all_reduce(shared, op=dist.ReduceOp.MAX)
-    return bool(shared)
+    return float(shared)
 
 
 def _validated(config: TrainConfig) -> list[int]:

@@ -57,7 +57,12 @@ class TrainConfig:
     workers: int = 1
     compile: bool = False
     minutes: float = float("inf")
-    """Stop, with a checkpoint, after so long."""
+    """Stop, with a checkpoint, after so long, counted from the call of `train`."""
+    by_clock: bool = False
+    """Let the rate fall over all of `minutes`, and simulate integers in the last two fifths of
+    them, however many steps that takes. `steps`, `cooldown` and `simulate` mean nothing then."""
+    light: Path | None = None
+    """Where the averaged weights are saved as well, in half precision and without the rest."""
     valid_every_s: float = 600.0
     valid_images: int = 10
     valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
@@ -196,3 +201,12 @@ class Run:
         }
         with replacing(self.path) as part:
             torch.save(state, part)
+        if self.config.light is not None:
+            keys = ("config", "qualities", "seconds")
+            average = {name: _halved(value) for name, value in state["average"].items()}
+            with replacing(self.config.light) as part:
+                torch.save({**{key: state[key] for key in keys}, "average": average}, part)
+
+
+def _halved(values: Tensor) -> Tensor:
+    return values.cpu().half() if values.is_floating_point() else values.cpu()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hvae_codec.codec.errors import WeightsError
+from hvae_codec.models.export import load_checkpoints
 from hvae_codec.models.training.data import BatchSizes
 from hvae_codec.models.training.loop import learning_rate_at, train
 from hvae_codec.models.training.state import LINEAR_PATHS, TrainConfig
@@ -144,10 +145,42 @@ def test_an_unknown_preset_is_named(config: TrainConfig) -> None:
 
 def test_the_rate_warms_up_stays_and_cools_down() -> None:
     config = TrainConfig(Path(), Path(), Path(), steps=1000, warmup=10, cooldown=200)
-    rates = [learning_rate_at(step, config) for step in range(1001)]
+    rates = [learning_rate_at(step, 0.0, config) for step in range(1001)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[:10] == sorted(rates[:10])
     assert set(rates[10:801]) == {1.0}
     assert rates[800:] == sorted(rates[800:], reverse=True)
     assert rates[900] == pytest.approx(0.51)
     assert rates[1000] == pytest.approx(0.02)
+
+
+def test_by_the_clock_the_rate_falls_all_the_time() -> None:
+    config = TrainConfig(Path(), Path(), Path(), steps=10**6, warmup=10, by_clock=True)
+    rates = [learning_rate_at(100, spent / 100, config) for spent in range(101)]
+    assert rates[0] == pytest.approx(1)
+    assert rates == sorted(set(rates), reverse=True)
+    assert rates[50] == pytest.approx(0.51)
+    assert rates[100] == pytest.approx(0.02)
+
+
+def test_light_weights_are_what_export_and_another_run_read(config: TrainConfig) -> None:
+    light = config.out.parent / "light.pt"
+    train(dataclasses.replace(config, steps=1, simulate=0, light=light))
+    full = (config.out / "checkpoint.pt").stat().st_size
+    assert light.stat().st_size < full / 4
+    (model,), firsts = load_checkpoints([light])
+    assert firsts == (0,)
+    for name, values in checkpoint(config)["average"].items():
+        if name.startswith("module."):
+            own = model.state_dict()[name.removeprefix("module.")]
+            torch.testing.assert_close(own, values, rtol=2**-10, atol=1e-7)
+    again = dataclasses.replace(config, out=config.out.with_name("again"), start=light, steps=1)
+    train(again)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_learn_the_same(config: TrainConfig) -> None:
+    usual = weights_after(config, "usual", steps=1)
+    compiled = weights_after(config, "compiled", steps=1, compile=True)
+    for name, values in usual.items():
+        torch.testing.assert_close(compiled[name], values, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,95 @@
+"""`hvae-codec pack`: a training run in one file, for a machine without network."""
+
+from pathlib import Path
+
+import click
+
+from . import console, files
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_RANGE = (click.IntRange(0, 100), click.IntRange(0, 100))
+
+
+@click.command()
+@click.argument("out", metavar="PACK.zip", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--data", type=_FOLDER, required=True, help="Folder of training photographs.")
+@click.option("--valid", type=_FOLDER, required=True, help="Folder of validation images.")
+@click.option(
+    "--start",
+    "starts",
+    type=_FILE,
+    multiple=True,
+    required=True,
+    help="Weight file or checkpoint to start from: one, or one for each range.",
+)
+@click.option("--grow", is_flag=True, help="Give START all coefficients.")
+@click.option(
+    "--qualities",
+    "ranges",
+    type=_RANGE,
+    multiple=True,
+    default=((0, 40), (28, 64), (52, 100)),
+    show_default=True,
+    help="First and last quality of a model; once for each model.",
+)
+@click.option(
+    "--megabytes",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Of the pack; photographs are chosen to fill it.",
+)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=8e-4, show_default=True)
+@click.option("--crops", type=click.IntRange(1), default=32, show_default=True, help="A step.")
+@click.option(
+    "--crop-px", type=click.IntRange(64), default=224, show_default=True, help="Side of a crop."
+)
+@click.option(
+    "--graphics",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Share of crops that are no photographs.",
+)
+def pack(
+    out: Path,
+    data: Path,
+    valid: Path,
+    starts: tuple[Path, ...],
+    grow: bool,
+    ranges: tuple[tuple[int, int], ...],
+    megabytes: float,
+    rate: float,
+    crops: int,
+    crop_px: int,
+    graphics: float,
+) -> None:
+    """Pack code, photographs and weights into one file that trains where there is no network.
+
+    There, `python PACK.zip --minutes 12 --out OUT` needs PyTorch, Pillow, NumPy, safetensors and
+    tqdm. It trains the models beside each other, and puts their weights into OUT every minute.
+    """
+    if len(starts) not in (1, len(ranges)):
+        raise click.UsageError(f"{len(starts)} times --start for {len(ranges)} times --qualities")
+    for first, last in ranges:
+        if first > last:
+            raise click.UsageError(f"--qualities {first} {last} is no range")
+    if crop_px % 32:
+        raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
+    if files.identity(out) in [files.identity(path) for path in starts]:
+        raise click.UsageError(f"{click.format_filename(out)} is an input itself")
+
+    from ..models.training.pack import write_pack
+
+    settings = {
+        "qualities": ranges,
+        "grow": grow,
+        "rate": rate,
+        "crops": crops,
+        "crop_px": crop_px,
+        "graphics": graphics,
+    }
+    with console.blame(str(out)):
+        count = write_pack(out, data, valid, starts, settings, round(megabytes * 1e6))
+    console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes  {count} photographs")

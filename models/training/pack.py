@@ -1,0 +1,112 @@
+"""One file that trains by itself: code, photographs and weights, for a machine without network.
+
+pack.zip
+  __main__.py        unpacks the rest and runs `packed`: python pack.zip --minutes 12 --out OUT
+  settings.json      of the runs
+  code/hvae_codec/   the modules that training needs
+  data/, valid/      photographs, as many as there is room for
+  start/             weights to start from
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
+
+from ...codec.errors import DataError
+from ..files import replacing
+from .data import find_images
+
+MAIN = '''"""Unpack this file, and train: python pack.zip --minutes MINUTES --out FOLDER"""
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+with tempfile.TemporaryDirectory() as folder:
+    with zipfile.ZipFile(os.path.dirname(__file__) or __file__) as packed:
+        packed.extractall(folder)
+    code = os.path.join(folder, "code")
+    paths = [code, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "hvae_codec.models.training.packed", folder, *sys.argv[1:]]
+    child = subprocess.Popen(command, env=environment)
+    try:
+        status = child.wait()
+    finally:
+        child.terminate()
+        child.wait()
+sys.exit(status)
+'''
+
+
+def write_pack(
+    out: Path,
+    data: Path,
+    valid: Path,
+    starts: Sequence[Path],
+    settings: dict[str, Any],
+    max_bytes: int,
+    valid_images: int = 4,
+) -> int:
+    """Write a pack of at most `max_bytes`; return how many training photographs it has.
+
+    Args:
+        out: the file.
+        data: folder of training photographs, of which some are chosen at random.
+        valid: folder of validation images.
+        starts: weight files or checkpoints.
+        settings: what `packed.run` is told, by name.
+        max_bytes: of the file.
+        valid_images: how many of those in `valid`.
+
+    Raises:
+        DataError: a folder holds no images, or nothing of `data` fits.
+        OSError: the file cannot be written.
+    """
+    images = find_images(data)
+    random.Random(0).shuffle(images)
+    checks = find_images(valid)
+    checks = checks[:: max(1, len(checks) // valid_images)][:valid_images]
+    count = 0
+    with replacing(out) as part:
+        with ZipFile(part, "w", ZIP_STORED) as pack:
+            pack.writestr("__main__.py", MAIN)
+            pack.writestr("settings.json", json.dumps(settings))
+            for module, name in _modules():
+                pack.write(module, f"code/{name}", ZIP_DEFLATED)
+            for number, start in enumerate(starts):
+                pack.write(start, f"start/{number}{start.suffix}")
+            for number, image in enumerate(checks):
+                pack.write(image, f"valid/{number}{image.suffix.lower()}")
+            room = max_bytes - part.stat().st_size - _ENTRY_BYTES * (len(pack.namelist()) + 1)
+            for image in images:
+                size = image.stat().st_size + _ENTRY_BYTES
+                if size <= room:
+                    pack.write(image, f"data/{count}{image.suffix.lower()}")
+                    room -= size
+                    count += 1
+        if not count:
+            raise DataError(f"no photograph fits into a pack of {max_bytes} bytes")
+    return count
+
+
+_ENTRY_BYTES = 512
+"""What a file takes in the pack beside its bytes, at most."""
+
+
+def _modules() -> Iterator[tuple[Path, str]]:
+    """Yield the files of the package that training needs, and their names in the pack."""
+    package = __name__.split(".")[0]
+    root = import_module(package)
+    yield Path(str(root.__file__)), f"{package}/__init__.py"
+    for name in ("bitstream", "codec", "models"):
+        folder = Path(import_module(f"{package}.{name}").__path__[0])
+        for module in sorted(folder.rglob("*.py")):
+            yield module, f"{package}/{name}/{module.relative_to(folder).as_posix()}"

@@ -1,0 +1,101 @@
+"""A pack trains by itself: where this package is not installed, and nothing can be fetched."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+import torch
+
+from hvae_codec.codec.errors import DataError
+from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.export import load_checkpoints
+from hvae_codec.models.training.pack import write_pack
+from tests.conftest import ROOT
+
+SETTINGS = {
+    "qualities": [[0, 60], [52, 100]],
+    "grow": True,
+    "rate": 8e-4,
+    "crops": 2,
+    "crop_px": 64,
+    "graphics": 0.5,
+}
+
+BARE = """
+import atexit, sys
+from pathlib import Path
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("constriction", "click"):
+            raise ModuleNotFoundError(f"no {name} here", name=name.split(".")[0])
+
+@atexit.register
+def tell():
+    if "hvae_codec" in sys.modules:
+        with Path(__file__).with_name("places").open("a") as places:
+            print(sys.modules["hvae_codec"].__file__, file=places)
+
+sys.meta_path.insert(0, Refused())
+"""
+"""A `sitecustomize` that hides packages, and notes where the code came from."""
+
+
+@pytest.fixture
+def start(tiny_model: DctVae, tmp_path: Path) -> Path:
+    path = tmp_path / "start.pt"
+    average = {f"module.{name}": value for name, value in tiny_model.state_dict().items()}
+    average["n_averaged"] = torch.tensor(0)
+    config = tiny_model.config.to_json()
+    torch.save({"config": config, "qualities": (0, 100), "seconds": 0.0, "average": average}, path)
+    return path
+
+
+def test_a_pack_holds_what_fits_and_no_more(start: Path, folder: Path, tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole.zip", tmp_path / "part.zip"
+    assert write_pack(whole, folder, folder, [start], SETTINGS, 50_000_000) == 4
+    room = whole.stat().st_size - 20_000
+    assert 0 < write_pack(part, folder, folder, [start], SETTINGS, room) < 4
+    assert part.stat().st_size <= room
+    with ZipFile(whole) as pack:
+        names = pack.namelist()
+    assert "code/hvae_codec/models/training/loop.py" in names
+    assert not [name for name in names if "/cli/" in name or "/benchmarks/" in name]
+    with pytest.raises(DataError, match="no photograph fits into a pack of 5000 bytes"):
+        write_pack(tmp_path / "none.zip", folder, folder, [start], SETTINGS, 5000)
+    assert not (tmp_path / "none.zip").exists()
+
+
+@pytest.mark.slow
+def test_a_minute_on_a_cpu(start: Path, folder: Path, tmp_path: Path) -> None:
+    pack, out, site = tmp_path / "pack.zip", tmp_path / "out", tmp_path / "site"
+    write_pack(pack, folder, folder, [start], SETTINGS, 50_000_000)
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(BARE)
+    done = subprocess.run(
+        [sys.executable, pack, "--minutes", "1", "--out", out],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    places = set((site / "places").read_text().splitlines())
+    assert places and not any(str(ROOT) in place for place in places)
+    assert {path.name for path in out.iterdir()} == {
+        "0-60.pt",
+        "0-60.jsonl",
+        "52-100.pt",
+        "52-100.jsonl",
+    }
+    models, firsts = load_checkpoints([out / "0-60.pt", out / "52-100.pt"])
+    assert firsts == (0, 56)
+    assert all(model.config.latent_channels == 192 for model in models)
+    for name in ("0-60", "52-100"):
+        rows = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
+        assert rows[-1]["step"] >= 1 and rows[-1]["rows"]
