@@ -89,7 +89,7 @@ _UNIFORM = _stream.model.Uniform()
 
 _CHANCE_SHIFT = 17  # 128ths of a chance are masses of sum 2**24
 _BIT_MODELS = [
-    _exact_model(np.array([128 - chance, chance], np.uint32) << _CHANCE_SHIFT)
+    _exact_model(np.array([128 - chance, chance], np.uint32) * np.uint32(1 << _CHANCE_SHIFT))
     for chance in range(1, 128)
 ]
 

@@ -42,7 +42,7 @@ _OPTIONS = (
         "--roi",
         type=options.Picture(),
         metavar="MASK",
-        help="A grey picture, laid over the image: black is coded 30 qualities below white.",
+        help="A grey picture, laid over the image: black is coded up to 30 qualities below white.",
     ),
     click.option(
         "--map",

@@ -111,7 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             data = self.server.find(path)
         except Exception as error:
-            message = console.explain(error)
+            from ..codec.errors import explain
+
+            message = explain(error)
             if message is None:
                 raise
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, message.encode())

@@ -151,8 +151,8 @@ def encode(
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
         tune: `psnr`, every patch at the same quality; or `eye`, bits to where errors are seen.
-        roi: a grey picture of what matters, laid over the whole image: black is coded 30 qualities
-            below white, which has the quality that was asked for.
+        roi: a grey picture of what matters, laid over the whole image: black is coded up to 30
+            qualities below white, as far as one model reaches; white has what was asked for.
         map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it.
         page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
@@ -432,11 +432,11 @@ def verify(source: Source) -> VerifyReport:
         return verify_file(codec, file, index)
 
 
-def open(path: str | os.PathLike[str]) -> EncodedImage:
-    """Open a file; what is decoded of it later is read then.
+def open(source: Source) -> EncodedImage:
+    """Open a file: its bytes, its path, or itself. What is decoded of it later is read then.
 
     Raises:
         OSError: it cannot be read.
         BitstreamError: it is not ours, or damaged before its tiles.
     """
-    return EncodedImage(path)
+    return EncodedImage(source)

@@ -134,7 +134,7 @@ def _file(
     header: Header,
     pixels: Pixels,
     tiles: Sequence[Tile],
-    quality_map: NDArray[np.int8] | None = None,
+    quality_map: NDArray[np.int16] | None = None,
 ) -> bytes:
     """Write the file of all tiles; without a learned one it has no weights and no map."""
     exact = any(tile.coder.is_exact for tile in tiles)

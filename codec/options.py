@@ -41,7 +41,7 @@ class EncodeOptions:
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
         tune: `psnr`, every patch at the same quality; or `eye`, bits to where errors are seen.
-        roi: a grey picture of what matters: black is coded 30 qualities below white.
+        roi: a grey picture of what matters: black is coded up to 30 qualities below white.
         map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it.
         ssimulacra2: find the smallest quality that reaches this score; excludes the first four.
         page: which picture of a file of several, from 1 on; None for the only one.

@@ -45,7 +45,7 @@ def wanted_offsets(pixels: Pixels, options: EncodeOptions) -> Floats | None:
         found.append(roi_offsets(options.roi, size))
     if options.map is not None:
         found.append(map_offsets(options.map, size))
-    return sum(found) if found else None
+    return np.sum(found, axis=0) if found else None
 
 
 def eye_offsets(pixels: Pixels) -> Floats:

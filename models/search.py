@@ -133,15 +133,15 @@ def _scene(
     context[(..., *tile.slices(seen, 1))] = u
     features = model.latents.features(ycbcr, model.context.image(context, at), at)
     near = tile.grown(synthesis_halo(conditions.config), seen)
-    own = tensors_of(conditions.at([near]))
-    cropped = [x[(..., *near.slices(seen, LATENTS_A_SIDE))] for x in features]
+    quality = tensors_of(conditions.at([near]))
+    found, coefficients = (x[(..., *near.slices(seen, LATENTS_A_SIDE))] for x in features)
     return _Scene(
         ycbcr=ycbcr[(..., *near.slices(seen, PATCH_PX))],
         context=context[(..., *near.slices(seen, 1))],
-        posterior=model.latents.posterior(*cropped, own),
+        posterior=model.latents.posterior(found, coefficients, quality),
         window=near,
         tile=tile,
-        quality=own,
+        quality=quality,
         own=tensors_of(conditions.at([tile])),
         masks=(masks[0], masks[1]),
         is_grey=conditions.is_grey,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from PIL import Image
 from ...bitstream import BitstreamError, StreamDamaged
 from ...bitstream.varint import pack_varints, unpack_varints
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[Any]
+"""uint8 or uint16."""
 
 MAX_SIDE_PX = 1 << 14
 """Longest side of a VP8L stream."""
@@ -35,7 +37,7 @@ def encode_lossless(samples: Samples) -> bytes:
         samples: uint8 or uint16 (H, W, C) of 1 to 4 channels; grey, colour, with alpha or not.
     """
     if samples.dtype == np.uint8:
-        return encode_vp8l(_as_color(samples))
+        return encode_vp8l(_as_color(samples.astype(np.uint8, copy=False)))
     planes = [_to_jpeg_2000(plane) for plane in np.moveaxis(_less_green(samples, -1), 2, 0)]
     return b"".join(pack_varints([len(plane)]) + plane for plane in planes)
 

@@ -149,7 +149,8 @@ def _flat(rng: np.random.Generator) -> Colour:
     """Draw a colour of interfaces: a grey, a pure one, or any."""
     look = rng.random()
     if look < 0.4:
-        return (int(rng.integers(0, 256)),) * 3
+        grey = int(rng.integers(0, 256))
+        return grey, grey, grey
     if look < 0.7:
         red, green, blue = (int(v) for v in rng.choice(_EXTREMES, 3))
         return red, green, blue

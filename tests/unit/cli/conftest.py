@@ -114,7 +114,7 @@ def inspect(source: bytes | str) -> FileInfo:
         color="rgb",
         bit_depth=8,
         quality=data[len(MAGIC)],
-        qualities=(data[len(MAGIC)],) * 2,
+        qualities=(data[len(MAGIC)], data[len(MAGIC)]),
         lmbda=0.01,
         file_bytes=size,
         whole_bytes=whole,

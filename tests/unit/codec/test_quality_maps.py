@@ -122,7 +122,7 @@ def test_a_map_as_a_picture_comes_back(
     data = api.encode(pixels, 50, map=Image.fromarray((offsets + 128).astype(np.uint8)))
     assert data == encoded(files, pixels, offsets, 50, 32)
     drawn = api.quality_map(data)
-    assert np.array_equal(map_offsets(drawn, pixels.shape[:2]), offsets)
+    assert np.array_equal(map_offsets(drawn, (pixels.shape[0], pixels.shape[1])), offsets)
     assert api.encode(pixels, 50, map=drawn) == data
     assert api.inspect(data).qualities == (38, 62)
     plain = api.encode(pixels, 50)

@@ -30,7 +30,7 @@ def coded() -> bytes:
 
 def test_an_image_is_what_encode_makes_of_it_and_its_row_describes_it() -> None:
     data, suffix, row = transcode_bytes(IMAGE, ToCoded(EncodeOptions(70), with_psnr=True))
-    assert data == api.encode(Image.open(io.BytesIO(IMAGE)), 70)
+    assert data and data == api.encode(Image.open(io.BytesIO(IMAGE)), 70)
     assert suffix == "hvae"
     assert (row.status, row.width, row.height, row.quality) == ("success", 48, 40, 70)
     assert (row.original_bytes, row.bytes) == (len(IMAGE), len(data))

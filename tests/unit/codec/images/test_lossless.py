@@ -25,11 +25,12 @@ def test_samples_come_back_with_hidden_ones(
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_damaged_streams_are_refused(dtype: type) -> None:
-    samples = np.arange(20 * 35 * 3).reshape(20, 35, 3).astype(dtype)
+    shape = (20, 35, 3)
+    samples = np.arange(20 * 35 * 3).reshape(shape).astype(dtype)
     data, bits = encode_lossless(samples), samples.itemsize * 8
     for bad in (b"", data[:1], data[:9], data[: len(data) // 2], b"\xff" * 6, data[2:]):
         with pytest.raises(StreamDamaged):
-            decode_lossless(bad, samples.shape, bits)
-    for shape in ((20, 34, 3), (21, 35, 3)):
-        with pytest.raises(StreamDamaged, match=f"{shape[1]}x{shape[0]}"):
-            decode_lossless(data, shape, bits)
+            decode_lossless(bad, shape, bits)
+    for other in ((20, 34, 3), (21, 35, 3)):
+        with pytest.raises(StreamDamaged, match=f"{other[1]}x{other[0]}"):
+            decode_lossless(data, other, bits)
