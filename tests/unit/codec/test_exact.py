@@ -106,13 +106,14 @@ def test_lossless_keeps_metadata_and_takes_no_quality() -> None:
     data = hvae_codec.encode(Image.open(buffer), lossless=True)
     assert hvae_codec.decode(data).getexif()[0x010E] == "a title"
     assert hvae_codec.decode(data).info["icc_profile"] == b"profile"
-    others: list[dict[str, Any]] = [{"quality": 60}, {"max_bytes": 10}, {"bpp": 1}, {"psnr": 30}]
-    for other in (*others, {"effort": 1}):
+    aims = ("quality", "max_bytes", "bpp", "psnr", "effort")
+    others: list[dict[str, Any]] = [{aim: 1} for aim in aims]
+    for other in others:
         with pytest.raises(BitstreamError, match="lossless excludes"):
             hvae_codec.encode(image, lossless=True, **other)
 
 
-def test_pillow_saves_losslessly_and_draws_thumbnails(tmp_path: Path) -> None:
+def test_pillow_saves_losslessly_and_reads_at_an_eighth(tmp_path: Path) -> None:
     import hvae_codec.pillow  # noqa: F401
 
     samples = samples_of(3, np.uint8, 160, 256)
@@ -120,7 +121,7 @@ def test_pillow_saves_losslessly_and_draws_thumbnails(tmp_path: Path) -> None:
     with Image.open(tmp_path / "exact.hvae") as image:
         assert np.array_equal(np.asarray(image), samples)
     with Image.open(tmp_path / "exact.hvae") as image:
-        image.thumbnail((32, 32))
+        image.draft(None, (32, 20))
         means = samples.reshape(20, 8, 32, 8, 3).mean((1, 3))
         assert np.abs(np.asarray(image) - means).max() <= 0.5
 
