@@ -140,32 +140,32 @@ def _words(rng: np.random.Generator, letters: int) -> str:
     return "".join(drawn)
 
 
-def _any(rng: np.random.Generator) -> Colour:
-    red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
+def _colour(values: NDArray[np.integer]) -> Colour:
+    red, green, blue = (int(value) for value in values)
     return red, green, blue
+
+
+def _any(rng: np.random.Generator) -> Colour:
+    return _colour(rng.integers(0, 256, 3))
 
 
 def _flat(rng: np.random.Generator) -> Colour:
     """Draw a colour of interfaces: a grey, a pure one, or any."""
     look = rng.random()
     if look < 0.4:
-        grey = int(rng.integers(0, 256))
-        return grey, grey, grey
+        return _colour(np.repeat(rng.integers(0, 256), 3))
     if look < 0.7:
-        red, green, blue = (int(v) for v in rng.choice(_EXTREMES, 3))
-        return red, green, blue
+        return _colour(rng.choice(_EXTREMES, 3))
     return _any(rng)
 
 
 def _paper_and_ink(rng: np.random.Generator) -> tuple[Colour, Colour]:
     """Draw two colours that can be told apart: black on white, or others."""
     if rng.random() < 0.5:
-        paper, ink = (255, 255, 255), (int(rng.integers(0, 60)),) * 3
+        paper, ink = (255, 255, 255), _colour(np.repeat(rng.integers(0, 60), 3))
     else:
-        light, dark = rng.integers(170, 256, 3), rng.integers(0, 110, 3)
-        paper, ink = (int(a) for a in light), (int(b) for b in dark)
-        paper, ink = tuple(paper), tuple(ink)
-    return (paper, ink) if rng.random() < 0.75 else (ink, paper)  # type: ignore[return-value]
+        paper, ink = _colour(rng.integers(170, 256, 3)), _colour(rng.integers(0, 110, 3))
+    return (paper, ink) if rng.random() < 0.75 else (ink, paper)
 
 
 def _ramp(rng: np.random.Generator, width: int, height: int) -> Image.Image:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -25,15 +27,16 @@ def test_they_are_what_photographs_are_not() -> None:
         assert flat > 0.5 or pure == 1 or rough > 12, kind
 
 
-def test_a_share_of_the_crops_is_drawn(folder: object, tmp_path: object) -> None:
-    photographs = ImageCache(folder, tmp_path / "cache")  # type: ignore[arg-type, operator]
+def test_a_share_of_the_crops_is_drawn(folder: Path, tmp_path: Path) -> None:
+    photographs = ImageCache(folder, tmp_path / "cache")
 
     def crops(share: float) -> np.ndarray:
         sizes = BatchSizes(crops=40, crop_px=64, wide_crops=0, graphics=share)
         return CropDataset(photographs, sizes, 1)[0][0].numpy()
 
-    known = {crop.tobytes() for crop in crops(0.0)}
-    assert sum(crop.tobytes() in known for crop in crops(0.0)) == 40
-    # the first crops are those of before until one is drawn: from there all are others
-    pure = [float(np.isin(crop, (0, 255)).all(axis=0).mean()) for crop in crops(1.0)]
-    assert sum(share > 0.9 for share in pure) >= 3
+    def pure(share: float) -> int:
+        """Count crops of nothing but pure colours."""
+        return sum(bool(np.isin(crop, (0, 255)).all()) for crop in crops(share))
+
+    assert pure(0.0) == 0
+    assert 0 < pure(0.3) < pure(1.0) < 20
