@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -58,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(folder: Path, out: Path, settings: dict[str, Any], minutes: float, number: int) -> None:
     """Train the model of one range; see `pack.write_pack`."""
     began = time.monotonic()
-    try:
-        import constriction  # noqa: F401
-    except ModuleNotFoundError:  # the entropy coder: training writes no streams
+    if find_spec("constriction") is None:  # training codes nothing
         sys.modules["constriction"] = MagicMock()
     import torch
 
