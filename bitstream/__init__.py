@@ -25,6 +25,7 @@ from .container import (
 from .errors import (
     BitstreamError,
     HeaderDamaged,
+    HvaeError,
     ImageTooLarge,
     IndexDamaged,
     InvalidField,
@@ -76,6 +77,7 @@ __all__ = [
     "Color",
     "Header",
     "HeaderDamaged",
+    "HvaeError",
     "ImageTooLarge",
     "Index",
     "IndexDamaged",

@@ -1,13 +1,17 @@
 """What can be wrong with a file, a table or a request: one error for each cause.
 
-All derive from `BitstreamError`, hence from `ValueError`. The ones with arguments of their own keep
-them in `args`, so that they survive the pickling between processes.
+All derive from `BitstreamError`, hence from `HvaeError` and `ValueError`. The ones with arguments
+of their own keep them in `args`, so that they survive the pickling between processes.
 """
 
 from __future__ import annotations
 
 
-class BitstreamError(ValueError):
+class HvaeError(ValueError):
+    """Anything that this package refuses; the message says why in one line."""
+
+
+class BitstreamError(HvaeError):
     """Anything that the bitstream refuses."""
 
 

@@ -2,10 +2,10 @@
 
 import errno
 
-from ..bitstream import BitstreamError
+from ..bitstream import BitstreamError, HvaeError
 
 
-class ImageError(ValueError):
+class ImageError(HvaeError):
     """An image that cannot be encoded; the message says why in one line."""
 
 
@@ -25,15 +25,15 @@ class VerificationFailed(BitstreamError):
     """A file that was just written does not decode to what was coded."""
 
 
-class TargetError(ValueError):
+class TargetError(HvaeError):
     """No quality reaches the size or the score that was asked for; the message says what would."""
 
 
-class PayloadTooShort(ValueError):
+class PayloadTooShort(HvaeError):
     """A bits-back prior finds too few bits to borrow; the message says why in one line."""
 
 
-class ModelError(ValueError):
+class ModelError(HvaeError):
     """Anything that the models refuse; the message says why in one line."""
 
 
@@ -68,8 +68,7 @@ def explain(error: Exception) -> str | None:
         return None if error.errno == errno.EPIPE else error.strerror or str(error)
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return "not enough memory"
-    ours = BitstreamError | ImageError | ModelError | PayloadTooShort | TargetError
-    return str(error) if isinstance(error, ours) else None
+    return str(error) if isinstance(error, HvaeError) else None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from ..bitstream import MAGIC, BitstreamError, Color, read_index
-from .errors import ImageError, ModelError
+from ..bitstream import MAGIC, BitstreamError, Color, HvaeError, read_index
+from .errors import ImageError
 from .images import METADATA_KEYS, MODES, info_of, to_pixels
 from .options import EncodeOptions
 
@@ -84,7 +84,7 @@ class HvaeImageFile(ImageFile.ImageFile):
                     scale=self._scale,
                     keep_going=ImageFile.LOAD_TRUNCATED_IMAGES,
                 )
-            except (BitstreamError, ModelError) as error:
+            except HvaeError as error:
                 raise OSError(str(error)) from error
             self.im, self.readonly = decoded.im, decoded.readonly
             self.tile = []

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ...bitstream import HvaeError
+
 CHOICES = {
     "inference": ("ladder", "serial"),
     "network": ("conv", "mlp"),
@@ -26,7 +28,7 @@ CHOICES = {
 """The words that each field may hold."""
 
 
-class ConfigError(ValueError):
+class ConfigError(HvaeError):
     """A configuration has an unknown key or a value outside its range."""
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bitstream import BitstreamError
+    from .bitstream import BitstreamError, HvaeError
     from .codec.api import decode, decode_parts, encode, open, quality_map, sample, verify
     from .codec.errors import ImageError, LeftOut, TargetError
     from .codec.info import inspect
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BitstreamError",
+    "HvaeError",
     "ImageError",
     "LeftOut",
     "Sampling",
@@ -35,6 +36,7 @@ __all__ = [
 
 _OTHER_HOMES = {
     "BitstreamError": ".bitstream",
+    "HvaeError": ".bitstream",
     "ImageError": ".codec.errors",
     "LeftOut": ".codec.errors",
     "inspect": ".codec.info",

@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 import hvae_codec
+from hvae_codec import errors
 from hvae_codec.bitstream import (
     BitstreamError,
     ImageTooLarge,
@@ -95,6 +97,17 @@ def test_the_package_tells_what_it_has() -> None:
     for name in dir(hvae_codec):
         assert getattr(hvae_codec, name) is not None
     assert not hasattr(hvae_codec, "import_modul")
+
+
+def test_every_error_that_is_told_of_has_one_root_and_a_public_name() -> None:
+    told = set()
+    for name in dir(hvae_codec):
+        if raises := re.search(r"Raises:(.*)", getattr(hvae_codec, name).__doc__ or "", re.DOTALL):
+            told |= set(re.findall(r"^\s*((?:[A-Z]\w+, )*[A-Z]\w+):", raises[1], re.MULTILINE))
+    assert {"ImageError", "TargetError", "WeightsError"} <= told
+    for name in {name for each in told for name in each.split(", ")} - {"OSError"}:
+        error = getattr(errors, name)
+        assert issubclass(error, hvae_codec.HvaeError) and issubclass(error, ValueError)
 
 
 def test_grey_comes_back_grey(picture: Image.Image) -> None:
