@@ -30,13 +30,13 @@ _ACTIVATION_MAX = 1023
 
 
 @cache
-def _share_resources() -> tuple[int, int]:
+def _share_resources() -> int:
     """Make the pool of threads and the memory that all graphs share, before the first of them.
 
     A pool for each graph would have threads of one wait, spinning, while another computes.
 
     Returns:
-        The process that has the pool's threads, which a fork of it lacks; and how many they are.
+        The process that has them.
     """
     named = os.environ.get(THREADS_VARIABLE, "")
     count = int(named) if named.isdigit() and int(named) else _cores()
@@ -48,7 +48,7 @@ def _share_resources() -> tuple[int, int]:
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
     ort.create_and_register_allocator(memory, arena)
-    return os.getpid(), count
+    return os.getpid()
 
 
 def _cores() -> int:
@@ -94,16 +94,13 @@ class Graphs:
         with self._lock:  # or two threads would make it twice
             if (name, model) in self._ready:
                 return self._ready[name, model]
-            process, threads = _share_resources()
-            if process != os.getpid() and threads > 1:
-                raise WeightsError(
-                    "this process was forked from one that had coded with several threads, which"
-                    f" a fork lacks: spawn it, or set {THREADS_VARIABLE}=1 before"
-                )
             options = ort.SessionOptions()
             options.log_severity_level = 3
             options.use_per_session_threads = False
-            options.add_session_config_entry("session.use_env_allocators", "1")
+            # In a fork, which lacks the pool's threads, the caller does all the work. There the
+            # arena may be locked by a thread that it lacks.
+            if _share_resources() == os.getpid():
+                options.add_session_config_entry("session.use_env_allocators", "1")
             options.graph_optimization_level = (
                 ort.GraphOptimizationLevel.ORT_DISABLE_ALL if self.is_plain else _level(name)
             )

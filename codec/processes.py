@@ -77,6 +77,7 @@ def _first(in_hand: deque[tuple[J, Future[R] | None]]) -> R:
     """Return what became of the first job, which then is no longer in hand."""
     future = in_hand[0][1]
     assert future
+    _end_if_interrupted()
     outcome = future.result()
     in_hand.popleft()
     return outcome
@@ -93,6 +94,7 @@ def _one_by_one(
     while in_hand:
         with _pool(1, at_begin, before_end) as pool:
             while in_hand:
+                _end_if_interrupted()
                 job, future = in_hand.popleft()
                 try:
                     yield (future or pool.submit(work, job)).result()
@@ -151,11 +153,27 @@ def _end_with_parent(before_end: Callable[[], None] | None) -> None:
         os._exit(1)
 
 
+_interrupts: list[int] = []
+
+
 def let_signals_interrupt() -> None:
     """Let a polite request to end do what Ctrl-C does, so that nothing half written stays."""
+    _interrupts.clear()
     for number in ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
+def _end_if_interrupted() -> None:
+    """Interrupt once more: an exception in a destructor goes unnoticed."""
+    if _interrupts:
+        _interrupts.clear()
+        raise KeyboardInterrupt
 
 
 @contextmanager

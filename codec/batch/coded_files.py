@@ -31,7 +31,7 @@ class CodedDecoder:
 
     Called with a suffix and bytes, as webdataset calls its handlers:
     `WebDataset(urls).decode(CodedDecoder())`. One thread decodes, unless HVAE_CODEC_THREADS says
-    otherwise: loaders have many workers, and a process with a pool of threads cannot be forked.
+    otherwise: loaders have many workers, and a fork has none of a pool's threads.
 
     Attributes:
         wanted: what of a file: all, a region, a scale; or a function that says so.
