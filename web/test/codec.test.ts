@@ -66,7 +66,8 @@ for (const [name, expected] of Object.entries(CASES)) {
     const { width, height, wholeLevels, lostTiles } = expected;
     assert.deepEqual(outcome, { wholeLevels, lostTiles });
     const rgba = together(areas, expected.options.scale ?? 1, width, height);
-    assert.ok(difference(rgba, await read(`${name}.rgba`)) <= 1);
+    const most = difference(rgba, await read(`${name}.rgba`));
+    assert.ok(most <= 1, `pixels differ by ${most}`);
   });
 }
 

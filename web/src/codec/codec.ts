@@ -60,7 +60,7 @@ export class Codec {
         4 * height,
         4 * width,
       ]),
-      quality: graphs.integers([quality]),
+      ...graphs.qualities(quality),
     };
     const [rgb] = await graphs.run("synthesis", feeds, model);
     return rgb.data as Float32Array;

@@ -95,12 +95,12 @@ export class LatentWalk {
       quarters: Uint8Array,
     ) => { places: Int32Array; symbols: Int32Array },
   ): Promise<void> {
-    const quality = this.graphs.integers([this.quality]);
+    const qualities = this.graphs.qualities(this.quality);
     if (!this.h) {
-      [this.h] = await this.graphs.run("trunk.begin", { u: this.u, quality }, this.model);
+      [this.h] = await this.graphs.run("trunk.begin", { u: this.u, ...qualities }, this.model);
     }
     const step = this.schedule[this.next++];
-    const feeds = { h: this.h, quality, ...(this.known && { values: this.known }) };
+    const feeds = { h: this.h, ...qualities, ...(this.known && { values: this.known }) };
     const found = await this.graphs.run(`trunk.step.${step.number}`, feeds, this.model);
     this.h = found[0];
     const [means, quarters] = [found[1].data as Float32Array, found[2].data as Uint8Array];

@@ -11,7 +11,7 @@ import { HvaeError } from "../bitstream/errors.ts";
 import { PmfTables } from "../bitstream/tables.ts";
 import type { ModelConfig } from "./config.ts";
 
-const FORMAT = "5";
+const FORMAT = "6";
 
 type Integers = Int8Array | Int16Array | Int32Array | Uint32Array;
 
