@@ -86,8 +86,8 @@ test("an index describes all of a file", async () => {
 test("a flag of a later version ends in one clear error", async () => {
   const data = await read("q50.hvae");
   for (const flags of [
-    [0x81, 0x01],
-    [0x81, 0x02],
+    [0x81, 0x04],
+    [0x81, 0x08],
     [0x81, 0x80, 0x80, 0x80, 0x0f],
   ]) {
     const body = [...data.subarray(0, 5), ...flags, ...data.subarray(6, 16)];
@@ -114,7 +114,13 @@ test("a cut at any byte, or any bit flipped before the tiles, is noticed", async
 });
 
 test("what Python refuses before the tiles is refused alike", async () => {
-  for (const name of ["other_file", "other_version", "damaged_header", "damaged_index"]) {
+  for (const name of [
+    "other_file",
+    "other_version",
+    "damaged_header",
+    "damaged_index",
+    "damaged_map",
+  ]) {
     const data = await read(`${name}.hvae`);
     const [kind, message] = CASES[name].error!;
     assert.throws(() => readIndex(data), { name: kind, message });

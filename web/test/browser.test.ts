@@ -19,7 +19,10 @@ const ARGUMENTS = [
 ];
 const NAMES = Object.keys(CASES);
 /** Cases that node's tests have, and where a browser makes no difference. */
-const ELSEWHERE = ["grey", "q10", "levels", "thumbnail", "lost_kept", "longer", "damaged_kept"];
+const ELSEWHERE = [
+  ...["grey", "q10", "levels", "thumbnail", "lost_kept", "longer", "damaged_kept"],
+  ...["patches_thumbnail", "damaged_map"],
+];
 /** Folder for screenshots, if they are wanted. */
 const SHOTS = process.env.SCREENSHOTS;
 const WHOLE = /context and 6 levels in/;

@@ -31,12 +31,14 @@ from hvae_codec.bitstream import (
     read_index,
     words_of,
 )
+from hvae_codec.codec.api import encode as encode_image
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
-from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.images import squeezed, to_pixels
 from hvae_codec.codec.options import DecodeOptions
 from hvae_codec.codec.web import web_parts
-from hvae_codec.codec.weights import load_codec
+from hvae_codec.codec.weights import Codec, load_codec
+from tests.drawn import photograph, text
 
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
 
@@ -64,7 +66,7 @@ def main(out: Path) -> None:
         except BitstreamError as error:
             cases[name]["error"] = [type(error).__name__, str(error)]
             return
-        rgba = rgba_of(picture.samples)
+        rgba = rgba_of(squeezed(picture.pixels, index.metadata).samples)
         (out / f"{name}.rgba").write_bytes(rgba.tobytes())
         cases[name] |= {
             "height": rgba.shape[0],
@@ -74,8 +76,7 @@ def main(out: Path) -> None:
         }
 
     for path in sorted(GOLDEN.glob("*.hvae")):
-        if path.stem != "map":  # which the page does not decode yet
-            add(path.stem, path.read_bytes())
+        add(path.stem, path.read_bytes())
     photo = Image.fromarray(data.chelsea())
 
     def encode(size: tuple[int, int], quality: int, tile: int) -> bytes:
@@ -91,6 +92,14 @@ def main(out: Path) -> None:
     add("levels", tiles, levels=2)
     add("thumbnail", tiles, scale=8)
     broken(add, tiles)
+    drawn(add, codec)
+    of_many_qualities(add, codec)
+    add("range", encode_image(shallow()))
+    add("deep_exact", encode_image(shallow()[:40, :50], lossless=True))
+    cases["deep_exact"] = {
+        "options": {},
+        "error": ["InvalidField", "exact tiles of 16 bits a channel are not decoded here"],
+    }
     (out / "cases.json").write_text(json.dumps(cases))
 
 
@@ -118,6 +127,54 @@ def broken(add: Callable[..., None], whole: bytes) -> None:
     damaged_index[index.begin - 6] ^= 1
     add("damaged_index", bytes(damaged_index))
     add("longer", whole + b"more")
+
+
+def drawn(add: Callable[..., None], codec: Codec) -> None:
+    """Add files of text, and of text beside a photograph: exact tiles and exact patches."""
+    add("screen", encode_image(text(np.random.default_rng(0))))
+    image = Image.new("RGB", (320, 448), "white")
+    image.paste(text(np.random.default_rng(0)), (0, 0))
+    image.paste(photograph(np.random.default_rng(1)).resize((224, 288)), (0, 160))
+    mixed = encode_pixels(codec, to_pixels(image), 50, tile=7)
+    index = read_index(mixed)
+    assert [*index.coders] == [2, 1, 0, 1], index.coders
+    add("mixed", mixed)
+    add("mixed_region", mixed, region=(150, 200, 100, 100))
+    add("mixed_thumbnail", mixed, scale=8)
+    add("mixed_cut", mixed[: -len(mixed) // 8])
+    for name, tile in (("exact_lost", 1), ("patches_lost", 0)):
+        damaged = bytearray(mixed)
+        begin, size = index.spans[tile, 1]
+        damaged[begin + size // 2] ^= 1
+        add(name, bytes(damaged))
+        add(f"{name}_kept", bytes(damaged), keepGoing=True)
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(Image.linear_gradient("L").resize((320, 300)), (0, 60))
+    image.putalpha(alpha)
+    add("mixed_alpha", encode_pixels(codec, to_pixels(image), 50, tile=7))
+    lossless = encode_image(np.asarray(image), lossless=True)
+    add("lossless", lossless)
+    add("lossless_lost_kept", lossless[:-5] + b"damag", keepGoing=True)
+
+
+def of_many_qualities(add: Callable[..., None], codec: Codec) -> None:
+    """Add files with a quality map."""
+    pixels = to_pixels(np.asarray(Image.fromarray(data.chelsea()).resize((330, 250))))
+    offsets = np.random.default_rng(0).integers(-15, 16, (8, 11)).astype(np.float32)
+    patches = encode_pixels(codec, pixels, 40, tile=5, offsets=offsets)
+    add("patches", patches)
+    add("patches_thumbnail", patches, scale=8)
+    header = read_index(patches).header
+    begin = patches.index(bytes([header.quality, header.tile]) + header.weights) + 10
+    damaged = bytearray(patches)
+    damaged[begin + 5] ^= 1
+    add("damaged_map", bytes(damaged))
+
+
+def shallow() -> np.ndarray:
+    """Return a picture of 16 bits that fills a quarter of its range."""
+    grey = np.asarray(Image.fromarray(data.camera()).resize((90, 70)), np.uint16)
+    return grey * 64 + 9000
 
 
 def ans_cases() -> dict[str, object]:

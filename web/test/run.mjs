@@ -13,7 +13,10 @@ const scratch = await mkdtemp(join(tmpdir(), "hvae-web-"));
 const fixtures = process.env.FIXTURES ?? join(scratch, "fixtures");
 const names = process.argv.length > 2 ? process.argv.slice(2) : ["bitstream", "codec", "browser"];
 const run = (command, args) =>
-  execFileSync(command, args, { stdio: "inherit", env: { ...process.env, FIXTURES: fixtures } });
+  execFileSync(command, args, {
+    stdio: "inherit",
+    env: { ...process.env, FIXTURES: fixtures, PYTHONPATH: join(here, "../..") }, // tests/drawn.py
+  });
 
 try {
   if (!process.env.FIXTURES) {

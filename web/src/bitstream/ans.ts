@@ -79,6 +79,15 @@ export class Stack {
     return symbols;
   }
 
+  /** Pop a bit that was pushed with a chance in 128. */
+  popBit(chance: number): boolean {
+    const quantile = this.low & 0xffffff;
+    const edge = (128 - chance) * (TOTAL / 128);
+    const bit = quantile >= edge;
+    this.consume(bit ? TOTAL - edge : edge, bit ? quantile - edge : quantile);
+    return bit;
+  }
+
   /** Replace symbols by those far beyond their tables, in Elias' gamma code. */
   private popEscaped(
     places: number[],

@@ -8,6 +8,7 @@ export type ErrorName =
   | "TrailingData"
   | "HeaderDamaged"
   | "MetadataDamaged"
+  | "MapDamaged"
   | "IndexDamaged"
   | "InvalidField"
   | "StreamDamaged"

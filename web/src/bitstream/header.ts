@@ -21,8 +21,10 @@ const DEEP = 1 << 2;
 const METADATA = 1 << 3;
 const PRIOR_SHIFT = 4;
 const PRIOR_MASK = 0b111;
+const EXACT = 1 << 7;
+const MAP = 1 << 8;
 /** All bits that have a meaning here. A file with another one needs what this program lacks. */
-const KNOWN_FLAGS = 0b0111_1111;
+const KNOWN_FLAGS = 0b1_1111_1111;
 
 export const PRIORS = [
   "masked-diffusion",
@@ -42,12 +44,18 @@ export interface Header {
   tile: number;
   /** First 4 bytes of the weights' hash, in hexadecimal. */
   weights: string;
+  /** Whether there is a tile that networks decode. */
+  needsWeights: boolean;
   isGrey: boolean;
   hasAlpha: boolean;
   /** Bits of a channel, 8 or 16. */
   bitDepth: number;
   prior: (typeof PRIORS)[number];
   hasMetadata: boolean;
+  /** Whether a tile is exact, or in part so. */
+  hasExact: boolean;
+  /** Whether patches have qualities of their own. */
+  hasMap: boolean;
   /** Rows and columns of tiles. */
   grid: [number, number];
 }
@@ -114,11 +122,14 @@ export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
     quality,
     tile,
     weights,
+    needsWeights: /[^0]/.test(weights),
     isGrey: !(flags & IS_COLOUR),
     hasAlpha: !!(flags & HAS_ALPHA),
     bitDepth: flags & DEEP ? 16 : 8,
     prior,
     hasMetadata: !!(flags & METADATA),
+    hasExact: !!(flags & EXACT),
+    hasMap: !!(flags & MAP),
     grid,
   };
 }

@@ -1,4 +1,4 @@
-/** ICC, EXIF and XMP, verbatim, in a section of their own. */
+/** ICC, EXIF, XMP and what else is told of an image, verbatim, in a section of their own. */
 
 import { crc32 } from "./crc32.ts";
 import { Cursor } from "./cursor.ts";
@@ -8,9 +8,15 @@ export interface Metadata {
   icc?: Uint8Array;
   exif?: Uint8Array;
   xmp?: Uint8Array;
+  /** A JSON object of strings, in UTF-8. */
+  text?: Uint8Array;
+  /** Across and down, each uint32 in 1/10000 of a pixel an inch. */
+  dpi?: Uint8Array;
+  /** Of 16 bits, what 0 and 65535 stand for, each uint16. */
+  range?: Uint8Array;
 }
 
-const KINDS = ["icc", "exif", "xmp"] as const;
+const KINDS = ["icc", "exif", "xmp", "text", "dpi", "range"] as const;
 
 /** Read the section; throws Truncated, MetadataDamaged or InvalidField. */
 export function readMetadata(cursor: Cursor): Metadata {
@@ -32,11 +38,41 @@ export function readMetadata(cursor: Cursor): Metadata {
   items.forEach(([kind, payload], i) => {
     if (!(kind in KINDS) || (i && items[i - 1][0] >= kind)) {
       const kinds = items.map(([k]) => k).join(", ");
-      throw new HvaeError("InvalidField", `metadata of kinds [${kinds}]: not 0...2, ascending`);
+      throw new HvaeError("InvalidField", `metadata of kinds [${kinds}]: not 0...5, ascending`);
     }
     metadata[KINDS[kind]] = payload;
   });
   return metadata;
+}
+
+/** Return the least and the largest sample of 16 bits; null where they have the whole range. */
+export function rangeOf({ range }: Metadata, bitDepth: number): [number, number] | null {
+  if (!range) return null;
+  const [low, high] = new Uint16Array(range.length === 4 ? range.slice().buffer : [0, 0]);
+  if (low >= high) {
+    const octets = Array.from(range.slice(0, 8), (octet) => octet.toString(16).padStart(2, "0"));
+    throw new HvaeError("InvalidField", `the range of samples ${octets.join(" ")} is none`);
+  }
+  if (bitDepth !== 16) {
+    throw new HvaeError("InvalidField", "a range of 16 bits is told of samples of 8");
+  }
+  return [low, high];
+}
+
+/** Return pixels an inch, across and down; null where the file does not tell. */
+export function dpiOf({ dpi }: Metadata): [number, number] | null {
+  if (dpi?.length !== 8) return null;
+  const [across, down] = new Uint32Array(dpi.slice().buffer);
+  return [across / 10000, down / 10000];
+}
+
+/** Return the texts of a file by their keys; none where they are damaged. */
+export function textsOf({ text }: Metadata): [string, string][] {
+  try {
+    return Object.entries<string>(text ? JSON.parse(new TextDecoder().decode(text)) : {});
+  } catch {
+    return [];
+  }
 }
 
 /** Return the orientation that EXIF names, 1...8; 1 where there is none or EXIF is damaged. */

@@ -4,6 +4,7 @@ import { contextChannels, type ModelConfig } from "./config.ts";
 import { type ContextConstants, contextConstants, type Filters } from "./context_constants.ts";
 import { checkArithmetic, Graphs, type Ort } from "./graphs.ts";
 import { Tables } from "./tables.ts";
+import type { Qualities } from "./qualities.ts";
 import { type Fetch, Weights } from "./weights.ts";
 
 export class Codec {
@@ -35,10 +36,12 @@ export class Codec {
     this.weights.model(this.weights.modelAt(quality)).catch(() => undefined);
   }
 
-  /** Return the tensors of the context prior at a quality; those of the last one are kept. */
-  constants(quality: number): ContextConstants {
-    if (this.prepared?.[0] !== quality) {
-      this.prepared = [quality, contextConstants(this.graphs, quality, this.filters)];
+  /** Return the tensors of the context prior at some qualities; those of the last single one are kept. */
+  constants(qualities: Qualities): ContextConstants {
+    if (qualities.size) return contextConstants(this.graphs, qualities, this.filters);
+    if (this.prepared?.[0] !== qualities.base) {
+      const made = contextConstants(this.graphs, qualities, this.filters);
+      this.prepared = [qualities.base, made];
     }
     return this.prepared[1];
   }
@@ -48,10 +51,10 @@ export class Codec {
     context: Float32Array,
     latents: Float32Array,
     [height, width]: [number, number],
-    quality: number,
+    qualities: Qualities,
   ): Promise<Float32Array> {
     const { graphs } = this;
-    const model = this.weights.modelAt(quality);
+    const model = this.weights.modelAt(qualities.base);
     const feeds = {
       u: graphs.floats(context, [1, this.contextChannels, height, width]),
       latents: graphs.floats(latents, [
@@ -60,7 +63,7 @@ export class Codec {
         4 * height,
         4 * width,
       ]),
-      ...graphs.qualities(quality),
+      ...qualities.feeds(graphs),
     };
     const [rgb] = await graphs.run("synthesis", feeds, model);
     return rgb.data as Float32Array;

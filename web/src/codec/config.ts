@@ -13,6 +13,8 @@ export interface ModelConfig {
   prior_zones: number[];
   prior_slices: number;
   synthesis_blocks: [number, number];
+  /** Quality from which the transform leaves its networks; 100: never. */
+  linear_from: number;
 }
 
 export function sum(numbers: readonly number[]): number {

@@ -1,11 +1,12 @@
 /**
- * What the graphs of the context prior take beside a picture: its tensors, at one quality
+ * What the graphs of the context prior take beside a picture: its tensors, by quality
  * (codec/onnx_constants.py). All numbers are integers times powers of two, and exact.
  */
 
 import type { Tensor } from "onnxruntime-common";
-import { contextSchedule, type Step } from "./schedule.ts";
+import { contextSchedule, positions, type Step } from "./schedule.ts";
 import type { Feeds, Graphs } from "./graphs.ts";
+import type { Qualities } from "./qualities.ts";
 import { integers } from "./weights.ts";
 
 const PRIOR = "context.priors.masked-diffusion";
@@ -26,11 +27,11 @@ export interface ContextConstants {
 /** Prepare what the graphs take; filters that are not among `filters` are added there. */
 export function contextConstants(
   graphs: Graphs,
-  quality: number,
+  qualities: Qualities,
   filters: Filters,
 ): ContextConstants {
   const schedule = contextSchedule(graphs.weights.config);
-  const prepare = new Prepare(graphs, quality, filters);
+  const prepare = new Prepare(graphs, qualities, filters);
   return {
     steps: schedule.map((step) => prepare.step(schedule, step)),
     slices: schedule.map((step) => step.slices.map((_, number) => prepare.slice(step, number))),
@@ -43,7 +44,7 @@ class Prepare {
 
   constructor(
     private graphs: Graphs,
-    private quality: number,
+    private qualities: Qualities,
     private filters: Filters,
   ) {
     for (const name of graphs.weights.context.tensors.keys()) {
@@ -60,13 +61,13 @@ class Prepare {
     const own = `${PRIOR}.steps.${step.number}`;
     if (step.number === 0) {
       return {
-        ...this.gain("prior.start", `${PRIOR}.start`),
+        ...this.gain("prior.start", `${PRIOR}.start`, this.everywhere()),
         ...this.layers("prior.steps.0.head", `${own}.head`),
       };
     }
     const before = schedule[step.number - 1];
     return {
-      ...this.norm("inward", before.start, before.stop, 4),
+      ...this.norm("inward", before.start, before.stop, this.everywhere()),
       ...this.layers("current.head", `${own}.head`),
       ...this.layers("previous.embed", `${PRIOR}.steps.${before.number}.embed`),
       ...(step.hasBlock ? this.layers("current.block", `${own}.block`) : {}),
@@ -78,17 +79,32 @@ class Prepare {
     const [start, stop] = step.slices[number];
     const means = Array.from({ length: stop - start }, (_, i) => start - step.start + i);
     const outputs = [...means, ...means.map((mean) => step.stop - step.start + mean)];
+    const here = this.picked(step);
+    const column = { ...here, shape: [...here.shape, 1] };
     const feeds: Feeds = {
-      ...this.gain("current.head_gain", `${own}.head_gain`, outputs),
-      ...this.norm("outward", start, stop, 3),
+      ...this.gain("current.head_gain", `${own}.head_gain`, column, outputs),
+      ...this.norm("outward", start, stop, here),
       outputs: this.graphs.integers(outputs),
     };
     if (!number) return feeds;
     return {
       ...feeds,
       ...this.layers("current.channel_contexts.1", `${own}.channel_contexts.${number - 1}`),
-      ...this.norm("inward", step.start, start, 3),
+      ...this.norm("inward", step.start, start, here),
     };
+  }
+
+  /** Return the qualities of all patches. */
+  private everywhere(): Places {
+    return { qualities: this.qualities.patches, shape: this.qualities.size ?? [1, 1] };
+  }
+
+  /** Return the qualities where a step codes; or one, if it codes nowhere. */
+  private picked({ squares }: Step): Places {
+    const { patches, size } = this.qualities;
+    const where = size ? positions(...size, squares) : [0];
+    const qualities = Uint8Array.from(where.length ? where : [0], (place) => patches[place]);
+    return { qualities, shape: [qualities.length] };
   }
 
   /** Return the tensors of all layers of a module, by the names that graphs have for them. */
@@ -99,7 +115,7 @@ class Prepare {
       const [layer, kind] = [name.slice(0, dot), name.slice(dot + 1)];
       const here = prefix + layer.slice(module.length);
       if (kind === "weight" || kind === "bias") found[`${here}.${kind}`] = this.filter(name, layer);
-      else if (kind === "knots") Object.assign(found, this.gain(here, layer));
+      else if (kind === "knots") Object.assign(found, this.gain(here, layer, this.everywhere()));
     }
     return found;
   }
@@ -123,43 +139,68 @@ class Prepare {
     return tensor;
   }
 
-  /** Return factor and offset of some channels of a gain, of all by default. */
-  private gain(prefix: string, layer: string, channels?: number[]): Feeds {
+  /** Return factor and offset of some channels of a gain, of all by default, at some places. */
+  private gain(prefix: string, layer: string, places: Places, channels?: number[]): Feeds {
     const stored = this.graphs.weights.context.get(`${layer}.knots`);
     const knots = integers(stored);
     const width = stored.shape[2];
     const chosen = channels ?? Array.from({ length: width }, (_, i) => i);
-    const low = Math.floor(this.quality / KNOT_SPAN);
-    const part = this.quality % KNOT_SPAN;
     const unit = KNOT_SPAN * KNOT_UNIT;
-    const row = (kind: number) =>
-      Float32Array.from(chosen, (channel) => {
+    const rows = (kind: number) => (quality: number) => {
+      const low = Math.floor(quality / KNOT_SPAN);
+      const part = quality % KNOT_SPAN;
+      return chosen.map((channel) => {
         const at = (knot: number) => knots[(knot * 2 + kind) * width + channel];
         const sums = (KNOT_SPAN - part) * at(low) + (part ? part * at(low + 1) : 0);
         return Math.floor((sums + unit / 2) / unit);
       });
-    const shape = [1, chosen.length, 1, 1];
+    };
+    const [scales, shifts] = [rows(0), rows(1)].map((row) => lookedUp(places, chosen.length, row));
+    const shape = [1, chosen.length, ...places.shape];
     return {
       [`${prefix}.factor`]: this.graphs.floats(
-        row(0).map((scale) => scale / UNIT),
+        Float32Array.from(scales, (scale) => scale / UNIT),
         shape,
       ),
       [`${prefix}.offset`]: this.graphs.floats(
-        row(1).map((shift) => shift + 0.5),
+        Float32Array.from(shifts, (shift) => shift + 0.5),
         shape,
       ),
     };
   }
 
-  /** Return the row of the norm for some channels of arrays of so many dimensions. */
-  private norm(way: "inward" | "outward", start: number, stop: number, dimensions: number): Feeds {
+  /** Return the rows of the norm for some channels at some places. */
+  private norm(way: "inward" | "outward", start: number, stop: number, places: Places): Feeds {
     const stored = this.graphs.weights.context.get(`context.norm.${way}_table`);
+    const table = integers(stored);
     const unit = way === "inward" ? 2 ** -8 : 2 ** -12;
-    const begin = this.quality * stored.shape[1];
-    const row = Float64Array.from(integers(stored).slice(begin + start, begin + stop)).map(
-      (value) => value * unit,
-    );
-    const shape = [1, row.length, ...(dimensions === 4 ? [1, 1] : [1])];
-    return { [`norm.${way}_row`]: new this.graphs.ort.Tensor("float64", row, shape) };
+    const values = lookedUp(places, stop - start, (quality) => {
+      const begin = quality * stored.shape[1];
+      return Array.from(table.subarray(begin + start, begin + stop), (value) => value * unit);
+    });
+    const shape = [1, stop - start, ...places.shape];
+    return { [`norm.${way}_row`]: new this.graphs.ort.Tensor("float64", values, shape) };
   }
+}
+
+/** Qualities of some patches, and the shape in which they lie. */
+interface Places {
+  qualities: Uint8Array;
+  shape: number[];
+}
+
+/** Give each place the row of its quality: (channels, ...places). */
+function lookedUp(
+  { qualities }: Places,
+  channels: number,
+  row: (quality: number) => number[],
+): Float64Array {
+  const rows = new Map(Array.from(new Set(qualities), (quality) => [quality, row(quality)]));
+  const found = new Float64Array(channels * qualities.length);
+  qualities.forEach((quality, place) => {
+    rows.get(quality)!.forEach((value, channel) => {
+      found[channel * qualities.length + place] = value;
+    });
+  });
+  return found;
 }

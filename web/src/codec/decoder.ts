@@ -2,12 +2,15 @@
 
 import { checkEnd, type Index, readIndex } from "../bitstream/container.ts";
 import { HvaeError } from "../bitstream/errors.ts";
+import { rangeOf } from "../bitstream/metadata.ts";
 import { decodeAlpha } from "./alpha.ts";
 import type { Codec } from "./codec.ts";
 import { LATENTS_A_SIDE, PATCH_PX, sum } from "./config.ts";
 import { fillUnknown } from "./conceal.ts";
-import { type Alpha, layAlpha, rgbaOf } from "./pixels.ts";
+import { decodeExact, type ExactPatches, layExact } from "./exact.ts";
+import { type Alpha, layAlpha, rgbaOf, squeeze } from "./pixels.ts";
 import type { DecodeOptions, Machine, Outcome, Shows } from "./options.ts";
+import { Qualities } from "./qualities.ts";
 import type { Source } from "./source.ts";
 import { contextThumbnail } from "./thumbnail.ts";
 import { Tile } from "./tile.ts";
@@ -46,6 +49,16 @@ export async function decodeFile(
   const index = await arrivedIndex(source, options);
   shows.index(index);
   const region = checkedRegion(index, options.region);
+  if (index.header.hasExact && index.header.bitDepth === 16) {
+    throw new HvaeError("InvalidField", "exact tiles of 16 bits a channel are not decoded here");
+  }
+  if (!index.header.needsWeights) {
+    if (index.tiles.some(({ coder }) => coder !== "exact")) {
+      const message = "the file names no weights, but some of its tiles need them";
+      throw new HvaeError("InvalidField", message);
+    }
+    return new Decoder(source, index, options, region, null, machine, shows).decode();
+  }
   if (index.header.prior !== "masked-diffusion") {
     throw new HvaeError("InvalidField", `the prior ${index.header.prior} is not decoded here`);
   }
@@ -93,6 +106,7 @@ class Decoder {
   private shown: number[];
   private wanted: number;
   private damage: unknown = null;
+  private range: [number, number] | null;
 
   constructor(
     private source: Source,
@@ -100,13 +114,15 @@ class Decoder {
     private options: DecodeOptions,
     /** What is shown, in px. */
     private region: Window,
-    private codec: Codec,
+    /** Null where no tile needs weights. */
+    private codec: Codec | null,
     private machine: Machine,
     private shows: Shows,
   ) {
     const { header } = index;
+    this.range = rangeOf(index.metadata, header.bitDepth);
     this.windows = tileWindows(header);
-    this.halo = options.scale === 8 ? 0 : synthesisHalo(codec.config);
+    this.halo = options.scale === 8 || !codec ? 0 : synthesisHalo(codec.config);
     this.wanted = 1 + Math.min(options.levels ?? index.levels, index.levels - 1);
     if (options.scale === 8) this.wanted = 1;
     const patches = this.patches();
@@ -114,6 +130,7 @@ class Decoder {
     const all = this.windows.map((_, number) => number);
     this.shown = all.filter((number) => shared(this.windows[number], patches));
     for (const number of all.filter((each) => shared(this.windows[each], seen))) {
+      if (!codec || index.tiles[number].coder === "exact") continue;
       this.tiles[number] = new Tile(codec, index, index.tiles[number], this.windows[number]);
     }
   }
@@ -121,7 +138,8 @@ class Decoder {
   async decode(): Promise<Outcome> {
     const { source, options, codec } = this;
     const isContextOnly = options.scale === 8;
-    if (!isContextOnly) codec.fetchModel(this.index.header.quality); // while the context decodes
+    if (!isContextOnly) codec?.fetchModel(this.index.header.quality); // while the context decodes
+    await this.exactTiles();
     await this.contexts();
     const seen = this.tiles.filter((tile) => tile !== undefined);
     if (options.progressive && seen.length <= LEVELWISE_TILES) await this.levelwise();
@@ -134,6 +152,23 @@ class Decoder {
       for (const tile of seen) this.checkThere(tile);
     }
     return { wholeLevels: Math.max(0, intact - 1), lostTiles: lost };
+  }
+
+  /** Show the tiles that are exact; of what is damaged, networks show what is around it. */
+  private async exactTiles(): Promise<void> {
+    const { tiles, levels } = this.index;
+    for (const number of this.shown.filter((each) => tiles[each].coder === "exact")) {
+      while (this.source.data.length < tiles[number].exact.end) {
+        if (!(await this.source.more(this.source.data.length))) break;
+      }
+      if (!(await this.exactOf(number))) continue;
+      const [part, scale] = [
+        shared(this.windows[number], this.patches())!,
+        this.options.scale ?? 1,
+      ];
+      await this.paint(number, null, part, part, scale, levels);
+      await this.machine.breathe();
+    }
   }
 
   /** Pop the context of each tile, and show it. */
@@ -172,6 +207,7 @@ class Decoder {
   /** Show each tile with all of its levels, and let go of those that nothing more sees. */
   private async whole(): Promise<void> {
     for (const number of this.shown) {
+      if (this.index.tiles[number].coder === "exact" && (await this.exactOf(number))) continue;
       const near = this.neighbours(number);
       for (const tile of near.map((each) => this.tiles[each]!)) {
         await this.pop(tile, this.wanted);
@@ -258,8 +294,15 @@ class Decoder {
 
   /** Synthesise a piece of a tile in its surroundings. */
   private async showPiece(number: number, part: Window, near: Tile[]): Promise<void> {
-    const { codec, index } = this;
+    const { index, codec } = this;
     const { header } = index;
+    if (!codec) {
+      const grey = new Float32Array(3 * sizeOf(part)[0] * sizeOf(part)[1] * PATCH_PX ** 2).fill(
+        128,
+      );
+      await this.paint(number, grey, part, part, 1, 0);
+      return;
+    }
     const seen = grown(part, this.halo, patchGrid(header));
     const [height, width] = sizeOf(seen);
     const context = new Float32Array(codec.contextChannels * height * width);
@@ -272,19 +315,30 @@ class Decoder {
       lay(latents, seen, array, window, LATENTS_A_SIDE);
     }
     this.conceal(context, seen, tiles);
-    const rgb = await codec.synthesise(context, latents, [height, width], header.quality);
+    const rgb = await codec.synthesise(
+      context,
+      latents,
+      [height, width],
+      Qualities.of(index, seen),
+    );
     const levels = Math.min(this.wanted, ...tiles.map(({ intact }) => intact));
     await this.paint(number, rgb, seen, part, 1, levels);
   }
 
   /** Give patches whose tile is lost a mean colour from around them. */
   private conceal(context: Float32Array, seen: Window, tiles: Tile[]): void {
-    if (tiles.every((tile) => tile.intact)) return;
     const [height, width] = sizeOf(seen);
     const known = new Float32Array(height * width);
     for (const tile of tiles.filter((each) => each.intact)) {
-      lay(known, seen, new Float32Array(tile.context.length).fill(1), tile.window, 1);
+      lay(
+        known,
+        seen,
+        tile.context.map(() => 1),
+        tile.window,
+        1,
+      );
     }
+    if (known.every(Boolean)) return;
     for (let plane = 0; plane < 3; plane++) {
       const means = context.subarray(plane * height * width, (plane + 1) * height * width);
       fillUnknown(means, Uint8Array.from(known), height, width);
@@ -292,17 +346,18 @@ class Decoder {
   }
 
   private async showContext(tile: Tile): Promise<void> {
-    const { codec, index } = this;
+    const { index } = this;
+    const { config } = this.codec!;
     const size = sizeOf(tile.window);
-    const rgb = contextThumbnail(codec.config, tile.context, size, index.header.quality, 4);
+    const rgb = contextThumbnail(config, tile.context, size, Qualities.of(index, tile.window), 4);
     const part = shared(tile.window, this.patches())!;
     await this.paint(tile.number, rgb, tile.window, part, 8, 1);
   }
 
-  /** Show patches of a tile: RGB (3, h, w) at 1/scale of patches that hold them. */
+  /** Show patches of a tile: RGB (3, h, w) at 1/scale of patches that hold them, or what is exact. */
   private async paint(
     number: number,
-    rgb: Float32Array,
+    rgb: Float32Array | null,
     seen: Window,
     part: Window,
     scale: 1 | 8,
@@ -312,24 +367,58 @@ class Decoder {
     const view = divided(this.region, scale);
     const side = PATCH_PX / scale;
     const out = shared(multiplied(part, side), view)!;
-    const rgba = rgbaOf(rgb, multiplied(seen, side), out, header.isGrey);
-    const alpha = header.hasAlpha && (await this.alphaOf(number));
-    if (alpha) layAlpha(rgba, out, alpha, scale);
     const [height, width] = sizeOf(out);
+    const rgba = rgb
+      ? rgbaOf(rgb, multiplied(seen, side), out, header.isGrey)
+      : new Uint8ClampedArray(4 * width * height);
+    const alpha = header.hasAlpha && rgb && (await this.alphaOf(number));
+    if (alpha) layAlpha(rgba, out, alpha, scale);
+    const exact = await this.exactOf(number);
+    if (exact) layExact(rgba, out, exact, scale);
+    if (this.range) squeeze(rgba, this.range);
     const [x, y] = [out.left - view.left, out.top - view.top];
     this.shows.area({ x, y, width, height, scale, levels, rgba });
   }
 
+  /** What is exact of the tile that is being shown; null where nothing is, or it is damaged. */
+  private exact: { number: number; patches: ExactPatches | null } | null = null;
+  private lostParts = new Set<number>();
+
+  private async exactOf(number: number): Promise<ExactPatches | null> {
+    const tile = this.index.tiles[number];
+    if (tile.coder === "learned" || this.lostParts.has(number)) return null;
+    if (this.exact?.number === number) return this.exact.patches;
+    this.exact = { number, patches: null };
+    try {
+      this.exact.patches = await decodeExact(
+        this.source.data,
+        tile,
+        this.windows[number],
+        this.picture(),
+        this.machine.decodeWebp,
+      );
+    } catch (error) {
+      this.lose(number, error);
+    }
+    return this.exact.patches;
+  }
+
+  /** Note that alpha or exact patches of a tile are lost. */
+  private lose(number: number, error: unknown): void {
+    if (!(error instanceof HvaeError)) throw error;
+    this.damage ??= error;
+    this.lostParts.add(number);
+    if (!this.options.keepGoing) throw error;
+  }
+
   /** Alpha of the tile that is being shown; null where it is damaged. */
   private alpha: { number: number; plane: Alpha | null } | null = null;
-  private lostAlpha = new Set<number>();
 
   private async alphaOf(number: number): Promise<Alpha | null> {
     if (this.alpha?.number === number) return this.alpha.plane;
     this.alpha = { number, plane: null };
-    const { header, tiles } = this.index;
-    const whole = { top: 0, left: 0, bottom: header.height, right: header.width };
-    const window = shared(multiplied(this.windows[number], PATCH_PX), whole)!;
+    const { tiles } = this.index;
+    const window = shared(multiplied(this.windows[number], PATCH_PX), this.picture())!;
     const { data } = this.source;
     try {
       const values = await decodeAlpha(
@@ -340,10 +429,7 @@ class Decoder {
       );
       this.alpha.plane = { window, values };
     } catch (error) {
-      if (!(error instanceof HvaeError)) throw error;
-      this.damage ??= error;
-      this.lostAlpha.add(number);
-      if (!this.options.keepGoing) throw error;
+      this.lose(number, error);
     }
     return this.alpha.plane;
   }
@@ -351,11 +437,12 @@ class Decoder {
   private left(): { intact: number; lost: number[] } {
     const tiles = this.tiles.filter((tile) => tile !== undefined);
     const size = this.source.data.length;
-    const isLost = (tile: Tile) =>
-      tile.isDamaged || !tile.levelsThere(size) || this.lostAlpha.has(tile.number);
+    const isLost = (tile: Tile) => tile.isDamaged || !tile.levelsThere(size);
+    const lost = new Set([...tiles.filter(isLost).map((tile) => tile.number), ...this.lostParts]);
+    const most = this.codec ? this.wanted : this.index.levels;
     return {
-      intact: Math.min(...tiles.map((tile) => tile.intact)),
-      lost: tiles.filter(isLost).map((tile) => tile.number),
+      intact: Math.min(most, ...tiles.map((tile) => tile.intact)),
+      lost: [...lost].sort((a, b) => a - b),
     };
   }
 
@@ -366,6 +453,12 @@ class Decoder {
       "Truncated",
       `the file ends before level ${there} of tile ${tile.number}, from 0 on`,
     );
+  }
+
+  /** The whole picture, in px. */
+  private picture(): Window {
+    const { width, height } = this.index.header;
+    return { top: 0, left: 0, bottom: height, right: width };
   }
 
   /** The patches that the region touches. */

@@ -37,12 +37,6 @@ export class Graphs {
     ]);
   }
 
-  /** Return one quality as networks take it at strides 32, 8 and 4. */
-  qualities(quality: number): Feeds {
-    const one = new this.ort.Tensor("int64", BigInt64Array.of(BigInt(quality)), [1, 1, 1, 1]);
-    return { quality_32: one, quality_8: one, quality_4: one };
-  }
-
   /** Run a graph, with the tensors of a latent model where it needs one; returns its outputs. */
   async run(name: string, feeds: Feeds, model?: number): Promise<Tensor[]> {
     const session = await this.session(name, model);

@@ -3,7 +3,7 @@
 import type { Tensor } from "onnxruntime-common";
 import type { Stack } from "../bitstream/ans.ts";
 import { LATENTS_A_SIDE, sum } from "./config.ts";
-import type { Floats, Graphs } from "./graphs.ts";
+import type { Feeds, Floats, Graphs } from "./graphs.ts";
 import { latentSchedule, positions, type Step } from "./schedule.ts";
 import { latentTable, offsetTable, type Tables } from "./tables.ts";
 
@@ -22,7 +22,7 @@ export class LatentWalk {
     private graphs: Graphs,
     private tables: Tables,
     private model: number,
-    private quality: number,
+    private qualities: Feeds,
     private mask: boolean[],
     private u: Floats,
     latents?: Float32Array,
@@ -39,8 +39,8 @@ export class LatentWalk {
    * channels of its own, so whichever walk goes on later overwrites what the other left there.
    */
   fork(): LatentWalk {
-    const { graphs, tables, model, quality, mask, u } = this;
-    const other = new LatentWalk(graphs, tables, model, quality, mask, u, this.latents);
+    const { graphs, tables, model, qualities, mask, u } = this;
+    const other = new LatentWalk(graphs, tables, model, qualities, mask, u, this.latents);
     [other.h, other.known, other.next] = [this.h, this.known, this.next];
     return other;
   }
@@ -95,7 +95,7 @@ export class LatentWalk {
       quarters: Uint8Array,
     ) => { places: Int32Array; symbols: Int32Array },
   ): Promise<void> {
-    const qualities = this.graphs.qualities(this.quality);
+    const { qualities } = this;
     if (!this.h) {
       [this.h] = await this.graphs.run("trunk.begin", { u: this.u, ...qualities }, this.model);
     }

@@ -1,7 +1,7 @@
 /** What of a file is decoded, what is shown of it on the way, and what does the work. */
 
 import type { Index } from "../bitstream/container.ts";
-import type { DecodeWebp } from "./alpha.ts";
+import type { DecodeWebp } from "./vp8l.ts";
 import type { Codec } from "./codec.ts";
 
 export interface DecodeOptions {

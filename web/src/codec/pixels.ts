@@ -36,6 +36,15 @@ export function rgbaOf(
   return rgba;
 }
 
+/** Squeeze colours into the part of 16 bits that they had before they were coded. */
+export function squeeze(rgba: Uint8ClampedArray, [low, high]: [number, number]): void {
+  const table = Uint8ClampedArray.from(
+    { length: 256 },
+    (_, value) => (low + (value * (high - low)) / 255) / 257,
+  );
+  for (let i = 0; i < rgba.length; i++) if (i % 4 < 3) rgba[i] = table[rgba[i]];
+}
+
 /** Lay alpha over RGBA of a rectangle `out` of the picture at 1/scale: means of its px. */
 export function layAlpha(
   rgba: Uint8ClampedArray,

@@ -2,6 +2,7 @@
 
 import { type ModelConfig, PATCH_PX, stepOf } from "./config.ts";
 import { contextOrder } from "./frequencies.ts";
+import type { Qualities } from "./qualities.ts";
 
 /** Full-range BT.601, each plane about zero: rows are R, G, B. */
 const RGB_OF = [
@@ -19,24 +20,30 @@ export function contextThumbnail(
   config: ModelConfig,
   context: Float32Array,
   [height, width]: [number, number],
-  quality: number,
+  qualities: Qualities,
   side: number,
 ): Float32Array {
   const patches = height * width;
   const size = side * side * patches;
-  const step = stepOf(quality) * (side / PATCH_PX); // a mean stays a mean
+  // a mean stays a mean
+  const steps = Float64Array.from(qualities.patches, stepOf).map(
+    (step) => step * (side / PATCH_PX),
+  );
+  const stepAt = qualities.size ? (patch: number) => steps[patch] : () => steps[0];
   const basis = dct(side);
   const planes = new Float32Array(3 * size); // Y, Cb, Cr
   contextOrder(config).forEach(([plane, i, j], channel) => {
     if (Math.max(i, j) >= side) return;
-    const gain = step * (i || j ? 1.25 : 1);
+    const gain = i || j ? 1.25 : 1;
     for (let y = 0; y < side; y++) {
       for (let x = 0; x < side; x++) {
         const factor = gain * basis[i][y] * basis[j][x];
         for (let row = 0; row < height; row++) {
           const from = channel * patches + row * width;
           const to = plane * size + (row * side + y) * side * width + x;
-          for (let n = 0; n < width; n++) planes[to + n * side] += context[from + n] * factor;
+          for (let n = 0; n < width; n++) {
+            planes[to + n * side] += context[from + n] * factor * stepAt(row * width + n);
+          }
         }
       }
     }

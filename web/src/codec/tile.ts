@@ -12,6 +12,7 @@ import { HvaeError, tileDamaged } from "../bitstream/errors.ts";
 import type { Codec } from "./codec.ts";
 import { popContext } from "./context.ts";
 import { LatentWalk } from "./latents.ts";
+import { Qualities } from "./qualities.ts";
 import { contextMask, latentMask } from "./schedule.ts";
 import { sizeOf, type Window } from "./tiling.ts";
 
@@ -26,6 +27,7 @@ export class Tile {
   private stack: Stack | null = null;
   private walk: LatentWalk | null = null;
   private check: number;
+  private qualities: Qualities;
 
   constructor(
     private codec: Codec,
@@ -36,6 +38,7 @@ export class Tile {
     const [height, width] = sizeOf(window);
     this.context = new Float32Array(codec.contextChannels * height * width);
     this.check = coded.number;
+    this.qualities = Qualities.of(index, window);
   }
 
   get number(): number {
@@ -78,7 +81,7 @@ export class Tile {
     let symbols: Int32Array[];
     if (level === 0) {
       const mask = contextMask(codec.config, header.isGrey);
-      const constants = codec.constants(header.quality);
+      const constants = codec.constants(this.qualities);
       const size = sizeOf(this.window);
       const context = await popContext(
         codec.graphs,
@@ -118,10 +121,10 @@ export class Tile {
 
   private newWalk(): LatentWalk {
     const { codec, index } = this;
-    const { quality, isGrey } = index.header;
     const u = codec.graphs.floats(this.context, [1, codec.contextChannels, ...sizeOf(this.window)]);
-    const mask = latentMask(codec.config, isGrey);
-    const model = codec.weights.modelAt(quality);
-    return new LatentWalk(codec.graphs, codec.tables, model, quality, mask, u);
+    const mask = latentMask(codec.config, index.header.isGrey);
+    const model = codec.weights.modelAt(this.qualities.base);
+    const qualities = this.qualities.feeds(codec.graphs);
+    return new LatentWalk(codec.graphs, codec.tables, model, qualities, mask, u);
   }
 }

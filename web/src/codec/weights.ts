@@ -80,6 +80,12 @@ export class Weights {
     private fetch: Fetch,
   ) {
     this.config = JSON.parse(context.described.config);
+    if (this.config.linear_from < 100) {
+      throw new HvaeError(
+        "WeightsError",
+        `the weights ${hash} are open, which is not decoded here`,
+      );
+    }
   }
 
   /** Fetch the part of the context; throws WrongWeights where there is none of that hash. */

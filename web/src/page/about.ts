@@ -1,6 +1,6 @@
 /** What the page tells of a file: its facts, the bytes of levels and tiles, its metadata. */
 
-import { type Index, orientationOf } from "../decode.ts";
+import { dpiOf, type Index, orientationOf, textsOf } from "../decode.ts";
 import { element, fill, spaced } from "./dom.ts";
 
 export function describe(index: Index, fileBytes: number): void {
@@ -10,24 +10,25 @@ export function describe(index: Index, fileBytes: number): void {
   fill(element("facts"), [
     ["size", `${spaced(header.width)} × ${spaced(header.height)} px`],
     ["colour", `${colour}, ${header.bitDepth} bits${header.bitDepth === 16 ? " (8 shown)" : ""}`],
-    ["quality", `${header.quality}`],
+    ["quality", quality(index)],
     [
       "bytes",
       `${spaced(fileBytes)} of ${spaced(index.end)}, ${((index.end * 8) / pixels).toFixed(3)} bits a pixel`,
     ],
     ["tiles", `${tiles.length} of ${32 * header.tile} px`],
-    ["weights", header.weights],
+    ["weights", header.needsWeights ? header.weights : "none needed"],
   ]);
   const of = (level: number) =>
     tiles.reduce((sum, tile) => sum + tile.levels[level].end - tile.levels[level].begin, 0);
   const alpha = tiles.reduce((sum, tile) => sum + tile.alpha.end - tile.alpha.begin, 0);
+  const exact = tiles.reduce((sum, tile) => sum + tile.exact.end - tile.exact.begin, 0);
   const costs: [string, number][] = [
     ["header", index.begin],
     ...(alpha ? [["alpha", alpha] as [string, number]] : []),
-    ["context", of(0)],
-    ...Array.from({ length: levels - 1 }, (_, k): [string, number] => [
-      `level ${k + 1}`,
-      of(k + 1),
+    ...(exact ? [["exact", exact] as [string, number]] : []),
+    ...Array.from({ length: header.needsWeights ? levels : 0 }, (_, k): [string, number] => [
+      k ? `level ${k}` : "context",
+      of(k),
     ]),
   ];
   const most = Math.max(...costs.map(([, bytes]) => bytes));
@@ -46,9 +47,18 @@ export function describe(index: Index, fileBytes: number): void {
   describeMetadata(index);
 }
 
+function quality({ header, map }: Index): string {
+  if (!header.needsWeights) return "exact";
+  const part = header.hasExact ? ", some patches exact" : "";
+  if (!map) return `${header.quality}${part}`;
+  const least = map.reduce((a, b) => Math.min(a, b));
+  const most = map.reduce((a, b) => Math.max(a, b));
+  return `${header.quality + least}...${header.quality + most}, by patch${part}`;
+}
+
 function describeTiles({ header, tiles }: Index): void {
-  const bytes = tiles.map(({ levels, alpha }) =>
-    [...levels, alpha].reduce((sum, { begin, end }) => sum + end - begin, 0),
+  const bytes = tiles.map(({ levels, alpha, exact }) =>
+    [...levels, alpha, exact].reduce((sum, { begin, end }) => sum + end - begin, 0),
   );
   const most = Math.max(...bytes);
   const grid = element("tiles");
@@ -72,6 +82,11 @@ function describeMetadata({ metadata }: Index): void {
   if (exif)
     facts.push(["EXIF", `${spaced(exif.length)} bytes, orientation ${orientationOf(exif)}`]);
   if (xmp) facts.push(["XMP", new TextDecoder().decode(xmp).slice(0, 2000)]);
+  facts.push(
+    ...textsOf(metadata).map(([key, text]): [string, string] => [key, text.slice(0, 2000)]),
+  );
+  const dpi = dpiOf(metadata);
+  if (dpi) facts.push(["resolution", `${dpi.map((each) => each.toFixed(1)).join(" × ")} dpi`]);
   fill(element("metadata"), facts.length ? facts : [["none", ""]]);
 }
 

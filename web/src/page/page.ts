@@ -86,7 +86,10 @@ function told({ index, ms, ...report }: Report, fileBytes: number): void {
       ? [`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`]
       : []),
   ];
-  const what = `context and ${report.wholeLevels} levels in ${spaced(Math.round(ms))} ms`;
+  const time = `${spaced(Math.round(ms))} ms`;
+  const what = !index.header.needsWeights
+    ? `exact, in ${time}`
+    : `context and ${report.wholeLevels} levels in ${time}`;
   say([...flaws, what].join("; "), flaws.length > 0);
 }
 

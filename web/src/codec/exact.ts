@@ -1,0 +1,91 @@
+/** Exact patches of a tile: where they are, and their samples (codec/exact.py). */
+
+import { readPart, type TileIndex } from "../bitstream/container.ts";
+import { Cursor } from "../bitstream/cursor.ts";
+import { HvaeError, tileDamaged } from "../bitstream/errors.ts";
+import { PATCH_PX } from "./config.ts";
+import { multiplied, shared, sizeOf, type Window } from "./tiling.ts";
+import { type DecodeWebp, decodeVp8l } from "./vp8l.ts";
+
+/** What is exact of a tile. */
+export interface ExactPatches {
+  /** Of each patch of the tile, whether it is exact; null where all are, alpha included. */
+  where: Uint8Array | null;
+  /** Where the samples lie, in px. */
+  window: Window;
+  rgba: Uint8ClampedArray;
+}
+
+/**
+ * Decode what is exact of a tile; throws TileDamaged where it is missing, or not what was coded.
+ *
+ * @param window - of the tile, in patches
+ * @param picture - in px
+ */
+export async function decodeExact(
+  data: Uint8Array,
+  tile: TileIndex,
+  window: Window,
+  picture: Window,
+  decodeWebp: DecodeWebp,
+): Promise<ExactPatches> {
+  const part = readPart(data, tile.exact, tile.number, tile.exactCheck);
+  if (!part) throw tileDamaged(tile.number, "its exact patches do not match their checksum");
+  const inside = shared(multiplied(window, PATCH_PX), picture)!;
+  try {
+    const cursor = new Cursor(part);
+    const where = tile.coder === "both" ? readRuns(cursor, sizeOf(window)) : null;
+    const rgba = await decodeVp8l(part.subarray(cursor.at), sizeOf(inside), decodeWebp);
+    return { where, window: inside, rgba };
+  } catch (error) {
+    if (!(error instanceof HvaeError)) throw error;
+    throw tileDamaged(tile.number, `its exact patches: ${error.message}`);
+  }
+}
+
+/** Read how many patches, row by row, are learned, exact, learned, and so on. */
+function readRuns(cursor: Cursor, [height, width]: [number, number]): Uint8Array {
+  const where = new Uint8Array(height * width);
+  for (let at = 0, isExact = 0; at < where.length; isExact = 1 - isExact) {
+    const run = cursor.varint();
+    if ((!run && at) || at + run > where.length) {
+      throw new HvaeError(
+        "StreamDamaged",
+        `a run of ${run} patches behind ${at} of ${where.length}`,
+      );
+    }
+    where.fill(isExact, at, at + run);
+    at += run;
+  }
+  return where;
+}
+
+/** Lay what is exact over RGBA of a rectangle `out` of the picture at 1/scale: means of its px. */
+export function layExact(
+  rgba: Uint8ClampedArray,
+  out: Window,
+  { where, window, rgba: samples }: ExactPatches,
+  scale: number,
+): void {
+  const [height, width] = sizeOf(window);
+  const columns = Math.ceil(width / PATCH_PX);
+  const channels = where ? 3 : 4; // alpha of a tile that is exact in part is coded beside it
+  for (let y = out.top, at = 0; y < out.bottom; y++) {
+    const top = y * scale - window.top;
+    const bottom = Math.min(top + scale, height);
+    for (let x = out.left; x < out.right; x++, at += 4) {
+      const left = x * scale - window.left;
+      const right = Math.min(left + scale, width);
+      const patch = Math.floor(top / PATCH_PX) * columns + Math.floor(left / PATCH_PX);
+      if (where && !where[patch]) continue;
+      const count = (bottom - top) * (right - left);
+      for (let channel = 0; channel < channels; channel++) {
+        let total = 0;
+        for (let i = top; i < bottom; i++) {
+          for (let j = left; j < right; j++) total += samples[4 * (i * width + j) + channel];
+        }
+        rgba[at + channel] = total / count;
+      }
+    }
+  }
+}
