@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from ..bitstream.header import WEIGHTS_BYTES
+from .errors import WeightsError
 from .onnx_constants import PRIOR
 from .weight_file import FORMAT, WeightFile
 
@@ -24,7 +25,13 @@ _ENCODER_GRAPHS = ("context.exact",)
 
 
 def web_parts(file: WeightFile) -> Iterator[tuple[str, bytes]]:
-    """Return path and contents of each part."""
+    """Return path and contents of each part.
+
+    Raises:
+        WeightsError: the weights are open, which a page does not decode.
+    """
+    if file.config.is_open:
+        raise WeightsError("a page does not decode the files of open weights")
     folder = file.digest[:WEIGHTS_BYTES].hex()
     tensors = {f"tables.{name}": getattr(file.tables, name) for name in ("pmf", "start", "length")}
     shared = (f"{PRIOR}.", "context.norm.")

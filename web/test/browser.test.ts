@@ -248,6 +248,15 @@ test("what is damaged is shown and told", async () => {
   await page.context().close();
 });
 
+test("a screen shows without weights", async () => {
+  const page = await opened("");
+  await page.route("**/weights/**", (route) => route.abort());
+  await openFile(page, "screen");
+  await says(page, /^exact, in/);
+  assert.equal(difference(await shown(page), await read("screen.rgba")), 0);
+  await page.context().close();
+});
+
 test("<img-hvae> loads when it is near, has a size and words, and falls back", async () => {
   const page = await opened("blank");
   const [photo, broken] = [NAMES.indexOf("photo"), NAMES.indexOf("damaged_header")];

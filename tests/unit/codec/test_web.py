@@ -1,10 +1,12 @@
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.web import web_parts
 from hvae_codec.codec.weight_file import WeightFile, read_weight_file
 from hvae_codec.codec.weights import shipped_weights
@@ -24,6 +26,12 @@ def test_parts_are_named_as_headers_name_weights(file: WeightFile, parts: dict[s
     folder = file.digest.hex()[:8]
     models = [f"{folder}/model-{number}.safetensors" for number in range(3)]
     assert [*parts] == [f"{folder}/context.safetensors", *models]
+
+
+def test_open_weights_are_refused(file: WeightFile) -> None:
+    opened = replace(file, config=replace(file.config, linear_from=90))
+    with pytest.raises(WeightsError, match="a page does not decode the files of open weights"):
+        next(web_parts(opened))
 
 
 def test_parts_hold_the_tensors_of_their_graphs_and_no_others_of_models(
