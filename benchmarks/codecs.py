@@ -69,7 +69,7 @@ def warm_up(codec: Codec, setting: int) -> None:
 
 
 def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Codec:
-    """Make a codec among codecs of this one; with effort or a tune it goes by another name.
+    """Return this codec as one of those compared. An effort or a tune becomes part of its name.
 
     Raises:
         OSError, WeightsError: the weights cannot be read.

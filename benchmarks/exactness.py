@@ -98,7 +98,7 @@ ON_A_GPU = {
 
 
 def configurations() -> dict[str, Configuration]:
-    """Return the configurations that can run here: those of PyTorch only where it is installed."""
+    """Return the configurations that can run here. Those of PyTorch need it installed."""
     if find_spec("torch") is None:
         return {k: c for k, c in CONFIGURATIONS.items() if c.runtime.startswith("onnx")}
     import torch
@@ -132,7 +132,7 @@ def matrix(folder: Path, out: Path) -> None:
 
 
 def decode(folder: Path, *, runtime: str, tf32: bool, no_onednn: bool) -> None:
-    """Decode every file of FOLDER. A tile that fails its checks counts with all its symbols."""
+    """Decode every file of FOLDER. If a tile fails its checks, all its symbols count as wrong."""
     codec, pixels = _codec(runtime, tf32=tf32, no_onednn=no_onednn), []
     files = sorted(folder.glob("*.hvae"))
     symbols = differing = 0

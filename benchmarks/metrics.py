@@ -109,7 +109,7 @@ def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
 
 
 def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """Measure the largest Butteraugli distance by the program of that name, which Debian has.
+    """Measure the largest Butteraugli distance, by the program `butteraugli`.
 
     Returns:
         0 for equal images, 1 where the eye begins to see a difference; NaN without the program,
