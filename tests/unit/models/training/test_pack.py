@@ -29,18 +29,13 @@ BARE = """
 import atexit, sys
 from pathlib import Path
 
-class Refused:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("constriction", "click"):
-            raise ModuleNotFoundError(f"no {name} here", name=name.split(".")[0])
+sys.modules["constriction"] = sys.modules["click"] = None
 
 @atexit.register
 def tell():
     if "hvae_codec" in sys.modules:
         with Path(__file__).with_name("places").open("a") as places:
             print(sys.modules["hvae_codec"].__file__, file=places)
-
-sys.meta_path.insert(0, Refused())
 """
 """A `sitecustomize` that hides packages, and notes where the code came from."""
 
