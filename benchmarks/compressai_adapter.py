@@ -13,8 +13,9 @@ from ..codec import api
 from ..codec.conditions import CodingConditions
 from ..codec.encoder import batches
 from ..codec.images import to_pixels
+from ..codec.options import DEFAULT_QUALITY
 from ..codec.stack import CountingStack
-from ..codec.tile import encode_tiles, push_context
+from ..codec.tile_encoder import encode_tiles, push_context
 from ..codec.tiling import tile_side, tiles_in
 from ..codec.weights import load_codec
 
@@ -30,7 +31,7 @@ class CompressaiAdapter(nn.Module):
     >>> inference(CompressaiAdapter(quality=60), x)  # x: (3, H, W)
     """
 
-    def __init__(self, quality: int = api.DEFAULT_QUALITY):
+    def __init__(self, quality: int = DEFAULT_QUALITY):
         super().__init__()
         self.quality = quality
         self.codec = load_codec()

@@ -33,9 +33,10 @@ from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
 from ..codec.errors import PayloadTooShort
 from ..codec.images import to_pixels
-from ..codec.options import DecodeOptions
+from ..codec.options import DecodeOptions, prior_of
 from ..codec.stack import AnsStack, CountingStack, Sampling
-from ..codec.tile import TileSymbols, encode_tiles, pop_contexts, push_context, push_tile
+from ..codec.tile_decoder import pop_contexts
+from ..codec.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
 from ..codec.tiling import Window, tile_side, tiles_in
 from ..codec.walk import walk
 from ..codec.weights import Codec, load_codec
@@ -131,7 +132,7 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
 def _ways(codec: Codec, diffusion: bool) -> Iterator[tuple[str, Prior]]:
     """Yield each prior with its name, the Gaussian diffusion once for each number of its steps."""
     for name in codec.file.priors:
-        kind = api.prior_of(name)
+        kind = prior_of(name)
         if kind is not Prior.GAUSSIAN_DIFFUSION:
             yield name, kind
         elif diffusion:

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..bitstream import BitstreamError, Index, Source, TileCoder, read_tile
+from ..bitstream import BitstreamError, Index, Source, TileCoder, read_index, read_tile
 from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE
 from .decoder import decode_file
-from .tile import TileSource, Wanted, pop_tiles
+from .errors import VerificationFailed
+from .images import Pixels
+from .rate import squared_error
+from .tile_decoder import TileSource, Wanted, pop_tiles
 from .tiling import Window, tiles_in
-from .weights import Codec
+from .weights import Codec, load_codec
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,31 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     pairs = ((usual.pixels.cut(*w.px), again.pixels.cut(*w.px)) for _, w in tiles)
     difference = max(int(np.abs(a.astype(np.int32) - b).max()) for a, b in pairs)
     return VerifyReport(len(tiles), sum(sizes), 0, difference, header.largest_sample)
+
+
+def check_encoded(data: bytes, pixels: Pixels) -> None:
+    """Decode what was just encoded under another configuration.
+
+    A file without learned tiles has no other: its samples are compared with the image's, unless
+    they are hidden.
+
+    Raises:
+        VerificationFailed: it decodes to something else, or not at all.
+    """
+    try:
+        index = read_index(data)
+        if not index.header.needs_weights:
+            decoded = decode_file(None, data, index).pixels
+            if squared_error(pixels, decoded)[0]:
+                raise VerificationFailed("the samples differ when decoded again")
+            return
+        report = verify_file(load_codec(), data, index)
+    except BitstreamError as error:
+        raise VerificationFailed(f"what was encoded does not decode: {error}") from error
+    if report.differing:
+        raise VerificationFailed(
+            f"{report.differing} of {report.symbols} symbols differ when decoded again"
+        )
 
 
 def symbol_count(conditions: CodingConditions, window: Window) -> int:

@@ -28,7 +28,7 @@ from .options import ContentKind
 from .quality import QUALITIES
 from .quality_maps import fitted
 from .runtime import Floats, torch_side
-from .tile import encode_tiles, push_tile
+from .tile_encoder import encode_tiles, push_tile
 from .tiling import Window, tile_side, tiles_in
 from .weigh import best_way
 from .weights import Codec

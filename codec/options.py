@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from PIL import Image
 
-from ..bitstream import InvalidField
+from ..bitstream import InvalidField, Prior
 from ..bitstream.header import MAX_TILE
 from .config import PATCH_PX
 from .numbers import effort_of, quality_of, whole
@@ -142,3 +142,15 @@ def check_device(device: str) -> None:
     name, _, number = device.partition(":")
     if device != "cpu" and not (name == "cuda" and (number.isdigit() or device == "cuda")):
         raise InvalidField(f"device {device} is not cpu or cuda")
+
+
+def prior_of(name: str) -> Prior:
+    """Return the prior of a name.
+
+    Raises:
+        InvalidField: there is none.
+    """
+    for prior in Prior:
+        if prior.label == name:
+            return prior
+    raise InvalidField(f"prior {name} is not one of {', '.join(p.label for p in Prior)}")

@@ -10,7 +10,7 @@ from .coders import LatentDecoder
 from .conditions import CodingConditions
 from .numbers import quality_of, whole
 from .stack import Sampling, SamplingStack
-from .tile import pop_contexts
+from .tile_decoder import pop_contexts
 from .tiling import Window
 from .walk import walk
 from .weights import Codec

@@ -23,7 +23,7 @@ from .config import LATENTS_A_SIDE
 from .images import decode_alpha, fill_hidden
 from .options import DecodeOptions
 from .thumbnail import context_thumbnail
-from .tile import DecodedTile, TileSource, Wanted, pop_tiles
+from .tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
 from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
 from .view import View
 from .weights import Codec

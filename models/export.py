@@ -19,7 +19,7 @@ from ..codec.images import Pixels
 from ..codec.quality import QUALITIES
 from ..codec.stack import CountingStack
 from ..codec.tables import Tables, start_tables
-from ..codec.tile import TileSymbols, encode_tiles, push_context
+from ..codec.tile_encoder import TileSymbols, encode_tiles, push_context
 from ..codec.tiling import Window
 from ..codec.weight_file import WeightFile
 from ..codec.weights import Codec

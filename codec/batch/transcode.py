@@ -10,7 +10,7 @@ from ...bitstream import MAGIC, Header, read_index
 from .. import api
 from ..errors import ImageError, VerificationFailed, WeightsError, explain
 from ..images import format_of, read_image, to_pixels, write_image
-from ..options import DecodeOptions, EncodeOptions
+from ..options import DecodeOptions, EncodeOptions, prior_of
 from ..rate import psnr_of
 from ..tiling import PATCH_PX, analysis_halo, synthesis_halo, tile_side
 from ..weights import load_codec
@@ -51,7 +51,7 @@ class ToCoded:
         Raises:
             OSError, WeightsError, TorchMissing: what is asked for cannot be done here.
         """
-        load_codec(device=self.options.device).check_prior(api.prior_of(self.options.prior))
+        load_codec(device=self.options.device).check_prior(prior_of(self.options.prior))
 
     def outcome(self, data: bytes) -> tuple[bytes, str | None, Row]:
         """Return the output, its suffix (None for the input's), and its row."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bitstream import BitstreamError, HvaeError
-    from .codec.api import decode, decode_parts, encode, open, quality_map, sample, verify
+    from .codec.decode import decode, decode_parts, open, quality_map, sample, verify
+    from .codec.encode import encode
     from .codec.errors import ImageError, LeftOut, TargetError
     from .codec.info import inspect
     from .codec.stack import Sampling
@@ -34,8 +35,9 @@ __all__ = [
     "verify",
 ]
 
-_OTHER_HOMES = {
+_HOMES = {
     "BitstreamError": ".bitstream",
+    "encode": ".codec.encode",
     "HvaeError": ".bitstream",
     "ImageError": ".codec.errors",
     "LeftOut": ".codec.errors",
@@ -48,7 +50,7 @@ _OTHER_HOMES = {
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Load the codec at its first use: `--help` answers at once."""
     if name in __all__:
-        return getattr(import_module(_OTHER_HOMES.get(name, ".codec.api"), __name__), name)
+        return getattr(import_module(_HOMES.get(name, ".codec.decode"), __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from hvae_codec.benchmarks import priors
-from hvae_codec.codec import api
 from hvae_codec.codec.weights import Codec, load_codec
 
 
@@ -40,8 +39,9 @@ def test_one_command_writes_table_plot_and_sheet(
 ) -> None:
     monkeypatch.setattr(priors, "QUALITIES", (10, 60))
     monkeypatch.setattr(priors, "load_codec", lambda: tiny_codec)
-    for name in ("load_codec", "codec_for"):
-        monkeypatch.setattr(api, name, lambda *found, **options: tiny_codec)
+    for place in ("encode.load_codec", "decode.codec_for"):
+        name = f"hvae_codec.codec.{place}"
+        monkeypatch.setattr(name, lambda *found, **options: tiny_codec)
     folder, page = tmp_path / "pictures", tmp_path / "page.md"
     folder.mkdir()
     for top in (0, 256):

@@ -18,7 +18,7 @@ from hvae_codec.bitstream import (
     read_tile,
     write_container,
 )
-from hvae_codec.codec.tile import TileSource, Wanted, pop_tiles
+from hvae_codec.codec.tile_decoder import TileSource, Wanted, pop_tiles
 from hvae_codec.codec.tiling import tiles_in
 from hvae_codec.codec.weights import Codec
 

@@ -11,7 +11,7 @@ from hvae_codec.bitstream import Header, Tile, read_index, write_container
 from hvae_codec.codec import tile_cache
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.decoder import decode_file
-from hvae_codec.codec.tile import DecodedTile, TileSource
+from hvae_codec.codec.tile_decoder import DecodedTile, TileSource
 from hvae_codec.codec.tiling import Window, analysis_halo, synthesis_halo
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.dct_vae import DctVae

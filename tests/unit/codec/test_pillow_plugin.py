@@ -153,7 +153,9 @@ def test_options_of_saving(
 ) -> None:
     small, metadata = io.BytesIO(), io.BytesIO()
     verified: list[bytes] = []
-    monkeypatch.setattr(api, "check_encoded", lambda data, _: verified.append(data))
+    monkeypatch.setattr(
+        "hvae_codec.codec.encode.check_encoded", lambda data, _: verified.append(data)
+    )
     picture.save(small, "HVAE", quality=5, verify=True)
     assert small.getvalue() == api.encode(picture, 5) == verified.pop()
     exif = Image.Exif()

@@ -30,7 +30,7 @@ from hvae_codec.codec.options import DecodeOptions
 from hvae_codec.codec.quality import step_of
 from hvae_codec.codec.schedule import context_mask
 from hvae_codec.codec.stack import AnsStack, CountingStack, Sampling, SamplingStack
-from hvae_codec.codec.tile import encode_tiles, push_tile
+from hvae_codec.codec.tile_encoder import encode_tiles, push_tile
 from hvae_codec.codec.tiling import Window
 from hvae_codec.codec.weight_file import read_weight_file
 from hvae_codec.codec.weights import Codec

@@ -13,7 +13,7 @@ from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import Pixels
 from hvae_codec.codec.quality import lmbda_of
-from hvae_codec.codec.tile import encode_tiles
+from hvae_codec.codec.tile_encoder import encode_tiles
 from hvae_codec.codec.tiling import patch_grid
 from hvae_codec.codec.weights import Codec
 

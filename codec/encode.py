@@ -1,0 +1,190 @@
+"""An image to a file, as users call it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..bitstream import Prior
+from .check import check_encoded
+from .config import PATCH_PX
+from .encoder import encode_alphas, encode_losslessly, encode_pixels
+from .errors import TargetError
+from .images import Pixels, metadata_from, read_image, stretched, to_pixels
+from .options import (
+    DEFAULT_PRIOR,
+    DEFAULT_QUALITY,
+    DEFAULT_TUNE,
+    ContentKind,
+    EncodeOptions,
+    prior_of,
+)
+from .quality_maps import wanted_offsets
+from .rate import best_within, psnr_of, smallest_reaching, ssimulacra2_of
+from .score import check_metric
+from .tiling import tile_side
+from .weights import load_codec
+
+ImageSource = Image.Image | np.ndarray | str | os.PathLike[str] | bytes | Pixels
+"""What can be encoded: an image or an array; an image file's path, or its bytes; or its pixels."""
+
+
+def encode(
+    image: ImageSource,
+    quality: float | None = None,
+    *,
+    max_bytes: int | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    ssimulacra2: float | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    verify: bool = False,
+    strip: bool = False,
+    prior: str = DEFAULT_PRIOR,
+    effort: int = 0,
+    device: str = "cpu",
+    tune: str = DEFAULT_TUNE,
+    roi: Image.Image | None = None,
+    map: Image.Image | None = None,
+    page: int | None = None,
+    content: ContentKind = "auto",
+    lossless: bool = False,
+) -> bytes:
+    """Encode an image.
+
+    Args:
+        image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
+            was opened and not loaded keeps its 16 bits a channel, which Pillow would cut. Or the
+            path of an image file, or its bytes.
+        quality: 0 (smallest) to 100 (best); 60, unless another aim finds it.
+        max_bytes: find the best quality whose file has no more bytes.
+        bpp: find the best quality whose file has no more bits a pixel.
+        psnr: find the smallest quality that reaches so many dB over all colour samples.
+        ssimulacra2: find the smallest quality that reaches this score; needs its package.
+        metadata: `icc_profile`, `exif` and `xmp`, bytes each, `text`, a dict of strings, and
+            `dpi`, across and down, in place of the image's own.
+        verify: decode the result under another configuration before returning it.
+        strip: leave EXIF, XMP and text out (an orientation is applied first); ICC stays.
+        prior: name of the context's prior, one of those that the weights have.
+        effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
+        device: `cpu` or `cuda`.
+        tune: `psnr`, every patch at the same quality; or `eye`, bits to where errors are seen.
+        roi: a grey picture of what matters, laid over the whole image: black is coded up to 30
+            qualities below white, as far as one model reaches; white has what was asked for.
+        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it.
+        page: which picture of a file of several, from 1 on; None for the only one.
+        content: `auto` decides for each tile whether it is coded exactly, by the networks, or
+            partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
+        lossless: every sample comes back as it was; instead of a quality.
+
+    Returns:
+        The whole file.
+
+    Warns:
+        LeftOut: the image's file holds something that is not kept; its `names` tell what.
+
+    Raises:
+        OSError: an image file cannot be read.
+        ImageError: the image is of a kind that cannot be coded.
+        InvalidField: an argument is out of range, or excludes another one.
+        ImageTooLarge: the image has more pixels than a decoder accepts.
+        TargetError: no quality gives what was asked for.
+        PayloadTooShort: a prior that takes bits back finds too few.
+        VerificationFailed: the other configuration decoded something else.
+        WeightsError: the weights do not have the prior, or the device is not there.
+        TorchMissing: effort, prior or device needs PyTorch, which is not installed.
+        MetricMissing: the package of `ssimulacra2` is not installed.
+    """
+    options = EncodeOptions(
+        quality=quality,
+        max_bytes=max_bytes,
+        bpp=bpp,
+        psnr=psnr,
+        strip=strip,
+        verify=verify,
+        prior=prior,
+        effort=effort,
+        device=device,
+        tune=tune,
+        roi=roi,
+        map=map,
+        ssimulacra2=ssimulacra2,
+        page=page,
+        content=content,
+        lossless=lossless,
+    )
+    return encode_with(image, options, metadata)
+
+
+def encode_with(
+    image: ImageSource,
+    options: EncodeOptions,
+    metadata: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Encode an image; see `encode`, which has the same options as keywords."""
+    if options.ssimulacra2 is not None:
+        check_metric()
+    kind = prior_of(options.prior)
+    if not options.lossless:
+        load_codec(device=options.device).check_prior(kind)  # refused before the image is read
+    pixels = _read(image, options)
+    if metadata is not None:
+        pixels = replace(pixels, metadata=metadata_from(metadata))
+    if options.lossless:
+        data = encode_losslessly(pixels)
+    else:
+        pixels = stretched(pixels)
+        data = _encode(pixels, options, kind)
+    if options.verify:
+        check_encoded(data, pixels)
+    return data
+
+
+def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
+    codec = load_codec(device=options.device)
+    side = tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
+    at = partial(
+        encode_pixels,
+        codec,
+        pixels,
+        tile=side,
+        prior=prior,
+        effort=options.effort,
+        offsets=wanted_offsets(pixels, options),
+        content=options.content,
+    )
+    if options.has_target:
+        at = partial(at, alphas=encode_alphas(pixels, side))
+    if options.psnr is not None:
+        return smallest_reaching(at, partial(psnr_of, codec, pixels), options.psnr, " dB")
+    if options.ssimulacra2 is not None:
+        score = partial(ssimulacra2_of, codec, pixels)
+        return smallest_reaching(at, score, options.ssimulacra2, " of SSIMULACRA2")
+    if not options.has_target:
+        return at(DEFAULT_QUALITY if options.quality is None else options.quality)
+    limit, wish = options.max_bytes, f"{options.max_bytes} bytes"
+    if options.bpp is not None:
+        limit, wish = options.bpp * math.prod(pixels.size) / 8, f"{options.bpp:g} bits a pixel"
+    assert limit is not None
+    try:
+        return best_within(at, limit, wish)
+    except TargetError:
+        if options.content != "auto":
+            raise
+        return best_within(partial(at, content="photo"), limit, wish)  # worse than exact patches
+
+
+def _read(image: ImageSource, options: EncodeOptions) -> Pixels:
+    if isinstance(image, Pixels):
+        return image
+    if isinstance(image, str | os.PathLike | bytes):
+        with read_image(image) as opened_image:
+            return to_pixels(opened_image, strip=options.strip, page=options.page)
+    return to_pixels(image, strip=options.strip, page=options.page)

@@ -1,0 +1,208 @@
+"""Tiles to words: the networks of the encoder and both walks, then the entropy coder.
+
+    encode_tiles     pixels -> context, latents
+    push_tile        symbols -> words, fine to coarse
+
+A tile stands alone: its words need no other tile. Several tiles of one size may share a batch.
+`tile_decoder` is the way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bitstream import (
+    Prior,
+    Tile,
+    TileCoder,
+    bulk_words,
+    coder_of,
+    level_checks,
+    level_words,
+    part_check,
+    words_of,
+)
+from .coders import AimedAt, ContextEncoder, LatentEncoder, Pairs
+from .conditions import CodingConditions
+from .config import LATENTS_A_SIDE
+from .exact import of_pixels
+from .images import Pixels, continue_edges, fill_hidden
+from .runtime import Floats, torch_side
+from .stack import AnsStack, SymbolStack
+from .tiling import PATCH_PX, Window, analysis_halo, patch_grid
+from .walk import walk
+from .weights import Codec
+
+
+@dataclass(frozen=True, eq=False)
+class TileSymbols:
+    """What is coded of a tile.
+
+    Attributes:
+        conditions: of the file.
+        context: (C, h, w) integers.
+        encoder: of the context under the masked diffusion.
+        place: of the tile in the encoder's batch.
+        latents: of each level, coarse to fine, tables and symbols: of its scale offsets, then of
+            each step.
+        decoded: what a decoder has of them: (C, 4h, 4w), in steps.
+    """
+
+    conditions: CodingConditions
+    context: NDArray[np.int32]
+    encoder: ContextEncoder
+    place: int
+    latents: list[Pairs]
+    decoded: Floats
+
+    @property
+    def levels(self) -> list[list[NDArray[np.int32]]]:
+        """The integers of the levels of the file, coarse to fine: what its checks are of."""
+        return [[self.context], *([values for _, values in level] for level in self.latents)]
+
+
+def encode_tiles(
+    codec: Codec,
+    pixels: Pixels,
+    tiles: Sequence[Window],
+    conditions: CodingConditions,
+    effort: int = 0,
+    exact_patches: NDArray[np.bool_] | None = None,
+) -> list[TileSymbols]:
+    """Analyse tiles of one size in their surroundings, and walk down context and latents.
+
+    Args:
+        codec: the weights.
+        pixels: the whole image.
+        tiles: the patches of each.
+        conditions: of the file.
+        effort: how long symbols are searched for a smaller loss; needs PyTorch.
+        exact_patches: (h, w), those of the one tile that another coder codes: here they go on
+            as their surroundings.
+    """
+    runtime = codec.runtime
+    grid = patch_grid(*pixels.size)
+    seen = [tile.grown(analysis_halo(codec.config), grid) for tile in tiles]
+    colours = [_rgb(pixels, window, tiles[0], exact_patches) for window in seen]
+    around = [conditions.at([window]) for window in seen]
+    exact = [runtime.exact_context(rgb, q) for rgb, q in zip(colours, around, strict=True)]
+    exact = [x * conditions.context_mask[:, None, None] for x in exact]
+    inside = [(..., *tile.slices(window, 1)) for tile, window in zip(tiles, seen, strict=True)]
+    own = np.concatenate([x[part] for x, part in zip(exact, inside, strict=True)])
+    size, quality = (len(tiles), *tiles[0].size), conditions.at(tiles)
+    encoder = ContextEncoder(codec.tables, conditions.context_mask)
+    u = walk(runtime.context_pass(size, quality, own), encoder).context
+    targets = None
+    if effort:
+        search = torch_side("search", f"effort {effort}")
+        found = [
+            search.search(codec.file, rgb, u[n : n + 1], seen[n], tiles[n], conditions, effort)
+            for n, rgb in enumerate(colours)
+        ]
+        u, targets = (np.concatenate(each) for each in zip(*found, strict=True))
+        encoder = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
+        walk(runtime.context_pass(size, quality, u), encoder)
+    coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles), skips=conditions.skips)
+    if targets is not None:
+        decoded = walk(runtime.latent_pass(u, quality), AimedAt(targets, coder)).latents
+    else:
+        features = []
+        for number, (rgb, x, part) in enumerate(zip(colours, exact, inside, strict=True)):
+            context = np.floor(x + 0.5)
+            context[part] = u[number]
+            here = tiles[number].slices(seen[number], LATENTS_A_SIDE)
+            features.append(runtime.analyse(rgb, context, around[number]).crop(*here))
+        decoded = walk(runtime.latent_pass(u, quality, features), coder).latents
+    integers = u.astype(np.int32)
+    return [
+        TileSymbols(conditions, integers[n], encoder, n, coder.levels(n), decoded[n])
+        for n in range(len(tiles))
+    ]
+
+
+def _rgb(pixels: Pixels, window: Window, tile: Window, exact: NDArray[np.bool_] | None) -> Floats:
+    """Cut a window out of an image, its last row and column repeated.
+
+    Hidden colour and exact patches are replaced, and 16 bits become fractions of 8-bit levels.
+
+    Args:
+        pixels: the whole image.
+        window: what is cut out.
+        tile: within it.
+        exact: patches of the tile.
+
+    Returns:
+        float32 (1, 3, h, w) in 0...255.
+    """
+    height, width = (side * PATCH_PX for side in window.size)
+    part = pixels.cut(*window.px)
+    missing = ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0))
+    if any(after for _, after in missing):
+        part = np.pad(part, missing, mode="edge")
+    samples = np.ascontiguousarray(part.transpose(2, 0, 1), np.float32)
+    if pixels.largest_sample != 255:
+        samples *= 255 / pixels.largest_sample
+    if pixels.color.has_alpha:
+        samples = fill_hidden(samples[:-1], samples[-1:] > 0)
+    if exact is not None:
+        visible = np.ones((1, height, width), bool)
+        rows, columns = tile.slices(window, PATCH_PX)
+        visible[0, rows, columns] = ~of_pixels(exact, (height, width))
+        samples = continue_edges(samples, visible)
+    return np.ascontiguousarray(np.broadcast_to(samples, (3, height, width)))[None]
+
+
+def push_tile(
+    codec: Codec,
+    number: int,
+    symbols: TileSymbols,
+    alpha: bytes = b"",
+    prior: Prior = Prior.MASKED_DIFFUSION,
+    exact: bytes = b"",
+) -> Tile:
+    """Push a tile's symbols, fine to coarse, so that a decoder pops them coarse to fine.
+
+    Args:
+        codec: the weights.
+        number: of the tile.
+        symbols: of the tile.
+        alpha: of the tile, coded.
+        prior: of the context.
+        exact: its exact patches, coded, where it has any.
+
+    Raises:
+        PayloadTooShort: the prior takes back more bits than the latents have.
+    """
+    ans = coder_of()
+    stack = AnsStack(ans, codec.tables.pmfs, is_encoder=True)
+    bulk = []
+    for level in reversed(symbols.latents):
+        bulk.append(bulk_words(ans))
+        for tables, values in reversed(level):
+            stack.push(tables, values)
+    stack = AnsStack(ans, codec.tables.pmfs, is_encoder=True)
+    push_context(codec, symbols, stack, prior)
+    words = words_of(ans)
+    # a context that pops on its way (bits-back) needs what lies below it, and so its words
+    needed = list(accumulate([stack.lowest, *reversed(bulk)], min))
+    checks = level_checks(number, symbols.levels)
+    counts = level_words(needed, words.size)
+    coder = TileCoder.BOTH if exact else TileCoder.LEARNED
+    parts = alpha, part_check(number, alpha), coder, exact, part_check(number, exact)
+    return Tile(words, counts, checks, *parts)
+
+
+def push_context(
+    codec: Codec, symbols: TileSymbols, stack: SymbolStack, prior: Prior = Prior.MASKED_DIFFUSION
+) -> None:
+    """Push the context of a tile under one of the weights' priors."""
+    if prior is Prior.MASKED_DIFFUSION:
+        patches = symbols.context[0].size
+        symbols.encoder.push(stack, patches, symbols.place)
+    else:
+        codec.research_priors.push(prior.label, stack, symbols.context, symbols.conditions)
