@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .config import PATCH_PX
-from .promise import least_psnr_db
+from .promise import least_psnr_db, mse_of
 
 Mask = NDArray[np.bool_]
 
@@ -142,7 +142,7 @@ def _is_doubtful(samples: NDArray, largest: int, quality: float) -> bool:
         return True
     if rows.shape[-1] < 3:
         return False
-    allowed = 255**2 / 10 ** (least_psnr_db(quality) / 10)
+    allowed = mse_of(least_psnr_db(quality))
     detail = sum(_variance(rows[..., channel] - green) for channel in (0, 2))
     return detail > _COLOR_DETAIL * allowed
 

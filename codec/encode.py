@@ -15,7 +15,7 @@ from PIL import Image
 from ..bitstream import Prior
 from .check import check_encoded
 from .config import PATCH_PX
-from .encoder import encode_alphas, encode_losslessly, encode_pixels
+from .encoder import Alphas, encode_losslessly, encode_pixels
 from .errors import TargetError
 from .images import Pixels, metadata_from, read_image, stretched, to_pixels
 from .options import (
@@ -161,7 +161,7 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
         content=options.content,
     )
     if options.has_target:
-        at = partial(at, alphas=encode_alphas(pixels, side))
+        at = partial(at, alphas=Alphas(pixels))
     if options.psnr is not None:
         return smallest_reaching(at, partial(psnr_of, codec, pixels), options.psnr, " dB")
     if options.ssimulacra2 is not None:

@@ -34,6 +34,22 @@ from .weigh import best_way
 from .weights import Codec
 
 
+class Alphas:
+    """The coded alpha of an image's tiles, each made when it is first asked for."""
+
+    def __init__(self, pixels: Pixels):
+        self.pixels = pixels
+        self._coded: dict[int, bytes] = {}
+
+    def of(self, number: int, window: Window) -> bytes:
+        """Return that of a tile; nothing where the image has none."""
+        if not self.pixels.color.has_alpha:
+            return b""
+        if number not in self._coded:
+            self._coded[number] = encode_alpha(self.pixels.cut(*window.px)[..., -1])
+        return self._coded[number]
+
+
 def encode_pixels(
     codec: Codec,
     pixels: Pixels,
@@ -41,7 +57,7 @@ def encode_pixels(
     *,
     tile: int | None = None,
     prior: Prior = Prior.MASKED_DIFFUSION,
-    alphas: Sequence[bytes] | None = None,
+    alphas: Alphas | None = None,
     effort: int = 0,
     offsets: NDArray[np.float32] | None = None,
     content: ContentKind = "auto",
@@ -54,7 +70,7 @@ def encode_pixels(
         quality: 0...100.
         tile: side of a tile in patches; None for `tile_side`.
         prior: of the context.
-        alphas: what `encode_alphas` gave, which is the same at every quality.
+        alphas: of the image, where it is coded several times: they are the same at every quality.
         effort: 0...9, how long symbols are searched for a smaller loss.
         offsets: (h, w) qualities that patches should have more than `quality`.
         content: what the image shows. Of a photograph no patch is exact; auto looks.
@@ -74,7 +90,7 @@ def encode_pixels(
     if effort:
         torch_side("search", f"effort {effort}")
     if alphas is None:
-        alphas = encode_alphas(pixels, side)
+        alphas = Alphas(pixels)
     conditions = CodingConditions.of(header, codec.config, quality_map)
     coder = _TileEncoder(codec, pixels, header, conditions, alphas, effort)
     tiles: dict[int, Tile] = {}
@@ -99,7 +115,7 @@ def encode_losslessly(pixels: Pixels) -> bytes:
     tiles = [
         Tile.exact_tile(
             number,
-            encode_exact(pixels, window, np.ones(window.size, bool), keep_hidden=True),
+            encode_exact(pixels.cut(*window.px), np.ones(window.size, bool)),
             levels=1,
         )
         for number, window in tiles_in(*pixels.size, header.tile)
@@ -162,7 +178,7 @@ class _TileEncoder:
         pixels: Pixels,
         header: Header,
         conditions: CodingConditions,
-        alphas: Sequence[bytes],
+        alphas: Alphas,
         effort: int,
     ):
         self.codec, self.pixels, self.header = codec, pixels, header
@@ -172,8 +188,8 @@ class _TileEncoder:
         """Yield the tiles of a batch, which are of one size, by number."""
         windows = [window for _, window in batch]
         coded = encode_tiles(self.codec, self.pixels, windows, self.conditions, self.effort)
-        for (number, _), symbols in zip(batch, coded, strict=True):
-            alpha = self.alphas[number]
+        for (number, window), symbols in zip(batch, coded, strict=True):
+            alpha = self.alphas.of(number, window)
             yield number, push_tile(self.codec, number, symbols, alpha, self.header.prior)
 
     def weighed(self, number: int, window: Window, content: Content) -> Tile:
@@ -187,7 +203,7 @@ class _TileEncoder:
             latents = symbols.decoded[None]
             quality = self.conditions.at([window])
             shown = self.codec.runtime.synthesise(context, latents, quality)
-            alpha = self.alphas[number]
+            alpha = self.alphas.of(number, window)
             tile = push_tile(self.codec, number, symbols, alpha, self.header.prior, exact)
             return tile, shown[0]
 
@@ -204,11 +220,3 @@ def batches(
         same = list(group)
         for begin in range(0, len(same), at_once):
             yield same[begin : begin + at_once]
-
-
-def encode_alphas(pixels: Pixels, side: int) -> list[bytes]:
-    """Code the alpha of each tile, of a side in patches; nothing where the image has none."""
-    tiles = tiles_in(*pixels.size, side)
-    if not pixels.color.has_alpha:
-        return [b""] * len(tiles)
-    return [encode_alpha(pixels.cut(*window.px)[..., -1]) for _, window in tiles]

@@ -42,23 +42,29 @@ class ExactPatches:
     samples: NDArray
 
 
-def encode_exact(pixels: Pixels, window: Window, where: Mask, *, keep_hidden: bool) -> bytes:
+def seen_samples(pixels: Pixels, window: Window) -> NDArray:
+    """Return the samples (H, W, C) of a tile, zeros under full transparency: nobody sees them."""
+    samples = pixels.cut(*window.px)
+    return samples * (samples[..., -1:] > 0) if pixels.color.has_alpha else samples
+
+
+def encode_exact(samples: NDArray, where: Mask, *, quickly: bool = False) -> bytes:
     """Code patches of a tile.
 
     Args:
-        pixels: the whole image.
-        window: the tile.
+        samples: (H, W, C) of the tile.
         where: (h, w), the patches that are to be exact.
-        keep_hidden: keep colours under full transparency, which nobody sees.
+        quickly: for a few more bytes.
     """
-    samples = pixels.cut(*window.px)
-    if pixels.color.has_alpha and not keep_hidden:
-        samples = samples * (samples[..., -1:] > 0)
     if where.all():
-        return encode_lossless(samples)
-    colour = samples[..., : pixels.color.channels - pixels.color.has_alpha]
-    kept = colour * of_pixels(where, colour.shape)[..., None]
-    return _pack_runs(where) + encode_lossless(kept)
+        return encode_lossless(samples, quickly=quickly)
+    kept = colour_of(samples) * of_pixels(where, samples.shape)[..., None]
+    return _pack_runs(where) + encode_lossless(kept, quickly=quickly)
+
+
+def colour_of(samples: NDArray) -> NDArray:
+    """Return samples (H, W, C) without alpha."""
+    return samples[..., : (samples.shape[2] - 1) | 1]
 
 
 def decode_exact(number: int, window: Window, tile: Tile, header: Header) -> ExactPatches:

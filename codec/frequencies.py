@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .config import LATENT_STRIDE, ModelConfig
 
 Coefficient = tuple[int, int, int]
@@ -37,3 +40,11 @@ def context_gain(config: ModelConfig) -> list[float]:
     matters.
     """
     return [1.0 if i == j == 0 else 1.25 for _, i, j in context_order(config)]
+
+
+def dct_matrix(size: int) -> NDArray[np.float32]:
+    """Return the orthonormal type-II DCT as a (frequency, sample) matrix."""
+    n = np.arange(size)
+    matrix = np.cos(math.pi / size * (n[None, :] + 0.5) * n[:, None])
+    matrix[0] *= math.sqrt(0.5)
+    return (matrix * math.sqrt(2.0 / size)).astype(np.float32)

@@ -28,6 +28,11 @@ def promised_psnr_db(quality: float) -> float:
     return float(np.interp(quality, _QUALITIES, _PSNR_DB)) - _MARGIN_DB
 
 
+def mse_of(psnr_db: float) -> float:
+    """Return the mean squared error of a PSNR, in 8-bit levels."""
+    return 255**2 / 10 ** (psnr_db / 10)
+
+
 def least_psnr_db(quality: float) -> float:
     """Return the PSNR that every picture has at least: of the hardest photograph, less 3 dB."""
     return promised_psnr_db(quality) - _SPREAD_DB

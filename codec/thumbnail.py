@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .color import to_rgb
 from .conditions import CodingConditions
 from .config import PATCH_PX
-from .frequencies import context_gain, context_order
+from .frequencies import context_gain, context_order, dct_matrix
 from .qualities import PATCH, positions_of
 from .quality import step_of
 from .tiling import Window
@@ -38,14 +36,6 @@ def context_thumbnail(
     for channel, (plane, i, j) in enumerate(context_order(config)):
         if max(i, j) < side:
             low[plane, i, j] = context[channel] * steps * gains[channel]
-    matrix = _dct_matrix(side) * (side / PATCH_PX) ** 0.5  # a mean stays a mean
+    matrix = dct_matrix(side) * (side / PATCH_PX) ** 0.5  # a mean stays a mean
     pixels = np.einsum("ui,puvyx,vj->pyixj", matrix, low, matrix, optimize=True)
     return to_rgb(pixels.reshape(3, side * height, side * width).astype(np.float32))
-
-
-def _dct_matrix(size: int) -> NDArray[np.float32]:
-    """Return the orthonormal type-II DCT as a (frequency, sample) matrix."""
-    n = np.arange(size)
-    matrix = np.cos(math.pi / size * (n[None, :] + 0.5) * n[:, None])
-    matrix[0] *= math.sqrt(0.5)
-    return (matrix * math.sqrt(2.0 / size)).astype(np.float32)

@@ -1,23 +1,26 @@
 """One tile, coded in several ways: the one with the smallest loss that keeps what quality promises.
 
 The loss is bits + lambda * squared error, as in training. The ways: networks alone, exact patches
-alone, exact patches where the tile is graphics and networks elsewhere.
+alone, exact patches where the tile is graphics and networks elsewhere. Networks cost most, so a way
+that surely loses is not tried; and the way that wins is coded as small as it can be at last.
+
+Below quality 90 exact patches may have fewer colours than the image: `images/merging.py`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import Tile
+from ..bitstream import Tile, part_check
 from .content import Content
-from .exact import Mask, encode_exact, of_pixels
-from .images import Pixels
-from .promise import least_psnr_db, promised_psnr_db, typical_bpp
+from .exact import Mask, colour_of, encode_exact, of_pixels, seen_samples
+from .images import Pixels, least_lossless_bytes, merge_colors
+from .least_loss import least_loss
+from .promise import least_psnr_db, mse_of, promised_psnr_db, typical_bpp
 from .quality import lmbda_of
 from .tiling import Window
 
@@ -27,6 +30,30 @@ LearnedTile = Callable[[Mask | None, bytes], tuple[Tile, NDArray[np.float32]]]
 Returns the tile and its decoded colours (3, H, W) in 0...255.
 """
 
+_ALL_COLORS_FROM = 90  # quality
+_FARTHEST = 16.0  # a colour is moved; at 24, outlines get halos
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Exact patches, coded quickly.
+
+    Attributes:
+        samples: (H, W, C) of the tile, merged colours in the patches.
+        where: (h, w), the patches.
+        data: their code.
+        mse: squared error, a mean over all pixels of the tile.
+    """
+
+    samples: NDArray
+    where: Mask
+    data: bytes
+    mse: float = 0.0
+
+    def loss(self, lmbda: float) -> float:
+        """Return the loss in bits, for bits a unit of squared error."""
+        return 8 * len(self.data) + lmbda * self.mse
+
 
 @dataclass(frozen=True, eq=False)
 class Way:
@@ -35,6 +62,7 @@ class Way:
     tile: Tile
     bits: int
     mse: float
+    patches: Patches | None = None
 
     def loss(self, lmbda: float) -> float:
         """Return the loss in bits, for bits a unit of squared error."""
@@ -61,35 +89,82 @@ def best_way(
         levels: of the file.
         learned: codes the tile by the networks.
     """
-    size = math.prod(pixels.cut(*window.px).shape[:2])
-    lmbda = lmbda_of(quality) * size
-    exact = encode_exact(pixels, window, np.ones(window.size, bool), keep_hidden=False)
-    ways = [Way(Tile.exact_tile(number, exact, levels), 8 * len(exact), 0.0)]
-    if ways[0].bits <= typical_bpp(quality) * size:
-        return ways[0].tile  # no more than a photograph takes, and perfect
+    samples = seen_samples(pixels, window)
+    size = samples.shape[0] * samples.shape[1]
+    lmbda, typical = lmbda_of(quality) * size, typical_bpp(quality) * size
+    graphic, share = content.graphic, content.graphic.mean()
 
-    def learned_but(where: Mask | None, exact: bytes = b"") -> Way:
+    def loss(way: Way) -> float:
+        return way.loss(lmbda)
+
+    def exactly() -> Way:
+        whole = patches
+        if whole is None or share < 1:
+            whole = _patches(samples, np.ones(window.size, bool), quality, lmbda)
+        tile = Tile.exact_tile(number, whole.data, levels)
+        return Way(tile, 8 * len(whole.data), whole.mse, whole)
+
+    def by_networks(patches: Patches | None) -> Way:
+        where, exact = (None, b"") if patches is None else (patches.where, patches.data)
         tile, colours = learned(where, exact)
         bits = 8 * (len(exact) + len(tile.alpha or b"")) + 32 * tile.words.size
-        return Way(tile, bits, _mse(pixels, window, where, colours))
+        mse = _mse(samples, pixels, where, colours) + (0 if patches is None else patches.mse)
+        return Way(tile, bits, mse, patches)
 
-    share = content.graphic.mean()
-    exact = b""
-    if 0 < share < 1:
-        exact = encode_exact(pixels, window, content.graphic, keep_hidden=False)
-    if not 0 < 8 * len(exact) <= typical_bpp(quality) * size * share:
-        ways.append(learned_but(None))
-    if 0 < 8 * len(exact) < min(way.loss(lmbda) for way in ways):
-        ways.append(learned_but(content.graphic, exact))
+    patches = _patches(samples, graphic, quality, lmbda) if share else None
+    exact_bits = 8 * len(patches.data) if patches else 0  # of the whole tile, at least
+    if share < 1:
+        others = colour_of(samples) * of_pixels(~graphic, samples.shape)[..., None]
+        exact_bits += 8 * least_lossless_bytes(others)
+    ways = []
+    if exact_bits <= typical:
+        ways.append(exactly())
+        if ways[0].bits <= typical:
+            return _finished(number, ways[0])  # no more than a photograph takes
+    if patches is None or patches.loss(lmbda) > max(
+        typical * share,
+        least_loss(colour_of(samples), graphic, lmbda / size, pixels.largest_sample),
+    ):
+        ways.append(by_networks(None))
+    if patches and share < 1 and patches.loss(lmbda) < min(map(loss, ways), default=np.inf):
+        ways.append(by_networks(patches))
     promised = promised_psnr_db if share > 0.5 else least_psnr_db
-    allowed = 255**2 / 10 ** (promised(quality) / 10)
+    allowed = mse_of(promised(quality))
     kept = [way for way in ways if way.mse <= allowed]
-    return min(kept, key=lambda way: way.loss(lmbda)).tile
+    if exact_bits < min(map(loss, kept), default=np.inf):
+        kept.append(exactly())
+    return _finished(number, min(kept, key=loss))
 
 
-def _mse(pixels: Pixels, window: Window, exact: Mask | None, colours: NDArray[np.float32]) -> float:
+def _patches(samples: NDArray, where: Mask, quality: float, lmbda: float) -> Patches:
+    """Code patches of a tile, with merged colours where that makes the loss smaller."""
+    exact = Patches(samples, where, encode_exact(samples, where, quickly=True))
+    if quality >= _ALL_COLORS_FROM or samples.dtype != np.uint8 or samples.shape[2] < 3:
+        return exact
+    reach = min(mse_of(promised_psnr_db(quality)) ** 0.5, _FARTHEST)
+    merged, inside = samples.copy(), of_pixels(where, samples.shape)
+    merged[..., :3] = merge_colors(samples[..., :3] * inside[..., None], reach)
+    errors = (merged[..., :3].astype(np.float32) - samples[..., :3]) * inside[..., None]
+    if not errors.any():
+        return exact
+    data = encode_exact(merged, where, quickly=True)
+    few = Patches(merged, where, data, float(np.square(errors).mean()))
+    return min(exact, few, key=lambda patches: patches.loss(lmbda))
+
+
+def _finished(number: int, way: Way) -> Tile:
+    """Return the tile of a way, its exact patches as small as they can be."""
+    if way.patches is None or way.patches.samples.dtype != np.uint8:
+        return way.tile
+    data = min(encode_exact(way.patches.samples, way.patches.where), way.patches.data, key=len)
+    return replace(way.tile, exact=data, exact_check=part_check(number, data))
+
+
+def _mse(
+    samples: NDArray, pixels: Pixels, exact: Mask | None, colours: NDArray[np.float32]
+) -> float:
     """Return the mean squared error of a tile, in 8-bit levels; hidden colours have none."""
-    samples = pixels.cut(*window.px).astype(np.float32) * np.float32(255 / pixels.largest_sample)
+    samples = samples.astype(np.float32) * np.float32(255 / pixels.largest_sample)
     height, width = samples.shape[:2]
     counts = np.ones((height, width), bool)
     if exact is not None:

@@ -3,7 +3,8 @@
 from .alpha import decode_alpha, encode_alpha
 from .files import format_of, is_image_name, read_image
 from .fill import continue_edges, fill_hidden
-from .lossless import decode_lossless, encode_lossless
+from .lossless import decode_lossless, encode_lossless, least_lossless_bytes
+from .merging import merge_colors
 from .metadata import METADATA_KEYS, info_of, metadata_from
 from .pages import is_raw_name
 from .pixels import MODES, Pixels, to_image, to_pixels
@@ -26,6 +27,8 @@ __all__ = [
     "info_of",
     "is_image_name",
     "is_raw_name",
+    "least_lossless_bytes",
+    "merge_colors",
     "metadata_from",
     "read_image",
     "squeezed",

@@ -27,19 +27,29 @@ MAX_SIDE_PX = 1 << 14
 _RIFF_BYTES = 20  # "RIFF", size, "WEBP", "VP8L", size: all known without looking
 _SIGNATURE = 0x2F
 _REPETITIVE_BPP = 2.0
+_SURELY = 0.9
 _MIDDLE = 1 << 15
 
 
-def encode_lossless(samples: Samples) -> bytes:
+def encode_lossless(samples: Samples, *, quickly: bool = False) -> bytes:
     """Code samples without loss.
 
     Args:
         samples: uint8 or uint16 (H, W, C) of 1 to 4 channels; grey, colour, with alpha or not.
+        quickly: for a few more bytes, in a third of the time or less.
     """
     if samples.dtype == np.uint8:
-        return encode_vp8l(_as_color(samples.astype(np.uint8, copy=False)))
+        colour = _as_color(samples.astype(np.uint8, copy=False))
+        return _vp8l(colour, method=4, effort=75) if quickly else encode_vp8l(colour)
     planes = [_to_jpeg_2000(plane) for plane in np.moveaxis(_less_green(samples, -1), 2, 0)]
     return b"".join(pack_varints([len(plane)]) + plane for plane in planes)
+
+
+def least_lossless_bytes(samples: Samples) -> float:
+    """Return how many bytes samples that repeat nothing take at least, in a tenth of the time."""
+    if samples.dtype == np.uint16:
+        samples = (samples >> 8).astype(np.uint8)
+    return _SURELY * len(_vp8l(_as_color(samples), method=1, effort=0))
 
 
 def decode_lossless(data: bytes, shape: tuple[int, int, int], bit_depth: int) -> Samples:
@@ -83,10 +93,10 @@ def encode_vp8l(samples: NDArray[np.uint8]) -> bytes:
     return stream
 
 
-def _vp8l(samples: NDArray[np.uint8], method: int) -> bytes:
+def _vp8l(samples: NDArray[np.uint8], method: int, effort: int = 100) -> bytes:
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(samples))
-    image.save(buffer, "WEBP", lossless=True, exact=True, quality=100, method=method)
+    image.save(buffer, "WEBP", lossless=True, exact=True, quality=effort, method=method)
     file = buffer.getvalue()
     assert file[12:16] == b"VP8L"
     return file[_RIFF_BYTES : _RIFF_BYTES + struct.unpack_from("<I", file, 16)[0]]
