@@ -22,7 +22,7 @@ def export_web(out: Path, runtime: Path | None, without_runtime: bool) -> None:
     sources = [] if without_runtime else [*site.runtime_files(runtime)]
     for name, path in [*site.page_files(), *sources]:
         _write(out / name, path.read_bytes())
-    from ..codec.weights import shipped_weights
+    from ..codec.weight_paths import shipped_weights
 
     weights = shipped_weights()
     with console.blame(str(weights)):

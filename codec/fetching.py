@@ -6,7 +6,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import urllib.request
 from pathlib import Path
 
 from .errors import WeightsError
@@ -41,6 +40,8 @@ def fetch_weights(prefix: bytes) -> Path | None:
         return None
     url = source if "://" in source else Path(source).absolute().as_uri()
     part = kept.with_name(f".{secrets.token_hex(8)}.part")
+    import urllib.request  # takes as long to load as all that a file's description needs
+
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         address = f"{url.rstrip('/')}/{kept.name}"

@@ -10,7 +10,7 @@ from ..bitstream import VERSION, Index, TileCoder, read_index
 from .quality import lmbda_of
 from .sources import Source, opened
 from .tiling import PATCH_PX
-from .weights import is_known
+from .weight_paths import is_known
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
-"""The weights that encode and decode: found by hash, loaded once for each device."""
+"""The weights that encode and decode, loaded once for each device."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,7 @@ from .fetching import fetch_weights
 from .runtime import Runtime, make_runtime, torch_side
 from .tables import Tables
 from .weight_file import WeightFile, read_weight_file
-
-WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
-"""Environment variable that names another weight file, to encode with and to decode."""
-
-SHIPPED = "base.safetensors"
-"""The file that encodes; others beside it decode what earlier versions encoded."""
+from .weight_paths import digest_of, shipped_weights, weights_at_hand
 
 _LOADING = threading.RLock()
 
@@ -83,13 +75,6 @@ def codec_of(file: WeightFile, device: str = "cpu") -> Codec:
     return Codec(file, Tables(file.tables), make_runtime(file, device))
 
 
-def shipped_weights() -> Path:
-    """Return the path of the weights that encode: the package's own, or the environment's."""
-    if named := os.environ.get(WEIGHTS_VARIABLE):
-        return Path(named)
-    return _folder() / SHIPPED
-
-
 def load_codec(path: Path | None = None, device: str = "cpu") -> Codec:
     """Load a weight file, by default the one that encodes; once for each device.
 
@@ -115,31 +100,11 @@ def codec_for(header: Header, device: str = "cpu") -> Codec:
     if shipped.is_file() and _read(shipped).digest.startswith(header.weights):
         return load_codec(shipped, device)  # read and hashed once
     for path in weights_at_hand():
-        if _digest(path).startswith(header.weights):
+        if digest_of(path).startswith(header.weights):
             return load_codec(path, device)
     if path := fetch_weights(header.weights):
         return load_codec(path, device)
-    raise WrongWeights(header.weights, _digest(shipped)[: len(header.weights)])
-
-
-def is_known(header: Header) -> bool:
-    """Tell whether the weights that a file was written with are at hand, without loading them."""
-    return any(_digest(path).startswith(header.weights) for path in weights_at_hand())
-
-
-def weights_at_hand() -> Iterator[Path]:
-    """Return the paths of all weight files: those that encode first."""
-    yield from (path for path in [shipped_weights()] if path.is_file())
-    yield from sorted(_folder().glob("*.safetensors"))
-
-
-def _folder() -> Path:
-    return Path(str(resources.files("hvae_codec.models"))) / "weights"
-
-
-@functools.cache
-def _digest(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
+    raise WrongWeights(header.weights, digest_of(shipped)[: len(header.weights)])
 
 
 @functools.cache

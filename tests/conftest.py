@@ -12,7 +12,8 @@ from hvae_codec.bitstream import PmfTables
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.tables import Tables, start_tables
 from hvae_codec.codec.weight_file import WeightFile, read_weight_file
-from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec, shipped_weights
+from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE, shipped_weights
+from hvae_codec.codec.weights import Codec, load_codec
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.runtime import TorchRuntime

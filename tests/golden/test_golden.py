@@ -25,7 +25,8 @@ from hvae_codec.bitstream import read_index
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import Pixels, to_image, to_pixels
-from hvae_codec.codec.weights import WEIGHTS_VARIABLE, Codec, load_codec
+from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.weights import Codec, load_codec
 
 HERE = Path(__file__).parent
 INDEX = HERE / "golden.json"

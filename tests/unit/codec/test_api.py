@@ -23,7 +23,8 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.weights import WEIGHTS_VARIABLE, load_codec
+from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.weights import load_codec
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 

@@ -9,7 +9,7 @@ from safetensors.numpy import load
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.web import web_parts
 from hvae_codec.codec.weight_file import WeightFile, read_weight_file
-from hvae_codec.codec.weights import shipped_weights
+from hvae_codec.codec.weight_paths import shipped_weights
 
 
 @pytest.fixture(scope="module")

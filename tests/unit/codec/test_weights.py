@@ -21,15 +21,8 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec.errors import BoundError, WeightsError
 from hvae_codec.codec.onnx_runtime import OnnxRuntime
 from hvae_codec.codec.weight_file import read_weight_file, write_weight_file
-from hvae_codec.codec.weights import (
-    WEIGHTS_VARIABLE,
-    Codec,
-    codec_for,
-    codec_of,
-    is_known,
-    load_codec,
-    shipped_weights,
-)
+from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE, is_known, shipped_weights
+from hvae_codec.codec.weights import Codec, codec_for, codec_of, load_codec
 
 
 def rewritten(source: Path, target: Path, change: dict[str, Any]) -> Path:

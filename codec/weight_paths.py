@@ -1,0 +1,46 @@
+"""Where weight files are: the one that encodes, and others that decode; known by their hash."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from ..bitstream import Header
+
+WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
+"""Environment variable that names another weight file, to encode with and to decode."""
+
+SHIPPED = "base.safetensors"
+"""The file that encodes; others beside it decode what earlier versions encoded."""
+
+
+def shipped_weights() -> Path:
+    """Return the path of the weights that encode: the package's own, or the environment's."""
+    if named := os.environ.get(WEIGHTS_VARIABLE):
+        return Path(named)
+    return _folder() / SHIPPED
+
+
+def is_known(header: Header) -> bool:
+    """Tell whether the weights that a file was written with are at hand, without loading them."""
+    return any(digest_of(path).startswith(header.weights) for path in weights_at_hand())
+
+
+def weights_at_hand() -> Iterator[Path]:
+    """Return the paths of all weight files: those that encode first."""
+    yield from (path for path in [shipped_weights()] if path.is_file())
+    yield from sorted(_folder().glob("*.safetensors"))
+
+
+@functools.cache
+def digest_of(path: Path) -> bytes:
+    """Return the hash that names a weight file."""
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("hvae_codec.models"))) / "weights"
