@@ -15,10 +15,11 @@ from . import console
 @click.option(
     "--scale",
     "size",
-    type=click.Choice(["tiny", "small", "paper"]),
+    type=click.Choice(["tiny", "short", "small", "paper"]),
     default="small",
     show_default=True,
-    help="tiny tests the commands on drawn strokes, small is for two cores.",
+    help="tiny tests the commands on drawn strokes; a table takes minutes of a core at short, "
+    "hours at small.",
 )
 @click.option("--seeds", type=click.IntRange(1), help="Runs of each job, in place of the table's.")
 @click.option("--minutes", type=click.FloatRange(0), help="Stop after so long; a call goes on.")

@@ -71,15 +71,20 @@ class Runner:
         """Run all jobs of some tables; tell whether all is done."""
         done = True
         for table in tables:
-            if table.searched:
-                done = self._run_table(TABLES[SEARCH], Chosen()) and done
-            done = self._run_table(table, self.chosen()) and done
+            for part in (TABLES[SEARCH], table) if table.searched else (table,):
+                for job in self.jobs(part):
+                    for seeded in self._seeded(job):
+                        done = self._run_job(part, seeded) and done
         return done
+
+    def jobs(self, table: Table) -> list[Job]:
+        """Return the jobs of a table, with the settings that were chosen if it takes them."""
+        return table.jobs(self.scale, self.chosen() if table.searched else Chosen())
 
     def results(self, table: Table) -> dict[str, list[dict[str, Any]]]:
         """Return what was measured so far, by job, one entry a seed."""
         found: dict[str, list[dict[str, Any]]] = {}
-        for job in table.jobs(self.scale, self.chosen()):
+        for job in self.jobs(table):
             try:
                 _, fingerprint = self.sets.get(job.data)
             except DataMissing:
@@ -98,7 +103,7 @@ class Runner:
         except DataMissing:
             return Chosen()
         best, tries = None, 0
-        for job in TABLES[SEARCH].jobs(self.scale, Chosen()):
+        for job in self.jobs(TABLES[SEARCH]):
             result = self.store.result(job.seeded(0), fingerprint, self.scale)
             if result is None:
                 return Chosen()
@@ -113,13 +118,6 @@ class Runner:
 
     def _seeded(self, job: Job) -> list[Job]:
         return [job.seeded(seed) for seed in range(self.seeds_of(job))]
-
-    def _run_table(self, table: Table, chosen: Chosen) -> bool:
-        done = True
-        for job in table.jobs(self.scale, chosen):
-            for seeded in self._seeded(job):
-                done = self._run_job(table, seeded) and done
-        return done
 
     def _run_job(self, table: Table, job: Job) -> bool:
         """Run one job of one seed; tell whether its result is there."""

@@ -1,9 +1,13 @@
-"""How large the experiments are: tiny to test the commands, small for two cores, paper."""
+"""How large the experiments are.
+
+tiny tests the commands, short is some ten minutes of a core a table, small an hour or some, and
+paper is as the papers have it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,7 +18,7 @@ class Scale:
     """Sizes of everything that is not itself under test.
 
     Args:
-        name: tiny, small or paper.
+        name: tiny, short, small or paper.
         train_images: images to learn from at most; 0 is all.
         test_images: images of the bound.
         likelihood_images: of those, images of the importance weighted estimate.
@@ -55,8 +59,67 @@ class Scale:
         return tuple(few or (values[0], values[-1])) if self.tiny else tuple(values)
 
 
-TINY = Scale("tiny", 96, 16, 4, 2, 2, 2, 4, 4, 2, 4, 4, 1, 6)
-SMALL = Scale("small", 0, 2000, 500, 100, 6000, 10_000, 20_000, 128, 32, 16, 32, 2, 1000)
-PAPER = Scale("paper", 0, 10_000, 10_000, 1000, 60_000, 200_000, 1_000_000, 250, 128, 32, 128, 3,
-              1000)  # fmt: skip
-SCALES = {scale.name: scale for scale in (TINY, SMALL, PAPER)}
+SMALL = Scale(
+    name="small",
+    train_images=0,
+    test_images=2000,
+    likelihood_images=500,
+    samples=100,
+    conv_steps=6000,
+    colour_steps=10_000,
+    serial_steps=20_000,
+    conv_batch=128,
+    colour_batch=32,
+    width=16,
+    colour_width=32,
+    blocks=2,
+    chain=1000,
+)
+PAPER = replace(
+    SMALL,
+    name="paper",
+    test_images=10_000,
+    likelihood_images=10_000,
+    samples=1000,
+    conv_steps=60_000,
+    colour_steps=200_000,
+    serial_steps=1_000_000,
+    conv_batch=250,
+    colour_batch=128,
+    width=32,
+    colour_width=128,
+    blocks=3,
+)
+SHORT = replace(
+    SMALL,
+    name="short",
+    test_images=1000,
+    likelihood_images=200,
+    samples=50,
+    conv_steps=600,
+    colour_steps=600,
+    serial_steps=2000,
+    conv_batch=64,
+    colour_batch=16,
+    colour_width=16,
+    blocks=1,
+)
+TINY = replace(
+    SMALL,
+    name="tiny",
+    train_images=96,
+    test_images=16,
+    likelihood_images=4,
+    samples=2,
+    conv_steps=2,
+    colour_steps=2,
+    serial_steps=4,
+    conv_batch=4,
+    colour_batch=2,
+    width=4,
+    colour_width=4,
+    blocks=1,
+    chain=6,
+)
+SCALES = {scale.name: scale for scale in (TINY, SHORT, SMALL, PAPER)}
+"""From the smallest to the largest."""

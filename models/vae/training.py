@@ -39,7 +39,7 @@ class Progress:
     Args:
         step: updates made.
         history: records of the run: step, loss, norm of the gradient, KL of each layer.
-        seconds: spent in updates.
+        seconds: of a core, spent in updates: other work on the machine hardly changes them.
         skipped: updates left out for a gradient too large or not finite.
     """
 
@@ -158,9 +158,9 @@ def train(
     every = max(1, config.steps // RECORDS)
     saved = time.monotonic()
     while progress.step < config.steps and not deadline():
-        began = time.monotonic()
+        began = time.process_time()
         record = trainer.update()
-        progress.seconds += time.monotonic() - began
+        progress.seconds += time.process_time() - began
         if record["step"] % every == 0 or progress.step == config.steps:
             watch(progress.step, record)
             progress.history.append(record)
