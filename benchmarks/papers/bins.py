@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...bitstream import Coder, PmfTables, gaussian_tables, pop, push
-from ...models.vae.distributions import Normal
+from ...models.distributions import Normal
 
 NARROWEST, WIDEST = 0.05, 2048.0
 """Standard deviations that have a table, in bins."""

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ...bitstream import Coder
-from ...models.vae import diffusion
-from ...models.vae.distributions import Normal
+from ...models import diffusion
+from ...models.distributions import Normal
 from ...models.vae.priors import Diffusion, DiffusionPrior, LatticeNormal
 from .bins import Bins
 
@@ -41,8 +41,7 @@ class _Chain:
         """Return q(y_1 | u), or N(0, I) where u is not known."""
         if u is None:
             return Normal(self.zeros, self.zeros)
-        alpha, sigma = diffusion.alpha_sigma(self.times[-1], self.zeros)
-        return Normal(alpha * u, sigma.log().expand_as(u))
+        return diffusion.forward(u, self.times[-1])
 
     def step(self, i: int, y: Tensor, u: Tensor | None) -> Normal:
         """Return q(y_s | y_t, u) of step i = T ... 1, or r(y_s | y_t) where u is not known."""

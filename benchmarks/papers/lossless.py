@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...bitstream import Coder, coder_of, pop_under, push_under, words_of
+from ...models.distributions import Normal
 from ...models.vae.coders import Distribution, Inference, Posterior
-from ...models.vae.distributions import Normal
 from ...models.vae.ladder import Ladder
 from ...models.vae.likelihoods import Independent
 from ...models.vae.model import Hvae, Walked

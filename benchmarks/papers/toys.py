@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...models.vae.distributions import Normal
+from ...models.distributions import Normal
 
 NODES = 48
 """Of Gauss-Hermite quadrature: expectations over q(z | x) are exact to many digits."""

@@ -16,6 +16,8 @@ chosen,
 so that no more than the bits of two latents are ever missing; and patches are coded chunk by chunk,
 so that it is two latents of one chunk. Popping undoes it from the right to the left.
 
+The terms of the bound are those of `models.diffusion`, with x for u and z for y, in bits.
+
 The network predicts x = alpha z - sigma v (v as in Salimans & Ho 2022, which keeps all sizes near
 one), and then uses that x is a multiple of the step (`soft_rounding`).
 """
@@ -33,9 +35,10 @@ from torch import Tensor, nn
 from ...codec.config import ModelConfig
 from ...codec.quality import QUALITIES, step_of
 from ...codec.scales import SCALE_MAX, SCALE_MIN, SCALES
+from .. import diffusion
+from ..distributions import sum_images
 from ..fixed_point import ACTIVATION_MAX, KNOTS, UNIT
 from ..layers import IntegerNorm, Norm
-from ..quantizers import gaussian_bits
 from .interface import SymbolStack
 from .normal_bins import (
     DATA_BITS,
@@ -67,7 +70,7 @@ _ESCAPE_BITS = 40.0
 """What a symbol far from its mean takes: an escape under masses of 24 bits, then its distance."""
 
 _LOG_2 = math.log(2)
-_NOISE = math.exp(-LOG_SNR_MAX / 2)  # sigma_0 / alpha_0
+_SCHEDULE = diffusion.Schedule("linear-log-snr", (LOG_SNR_MAX, LOG_SNR_MIN))
 _LIMIT = ACTIVATION_MAX / UNIT
 _DATA_MAX = ACTIVATION_MAX * 2**DATA_BITS // UNIT
 
@@ -95,7 +98,7 @@ class GaussianDiffusion(nn.Module):
         """
         units = WIDTH_UNIT * WIDTHS_AN_OCTAVE / UNIT  # an octave
         steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS, device=spread.device))
-        log_snr = torch.linspace(LOG_SNR_MAX, LOG_SNR_MIN, KNOTS)
+        log_snr = _SCHEDULE(torch.linspace(0, 1, KNOTS))
         log_sigma = 0.5 * torch.nn.functional.logsigmoid(-log_snr) / _LOG_2
         by_quality = torch.log2(spread / steps[:, None] / WIDTH_MIN)
         self.unet.start_widths(units * by_quality, units * log_sigma)
@@ -115,7 +118,7 @@ class GaussianDiffusion(nn.Module):
         step, share = self._draw_steps(len(u), u.device)
         x, unit = _data(u, quality, norm)
         steps = self._step_bits(x, unit, quality, step, continuous) / share
-        return torch.stack([_last_bits(x), steps, _first_bits(x, unit, u, continuous)])
+        return torch.stack([_last_bits(x), steps, _first_bits(x, unit, continuous)])
 
     def bound(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
         """Return the NELBO with every step, of chunks as they are coded.
@@ -137,7 +140,7 @@ class GaussianDiffusion(nn.Module):
             self._step_bits(x, unit, quality, torch.full_like(quality, i))
             for i in reversed(range(self.steps))
         ]
-        return torch.stack([_last_bits(x), *steps, _first_bits(x, unit, u)])
+        return torch.stack([_last_bits(x), *steps, _first_bits(x, unit)])
 
     def _draw_steps(self, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Draw a step for each sample, and return them with their probabilities, (B,) each.
@@ -146,7 +149,7 @@ class GaussianDiffusion(nn.Module):
         Those of a batch are spread evenly, which takes much of the noise.
         """
         progress = torch.arange(1, self.steps + 1, device=device) / self.steps
-        share = torch.sigmoid(LOG_SNR_MAX + (LOG_SNR_MIN - LOG_SNR_MAX) * progress)
+        share = torch.sigmoid(_SCHEDULE(progress))
         share = share / share.sum()
         place = (torch.randperm(batch, device=device) + torch.rand(1, device=device)) / batch
         step = torch.bucketize(place, share.cumsum(0)).clamp_max(self.steps - 1)
@@ -157,16 +160,16 @@ class GaussianDiffusion(nn.Module):
     ) -> Tensor:
         """Return KL(q(z_i | z_i+1, x) || p(z_i | z_i+1)), (B,) bits, at i = `step` (B,)."""
         progress = (step + 1) / self.steps
-        log_snr = (LOG_SNR_MAX + (LOG_SNR_MIN - LOG_SNR_MAX) * progress)[:, None, None, None]
-        alpha, sigma = torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
-        z = alpha * x + sigma * torch.randn_like(x)
+        log_snr, earlier = _SCHEDULE(progress), _SCHEDULE(step / self.steps)
+        z = diffusion.forward(x, log_snr).draw()
         v, width = self.unet(z * UNIT, quality, progress * (QUALITIES - 1))
         with torch.autocast(x.device.type, enabled=False):
+            alpha, sigma = diffusion.alpha_sigma(log_snr, x)
             predicted = (alpha * z - sigma * v.float() / UNIT).clamp(-_LIMIT, _LIMIT)
             if not continuous:
                 predicted = unit * soft_round(predicted / unit, width.float())
-            gained = log_snr.exp() * math.expm1((LOG_SNR_MAX - LOG_SNR_MIN) / self.steps)
-            return (0.5 / _LOG_2 * gained * (x - predicted).square()).sum(dim=(1, 2, 3))
+            error = log_snr.exp() * sum_images((x - predicted).square())
+            return diffusion.step_kl(error, log_snr, earlier) / _LOG_2
 
     def push(
         self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
@@ -273,22 +276,20 @@ def _data(u: Tensor, quality: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
     return norm.inward(u, quality) / UNIT, norm.inward(one, quality) / UNIT
 
 
-def _first_bits(x: Tensor, unit: Tensor, u: Tensor, continuous: bool = False) -> Tensor:
+def _first_bits(x: Tensor, unit: Tensor, continuous: bool = False) -> Tensor:
     """Return the bits of u given a random z_0, (B,)."""
-    noise = _NOISE / unit  # of z_0 / alpha_0, in steps
-    off = x / unit - u + noise * torch.randn_like(x)
+    log_snr = _SCHEDULE(x.new_zeros(len(x)))
+    z = diffusion.forward(x, log_snr).draw()
     if continuous:
-        bits = (0.5 * (off / noise).square() + torch.log(noise * math.sqrt(2 * math.pi))) / _LOG_2
-    else:
-        bits = gaussian_bits(off, noise).clamp_max(_ESCAPE_BITS)
-    return bits.sum(dim=(1, 2, 3))
+        nats = -diffusion.log_likelihood_units(x, z, log_snr, None) - unit.log()  # of u, in steps
+        return sum_images(nats) / _LOG_2
+    nats = -diffusion.log_likelihood_units(x, z, log_snr, unit)
+    return sum_images((nats / _LOG_2).clamp_max(_ESCAPE_BITS))
 
 
 def _last_bits(x: Tensor) -> Tensor:
     """Return KL(q(z_T | x) || p(z_T)), (B,) bits."""
-    alpha2 = torch.sigmoid(x.new_tensor(float(LOG_SNR_MIN)))
-    bits = 0.5 * (alpha2 * (x.square() - 1) - torch.log1p(-alpha2)) / _LOG_2
-    return bits.sum(dim=(1, 2, 3))
+    return diffusion.prior_kl(x, _SCHEDULE(x.new_ones(len(x)))) / _LOG_2
 
 
 def _saturate(x: Tensor) -> Tensor:

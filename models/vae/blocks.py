@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .distributions import Normal
+from ..distributions import Normal
 
 SCALE_CEILING = 1.0
 """Log standard deviations are not larger; the public code of DVP-VAE clamps to -10 ... 1."""

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .distributions import Normal, sum_images
+from ..distributions import Normal, sum_images
 
 
 class Distribution(Protocol):

@@ -10,30 +10,22 @@ Kronecker's delta (DCT-VAE, sec. 4.2), or it has Gaussian noise (DVP-VAE, eq. 9)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from ..dct import dct_matrix
+from ..distributions import Normal
 from .blocks import resize
 from .coders import GaussianPosterior, Posterior
 from .config import VaeConfig
-from .distributions import Normal
 
 LOG_VARIANCE = (-12.0, -5.0)
 """Range of the noise's log variance, from the public code of DVP-VAE."""
 
 START_LOG_VARIANCE = -6.0
-
-
-def dct_matrix(side: int) -> Tensor:
-    """Return the orthonormal DCT-II, (side, side), float64 (DVP-VAE, sec. 3.2)."""
-    n = torch.arange(side, dtype=torch.float64)
-    matrix = torch.cos(math.pi / side * (n + 0.5) * n[:, None]) * math.sqrt(2 / side)
-    matrix[0] = math.sqrt(1 / side)
-    return matrix
 
 
 class Dct(nn.Module):
@@ -44,7 +36,7 @@ class Dct(nn.Module):
 
     def __init__(self, channels: int, side: int, kept: int):
         super().__init__()
-        self.register_buffer("basis", dct_matrix(side)[:kept].float(), persistent=False)
+        self.register_buffer("basis", dct_matrix(side)[:kept], persistent=False)
         self.register_buffer("largest", torch.ones(channels, kept, kept))
 
     def fit(self, batches: Iterable[Tensor]) -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..diffusion import alpha_sigma
+
 TIME_FEATURES = 32
 HIGHEST = 1000.0
 
@@ -57,8 +59,7 @@ class Denoiser(nn.Module):
         for block in self.blocks:
             h = block(h, time)
         raw = self.head(functional.silu(h)).to(y.dtype)
-        log_snr = log_snr[:, None, None, None]
-        alpha, sigma = torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
+        alpha, sigma = alpha_sigma(log_snr, y)
         if self.predict == "noise":
             return sigma * y + raw  # the best guess for u ~ N(0, I), where raw is zero
         return (y - alpha * raw) / sigma

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .distributions import Normal
+from ..distributions import Normal
 
 FORGET_BIAS = 2.0
 """Added to s: a step begins near the identity."""

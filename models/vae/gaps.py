@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..distributions import Normal
 from .coders import Distribution, GaussianPosterior, Inference, Posterior
-from .distributions import Normal
 from .metrics import log_likelihood
 from .model import Hvae
 

@@ -16,10 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ..distributions import Normal
 from .blocks import ResBlock, gaussian_of, resize
 from .coders import Coder, Distribution, GaussianPosterior, Posterior
 from .config import VaeConfig
-from .distributions import Normal
 from .flows import Flow, FlowPosterior
 
 Features = dict[int, Tensor]

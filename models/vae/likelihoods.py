@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ..distributions import LogisticMixture, Normal, bernoulli_log, sum_images
 from .config import VaeConfig
-from .distributions import LogisticMixture, Normal, bernoulli_log, sum_images
 from .pixelcnn import PixelCnn
 
 

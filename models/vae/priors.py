@@ -14,11 +14,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from . import diffusion
+from .. import diffusion
+from ..distributions import Normal, sum_images
 from .coders import Distribution
 from .config import VaeConfig
 from .denoiser import Denoiser
-from .distributions import Normal, log_cell_mass
 
 EncodeTop = Callable[[Tensor], Normal]
 """Gives q(z_L | x) for images x (K, C, H, W)."""
@@ -41,7 +41,7 @@ class LatticeNormal:
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return the log mass, (B,), in nats."""
-        return self.normal.log_lattice(z, self.step)
+        return sum_images(self.normal.log_cells(z, self.step))
 
     def draw(self, temperature: float = 1.0) -> Tensor:
         """Draw a point of the lattice."""
@@ -94,10 +94,8 @@ class Mixture:
     def log_joint(self, z: Tensor) -> Tensor:
         """Return log p(z, component), (B, K), in nats."""
         normal = Normal(self.components.mean[None], self.components.log_std[None])
-        if self.step is None:
-            units = normal.log_units(z[:, None])
-        else:
-            units = log_cell_mass(normal.mean, normal.log_std, z[:, None], self.step)
+        z = z[:, None]
+        units = normal.log_units(z) if self.step is None else normal.log_cells(z, self.step)
         return units.flatten(2).sum(2) + self.log_weights
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -194,9 +192,8 @@ class DiffusionPrior(nn.Module):
         """
         ends = u.new_tensor([0.0, 1.0])
         first, last = (end.expand(u.shape[0]) for end in self.schedule(ends))
-        alpha, sigma = diffusion.alpha_sigma(first, u)
-        y = alpha * u + sigma * torch.randn_like(u)
-        reconstruction = diffusion.log_likelihood(u, y, first, step)
+        y = diffusion.forward(u, first).draw()
+        reconstruction = sum_images(diffusion.log_likelihood_units(u, y, first, step))
         if steps:
             kl = diffusion.stepwise_kl(u, self.denoiser, self.schedule, steps)
         else:

@@ -114,6 +114,23 @@ def test_the_stack_grows_by_the_bound(
 
 
 @torch.no_grad()
+def test_the_bound_is_what_it_was(
+    trained: GaussianDiffusion, norm: FloatNorm, spread: Tensor
+) -> None:
+    """Values of the code that docs/priors.md was measured with: its sum has the terms in bits."""
+    trained.steps = 8
+    u = context(spread, (4, 5), seed=5)
+    torch.manual_seed(1)
+    bound = trained.bound(u, AT.float(), norm)[:, 0]
+    found = [float(bits) for bits in (*bound[:3], bound[-1])]
+    assert found == pytest.approx([0.041695, 0.307286, 2.574193, 491.266907], rel=1e-3)
+    torch.manual_seed(1)
+    continuous = trained.bits(u + 0.3, AT.float(), norm, continuous=True)[:, 0]
+    found = [float(bits) for bits in continuous]
+    assert found == pytest.approx([0.042581, 20659.15625, -909.832764], rel=1e-3)
+
+
+@torch.no_grad()
 def test_more_steps_cost_less(trained: GaussianDiffusion, norm: FloatNorm, spread: Tensor) -> None:
     u, sums = context(spread, (8, 8), seed=1), []
     for trained.steps in (5, 20, 80):

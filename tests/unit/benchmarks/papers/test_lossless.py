@@ -8,8 +8,8 @@ from hvae_codec.benchmarks.papers.bins import Bins
 from hvae_codec.benchmarks.papers.data import drawn
 from hvae_codec.benchmarks.papers.lossless import Lossless, measure
 from hvae_codec.bitstream import coder_of, words_of
+from hvae_codec.models.distributions import Normal
 from hvae_codec.models.vae import Hvae, VaeConfig
-from hvae_codec.models.vae.distributions import Normal
 from hvae_codec.models.vae.objectives import TrainConfig
 from hvae_codec.models.vae.training import Trainer, train
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hvae_codec.models.vae.distributions import Normal
+from hvae_codec.models.distributions import Normal
 from hvae_codec.models.vae.flows import ConvStep, DenseStep, Flow, FlowPosterior
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hvae_codec.models.distributions import Normal
 from hvae_codec.models.vae import Hvae, VaeConfig
-from hvae_codec.models.vae.distributions import Normal
 from hvae_codec.models.vae.gaps import gaps
 from hvae_codec.models.vae.metrics import (
     bits_per_dimension,

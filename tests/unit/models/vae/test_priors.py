@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from hvae_codec.models.distributions import Normal
 from hvae_codec.models.vae import Hvae
-from hvae_codec.models.vae.distributions import Normal
 from hvae_codec.models.vae.metrics import bound, continuous_context_kl
 from hvae_codec.models.vae.priors import GaussianPrior, Mixture, MixturePrior, rounded
 

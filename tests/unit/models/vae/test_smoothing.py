@@ -5,9 +5,9 @@ import torch
 from numpy.polynomial import hermite_e
 from torch import Tensor
 
+from hvae_codec.models.distributions import Normal
 from hvae_codec.models.vae import Hvae
 from hvae_codec.models.vae.coders import GaussianPosterior
-from hvae_codec.models.vae.distributions import Normal
 from hvae_codec.models.vae.serial import Drawn, correlate, smooth_moments, smooth_ratio
 
 

@@ -45,28 +45,23 @@ class Normal:
         """Return the log density of each sample, (B,), in nats."""
         return sum_images(self.log_units(z))
 
-    def log_lattice(self, z: Tensor, step: Tensor) -> Tensor:
-        """Return the log mass of the cells z +- step / 2, summed over units, (B,), in nats."""
-        return sum_images(log_cell_mass(self.mean, self.log_std, z, step))
+    def log_cells(self, z: Tensor, step: Tensor) -> Tensor:
+        """Return the log mass of each unit's cell z +- step / 2, (B, ...), in nats.
+
+        Computed on the side of the mean where the tail is small, so that far cells keep precision.
+        """
+        inverse = torch.exp(-self.log_std)
+        centre = (z - self.mean).abs() * inverse
+        half = 0.5 * step * inverse
+        # P(centre - half < N(0, 1) < centre + half), both ends reflected to the left tail
+        near, far = _log_tail(centre - half), _log_tail(centre + half)
+        return near + torch.log(-torch.expm1((far - near).clamp(max=-1e-7)))
 
     def kl_units(self, prior: Normal) -> Tensor:
         """Return KL(self || prior) of each unit, (B, ...), in nats."""
         ratio = torch.exp(2 * (self.log_std - prior.log_std))
         distance = ((self.mean - prior.mean) * torch.exp(-prior.log_std)).square()
         return 0.5 * (ratio + distance - 1) + prior.log_std - self.log_std
-
-
-def log_cell_mass(mean: Tensor, log_std: Tensor, z: Tensor, step: Tensor) -> Tensor:
-    """Return log P(z - step/2 < N(mean, std**2) < z + step/2) of each unit, in nats.
-
-    Computed on the side of the mean where the tail is small, so that far cells keep precision.
-    """
-    inverse = torch.exp(-log_std)
-    centre = (z - mean).abs() * inverse
-    half = 0.5 * step * inverse
-    # P(centre - half < N(0, 1) < centre + half), both ends reflected to the left tail
-    near, far = _log_tail(centre - half), _log_tail(centre + half)
-    return near + torch.log(-torch.expm1((far - near).clamp(max=-1e-7)))
 
 
 def _log_tail(x: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """The bound of a Gaussian diffusion, term by term (Kingma 2021; DVP-VAE, app. A).
 
+Two priors are made of it: that of the papers' models (`vae.priors`), over the context of one image,
+and that of the codec (`priors.gaussian_diffusion`), over a grid of contexts.
+
 The forward process is q(y_t | u) = N(alpha_t u, sigma_t**2), alpha_t**2 + sigma_t**2 = 1, for t
 from 0 to 1. All of it depends on the log signal-to-noise ratio alone:
 
@@ -21,11 +24,32 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .distributions import Normal, sum_images
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """Gives the noise of y (B, c, d, d) at log_snr (B,)."""
+
+
+# Forward process
+
+
+def alpha_sigma(log_snr: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return alpha_t and sigma_t, (B, 1, 1, 1) for `like` (B, c, d, d)."""
+    log_snr = _of_images(log_snr, like)
+    return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
+
+
+def forward(u: Tensor, log_snr: Tensor) -> Normal:
+    """Return q(y_t | u) for the log-SNR of t, (B,)."""
+    alpha, sigma = alpha_sigma(log_snr, u)
+    return Normal(alpha * u, sigma.log().expand_as(u))
+
+
+def _of_images(x: Tensor, like: Tensor) -> Tensor:
+    """(B,) -> (B, 1, ...) of as many axes as `like`."""
+    return x.view(-1, *[1] * (like.dim() - 1))
 
 
 # Schedules: log-SNR against time
@@ -75,12 +99,6 @@ class Schedule:
         return -slope
 
 
-def alpha_sigma(log_snr: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return alpha_t and sigma_t, (B, 1, 1, 1) for `like` (B, c, d, d)."""
-    log_snr = log_snr.view(-1, *[1] * (like.dim() - 1))
-    return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
-
-
 # Reconstruction
 
 
@@ -90,23 +108,35 @@ def likelihood(y: Tensor, log_snr: Tensor) -> Normal:
     return Normal(y / alpha, (sigma / alpha).log().expand_as(y))
 
 
-def log_likelihood(u: Tensor, y: Tensor, log_snr: Tensor, step: Tensor | None) -> Tensor:
-    """Return log r(u | y_0): a density, or on a lattice the mass of u's cell."""
+def log_likelihood_units(u: Tensor, y: Tensor, log_snr: Tensor, step: Tensor | None) -> Tensor:
+    """Return log r(u | y_0) of each unit: a density, or on a lattice the mass of u's cell."""
     normal = likelihood(y, log_snr)
-    return normal.log_density(u) if step is None else normal.log_lattice(u, step)
+    return normal.log_units(u) if step is None else normal.log_cells(u, step)
 
 
 # Prior
 
 
 def prior_kl(u: Tensor, log_snr: Tensor) -> Tensor:
-    """Return KL(q(y_1 | u) || N(0, I))."""
-    alpha, sigma = alpha_sigma(log_snr, u)
-    q = Normal(alpha * u, sigma.log().expand_as(u))
-    return sum_images(q.kl_units(Normal(torch.zeros_like(u), torch.zeros_like(u))))
+    """Return KL(q(y_1 | u) || N(0, I)), with sigma_1**2 = 1 - alpha_1**2."""
+    alpha, _ = alpha_sigma(log_snr, u)
+    log_variance = _of_images(functional.logsigmoid(-log_snr), u)
+    return 0.5 * sum_images(alpha.square() * (u.square() - 1) - log_variance)
 
 
 # Diffusion
+
+
+def step_kl(noise_error: Tensor, log_snr: Tensor, earlier: Tensor) -> Tensor:
+    """Return KL(q(y_s | y_t, u) || r(y_s | y_t)) (Kingma 2021, eq. 13 and 14).
+
+    Args:
+        noise_error: (B,), squared error of the noise that is believed to be in y_t. An error of u
+            counts exp(log_snr) times in it.
+        log_snr: at t, (B,).
+        earlier: at s, (B,).
+    """
+    return 0.5 * torch.expm1(earlier - log_snr) * noise_error
 
 
 def continuous_kl(u: Tensor, denoise: Denoiser, schedule: Schedule) -> Tensor:
@@ -126,7 +156,7 @@ def stepwise_kl(u: Tensor, denoise: Denoiser, schedule: Schedule, steps: int) ->
     t = torch.randint(1, steps + 1, u.shape[:1]).to(u) / steps
     log_snr, earlier = schedule(t), schedule(t - 1 / steps)
     error = _noise_error(u, log_snr, denoise)
-    return 0.5 * steps * torch.expm1(earlier - log_snr) * error
+    return steps * step_kl(error, log_snr, earlier)
 
 
 def _noise_error(u: Tensor, log_snr: Tensor, denoise: Denoiser) -> Tensor:
@@ -150,7 +180,7 @@ def step_back(y: Tensor, u: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
     alpha_t, _ = alpha_sigma(log_snr, y)
     alpha_s, sigma_s = alpha_sigma(earlier, y)
     # 1 - SNR_t / SNR_s is the share of the noise that is taken back
-    share = -torch.expm1(log_snr - earlier).view(-1, *[1] * (y.dim() - 1))
+    share = _of_images(-torch.expm1(log_snr - earlier), y)
     mean = (1 - share) * (alpha_s / alpha_t) * y + share * alpha_s * u
     return Normal(mean, (sigma_s * share.sqrt()).log().expand_as(y))
 
@@ -171,8 +201,7 @@ def chain_log_weight(
     """
     times = [schedule(torch.full(u.shape[:1], i / steps, dtype=u.dtype)) for i in range(steps + 1)]
     zeros = torch.zeros_like(u)
-    alpha, sigma = alpha_sigma(times[-1], u)
-    q = Normal(alpha * u, sigma.log().expand_as(u))
+    q = forward(u, times[-1])
     y = q.draw()
     total = Normal(zeros, zeros).log_density(y) - q.log_density(y)
     for log_snr, earlier in zip(times[:0:-1], times[-2::-1], strict=True):
@@ -180,7 +209,7 @@ def chain_log_weight(
         q, r = step_back(y, u, log_snr, earlier), step_back(y, believed, log_snr, earlier)
         y = q.draw()
         total = total + r.log_density(y) - q.log_density(y)
-    return total + log_likelihood(u, y, times[0], step)
+    return total + sum_images(log_likelihood_units(u, y, times[0], step))
 
 
 def draw_chain(

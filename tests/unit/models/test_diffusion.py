@@ -4,12 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.models.vae import diffusion
-from hvae_codec.models.vae.diffusion import Schedule, alpha_sigma
-from hvae_codec.models.vae.distributions import Normal
+from hvae_codec.models import diffusion
+from hvae_codec.models.diffusion import Schedule, alpha_sigma
+from hvae_codec.models.distributions import Normal, sum_images
 
 KINDS = ["linear-log-snr", "linear-beta", "cosine"]
 ENDS = (7.0, -6.0)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
 
 
 def perfect(y: Tensor, log_snr: Tensor) -> Tensor:
@@ -19,6 +24,14 @@ def perfect(y: Tensor, log_snr: Tensor) -> Tensor:
 
 def data(count: int) -> Tensor:
     return torch.randn(count, 1, 2, 2).double()
+
+
+def ends(u: Tensor, schedule: Schedule) -> Tensor:
+    """One sample of the bound but for its diffusion term."""
+    first, last = schedule(torch.tensor([[0.0], [1.0]]).double().expand(2, len(u)))
+    y = diffusion.forward(u, first).draw()
+    units = diffusion.log_likelihood_units(u, y, first, None)
+    return sum_images(units) - diffusion.prior_kl(u, last)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -42,8 +55,7 @@ def test_a_step_back_keeps_the_marginal() -> None:
     """With y_t from q(y_t | u), q(y_s | y_t, u) gives y_s the mean and variance of q(y_s | u)."""
     u = torch.full((200_000, 1, 1, 1), 0.8).double()
     late, early = (torch.full((len(u),), v).double() for v in (-1.0, 1.0))
-    alpha, sigma = alpha_sigma(late, u)
-    y = Normal(alpha * u, sigma.log().expand_as(u)).draw()
+    y = diffusion.forward(u, late).draw()
     y = diffusion.step_back(y, u, late, early).draw()
     alpha, sigma = alpha_sigma(early[:1], u)
     # of 200,000 draws, five standard errors: 0.006 of the mean, 0.008 of the deviation
@@ -51,18 +63,22 @@ def test_a_step_back_keeps_the_marginal() -> None:
     assert y.std().item() == pytest.approx(sigma.item(), abs=0.008)
 
 
+def test_terms_in_closed_form_are_those_of_gaussians() -> None:
+    u, log_snr = data(5), torch.linspace(-3, 3, 5).double()
+    standard = Normal(torch.zeros_like(u), torch.zeros_like(u))
+    expected = sum_images(diffusion.forward(u, log_snr).kl_units(standard))
+    assert torch.allclose(diffusion.prior_kl(u, log_snr), expected)
+    y, guess = data(5), data(5)
+    q, r = (diffusion.step_back(y, x, log_snr, log_snr + 0.7) for x in (u, guess))
+    error = log_snr.exp() * sum_images((u - guess).square())
+    found = diffusion.step_kl(error, log_snr, log_snr + 0.7)
+    assert torch.allclose(found, sum_images(q.kl_units(r)))
+
+
 def test_continuous_bound_is_tight_for_a_gaussian() -> None:
     u = data(100_000)
     schedule = Schedule("linear-log-snr", (10.0, -10.0))
-    ends = schedule(torch.tensor([0.0, 1.0]).double())
-    first, last = (end.expand(len(u)) for end in ends)
-    alpha, sigma = alpha_sigma(first, u)
-    y = alpha * u + sigma * torch.randn_like(u)
-    bound = (
-        diffusion.log_likelihood(u, y, first, None)
-        - diffusion.prior_kl(u, last)
-        - diffusion.continuous_kl(u, perfect, schedule)
-    )
+    bound = ends(u, schedule) - diffusion.continuous_kl(u, perfect, schedule)
     entropy = 4 * 0.5 * math.log(2 * math.pi * math.e)
     # the ends cost 4e-4 nats a unit; the standard error of the mean is about 0.02
     assert bound.mean().item() == pytest.approx(-entropy, abs=0.1)
@@ -73,15 +89,7 @@ def test_chain_and_terms_are_the_same_bound(kind: str) -> None:
     """Two ways to T steps: a chain of log ratios, and KL terms with one random step."""
     u, steps, schedule = data(50_000), 6, Schedule(kind, (5.0, -5.0))
     chain = diffusion.chain_log_weight(u, perfect, schedule, steps, None)
-    ends = schedule(torch.tensor([0.0, 1.0]).double())
-    first, last = (end.expand(len(u)) for end in ends)
-    alpha, sigma = alpha_sigma(first, u)
-    y = alpha * u + sigma * torch.randn_like(u)
-    terms = (
-        diffusion.log_likelihood(u, y, first, None)
-        - diffusion.prior_kl(u, last)
-        - diffusion.stepwise_kl(u, perfect, schedule, steps)
-    )
+    terms = ends(u, schedule) - diffusion.stepwise_kl(u, perfect, schedule, steps)
     error = ((chain.var() + terms.var()) / len(u)).sqrt()
     assert abs(chain.mean() - terms.mean()) < 4 * error
 
@@ -119,5 +127,5 @@ def test_on_a_lattice_the_masses_sum_to_one() -> None:
     log_snr = torch.tensor([2.0]).double().expand(401)
     points = (0.25 * torch.arange(-200, 201).double()).view(-1, 1, 1, 1)
     y = torch.full_like(points, 0.4)
-    masses = diffusion.log_likelihood(points, y, log_snr, torch.tensor(0.25).double())
+    masses = diffusion.log_likelihood_units(points, y, log_snr, torch.tensor(0.25).double())
     assert masses.exp().sum().item() == pytest.approx(1, abs=1e-9)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributions import Normal as Reference
 from torch.distributions import kl_divergence
 
-from hvae_codec.models.vae.distributions import (
+from hvae_codec.models.distributions import (
     LogisticMixture,
     Normal,
     bernoulli_log,
