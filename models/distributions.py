@@ -131,6 +131,24 @@ class LogisticMixture:
             mean = mean + self.couplings[:, :, first + before] * scaled[:, None, before]
         return mean
 
+    def level_probabilities(self, channel: int, scaled: Tensor) -> Tensor:
+        """Return p(x_c | x_<c) of each of the 256 levels, (B, H, W, 256).
+
+        Args:
+            channel: 0 ... C - 1.
+            scaled: (B, C, H, W) in [-1, 1]; channels from `channel` on are not read.
+        """
+        log_weights = self.log_weights  # of each component, given the channels before
+        for c in range(channel):
+            mean, log_scale = self.mean_of(c, scaled), self.log_scales[:, :, c]
+            log_weights = log_weights + logistic_cell(mean, log_scale, scaled[:, c, None])
+        weights = torch.softmax(log_weights, dim=1)[..., None]
+        edges = (2 * torch.arange(255).to(scaled) + 1) / 255 - 1  # between neighbouring levels
+        inverse = torch.exp(-self.log_scales[:, :, channel, ..., None])
+        below = torch.sigmoid((edges - self.mean_of(channel, scaled)[..., None]) * inverse)
+        cumulative = functional.pad((weights * below).sum(1), (1, 0))
+        return functional.pad(cumulative, (0, 1), value=1.0).diff(dim=-1)
+
     def draw(self) -> Tensor:
         """Draw x, (B, C, H, W) in [0, 1], on the 256 levels."""
         noise = -torch.log(-torch.log(torch.rand_like(self.log_weights).clamp(1e-5, 1 - 1e-5)))

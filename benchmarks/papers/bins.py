@@ -1,4 +1,4 @@
-"""Gaussians on a stack of words: a real number is coded as the integer of its bin."""
+"""Real numbers as integers of bins, and probabilities as integer masses."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from torch import Tensor
 
 from ...bitstream import Coder, PmfTables, gaussian_tables, pop, push
 from ...models.distributions import Normal
+
+TOTAL = 1 << 24
+"""Sum of integer masses."""
 
 NARROWEST, WIDEST = 0.05, 2048.0
 """Standard deviations that have a table, in bins."""
@@ -68,6 +71,13 @@ class Bins:
         centre = np.floor(mean + 0.5)
         offset = ((mean - centre + 0.5) * OFFSETS).clip(0, OFFSETS - 1).astype(np.int64)
         return scale * OFFSETS + offset, centre.astype(np.int64)
+
+
+def masses(p: Tensor) -> NDArray[np.int64]:
+    """Return integer masses, each at least 1, of sum 2**24 a row, for probabilities (n, K)."""
+    found = np.floor(p.clamp(min=0).numpy() * (TOTAL - p.shape[1])).astype(np.int64) + 1
+    found[np.arange(len(found)), found.argmax(1)] += TOTAL - found.sum(1)
+    return found
 
 
 def _flat(x: Tensor) -> NDArray[np.float64]:

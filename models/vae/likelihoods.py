@@ -50,24 +50,25 @@ class Pixels(nn.Module):
         if self.kind == "bernoulli":
             return sum_images(bernoulli_log(x, raw))
         if self.kind == "logistic":
-            return sum_images(self._mixture(raw).log_pixels(x))
+            return sum_images(self.mixture(raw).log_pixels(x))
         return Normal(raw, self.log_std.expand_as(raw)).log_density(x)
 
     def mean(self, raw: Tensor) -> Tensor:
         """Return the mean of x, (B, C, H, W)."""
         if self.kind == "bernoulli":
             return torch.sigmoid(raw)
-        return self._mixture(raw).mean() if self.kind == "logistic" else raw
+        return self.mixture(raw).mean() if self.kind == "logistic" else raw
 
     def draw(self, raw: Tensor) -> Tensor:
         """Draw x, (B, C, H, W)."""
         if self.kind == "bernoulli":
             return torch.bernoulli(torch.sigmoid(raw))
         if self.kind == "logistic":
-            return self._mixture(raw).draw()
+            return self.mixture(raw).draw()
         return Normal(raw, self.log_std.expand_as(raw)).draw()
 
-    def _mixture(self, raw: Tensor) -> LogisticMixture:
+    def mixture(self, raw: Tensor) -> LogisticMixture:
+        """Return the distribution of discretised logistics."""
         return LogisticMixture.of(raw, self.channels, self.mixtures)
 
 

@@ -10,7 +10,6 @@ from hvae_codec.models.distributions import (
     LogisticMixture,
     Normal,
     bernoulli_log,
-    log_cell_mass,
 )
 
 
@@ -28,7 +27,8 @@ def test_normal_agrees_with_torch() -> None:
 def test_cells_of_a_lattice_share_all_of_the_mass() -> None:
     step = torch.tensor(0.25).double()
     z = step * torch.arange(-200, 201).double()
-    masses = log_cell_mass(torch.tensor(0.3).double(), torch.tensor(-0.5).double(), z, step)
+    normal = Normal(torch.tensor(0.3).double(), torch.tensor(-0.5).double())
+    masses = normal.log_cells(z, step)
     assert masses.exp().sum() == pytest.approx(1, abs=1e-9)
 
 
@@ -38,7 +38,7 @@ def test_far_and_narrow_cells_keep_their_mass(place: float) -> None:
     step, z = torch.tensor(1e-3).double(), torch.tensor(place).double()
     zero = torch.zeros(()).double()
     expected = Reference(zero, 1 + zero).log_prob(z) + math.log(1e-3)
-    assert log_cell_mass(zero, zero, z, step).item() == pytest.approx(expected.item(), abs=1e-3)
+    assert Normal(zero, zero).log_cells(z, step).item() == pytest.approx(expected.item(), abs=1e-3)
 
 
 def test_bernoulli() -> None:
@@ -61,6 +61,19 @@ def test_logistic_mixture_sums_to_one(channels: int) -> None:
     mixture = LogisticMixture.of(raw, channels, 3)
     total = mixture.log_pixels(x).exp().sum()
     assert total.item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_levels_in_turn_are_the_joint_probability(channels: int) -> None:
+    raw = torch.randn(1, LogisticMixture.parameters(channels, 3), 1, 1).double() - 1
+    x, mixture = every_image(channels)[::97], LogisticMixture.of(raw, channels, 3)
+    levels = (255 * x).round().long()
+    total = torch.ones(len(x)).double()
+    for c in range(channels):
+        p = mixture.level_probabilities(c, 2 * x - 1)[:, 0, 0]
+        assert torch.allclose(p.sum(-1), torch.ones(len(x)).double())
+        total = total * p.gather(-1, levels[:, c, 0])[:, 0]
+    assert torch.allclose(total, mixture.log_pixels(x).exp()[:, 0, 0], rtol=1e-6)
 
 
 def test_logistic_mixture_draws_what_it_says() -> None:
