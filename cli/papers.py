@@ -38,7 +38,8 @@ from . import console
 @click.option(
     "--markdown",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report of all tables to this file too, its figures beside it in papers/.",
+    help="Write the report of all tables to this file too, its figures beside it in papers/; a "
+    "table that is not run at this scale is shown at another.",
 )
 def papers(
     names: tuple[str, ...],
@@ -76,9 +77,9 @@ def papers(
         )
         done = work.run(chosen)
         page = out / "report" / "papers.md"
-        verdicts = report.write(work, chosen, page)
+        verdicts = report.write([work], chosen, page)
         if markdown:
-            report.write(work, list(tables.TABLES.values()), markdown)
+            report.write(work.at_other_scales(), list(tables.TABLES.values()), markdown)
     for name, verdict in verdicts.items():
         console.result(f"{name:18} {verdict.outcome}: {verdict.reason}")
     console.note(f"report: {click.format_filename(page)}")

@@ -18,6 +18,8 @@ from .store import Sheets
 
 Result = dict[str, Any]
 Draw = Callable[[Results], Figure | None]
+Series = dict[str, tuple[Sequence[float], Sequence[float]]]
+"""Lines by name: where their points lie, and how high."""
 
 
 def new(width: float = 6.0, height: float = 4.0) -> tuple[Figure, Axes]:
@@ -26,80 +28,75 @@ def new(width: float = 6.0, height: float = 4.0) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def kl_distribution(results: Results) -> Figure | None:
-    """Share of units below a KL (DCT-VAE, fig. 1)."""
+def lines(series: Series, x: str, y: str, marker: str = "") -> Figure | None:
+    """Draw lines over axes with labels; nothing where there is no line."""
+    if not series:
+        return None
     figure, axes = new()
-    drawn = False
-    for job, runs in results.items():
-        if runs and runs[0].get("unit_kl"):
-            kl = np.maximum(runs[0]["unit_kl"], 1e-6)
-            axes.plot(kl, np.linspace(0, 1, len(kl)), label=job)
-            drawn = True
-    axes.set_xscale("log")
-    axes.set_xlabel("KL of a unit (nats)")
-    axes.set_ylabel("share of units below")
-    axes.legend(fontsize="small")
-    return figure if drawn else None
+    for name, (places, values) in series.items():
+        axes.plot(places, values, label=name, marker=marker, linewidth=1.2)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(fontsize="small", ncols=1 + len(series) // 8)
+    return figure
 
 
-def _by_number(results: Results, pattern: str, key: str) -> dict[str, list[tuple[float, float]]]:
-    """Gather points (number in the job's name, mean of a key) by the name's other part."""
-    found: dict[str, list[tuple[float, float]]] = {}
+def firsts(results: Results, key: str) -> dict[str, Any]:
+    """Return a number or list of the first seed of each job that has it."""
+    return {job: runs[0][key] for job, runs in results.items() if runs and runs[0].get(key)}
+
+
+def by_number(results: Results, pattern: str, key: str) -> Series:
+    """Gather the mean of a key by the number in a job's name; a line for each of its other parts.
+
+    Args:
+        results: of a table.
+        pattern: of the names, with a group `number`; the other groups name the line.
+        key: of the measured number.
+    """
+    found: dict[str, dict[float, float]] = {}
     for job, runs in results.items():
         match = re.fullmatch(pattern, job)
         values = [r[key] for r in runs if r.get(key) is not None]
         if match and values:
-            series = " ".join(part for part in match.groupdict().get("series", "").split())
-            if "rest" in match.groupdict():
-                series = f"{series} {match['rest']}".strip()
-            found.setdefault(series, []).append((float(match["number"]), float(np.mean(values))))
-    return {series: sorted(points) for series, points in found.items()}
+            parts = match.groupdict()
+            number = float(parts.pop("number"))
+            found.setdefault(" ".join(parts.values()), {})[number] = float(np.mean(values))
+    return {name: (sorted(p), [p[n] for n in sorted(p)]) for name, p in found.items()}
 
 
-def _lines(axes: Axes, series: dict[str, list[tuple[float, float]]]) -> None:
-    for name, points in series.items():
-        axes.plot(*zip(*points, strict=True), marker=".", label=name)
-    axes.legend(fontsize="small")
+def kl_distribution(results: Results) -> Figure | None:
+    """Share of units below a KL (DCT-VAE, fig. 1)."""
+    series = {
+        job: (np.maximum(kl, 1e-6).tolist(), np.linspace(0, 1, len(kl)).tolist())
+        for job, kl in firsts(results, "unit_kl").items()
+    }
+    figure = lines(series, "KL of a unit (nats)", "share of units below")
+    if figure:
+        figure.axes[0].set_xscale("log")
+    return figure
 
 
 def context_sizes(results: Results) -> Figure | None:
     """The bound against the side of the context (DCT-VAE, fig. 3)."""
-    series = _by_number(results, r"(?P<series>dct|downsample) (?P<number>\d+)", "elbo")
-    if not series:
-        return None
-    figure, axes = new()
-    _lines(axes, series)
+    series = by_number(results, r"(?P<kind>dct|downsample) (?P<number>\d+)", "elbo")
+    figure = lines(series, "side of the context", "bound (nats)", marker=".")
     none = [r["elbo"] for r in results.get("none", ())]
-    if none:
-        axes.axhline(float(np.mean(none)), linestyle="--", color="tab:orange")
-    axes.set_xlabel("side of the context")
-    axes.set_ylabel("bound (nats)")
+    if figure and none:
+        figure.axes[0].axhline(float(np.mean(none)), linestyle="--", color="tab:orange")
     return figure
 
 
 def ablation(results: Results) -> Figure | None:
     """The bound against kind, side and prior of the pseudo-inputs (DVP-VAE, fig. 5)."""
-    pattern = r"(?P<series>\w+) (?P<number>\d+) (?P<rest>\w+)"
-    series = _by_number(results, pattern, "elbo")
-    if not series:
-        return None
-    figure, axes = new()
-    _lines(axes, series)
-    axes.set_xlabel("side of the pseudo-input")
-    axes.set_ylabel("bound (nats)")
-    return figure
+    series = by_number(results, r"(?P<kind>\w+) (?P<number>\d+) (?P<prior>\w+)", "elbo")
+    return lines(series, "side of the pseudo-input", "bound (nats)", marker=".")
 
 
 def phase(results: Results) -> Figure | None:
     """KL of the top layer against rho (OU-VAE, fig. 1)."""
-    series = _by_number(results, r"(?P<series>\w+) rho (?P<number>[\d.]+)", "top_kl")
-    if not series:
-        return None
-    figure, axes = new()
-    _lines(axes, series)
-    axes.set_xlabel("rho")
-    axes.set_ylabel("KL of the top layer (nats)")
-    return figure
+    series = by_number(results, r"(?P<data>\w+) rho (?P<number>[\d.]+)", "top_kl")
+    return lines(series, "rho", "KL of the top layer (nats)", marker=".")
 
 
 def grid(results: Results) -> Figure | None:
@@ -124,74 +121,64 @@ def grid(results: Results) -> Figure | None:
     return figure
 
 
-def _histories(results: Results, column: int, label: str, *, log: bool) -> Figure | None:
-    figure, axes = new()
-    drawn = False
-    for job, runs in results.items():
-        history = runs[0].get("history") if runs else None
-        if history:
-            steps, values = [row[0] for row in history], [row[column] for row in history]
-            axes.plot(steps, values, label=job, linewidth=1)
-            drawn = True
-    if log:
-        axes.set_yscale("log")
-    axes.set_xlabel("step")
-    axes.set_ylabel(label)
-    axes.legend(fontsize="x-small", ncols=2)
-    return figure if drawn else None
-
-
 def top_kl_curves(results: Results) -> Figure | None:
     """KL of the top layer while training (OU-VAE, fig. 2)."""
-    return _histories(results, 3, "KL of the top layer (nats)", log=False)
+    return lines(_histories(results, 3), "step", "KL of the top layer (nats)")
 
 
 def gradients(results: Results) -> Figure | None:
     """Norm of the gradient while training (DVP-VAE, fig. 7)."""
-    return _histories(results, 2, "norm of the gradient", log=True)
+    figure = lines(_histories(results, 2), "step", "norm of the gradient")
+    if figure:
+        figure.axes[0].set_yscale("log")
+    return figure
+
+
+def _histories(results: Results, column: int) -> Series:
+    return {
+        job: ([row[0] for row in history], [row[column] for row in history])
+        for job, history in firsts(results, "history").items()
+    }
 
 
 def similarity(results: Results) -> Figure | None:
     """MS-SSIM against the number of layers (DCT-VAE, fig. 4)."""
-    figure, axes = new()
-    drawn = False
-    for job, runs in results.items():
-        if runs and runs[0].get("ms_ssim"):
-            values = runs[0]["ms_ssim"]
-            axes.plot(range(1, len(values) + 1), values, marker=".", label=job)
-            drawn = True
-    axes.set_xlabel("layers from the top, the context being the first")
-    axes.set_ylabel("MS-SSIM")
-    axes.legend(fontsize="small")
-    return figure if drawn else None
+    series = {
+        job: (range(1, len(values) + 1), values)
+        for job, values in firsts(results, "ms_ssim").items()
+    }
+    return lines(series, "layers from the top, the context being the first", "MS-SSIM", marker=".")
 
 
 def rate_distortion(results: Results) -> Figure | None:
     """Bits a pixel and PSNR of every photograph (DCT-VAE, fig. 5)."""
+    measured = firsts(results, "points")
+    if not measured:
+        return None
     figure, axes = new()
-    drawn = False
-    for job, runs in results.items():
-        if runs and runs[0].get("points"):
-            bpp, psnr, jpeg = np.array(runs[0]["points"]).T
-            axes.scatter(bpp, psnr, label=job, s=12)
-            axes.scatter(jpeg, psnr, label=f"JPEG at the PSNR of {job}", s=12, marker="x")
-            drawn = True
+    for job, points in measured.items():
+        bpp, psnr, jpeg = np.array(points).T
+        axes.scatter(bpp, psnr, label=job, s=12)
+        axes.scatter(jpeg, psnr, label=f"JPEG at the PSNR of {job}", s=12, marker="x")
     axes.set_xlabel("bits per pixel")
     axes.set_ylabel("PSNR (dB)")
     axes.legend(fontsize="small")
-    return figure if drawn else None
+    return figure
 
 
 FIGURES: dict[str, Draw] = {
-    "kl_distribution": kl_distribution,
-    "context_sizes": context_sizes,
-    "ablation": ablation,
-    "phase": phase,
-    "grid": grid,
-    "top_kl_curves": top_kl_curves,
-    "gradients": gradients,
-    "similarity": similarity,
-    "rate_distortion": rate_distortion,
+    draw.__name__: draw
+    for draw in (
+        kl_distribution,
+        context_sizes,
+        ablation,
+        phase,
+        grid,
+        top_kl_curves,
+        gradients,
+        similarity,
+        rate_distortion,
+    )
 }
 
 

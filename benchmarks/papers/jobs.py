@@ -178,6 +178,20 @@ def conv_training(scale: Scale, data: str, **changes: Any) -> TrainConfig:  # no
     return TrainConfig(**(base | changes))
 
 
+def conv_job(
+    scale: Scale,
+    name: str,
+    data: str,
+    seeds: int = 1,
+    kind: str = "train",
+    options: tuple[tuple[str, Any], ...] = (),
+    **model: Any,  # noqa: ANN401
+) -> Job:
+    """Return a job of a top-down model; `model` are changes of `ladder`."""
+    config, training = ladder(scale, data, **model), conv_training(scale, data)
+    return Job(name, data, config, training, kind, seeds, options=options)
+
+
 def serial(scale: Scale, units: tuple[int, ...], **changes: Any) -> VaeConfig:  # noqa: ANN401
     """Return a serial MLP with 200 hidden units before each layer (OU-VAE, sec. 5.1)."""
     base: dict[str, Any] = {

@@ -1,14 +1,15 @@
-"""Kodak in patches of 32x32: bits and PSNR of the first variables, and JPEG beside them.
+"""Kodak: bits and PSNR of the first variables, and JPEG beside them.
 
-DCT-VAE, sec. 5.3.2: only the context (or the top layers) is taken from q, all else is drawn from
-p. Bits are KL, as in the paper; JPEG's are those of files.
+DCT-VAE, sec. 5.3.2: only the context (or the top layers) of patches of 32x32 is taken from q, all
+else is drawn from p. Bits are KL, as in the paper; JPEG's are those of files. The codec's own
+context is measured by files as well.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ...codec import api
 from ...models.vae.coders import First, Generation, Inference
 from ...models.vae.model import Hvae
 from .data import DataMissing
@@ -54,14 +56,30 @@ def photographs(data: Path | None) -> Iterator[Pixels]:
 
 
 def measure(model: Hvae, data: Path | None, count: int) -> dict[str, Any]:
-    """Measure the first `count` layers on every photograph.
+    """Measure the first `count` layers of a model on every photograph; see `_against_jpeg`."""
+    return _against_jpeg(data, lambda pixels: from_top(model, pixels, count))
+
+
+def measure_files(data: Path | None, quality: int) -> dict[str, Any]:
+    """Measure the codec's context in files of one quality on every photograph."""
+    return _against_jpeg(data, lambda pixels: from_file(pixels, quality))
+
+
+def _against_jpeg(
+    data: Path | None, rebuild: Callable[[Pixels], tuple[float, Pixels]]
+) -> dict[str, Any]:
+    """Measure a way to code photographs on every one of them.
+
+    Args:
+        data: see `photographs`.
+        rebuild: gives bits a pixel, and the image that is left.
 
     Returns:
         Means of bpp and PSNR, JPEG's bpp at that PSNR, and on how many images it takes more.
     """
     rows = []
     for pixels in photographs(data):
-        bpp, rebuilt = from_top(model, pixels, count)
+        bpp, rebuilt = rebuild(pixels)
         psnr = psnr_db(pixels, rebuilt)
         rows.append((bpp, psnr, jpeg_bpp_at(pixels, psnr)))
     means = np.mean(rows, axis=0)
@@ -73,6 +91,15 @@ def measure(model: Hvae, data: Path | None, count: int) -> dict[str, Any]:
         "images": len(rows),
         "points": [[float(v) for v in row] for row in rows],
     }
+
+
+def from_file(pixels: Pixels, quality: int) -> tuple[float, Pixels]:
+    """Return bits a pixel of a coded file up to its context, and the image in them."""
+    data = api.encode(pixels, quality=quality, content="photo")
+    info = api.inspect(data)
+    used = info.header_bytes + info.levels[0].bytes
+    rebuilt = np.asarray(api.decode(data, levels=0))
+    return 8 * used / (pixels.shape[0] * pixels.shape[1]), rebuilt
 
 
 @torch.no_grad()

@@ -218,6 +218,11 @@ def measure_kodak(task: Task) -> Measured:
     ), {}
 
 
+def measure_codec(task: Task) -> Measured:
+    """Measure the context in files of the codec against JPEG."""
+    return kodak.measure_files(task.data, task.job.option("quality")), {}
+
+
 def measure_lossless(task: Task) -> Measured:
     """Code a chain of images and compare its size with the bound."""
     model, progress = trained(task)
@@ -244,6 +249,7 @@ KINDS: dict[str, Callable[[Task], Measured]] = {
     "sheets": measure_sheets,
     "gaps": measure_gaps,
     "kodak": measure_kodak,
+    "codec": measure_codec,
     "lossless": measure_lossless,
     "cost": measure_cost,
     "categorical": measure_categorical,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from .figures import draw
 from .jobs import Table
 from .rules import NOT_TESTED, Results, Verdict, judge, standard_error
 from .runner import Runner
+from .scales import Scale
 
 INTRODUCTION = """# The papers' own experiments
 
@@ -59,57 +61,87 @@ ERRATA = """## Errata of the papers
 LARGER_UNITS = {"bytes": ("MiB", 2**20)}
 
 
-def write(runner: Runner, tables: Sequence[Table], page: Path) -> dict[str, Verdict]:
+def write(runners: Sequence[Runner], tables: Sequence[Table], page: Path) -> dict[str, Verdict]:
     """Write the report of some tables, its figures into a folder of the page's name beside it.
+
+    Args:
+        runners: of one scale each; a table is shown at the first at which it is all run, or else
+            at the first at which something is.
+        tables: what to report.
+        page: the file.
 
     Returns:
         The verdict of each table.
     """
+    shown_at = {table.name: max(runners, key=partial(_progress, table)) for table in tables}
     rows, sections, verdicts = [], [], {}
     for table in tables:
+        runner = shown_at[table.name]
         results = runner.results(table)
         verdict = verdict_of(runner, table, results)
         verdicts[table.name] = verdict
         drawn = draw(table, results, runner.store.sheets, page.with_suffix(""))
-        rows.append(_row(table, results, verdict))
+        rows.append(_row(runner, table, results, verdict))
         figures = [f"![{name}]({quote(f'{page.stem}/{name}.png')})" for name in drawn]
         sections.append(_section(runner, table, results, verdict, figures))
-    text = "\n".join([INTRODUCTION, _summary(runner, rows), *sections, DEPARTURES, ERRATA])
+    scales = dict.fromkeys(runner.scale for runner in shown_at.values())
+    text = "\n".join([INTRODUCTION, _summary(scales, rows), *sections, DEPARTURES, ERRATA])
     with replacing(page) as part:
         part.write_text(text, "utf-8")
     return verdicts
 
 
+def _progress(table: Table, runner: Runner) -> tuple[bool, bool]:
+    """Tell whether all of a table is run, and whether any of it is."""
+    results = runner.results(table)
+    return not _missing(runner, table, results), any(results.values())
+
+
+def _missing(runner: Runner, table: Table, results: Results) -> list[str]:
+    """Return the jobs that lack a run."""
+    jobs = runner.jobs(table)
+    return [job.name for job in jobs if len(results.get(job.name, ())) < runner.seeds_of(job)]
+
+
 def verdict_of(runner: Runner, table: Table, results: Results) -> Verdict:
     """Apply the rule of a table, once all its runs are there; at the tiny scale say nothing."""
-    jobs = table.jobs(runner.scale, runner.chosen())
-    wanted = {job.name: runner.seeds_of(job) for job in jobs}
-    missing = [job for job, seeds in wanted.items() if len(results.get(job, ())) < seeds]
+    missing, jobs = _missing(runner, table, results), len(runner.jobs(table))
     if missing:
-        done = len(wanted) - len(missing)
-        return Verdict(NOT_TESTED, f"{done} of {len(wanted)} jobs are run")
+        return Verdict(NOT_TESTED, f"{jobs - len(missing)} of {jobs} jobs are run")
     verdict = judge(table.rule, results)
     if runner.scale.tiny:
         return Verdict(NOT_TESTED, f"drawn strokes; the rule would say: {verdict.outcome}")
     return verdict
 
 
-def _summary(runner: Runner, rows: list[str]) -> str:
-    scale = runner.scale
-    head = (
-        f"## Verdicts, scale {scale.name}\n\n"
-        f"{scale.conv_steps:,} steps of {scale.conv_batch} images of MNIST and OMNIGLOT at "
-        f"{scale.width} channels, {scale.colour_steps:,} of {scale.colour_batch} of CIFAR-10 at "
-        f"{scale.colour_width}, {scale.serial_steps:,} of a serial MLP; bounds of "
-        f"{scale.test_images:,} test images, iwae with K = {scale.samples} of "
-        f"{scale.likelihood_images:,}.\n\n"
-        "| table | claim | the paper's figures | verdict | ours | runs | minutes |\n"
-        "|---|---|---|---|---|---|---|"
+def _summary(scales: Iterable[Scale], rows: list[str]) -> str:
+    return "\n".join(
+        [
+            "## Verdicts",
+            "",
+            *(f"- {_in_words(scale)}" for scale in scales),
+            "",
+            "Minutes are those of a core, spent in training.",
+            "",
+            "| table | claim | the paper's figures | verdict | ours | scale | runs | minutes |",
+            "|---|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
     )
-    return "\n".join([head, *rows, ""])
 
 
-def _row(table: Table, results: Results, verdict: Verdict) -> str:
+def _in_words(scale: Scale) -> str:
+    return (
+        f"Scale {scale.name}: {scale.conv_steps:,} steps of {scale.conv_batch} images of MNIST and "
+        f"OMNIGLOT at {scale.width} channels, {scale.colour_steps:,} of {scale.colour_batch} of "
+        f"CIFAR-10 at {scale.colour_width}, {scale.serial_steps:,} of a serial MLP; bounds of "
+        f"{scale.test_images:,} test images, iwae with K = {scale.samples} of "
+        f"{scale.likelihood_images:,}."
+    )
+
+
+def _row(runner: Runner, table: Table, results: Results, verdict: Verdict) -> str:
     runs = [run for found in results.values() for run in found]
     minutes = sum(run.get("minutes") or 0 for run in runs)
     cells = [
@@ -118,8 +150,9 @@ def _row(table: Table, results: Results, verdict: Verdict) -> str:
         table.paper,
         f"**{verdict.outcome}**",
         verdict.reason,
+        runner.scale.name if runs else "",
         str(len(runs)),
-        f"{minutes:.0f}",
+        f"{minutes:.1f}" if minutes else "",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -150,8 +183,8 @@ def rule_text(table: Table) -> str:
 
 def _numbers(runner: Runner, table: Table, results: Results) -> str:
     """Return a table of mean and standard error of each job."""
-    tries = {job.name: job.tries for job in table.jobs(runner.scale, runner.chosen())}
-    columns = [*table.columns, "steps"] if "steps" not in table.columns else [*table.columns]
+    tries = {job.name: job.tries for job in runner.jobs(table)}
+    columns = list(dict.fromkeys((*table.columns, "steps", "minutes")))
     names = [f"{c} ({LARGER_UNITS[c][0]})" if c in LARGER_UNITS else c for c in columns]
     lines = [
         f"| job | {' | '.join(names)} | seeds | tries | diverged |",

@@ -82,7 +82,7 @@ def context_alone_is_like(results: Results) -> Verdict:
 def context_beats_jpeg(results: Results) -> Verdict:
     """Context beats JPEG.
 
-    The context's KL in bits a pixel is below JPEG's files at equal PSNR on at least 5 of 6
+    The context's bits a pixel are below those of JPEG's files at equal PSNR on at least 5 of 6
     images. On more than half: direction only.
     """
     wins, images = mean(results, "kodak", "wins"), mean(results, "kodak", "images")

@@ -12,7 +12,7 @@ from typing import Any
 from .data import DataMissing, ImageSet, drawn, load
 from .jobs import Chosen, Job, Table
 from .measures import KINDS, Task, Unfinished
-from .scales import Scale
+from .scales import SCALES, Scale
 from .store import Store
 from .tables import SEARCH, TABLES
 
@@ -92,6 +92,13 @@ class Runner:
             results = (self.store.result(s, fingerprint, self.scale) for s in self._seeded(job))
             found[job.name] = [r for r in results if r is not None]
         return found
+
+    def at_other_scales(self) -> list[Runner]:
+        """Return this runner, then the same for all other scales but tiny, from the largest on."""
+        if self.scale.tiny:
+            return [self]
+        others = [s for s in reversed(SCALES.values()) if s != self.scale and not s.tiny]
+        return [self, *(dataclasses.replace(self, scale=scale) for scale in others)]
 
     def chosen(self) -> Chosen:
         """Return the settings whose plain VAE has the best validation bound, as far as searched.

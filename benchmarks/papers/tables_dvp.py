@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import rules_dvp as rules
-from .jobs import Chosen, Job, Table, conv_training, dvp, ladder
+from .jobs import Chosen, Job, Table, conv_job, dvp
 from .rules import measured_only
 from .scales import Scale
 
@@ -13,31 +13,25 @@ SIDES = {"mnist": 7, "omniglot": 5, "cifar10": 7}
 ABLATED = (3, 7, 11)
 
 
-def _job(scale: Scale, name: str, data: str, seeds: int = 1, kind: str = "train",
-         options: tuple = (), **model: object) -> Job:  # fmt: skip
-    config = ladder(scale, data, **model)
-    return Job(name, data, config, conv_training(scale, data), kind, seeds, options=options)
-
-
 def pseudo_inputs(scale: Scale, chosen: Chosen) -> list[Job]:
     """Tables 1 and 5: with pseudo-inputs and without."""
     found = []
     for data in ("mnist", "omniglot"):
-        found.append(_job(scale, f"{data} none", data, seeds=3))
-        found.append(_job(scale, f"{data} dvp", data, seeds=3, **dvp(SIDES[data])))
+        found.append(conv_job(scale, f"{data} none", data, seeds=3))
+        found.append(conv_job(scale, f"{data} dvp", data, seeds=3, **dvp(SIDES[data])))
     return found
 
 
 def colour(scale: Scale, chosen: Chosen) -> list[Job]:
     """Table 1, CIFAR-10."""
-    return [_job(scale, "cifar10 dvp", "cifar10", **dvp(SIDES["cifar10"]))]
+    return [conv_job(scale, "cifar10 dvp", "cifar10", **dvp(SIDES["cifar10"]))]
 
 
 def depth(scale: Scale, chosen: Chosen) -> list[Job]:
     """Table 2, figures 7 and 8: two depths on CIFAR-10."""
     scales = {9: ((16, 4), (8, 3), (4, 2)), 18: ((16, 8), (8, 6), (4, 4))}
     return [
-        _job(scale, f"L {layers}", "cifar10", scales=s, **dvp(SIDES["cifar10"]))
+        conv_job(scale, f"L {layers}", "cifar10", scales=s, **dvp(SIDES["cifar10"]))
         for layers, s in scales.items()
     ]
 
@@ -45,15 +39,15 @@ def depth(scale: Scale, chosen: Chosen) -> list[Job]:
 def against_vdvae(scale: Scale, chosen: Chosen) -> list[Job]:
     """Table 3: VDVAE and DVP-VAE at equal steps."""
     return [
-        _job(scale, "vdvae", "cifar10", readout="path"),
-        _job(scale, "dvp", "cifar10", **dvp(SIDES["cifar10"])),
+        conv_job(scale, "vdvae", "cifar10", readout="path"),
+        conv_job(scale, "dvp", "cifar10", **dvp(SIDES["cifar10"])),
     ]
 
 
 def aggregation(scale: Scale, chosen: Chosen) -> list[Job]:
     """Table 4: latent aggregation and the path."""
     return [
-        _job(scale, f"{data} {kind}", data, seeds=3, readout=kind, **dvp(SIDES[data]))
+        conv_job(scale, f"{data} {kind}", data, seeds=3, readout=kind, **dvp(SIDES[data]))
         for data in ("mnist", "omniglot")
         for kind in ("path", "aggregate")
     ]
@@ -62,7 +56,7 @@ def aggregation(scale: Scale, chosen: Chosen) -> list[Job]:
 def ablation(scale: Scale, chosen: Chosen) -> list[Job]:
     """Figure 5: kind, size and prior of the pseudo-inputs."""
     return [
-        _job(scale, f"{kind} {side} {prior}", "mnist", **dvp(side, context=kind, prior=prior))
+        conv_job(scale, f"{kind} {side} {prior}", "mnist", **dvp(side, context=kind, prior=prior))
         for side in scale.sweep(ABLATED, few=(3,))
         for prior in ("diffusion", "mixture")
         for kind in ("dct", "downsample")
@@ -74,18 +68,18 @@ def learned(scale: Scale, chosen: Chosen) -> list[Job]:
     seeds = 2 if scale.tiny else 4
     linear, dct = dvp(7, context="linear"), dvp(7)
     return [
-        _job(scale, "linear", "mnist", seeds=seeds, kind="sheets", **linear),
-        _job(scale, "dct", "mnist", kind="sheets", **dct),
+        conv_job(scale, "linear", "mnist", seeds=seeds, kind="sheets", **linear),
+        conv_job(scale, "dct", "mnist", kind="sheets", **dct),
     ]
 
 
 def cost(scale: Scale, chosen: Chosen) -> list[Job]:
     """Table 6: time and memory of a step, and of sampling."""
     options = (("steps", 1 if scale.tiny else 10), ("samples", 2 if scale.tiny else 1000))
-    found = [_job(scale, "dvp", "mnist", kind="cost", options=options, **dvp(7))]
+    found = [conv_job(scale, "dvp", "mnist", kind="cost", options=options, **dvp(7))]
     for count in scale.sweep((250, 500, 1000), few=(250,)):
         components = count // 50 if scale.tiny else count
-        found.append(_job(scale, f"vamp {count}", "mnist", kind="cost", options=options,
+        found.append(conv_job(scale, f"vamp {count}", "mnist", kind="cost", options=options,
                           prior="vamp", components=components))  # fmt: skip
     return found
 
@@ -93,7 +87,7 @@ def cost(scale: Scale, chosen: Chosen) -> list[Job]:
 def samples(scale: Scale, chosen: Chosen) -> list[Job]:
     """Figures 3, 4, 9 and 10: samples, and reconstructions by scale."""
     return [
-        _job(scale, data, data, kind="sheets", **dvp(SIDES[data]))
+        conv_job(scale, data, data, kind="sheets", **dvp(SIDES[data]))
         for data in scale.sweep(("mnist", "omniglot", "cifar10"), few=("mnist",))
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import rules_notes as rules
-from .jobs import Chosen, Job, Table, conv_training, ladder, serial, serial_training
+from .jobs import Chosen, Job, Table, conv_job, conv_training, ladder, serial, serial_training
 from .scales import Scale
 
 
@@ -36,18 +36,21 @@ def gaps(scale: Scale, chosen: Chosen) -> list[Job]:
 
 
 def lossless(scale: Scale, chosen: Chosen) -> list[Job]:
-    """Chains of images coded with bits-back, the context under a Gaussian and a diffusion."""
-    options, steps = (("images", scale.chain),), 2 if scale.tiny else 10
-    found = []
-    for name, prior in (("chain", "gaussian"), ("chain diffusion", "diffusion")):
-        model = ladder(
-            scale, "mnist", scales=((7, 2), (4, 1)), context="dct", context_side=4,
-            context_code="lattice", context_bits=4, prior=prior,
-            diffusion_steps=steps, diffusion_train_steps=steps,
-        )  # fmt: skip
-        training = conv_training(scale, "mnist")
-        found.append(Job(name, "mnist", model, training, kind="lossless", options=options))
-    return found
+    """Chains of images coded with bits-back: three priors of the context, and pixels in colour."""
+    steps = 2 if scale.tiny else 10
+    context = {
+        "context": "dct", "context_side": 4, "context_code": "lattice", "context_bits": 4,
+        "diffusion_steps": steps, "diffusion_train_steps": steps,
+    }  # fmt: skip
+    scales = {"mnist": ((7, 2), (4, 1)), "cifar10": ((16, 2), (8, 1))}
+    chains = [("mnist", prior) for prior in ("gaussian", "mixture", "diffusion")]
+    return [
+        conv_job(
+            scale, f"{data} {prior}", data, kind="lossless", options=(("images", scale.chain),),
+            scales=scales[data], prior=prior, **context,
+        )
+        for data, prior in (*chains, ("cifar10", "gaussian"))
+    ]  # fmt: skip
 
 
 TABLES = (

@@ -117,6 +117,8 @@ def test_lossless() -> None:
     assert judge(rules_notes.lossless_is_the_bound, {"chain": [chain]}).outcome == REPRODUCED
     wide = chain | {"excess": 0.03}
     assert judge(rules_notes.lossless_is_the_bound, {"chain": [wide]}).outcome == DIRECTION
+    both = {"chain": [chain], "colour": [wide]}
+    assert judge(rules_notes.lossless_is_the_bound, both).outcome == DIRECTION
     broken = chain | {"exact": False}
     assert judge(rules_notes.lossless_is_the_bound, {"chain": [broken]}).outcome == NOT_REPRODUCED
 
