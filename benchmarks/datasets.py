@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 KODAK_HOME = "https://r0k.us/graphics/kodak/kodak/"
 
@@ -50,29 +51,44 @@ def fetch_kodak(folder: Path, *, progress: bool = False) -> int:
         OSError: no network, no such file at the source, a checksum that does not match, or a
             folder that cannot be written.
     """
+    from tqdm import tqdm
+
+    bar = tqdm(KODAK.items(), unit="image", desc="kodak", disable=not progress)
+    return sum(fetch_file(KODAK_HOME + name, f"sha256:{digest}", folder) for name, digest in bar)
+
+
+def fetch_file(address: str, checksum: str, folder: Path, *, progress: bool = False) -> bool:
+    """Fetch a file into a folder, unless it lies there complete; tell whether it was fetched.
+
+    Args:
+        address: of the file; its last part is the name.
+        checksum: `sha256:...`, `sha1:...` or `md5:...`.
+        folder: made where it does not exist.
+        progress: show a bar on stderr.
+
+    Raises:
+        OSError: no network, no such file at the source, a checksum that does not match, or a
+            folder that cannot be written.
+    """
     import logging
 
     import pooch
     from requests import RequestException
-    from tqdm import tqdm
 
     pooch.get_logger().setLevel(logging.WARNING)  # the bar says it
+    name = address.rpartition("/")[2]
+    algorithm, _, expected = checksum.partition(":")
+    path = folder / name
+    if path.is_file() and pooch.file_hash(str(path), alg=algorithm) == expected:
+        return False
     folder.mkdir(parents=True, exist_ok=True)
-    source = pooch.create(path=folder, base_url=KODAK_HOME, registry=dict(KODAK))
-    missing = [name for name in KODAK if not _is_complete(folder / name)]
-    for name in tqdm(missing, unit="image", desc="kodak", disable=not progress):
-        try:
-            source.fetch(name)
-        except RequestException as error:
-            what = "was refused" if error.response is not None else "cannot be reached; no network?"
-            raise OSError(None, f"{what} ({type(error).__name__})", KODAK_HOME + name) from error
-        except ValueError as error:
-            reason = "what was fetched has another checksum, and was thrown away"
-            raise OSError(None, reason, KODAK_HOME + name) from error
-    return len(missing)
-
-
-def _is_complete(path: Path) -> bool:
-    import pooch
-
-    return path.is_file() and pooch.file_hash(str(path)) == KODAK[path.name]
+    loader: Any = pooch.HTTPDownloader(progressbar=progress, timeout=60)
+    try:
+        pooch.retrieve(address, checksum, name, folder, downloader=loader)
+    except RequestException as error:
+        what = "was refused" if error.response is not None else "cannot be reached; no network?"
+        raise OSError(None, f"{what} ({type(error).__name__})", address) from error
+    except ValueError as error:
+        reason = "what was fetched has another checksum, and was thrown away"
+        raise OSError(None, reason, address) from error
+    return True

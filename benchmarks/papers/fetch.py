@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...models.files import replacing
+from ..datasets import fetch_file
 from .data import TRAIN_DRAWERS
 
 Parts = dict[str, NDArray[np.uint8]]
@@ -161,7 +162,10 @@ def fetch(name: str, folder: Path, *, progress: bool = False) -> tuple[dict[str,
     """
     home = HOMES[name]
     archives = folder / f"{name}-archives"
-    fetched = sum(_fetch_file(home, file, archives, progress=progress) for file in home.files)
+    fetched = sum(
+        fetch_file(home.base + file, checksum, archives, progress=progress)
+        for file, checksum in home.files.items()
+    )
     target = folder / f"{name}.npz"
     if fetched or not target.is_file():
         parts = home.read([archives / file for file in home.files])
@@ -169,30 +173,3 @@ def fetch(name: str, folder: Path, *, progress: bool = False) -> tuple[dict[str,
             np.savez_compressed(out, **parts)  # type: ignore[arg-type]
     with np.load(target) as found:
         return {part: len(found[part]) for part in found.files}, fetched
-
-
-def _fetch_file(home: Home, file: str, folder: Path, *, progress: bool) -> bool:
-    """Fetch one file, unless it lies there complete; tell whether it was fetched."""
-    import logging
-
-    import pooch
-    from requests import RequestException
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    algorithm, _, expected = home.files[file].partition(":")
-    path = folder / file
-    if path.is_file() and pooch.file_hash(str(path), alg=algorithm) == expected:
-        return False
-    folder.mkdir(parents=True, exist_ok=True)
-    address = home.base + file
-    loader: Any = pooch.HTTPDownloader(progressbar=progress, timeout=60)
-    try:
-        pooch.retrieve(address, home.files[file], file, folder, downloader=loader)
-    except RequestException as error:
-        what = "was refused" if error.response is not None else "cannot be reached; no network?"
-        raise OSError(None, f"{what} ({type(error).__name__})", address) from error
-    except ValueError as error:
-        path.unlink(missing_ok=True)
-        reason = "what was fetched has another checksum, and was thrown away"
-        raise OSError(None, reason, address) from error
-    return True

@@ -34,8 +34,7 @@ from torch import Tensor
 
 from ...bitstream import Coder, coder_of, pop_under, push_under, words_of
 from ...models.distributions import Normal
-from ...models.vae import coders
-from ...models.vae.coders import Distribution, Posterior
+from ...models.vae.coders import Distribution, Inference, Posterior
 from ...models.vae.config import VaeConfig
 from ...models.vae.ladder import Ladder
 from ...models.vae.likelihoods import Independent
@@ -174,28 +173,15 @@ def _widths(model: Hvae, x: Tensor) -> dict[int, Width]:
 
     Otherwise a power of two, `FINENESS` times finer than the narrowest twentieth of q's deviations.
     """
-    spread = _Spread()
-    model.infer(spread, x)
-    widths: dict[int, Width] = {
-        layer: 2.0 ** math.floor(math.log2(std / FINENESS)) for layer, std in spread.narrow.items()
-    }
+    inference, widths = Inference(), dict[int, Width]()
+    model.infer(inference, x)
+    for terms, posterior in zip(inference.terms, inference.posteriors, strict=True):
+        if posterior.gaussian is not None:
+            narrow = torch.quantile(posterior.gaussian.std.flatten()[:100_000], 0.05)
+            widths[terms.layer] = 2.0 ** math.floor(math.log2(float(narrow) / FINENESS))
     if model.context is not None and model.context.step is not None:
         widths[0] = model.context.step.double().expand(model.config.context_shape)
     return widths
-
-
-class _Spread(coders.Inference):
-    """Inference that keeps the narrow deviations of each layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.narrow: dict[int, float] = {}
-
-    def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
-        q = posterior()
-        if q.gaussian is not None:
-            self.narrow[layer] = float(torch.quantile(q.gaussian.std.flatten()[:100_000], 0.05))
-        return super().code(layer, prior, lambda: q)
 
 
 def initial_words(lossless: Lossless, pixels: Tensor) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...models.vae.config import VaeConfig
 from . import rules_ou as rules
 from .jobs import Chosen, Job, Table, conv_training, serial, serial_training, tapered
@@ -174,6 +176,8 @@ def cost(scale: Scale, chosen: Chosen) -> list[Job]:
 LAYERS = ("elbo", "iwae", "reconstruction", "kl", "top_kl", "active_units", "top_active_share")
 DEPARTURE = "far from 100,000 to 1,000,000 steps; rate, batch and epsilon are our own"
 
+_searched = partial(Table, departures=DEPARTURE, searched=True)
+
 TABLES = (
     Table(
         "ou-vae/search",
@@ -184,7 +188,7 @@ TABLES = (
         measured_only,
         ("valid_elbo", "elbo", "top_kl"),
     ),
-    Table(
+    _searched(
         "ou-vae/1",
         "OU-VAE, table 1",
         "Smoothing keeps the top layers of a serial VAE alive, others do so less.",
@@ -194,10 +198,8 @@ TABLES = (
         rules.smoothing_rescues,
         LAYERS,
         ("top_kl_curves",),
-        DEPARTURE,
-        searched=True,
     ),
-    Table(
+    _searched(
         "ou-vae/static",
         "OU-VAE, table 6 and figure 2",
         "On static MNIST the VAE collapses at once, the smoothed one does not.",
@@ -206,10 +208,8 @@ TABLES = (
         measured_only,
         LAYERS,
         ("top_kl_curves",),
-        DEPARTURE,
-        searched=True,
     ),
-    Table(
+    _searched(
         "ou-vae/phase",
         "OU-VAE, figure 1, left",
         "The top KL falls sharply at one rho, which is the same on both sets.",
@@ -218,10 +218,8 @@ TABLES = (
         rules.phase_transition,
         ("top_kl", "elbo", "valid_elbo"),
         ("phase",),
-        DEPARTURE,
-        searched=True,
     ),
-    Table(
+    _searched(
         "ou-vae/shapes",
         "OU-VAE, figure 1, middle and right; figures 5 and 6",
         "The fall is sharper in wide layers, and shows in convolutional models.",
@@ -230,10 +228,8 @@ TABLES = (
         rules.phase_transition,
         ("top_kl", "elbo", "valid_elbo"),
         ("phase",),
-        DEPARTURE,
-        searched=True,
     ),
-    Table(
+    _searched(
         "ou-vae/grid",
         "OU-VAE, figure 3",
         "The VAE loses its units with depth and width, the smoothed one keeps them.",
@@ -242,10 +238,8 @@ TABLES = (
         rules.smoothing_wakes_the_grid,
         ("active_share", "elbo", "top_kl"),
         ("grid",),
-        DEPARTURE,
-        searched=True,
     ),
-    Table(
+    _searched(
         "ou-vae/2",
         "OU-VAE, table 2",
         "A smoothed VAE of four layers is better than others on static MNIST.",
@@ -253,11 +247,9 @@ TABLES = (
         static_benchmark,
         rules.smoothing_is_better,
         ("iwae", "elbo", "active_units"),
-        (),
-        DEPARTURE + "; the NF is inverse autoregressive",
-        searched=True,
+        departures=DEPARTURE + "; the NF is inverse autoregressive",
     ),
-    Table(
+    _searched(
         "ou-vae/3",
         "OU-VAE, table 3",
         "The same on dynamic MNIST, and five layers are better still.",
@@ -265,9 +257,6 @@ TABLES = (
         dynamic_benchmark,
         rules.smoothing_is_better,
         ("iwae", "elbo", "active_units"),
-        (),
-        DEPARTURE,
-        searched=True,
     ),
     Table(
         "ou-vae/4",
@@ -281,7 +270,7 @@ TABLES = (
         (),
         "narrower; rate 1e-3; a plain rho of 0.9",
     ),
-    Table(
+    _searched(
         "ou-vae/variance",
         "OU-VAE, figure 4",
         "The variance of the gradient falls with rho.",
@@ -289,9 +278,7 @@ TABLES = (
         variance,
         rules.smoothing_lowers_gradient_variance,
         ("gradient_variance",),
-        (),
-        "after a tenth of the training",
-        searched=True,
+        departures="after a tenth of the training",
     ),
     Table(
         "ou-vae/9",

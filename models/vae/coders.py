@@ -50,6 +50,15 @@ class Posterior(Protocol):
         ...
 
 
+def unknown_posterior() -> Posterior:
+    """Refuse to give a posterior where no image is known.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError("a posterior needs an image")
+
+
 @dataclass(frozen=True)
 class GaussianPosterior:
     """q(z) = N(mean, std**2), perhaps already drawn from."""
@@ -103,9 +112,10 @@ class LayerTerms:
 
 @dataclass
 class Inference:
-    """Takes z from q, and keeps the terms of the bound."""
+    """Takes z from q, and keeps the terms of the bound and the posteriors, by layer."""
 
     terms: list[LayerTerms] = field(default_factory=list)
+    posteriors: list[Posterior] = field(default_factory=list)
 
     def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
         """See `Coder`."""
@@ -117,6 +127,7 @@ class Inference:
             units = q.gaussian.kl_units(prior).flatten(1)
         kl = -log_ratio if units is None else sum_images(units)
         self.terms.append(LayerTerms(layer, kl, units, log_ratio, q.mean.flatten(1)))
+        self.posteriors.append(q)
         return z
 
 

@@ -67,23 +67,10 @@ def gaps(model: Hvae, x: Tensor, *, steps: int, samples: int, evaluate: int) -> 
 
 def _start(model: Hvae, x: Tensor) -> Normal:
     """Return where the search for q* begins: q, or a Gaussian about the mean of a flow."""
-    asked = _Asked()
-    model.infer(asked, x)
-    q = asked.asked[0]
+    inference = Inference()
+    model.infer(inference, x)
+    q = inference.posteriors[0]
     return q.gaussian or Normal(q.mean, torch.full_like(q.mean, -1.0))
-
-
-class _Asked(Inference):
-    """Inference that keeps the posteriors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[Posterior] = []
-
-    def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
-        q = posterior()
-        self.asked.append(q)
-        return super().code(layer, prior, lambda: q)
 
 
 def _optimise(model: Hvae, x: Tensor, start: Normal, steps: int) -> Normal:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..distributions import Normal
 from .blocks import ResBlock, gaussian_of, resize
-from .coders import Coder, Distribution, GaussianPosterior, Posterior
+from .coders import Coder, Distribution, GaussianPosterior, Posterior, unknown_posterior
 from .config import VaeConfig
 from .flows import Flow, FlowPosterior
 
@@ -141,8 +141,6 @@ class Ladder(nn.Module):
 
 
 def _ask(layer: TopDown, h: Tensor, features: Features | None) -> Callable[[], Posterior]:
-    return _unknown if features is None else partial(layer.posterior, h, features[layer.side])
-
-
-def _unknown() -> Posterior:
-    raise ValueError("a posterior needs an image")
+    if features is None:
+        return unknown_posterior
+    return partial(layer.posterior, h, features[layer.side])

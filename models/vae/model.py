@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .coders import Coder, Generation, Inference, LayerTerms, Posterior
+from .coders import Coder, Generation, Inference, LayerTerms, Posterior, unknown_posterior
 from .config import VaeConfig
 from .contexts import Context
 from .ladder import Features, Ladder
@@ -99,7 +99,7 @@ class Hvae(nn.Module):
         top = self.prior(batch, step, self.hierarchy.encode_top)
         u = picture = None
         if self.context:
-            u = coder.code(0, top, posterior or _unknown)
+            u = coder.code(0, top, posterior or unknown_posterior)
             picture, top = self.context.picture(u), None
         latents, h = self.hierarchy.walk(coder, features, batch, top, picture)  # type: ignore[arg-type]
         return Walked(u, tuple(latents), self.readout(latents, h))
@@ -135,10 +135,6 @@ class Hvae(nn.Module):
         if self.context and walked.context is not None:
             picture = self.context.picture(walked.context)
         return self.likelihood.mean(walked.features), picture
-
-
-def _unknown() -> Posterior:
-    raise ValueError("a posterior needs an image")
 
 
 def parameters(model: nn.Module) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..distributions import Normal
 from .blocks import ConvGaussian, MlpGaussian
-from .coders import Coder, Distribution, GaussianPosterior, Posterior
+from .coders import Coder, Distribution, GaussianPosterior, Posterior, unknown_posterior
 from .config import VaeConfig
 from .flows import Flow, FlowPosterior
 
@@ -162,9 +162,7 @@ def _averaged(x: Tensor, samples: int) -> Tensor:
 
 
 def _posterior(features: Sequence[Drawn] | None, i: int) -> Posterior:
-    if features is None:
-        raise ValueError("a posterior needs an image")
-    return features[i].posterior
+    return unknown_posterior() if features is None else features[i].posterior
 
 
 def _seen(shapes: Sequence[tuple[int, ...]], first: int, skips: bool) -> Sequence[tuple[int, ...]]:

@@ -66,7 +66,8 @@ def test_logistic_mixture_sums_to_one(channels: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_levels_in_turn_are_the_joint_probability(channels: int) -> None:
     raw = torch.randn(1, LogisticMixture.parameters(channels, 3), 1, 1).double() - 1
-    x, mixture = every_image(channels)[::97], LogisticMixture.of(raw, channels, 3)
+    x = every_image(channels)[::97]
+    mixture = LogisticMixture.of(raw.expand(len(x), -1, -1, -1), channels, 3)
     levels = (255 * x).round().long()
     total = torch.ones(len(x)).double()
     for c in range(channels):

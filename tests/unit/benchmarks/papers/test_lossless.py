@@ -166,7 +166,7 @@ def test_a_mixture_costs_its_density(bins: Bins) -> None:
 
 
 def test_levels_cost_their_probability() -> None:
-    likelihood = model(0, **COLOUR).double().likelihood
+    likelihood = model(0, COLOURED, **COLOUR).double().likelihood
     features = torch.randn(1, 8, 32, 32).double()
     pixels = torch.randint(0, 256, (1, 3, 32, 32))
     coder = coder_of(words(4))
