@@ -57,7 +57,8 @@ def main(out: Path) -> None:
 
     def add(name: str, file: bytes, **options: object) -> None:
         (out / f"{name}.hvae").write_bytes(file)
-        cases[name] = {"options": options}
+        cases[name] = {"options": options.copy()}
+        options.pop("progressive", None)  # what is shown on the way has no counterpart
         wanted = DecodeOptions(**{_snake(key): value for key, value in options.items()})  # type: ignore[arg-type]
         try:
             index = read_index(file)
@@ -92,6 +93,7 @@ def main(out: Path) -> None:
     add("levels", tiles, levels=2)
     add("thumbnail", tiles, scale=8)
     broken(add, tiles)
+    cut_everywhere(add, encode((180, 60), 45, 2))
     drawn(add, codec)
     of_many_qualities(add, codec)
     add("range", encode_image(shallow()))
@@ -127,6 +129,14 @@ def broken(add: Callable[..., None], whole: bytes) -> None:
     damaged_index[index.begin - 6] ^= 1
     add("damaged_index", bytes(damaged_index))
     add("longer", whole + b"more")
+
+
+def cut_everywhere(add: Callable[..., None], whole: bytes) -> None:
+    """Add files that end where a level of a tile begins; of some tiles levels are empty."""
+    index = read_index(whole)
+    assert (index.level_words == 0).any(), index.level_words
+    for at in sorted({int(begin) for begin, _ in index.spans.reshape(-1, 2)}):
+        add(f"cut_at_{at}", whole[:at], keepGoing=True, progressive=True)
 
 
 def drawn(add: Callable[..., None], codec: Codec) -> None:

@@ -45,9 +45,9 @@ export class Tile {
     return this.coded.number;
   }
 
-  /** Return how many levels are there, of a file of which so many bytes are. */
+  /** Return how many levels are there, of a file of which so many bytes are; some take none. */
   levelsThere(size: number): number {
-    const missing = this.coded.levels.findIndex(({ end }) => end > size);
+    const missing = this.coded.levels.findIndex(({ begin, end }) => end > Math.max(begin, size));
     return missing < 0 ? this.coded.levels.length : missing;
   }
 
