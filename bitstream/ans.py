@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import escape
-from .errors import InvalidField, StreamDamaged
+from .errors import ArgumentError, StreamDamaged
 from .escape import MAX_SYMBOL, TOTAL
 from .tables import PmfTables, checked_index, checked_symbols
 
@@ -143,7 +143,7 @@ def push(
         tables: the pmfs.
 
     Raises:
-        InvalidField: shape, dtype or an index is wrong; nothing was pushed.
+        ArgumentError: shape, dtype or an index is wrong; nothing was pushed.
         SymbolOutOfRange: a symbol is outside its range; nothing was pushed.
     """
     index = checked_index(index, tables)
@@ -170,7 +170,7 @@ def pop(coder: Coder, index: NDArray[np.integer], tables: PmfTables) -> NDArray[
     takes `check_empty` and a checksum to notice.
 
     Raises:
-        InvalidField: shape, dtype or a value of `index` is wrong; nothing was popped.
+        ArgumentError: shape, dtype or a value of `index` is wrong; nothing was popped.
         StreamDamaged: an escaped symbol is outside -2**20...2**20.
     """
     index = checked_index(index, tables)
@@ -222,16 +222,16 @@ def push_under(coder: Coder, pmf: NDArray[np.integer], symbols: NDArray[np.integ
         symbols: integers `(n,)` in 0...K - 1.
 
     Raises:
-        InvalidField: shape, dtype, a mass or a symbol is wrong; nothing was pushed.
+        ArgumentError: shape, dtype, a mass or a symbol is wrong; nothing was pushed.
     """
     pmf, symbols = _checked_masses(pmf), np.asarray(symbols)
     count, alphabet = pmf.shape
     if symbols.ndim != 1 or symbols.dtype.kind not in "iu" or count not in (1, symbols.size):
-        raise InvalidField(
+        raise ArgumentError(
             f"symbols are {symbols.dtype} of shape {symbols.shape} under {count} rows of masses"
         )
     if symbols.size and not 0 <= symbols.min() <= symbols.max() < alphabet:
-        raise InvalidField(
+        raise ArgumentError(
             f"symbols {symbols.min()}...{symbols.max()} are outside 0...{alphabet - 1}"
         )
     entries = symbols.astype(np.int32)
@@ -247,12 +247,12 @@ def pop_under(coder: Coder, pmf: NDArray[np.integer], count: int) -> NDArray[np.
     """Pop `count` symbols that `push_under` pushed under the same masses; int32 `(count,)`.
 
     Raises:
-        InvalidField: shape, dtype or a mass is wrong; nothing was popped.
+        ArgumentError: shape, dtype or a mass is wrong; nothing was popped.
     """
     pmf = _checked_masses(pmf)
     rows, alphabet = pmf.shape
     if rows not in (1, count):
-        raise InvalidField(f"{count} symbols under {rows} rows of masses")
+        raise ArgumentError(f"{count} symbols under {rows} rows of masses")
     if alphabet == 1 or not count:
         return np.zeros(count, np.int32)
     if rows == 1:
@@ -274,9 +274,9 @@ def pop_bit(coder: Coder, chance: int) -> bool:
 def _checked_masses(pmf: NDArray[np.integer]) -> NDArray[np.integer]:
     pmf = np.asarray(pmf)
     if pmf.ndim != 2 or pmf.dtype.kind not in "iu":
-        raise InvalidField(f"masses are {pmf.dtype} of shape {pmf.shape}, not integers (n, K)")
+        raise ArgumentError(f"masses are {pmf.dtype} of shape {pmf.shape}, not integers (n, K)")
     if pmf.size and (pmf.min() < 1 or np.any(pmf.sum(axis=1, dtype=np.int64) != TOTAL)):
-        raise InvalidField(f"masses are below 1, or do not sum to {TOTAL}")
+        raise ArgumentError(f"masses are below 1, or do not sum to {TOTAL}")
     return pmf
 
 
@@ -291,14 +291,14 @@ def coder_of(words: NDArray[np.uint32] | None = None) -> Coder:
     Any prefix of what `words_of` gave will do; the stack is then shorter at its bottom.
 
     Raises:
-        InvalidField: not uint32 `(n,)`.
+        ArgumentError: not uint32 `(n,)`.
         StreamDamaged: the first word is 0, which the top of a stack never is.
     """
     if words is None:
         return _stream.stack.AnsCoder()
     words = np.asarray(words)
     if words.ndim != 1 or words.dtype != np.uint32:
-        raise InvalidField(f"words are {words.dtype} of shape {words.shape}, not uint32 (n,)")
+        raise ArgumentError(f"words are {words.dtype} of shape {words.shape}, not uint32 (n,)")
     if words.size and words[0] == 0:
         raise StreamDamaged("the first word of a tile is 0")
     return _stream.stack.AnsCoder(words[::-1].copy())
@@ -331,10 +331,10 @@ def level_words(bulk: Sequence[int], total: int) -> tuple[int, ...]:
         total: number of words at the end.
 
     Raises:
-        InvalidField: the numbers do not fall from `total` on, as they do on a stack.
+        ArgumentError: the numbers do not fall from `total` on, as they do on a stack.
     """
     needed = [0, *(total - below for below in bulk)]
     counts = tuple(after - before for before, after in pairwise(needed))
     if any(count < 0 for count in counts):
-        raise InvalidField(f"words before each level {list(bulk)} do not fall from {total} on")
+        raise ArgumentError(f"words before each level {list(bulk)} do not fall from {total} on")
     return counts

@@ -38,7 +38,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import IndexDamaged, InvalidField, TrailingData, Truncated
+from .errors import ArgumentError, IndexDamaged, InvalidField, TrailingData, Truncated
 from .header import MAX_HEADER_BYTES, Header, pack_header, unpack_header
 from .metadata import Metadata, pack_metadata, unpack_metadata
 from .quality_map import Offsets, check_map, pack_map, unpack_map
@@ -216,23 +216,23 @@ def write_container(
         offsets: the quality map, if there is one.
 
     Raises:
-        InvalidField: the number of tiles or of levels is not what it must be, words or alpha are
+        ArgumentError: the number of tiles or of levels is not what it must be, words or alpha are
             missing, the header's flags do not tell whether there is metadata or a map, or the map
             leads out of the range of qualities.
     """
     if header.metadata != bool(metadata):
-        raise InvalidField(
+        raise ArgumentError(
             f"the header says metadata={header.metadata}, there are {len(metadata)} items"
         )
     if header.map != (offsets is not None):
-        raise InvalidField(f"the header says map={header.map}, which is not so")
+        raise ArgumentError(f"the header says map={header.map}, which is not so")
     if offsets is not None:
         check_map(offsets, header.patches, header.quality)
     if len(tiles) != header.tile_count:
-        raise InvalidField(f"{len(tiles)} tiles, the header asks for {header.tile_count}")
+        raise ArgumentError(f"{len(tiles)} tiles, the header asks for {header.tile_count}")
     levels = len(tiles[0].level_words)
     if not 1 <= levels <= MAX_LEVELS:
-        raise InvalidField(f"{levels} levels are outside 1...{MAX_LEVELS}")
+        raise ArgumentError(f"{levels} levels are outside 1...{MAX_LEVELS}")
     with_alpha = header.color.has_alpha
     for number, tile in enumerate(tiles):
         _check_tile(number, tile, levels, header)
@@ -262,23 +262,23 @@ def write_container(
 
 def _check_tile(number: int, tile: Tile, levels: int, header: Header) -> None:
     if len(tile.level_words) != levels or len(tile.checks) != levels:
-        raise InvalidField(f"tile {number} has {len(tile.level_words)} levels, not {levels}")
+        raise ArgumentError(f"tile {number} has {len(tile.level_words)} levels, not {levels}")
     if tile.words.ndim != 1 or tile.words.dtype != np.uint32:
-        raise InvalidField(f"words of tile {number} are {tile.words.dtype}, not uint32 (n,)")
+        raise ArgumentError(f"words of tile {number} are {tile.words.dtype}, not uint32 (n,)")
     if tile.words.size != sum(tile.level_words):
-        raise InvalidField(
+        raise ArgumentError(
             f"tile {number} has {tile.words.size} of {sum(tile.level_words)} words: not complete"
         )
     if not tile.coder.is_learned and tile.words.size:
-        raise InvalidField(f"tile {number} is exact and has {tile.words.size} words")
+        raise ArgumentError(f"tile {number} is exact and has {tile.words.size} words")
     with_alpha = header.color.has_alpha and tile.coder.is_learned
     if bool(tile.alpha) != with_alpha:
-        raise InvalidField(f"tile {number} has {'no' if with_alpha else 'an'} alpha")
+        raise ArgumentError(f"tile {number} has {'no' if with_alpha else 'an'} alpha")
     if bool(tile.exact) != tile.coder.is_exact or tile.coder.is_exact > header.exact:
-        raise InvalidField(f"tile {number}, {tile.coder.name}, has {len(tile.exact or b'')} bytes")
+        raise ArgumentError(f"tile {number}, {tile.coder.name}, has {len(tile.exact or b'')} bytes")
     for check in (*tile.checks, tile.alpha_check, tile.exact_check):
         if not 0 <= check < 1 << 32:
-            raise InvalidField(f"check {check} of tile {number} is outside 0...2**32 - 1")
+            raise ArgumentError(f"check {check} of tile {number} is outside 0...2**32 - 1")
 
 
 def read_index(source: Source) -> Index:
@@ -353,10 +353,10 @@ def read_tile(source: Source, index: Index, tile: int, levels: int | None = None
             does not hold whole, or one behind it.
 
     Raises:
-        InvalidField: there is no such tile.
+        ArgumentError: there is no such tile.
     """
     if not 0 <= tile < len(index.level_words):
-        raise InvalidField(f"tile {tile} is outside 0...{len(index.level_words) - 1}")
+        raise ArgumentError(f"tile {tile} is outside 0...{len(index.level_words) - 1}")
     cursor = Cursor(source)
     pieces = []
     for offset, size in index.spans[tile, : 2 + (index.levels if levels is None else levels)]:

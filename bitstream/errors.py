@@ -1,18 +1,34 @@
-"""What can be wrong with a file, a table or a request: one error for each cause.
+"""What can be wrong with a file, an image or an argument: one error for each cause.
 
-All derive from `BitstreamError`, hence from `HvaeError` and `ValueError`. The ones with arguments
-of their own keep them in `args`, so that they survive the pickling between processes.
+    HvaeError
+        ArgumentError       also a ValueError: what the caller passed
+        ImageError          what is to be encoded
+        BitstreamError      what is to be decoded: a class below it for each cause
+
+The ones with arguments of their own keep them in `args`, so that they survive the pickling
+between processes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-class HvaeError(ValueError):
+
+class HvaeError(Exception):
     """Anything that this package refuses; the message says why in one line."""
 
 
+class ArgumentError(HvaeError, ValueError):
+    """An argument has a value that is not allowed, or excludes another one."""
+
+
+class ImageError(HvaeError):
+    """An image that cannot be encoded."""
+
+
 class BitstreamError(HvaeError):
-    """Anything that the bitstream refuses."""
+    """A file that cannot be decoded: not ours, cut, damaged, or of other weights."""
 
 
 class NotOurFile(BitstreamError):
@@ -44,7 +60,7 @@ class IndexDamaged(BitstreamError):
 
 
 class InvalidField(BitstreamError):
-    """A field or an argument has a value that is not allowed."""
+    """A field of a file has a value that is not allowed."""
 
 
 class InvalidTables(BitstreamError):
@@ -59,8 +75,8 @@ class StreamDamaged(BitstreamError):
     """Words of a tile which no encoder writes."""
 
 
-class ImageTooLarge(BitstreamError):
-    """The image has more pixels than the caller allows.
+class ImageTooLarge(BitstreamError, ImageError):
+    """An image, to be encoded or decoded, has more pixels than are allowed.
 
     Args:
         width: in px.
@@ -120,3 +136,12 @@ class WrongWeights(BitstreamError):
             f"{self.loaded_hash.hex()} are at hand; set HVAE_CODEC_WEIGHTS to the weight file "
             f"whose sha256 begins with {self.file_hash.hex()}"
         )
+
+
+@contextmanager
+def field_errors() -> Iterator[None]:
+    """Raise `InvalidField` for an `ArgumentError`: the argument came out of a file."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise InvalidField(str(error)) from error

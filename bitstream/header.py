@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from .errors import (
+    ArgumentError,
     HeaderDamaged,
     ImageTooLarge,
     InvalidField,
@@ -30,6 +31,7 @@ from .errors import (
     Truncated,
     UnsupportedVersion,
     WrongWeights,
+    field_errors,
 )
 from .varint import pack_varints, unpack_varints
 
@@ -107,7 +109,7 @@ class Header:
         map: whether a quality map follows.
 
     Raises:
-        InvalidField: a value is outside its range.
+        ArgumentError: a value is outside its range.
     """
 
     width: int
@@ -130,18 +132,18 @@ class Header:
             ("tile", self.tile, 1, MAX_TILE),
         ):
             if not low <= value <= high:
-                raise InvalidField(f"{name} {value} is outside {low}...{high}")
+                raise ArgumentError(f"{name} {value} is outside {low}...{high}")
         if self.tile_count > MAX_TILES:
-            raise InvalidField(f"{self.tile_count} tiles are more than {MAX_TILES}")
+            raise ArgumentError(f"{self.tile_count} tiles are more than {MAX_TILES}")
         if self.bit_depth not in (8, 16):
-            raise InvalidField(f"bit depth {self.bit_depth} is neither 8 nor 16")
+            raise ArgumentError(f"bit depth {self.bit_depth} is neither 8 nor 16")
         if len(self.weights) != WEIGHTS_BYTES:
-            raise InvalidField(f"hash of the weights has {len(self.weights)} bytes, not 4")
+            raise ArgumentError(f"hash of the weights has {len(self.weights)} bytes, not 4")
         for name, kind in (("color", Color), ("prior", Prior)):
             try:
                 object.__setattr__(self, name, kind(getattr(self, name)))
             except ValueError:
-                raise InvalidField(
+                raise ArgumentError(
                     f"{name} {getattr(self, name)} is none of {[int(k) for k in kind]}"
                 ) from None
 
@@ -231,19 +233,20 @@ def unpack_header(
     flags = int(flags)
     if flags & ~_FLAGS:
         raise InvalidField(f"flags {flags:#06x} have bits that this program does not know")
-    header = Header(
-        width=int(width),
-        height=int(height),
-        quality=data[at],
-        tile=data[at + 1],
-        weights=data[at + 2 : end],
-        color=Color(flags & 3),
-        bit_depth=16 if flags & _DEEP else 8,
-        prior=flags >> _PRIOR_SHIFT & _PRIOR_MASK,  # type: ignore[arg-type]  # made a Prior, or refused
-        metadata=bool(flags & _METADATA),
-        exact=bool(flags & _EXACT),
-        map=bool(flags & _MAP),
-    )
+    with field_errors():
+        header = Header(
+            width=int(width),
+            height=int(height),
+            quality=data[at],
+            tile=data[at + 1],
+            weights=data[at + 2 : end],
+            color=Color(flags & 3),
+            bit_depth=16 if flags & _DEEP else 8,
+            prior=flags >> _PRIOR_SHIFT & _PRIOR_MASK,  # type: ignore[arg-type]  # made a Prior
+            metadata=bool(flags & _METADATA),
+            exact=bool(flags & _EXACT),
+            map=bool(flags & _MAP),
+        )
     if max_pixels is not None and header.width * header.height > max_pixels:
         raise ImageTooLarge(header.width, header.height, max_pixels)
     return header, end + 4

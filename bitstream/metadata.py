@@ -16,7 +16,7 @@ import struct
 import zlib
 from enum import IntEnum
 
-from .errors import InvalidField, MetadataDamaged
+from .errors import ArgumentError, InvalidField, MetadataDamaged, field_errors
 from .source import Cursor
 from .varint import pack_varints
 
@@ -39,7 +39,7 @@ def pack_metadata(items: Metadata) -> bytes:
     """Write the section; nothing at all without items.
 
     Raises:
-        InvalidField: an item is empty, or the kinds do not ascend.
+        ArgumentError: an item is empty, or the kinds do not ascend.
     """
     if not items:
         return b""
@@ -47,7 +47,7 @@ def pack_metadata(items: Metadata) -> bytes:
     section = bytearray([len(items)])
     for kind, payload in items:
         if not payload:
-            raise InvalidField(f"metadata {kind.name} is empty; leave it out")
+            raise ArgumentError(f"metadata {kind.name} is empty; leave it out")
         section += bytes([kind]) + pack_varints([len(payload)]) + payload
     return bytes(section) + struct.pack("<I", zlib.crc32(section))
 
@@ -74,14 +74,15 @@ def unpack_metadata(cursor: Cursor) -> Metadata:
         raise MetadataDamaged("the metadata does not match its checksum")
     if not count or not all(payloads):
         raise InvalidField("the metadata section has an empty item, or none at all")
-    _check_kinds(kinds)
+    with field_errors():
+        _check_kinds(kinds)
     return tuple((MetadataKind(k), p) for k, p in zip(kinds, payloads, strict=True))
 
 
 def _check_kinds(kinds: list[int] | list[MetadataKind]) -> None:
     if any(kind not in list(MetadataKind) for kind in kinds):
-        raise InvalidField(
+        raise ArgumentError(
             f"metadata of kinds {[int(k) for k in kinds]}: only 0...{max(MetadataKind)} are known"
         )
     if sorted(set(kinds)) != kinds:
-        raise InvalidField(f"metadata of kinds {[int(k) for k in kinds]}: not ascending")
+        raise ArgumentError(f"metadata of kinds {[int(k) for k in kinds]}: not ascending")

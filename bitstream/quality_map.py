@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ans import Coder, check_empty, coder_of, pop_bit, push_bits, words_of
-from .errors import InvalidField, MapDamaged
+from .errors import ArgumentError, MapDamaged, field_errors
 from .source import Cursor
 from .varint import pack_varints
 
@@ -159,7 +159,8 @@ def unpack_map(cursor: Cursor, size: tuple[int, int], quality: int) -> Offsets:
     _walk(_Reader(coder), steps)
     check_empty(coder)
     offsets = steps * payload[0]
-    check_map(offsets, size, quality)
+    with field_errors():
+        check_map(offsets, size, quality)
     return offsets.astype(np.int16)
 
 
@@ -167,10 +168,10 @@ def check_map(offsets: NDArray[np.integer], size: tuple[int, int], quality: int)
     """Refuse offsets that are none.
 
     Raises:
-        InvalidField: they are of another size, or lead out of 0...100.
+        ArgumentError: they are of another size, or lead out of 0...100.
     """
     if offsets.shape != size or offsets.dtype.kind not in "iu":
-        raise InvalidField(f"the quality map is {offsets.dtype} {offsets.shape}, not {size}")
+        raise ArgumentError(f"the quality map is {offsets.dtype} {offsets.shape}, not {size}")
     low, high = quality + int(offsets.min()), quality + int(offsets.max())
     if low < 0 or high > MAX_QUALITY:
-        raise InvalidField(f"qualities {low}...{high} of patches are outside 0...{MAX_QUALITY}")
+        raise ArgumentError(f"qualities {low}...{high} of patches are outside 0...{MAX_QUALITY}")

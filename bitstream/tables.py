@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import escape
-from .errors import InvalidField, InvalidTables, SymbolOutOfRange
+from .errors import ArgumentError, InvalidTables, SymbolOutOfRange
 from .escape import MAX_SYMBOL, TOTAL
 
 # What a Gaussian table leaves to the escape, both sides together. At 20 bits and more for an
@@ -73,7 +73,7 @@ class PmfTables:
             symbols: integers `(n,)` in -2**20...2**20.
 
         Raises:
-            InvalidField: shape, dtype or an index is wrong.
+            ArgumentError: shape, dtype or an index is wrong.
             SymbolOutOfRange: a symbol is outside that range.
         """
         entry = self.entries(index, symbols)
@@ -95,7 +95,7 @@ class PmfTables:
         It is the escape's where a symbol is outside its table's support.
 
         Raises:
-            InvalidField: shape, dtype or an index is wrong.
+            ArgumentError: shape, dtype or an index is wrong.
             SymbolOutOfRange: a symbol is outside -2**20...2**20.
         """
         index = checked_index(index, self)
@@ -158,12 +158,12 @@ def _checked_offsets(
 
 
 def checked_index(index: NDArray[np.integer], tables: PmfTables) -> NDArray[np.integer]:
-    """Return `index` if it is `(n,)`, of integers, and within the tables; raise InvalidField."""
+    """Return `index` if it is `(n,)`, of integers, and within the tables; raise ArgumentError."""
     index = np.asarray(index)
     if index.ndim != 1 or index.dtype.kind not in "iu":
-        raise InvalidField(f"index is {index.dtype} of shape {index.shape}, not integers (n,)")
+        raise ArgumentError(f"index is {index.dtype} of shape {index.shape}, not integers (n,)")
     if index.size and not (index.min() >= 0 and index.max() < len(tables)):
-        raise InvalidField(
+        raise ArgumentError(
             f"index {index.min()}...{index.max()} is outside the tables 0...{len(tables) - 1}"
         )
     return index
@@ -173,12 +173,12 @@ def checked_symbols(symbols: NDArray[np.integer], count: int) -> NDArray[np.int6
     """Return `symbols` as int64 if they are `(count,)`, integers and codable.
 
     Raises:
-        InvalidField: shape or dtype is wrong.
+        ArgumentError: shape or dtype is wrong.
         SymbolOutOfRange: a symbol is outside -2**20...2**20.
     """
     symbols = np.asarray(symbols)
     if symbols.shape != (count,) or symbols.dtype.kind not in "iu":
-        raise InvalidField(
+        raise ArgumentError(
             f"symbols are {symbols.dtype} of shape {symbols.shape}, not integers ({count},)"
         )
     if count and not (symbols.min() >= -MAX_SYMBOL and symbols.max() <= MAX_SYMBOL):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidField, Truncated
+from .errors import ArgumentError, InvalidField, Truncated
 
 MAX_VARINT = 2**32 - 1
 MAX_VARINT_BYTES = 5
@@ -20,12 +20,12 @@ def pack_varints(values: Iterable[int]) -> bytes:
         values: each in 0...2**32 - 1.
 
     Raises:
-        InvalidField: a value is outside that range.
+        ArgumentError: a value is outside that range.
     """
     out = bytearray()
     for value in values:
         if not 0 <= value <= MAX_VARINT:
-            raise InvalidField(f"count {value} is outside 0...{MAX_VARINT}")
+            raise ArgumentError(f"count {value} is outside 0...{MAX_VARINT}")
         while value > 0x7F:
             out.append(value & 0x7F | 0x80)
             value >>= 7

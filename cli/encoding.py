@@ -81,7 +81,7 @@ def encode_options(given: dict[str, Any]) -> EncodeOptions:
     Raises:
         click.UsageError: two exclude each other.
     """
-    from ..bitstream import InvalidField
+    from ..bitstream import ArgumentError
     from ..codec.options import EncodeOptions
 
     if sum(given[aim] not in (None, False) for aim in _AIMS) > 1:
@@ -91,5 +91,5 @@ def encode_options(given: dict[str, Any]) -> EncodeOptions:
         raise click.UsageError("--lossless has no --effort")
     try:
         return EncodeOptions(**given)
-    except InvalidField as error:
+    except ArgumentError as error:
         raise click.UsageError(str(error)) from error

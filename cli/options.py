@@ -193,12 +193,12 @@ device_option = click.option(
 
 
 def _checked_device(device: str) -> str:
-    from ..bitstream import InvalidField
+    from ..bitstream import ArgumentError
     from ..codec.options import check_device
 
     try:
         check_device(device)
-    except InvalidField as error:
+    except ArgumentError as error:
         raise click.BadParameter(str(error)) from error
     return device
 

@@ -215,7 +215,7 @@ def sample(
         device: `cpu` or `cuda`.
 
     Raises:
-        InvalidField: an argument is outside its range.
+        ArgumentError: an argument is outside its range.
         WeightsError: the weights do not have the prior, or the device is not there.
         TorchMissing: prior or device needs PyTorch, which is not installed.
     """

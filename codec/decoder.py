@@ -54,8 +54,8 @@ def decode_file(
         WrongWeights: the file was written with others.
         Truncated: a level that was asked for is not there.
         TileDamaged: a tile's symbols, its alpha or its exact patches do not match their checks.
-        InvalidField: the region or the scale is none, or the weights do not have the levels or
-            the prior.
+        ArgumentError: the region or the scale is none.
+        InvalidField: the weights do not have the levels or the prior.
     """
     options = options or DecodeOptions()
     header = index.header

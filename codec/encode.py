@@ -93,7 +93,7 @@ def encode(
     Raises:
         OSError: an image file cannot be read.
         ImageError: the image is of a kind that cannot be coded.
-        InvalidField: an argument is out of range, or excludes another one.
+        ArgumentError: an argument is out of range, or excludes another one.
         ImageTooLarge: the image has more pixels than a decoder accepts.
         TargetError: no quality gives what was asked for.
         PayloadTooShort: a prior that takes bits back finds too few.

@@ -76,7 +76,7 @@ def encode_pixels(
         content: what the image shows. Of a photograph no patch is exact; auto looks.
 
     Raises:
-        InvalidField: the quality, the effort or the size is outside its range.
+        ArgumentError: the quality, the effort or the size is outside its range.
         ImageTooLarge: the image has more pixels than a decoder accepts.
         WeightsError: the weights do not have the prior.
         TorchMissing: effort or prior needs PyTorch, which is not installed.
@@ -109,7 +109,7 @@ def encode_losslessly(pixels: Pixels) -> bytes:
     """Encode pixels into a file that gives them back bit for bit, and needs no weights.
 
     Raises:
-        InvalidField, ImageTooLarge: as `encode_pixels`.
+        ArgumentError, ImageTooLarge: as `encode_pixels`.
     """
     header = _header(pixels, MAX_TILE, QUALITIES - 1, NO_WEIGHTS)
     tiles = [

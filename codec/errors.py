@@ -3,10 +3,7 @@
 import errno
 
 from ..bitstream import BitstreamError, HvaeError
-
-
-class ImageError(HvaeError):
-    """An image that cannot be encoded; the message says why in one line."""
+from ..bitstream import ImageError as ImageError
 
 
 class LeftOut(UserWarning):
@@ -43,6 +40,10 @@ class BoundError(ModelError):
 
 class WeightsError(ModelError):
     """A weight file or a configuration that cannot be used."""
+
+
+class ConfigError(ModelError):
+    """A configuration of a model has an unknown key, or a value outside its range."""
 
 
 class DataError(ModelError):

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from numbers import Real
 
-from ..bitstream import InvalidField
+from ..bitstream import ArgumentError
 
 
 def whole(name: str, number: object) -> int:
-    """Return a whole number of any type that has them: 60, 60.0, NumPy's integers.
+    """Return a whole number of any type that has them: 60, 60.0, NumPy's integers and floats.
 
     Raises:
-        InvalidField: it is none.
+        ArgumentError: it is none.
     """
     try:
-        if isinstance(number, float) and number.is_integer():
+        if isinstance(number, Real) and float(number).is_integer():
             return int(number)
         return operator.index(number)  # type: ignore[arg-type]
     except TypeError:
-        raise InvalidField(f"{name} {number!r} is not a whole number") from None
+        raise ArgumentError(f"{name} {number!r} is not a whole number") from None
+
+
+def check_above_zero(name: str, number: object) -> None:
+    """Refuse what is not a finite number above 0.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(number, Real) or not 0 < number < math.inf:
+        raise ArgumentError(f"{name} {number!r} is not a number above 0")
 
 
 EFFORTS = range(10)
@@ -28,11 +40,11 @@ def effort_of(number: object) -> int:
     """Return an effort.
 
     Raises:
-        InvalidField: it is not a whole number within 0...9.
+        ArgumentError: it is not a whole number within 0...9.
     """
     effort = whole("effort", number)
     if effort not in EFFORTS:
-        raise InvalidField(f"effort {effort} is outside {EFFORTS[0]}...{EFFORTS[-1]}")
+        raise ArgumentError(f"effort {effort} is outside {EFFORTS[0]}...{EFFORTS[-1]}")
     return effort
 
 
@@ -40,9 +52,9 @@ def quality_of(number: object) -> int:
     """Return a quality.
 
     Raises:
-        InvalidField: it is not a whole number within 0...100.
+        ArgumentError: it is not a whole number within 0...100.
     """
     quality = whole("quality", number)
     if not 0 <= quality <= 100:
-        raise InvalidField(f"quality {quality} is outside 0...100")
+        raise ArgumentError(f"quality {quality} is outside 0...100")
     return quality

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from PIL import Image
 
-from ..bitstream import InvalidField, Prior
+from ..bitstream import ArgumentError, Prior
 from ..bitstream.header import MAX_TILE
 from .config import PATCH_PX
-from .numbers import effort_of, quality_of, whole
+from .numbers import check_above_zero, effort_of, quality_of, whole
 from .stack import Sampling
 
 DEFAULT_QUALITY = 60
@@ -52,7 +51,7 @@ class EncodeOptions:
             need less memory, and more bits.
 
     Raises:
-        InvalidField: a value is outside its range, or two exclude each other.
+        ArgumentError: a value is outside its range, or two exclude each other.
     """
 
     quality: float | None = None
@@ -76,25 +75,27 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         aims = (self.quality, self.max_bytes, self.bpp, self.psnr, self.ssimulacra2)
         if self.content not in get_args(ContentKind):
-            raise InvalidField(
+            raise ArgumentError(
                 f"content {self.content} is not one of {', '.join(get_args(ContentKind))}"
             )
         if self.lossless and (self.has_target or self.quality is not None or self.effort):
-            raise InvalidField("lossless excludes effort, and whatever finds a quality")
+            raise ArgumentError("lossless excludes effort, and whatever finds a quality")
         if sum(aim is not None for aim in aims) > 1:
-            raise InvalidField("quality, max_bytes, bpp, psnr and ssimulacra2 exclude each other")
+            raise ArgumentError("quality, max_bytes, bpp, psnr and ssimulacra2 exclude each other")
         if self.tune not in TUNES:
-            raise InvalidField(f"tune {self.tune} is not one of {', '.join(TUNES)}")
-        for target in aims[1:]:
-            if target is not None and not 0 < target < math.inf:
-                raise InvalidField(f"{target} is not a number above 0")
+            raise ArgumentError(f"tune {self.tune} is not one of {', '.join(TUNES)}")
+        for name in ("max_bytes", "bpp", "psnr", "ssimulacra2"):
+            if (target := getattr(self, name)) is not None:
+                check_above_zero(name, target)
         if self.quality is not None:
             quality_of(self.quality)
         effort_of(self.effort)
+        if self.page is not None and whole("page", self.page) < 1:
+            raise ArgumentError(f"page {self.page} is not 1 or above")
         if self.tile_px is not None:
             side, rest = divmod(whole("tile_px", self.tile_px), PATCH_PX)
             if rest or not 1 <= side <= MAX_TILE:
-                raise InvalidField(f"tile_px {self.tile_px} is no multiple of 32 up to 2048")
+                raise ArgumentError(f"tile_px {self.tile_px} is no multiple of 32 up to 2048")
         check_device(self.device)
 
     @property
@@ -117,7 +118,7 @@ class DecodeOptions:
         device: `cpu` or `cuda`.
 
     Raises:
-        InvalidField: a value is outside its range.
+        ArgumentError: a value is outside its range.
     """
 
     region: Region | None = None
@@ -129,7 +130,7 @@ class DecodeOptions:
 
     def __post_init__(self) -> None:
         if self.levels is not None and whole("levels", self.levels) < 0:
-            raise InvalidField(f"{self.levels} levels of latents cannot be decoded")
+            raise ArgumentError(f"{self.levels} levels of latents cannot be decoded")
         check_device(self.device)
 
 
@@ -137,20 +138,20 @@ def check_device(device: str) -> None:
     """Refuse the name of a device that nothing here computes on.
 
     Raises:
-        InvalidField: it is not `cpu`, `cuda`, or `cuda` with a number.
+        ArgumentError: it is not `cpu`, `cuda`, or `cuda` with a number.
     """
     name, _, number = device.partition(":")
     if device != "cpu" and not (name == "cuda" and (number.isdigit() or device == "cuda")):
-        raise InvalidField(f"device {device} is not cpu or cuda")
+        raise ArgumentError(f"device {device} is not cpu or cuda")
 
 
 def prior_of(name: str) -> Prior:
     """Return the prior of a name.
 
     Raises:
-        InvalidField: there is none.
+        ArgumentError: there is none.
     """
     for prior in Prior:
         if prior.label == name:
             return prior
-    raise InvalidField(f"prior {name} is not one of {', '.join(p.label for p in Prior)}")
+    raise ArgumentError(f"prior {name} is not one of {', '.join(p.label for p in Prior)}")

@@ -10,8 +10,7 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from ..bitstream import MAGIC, BitstreamError, Color, HvaeError, read_index
-from .errors import ImageError
+from ..bitstream import MAGIC, ArgumentError, BitstreamError, Color, HvaeError, read_index
 from .images import METADATA_KEYS, MODES, info_of, to_pixels
 from .options import EncodeOptions
 
@@ -46,13 +45,14 @@ class HvaeImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         try:
             index = read_index(self.fp)  # type: ignore[arg-type]
+            info = info_of(index.metadata)
         except BitstreamError as error:
             raise OSError(str(error)) from error
         header = index.header
         deep_grey = header.color == Color.GREY and header.bit_depth == 16
         self._mode = "I;16" if deep_grey else MODES[header.color]
         self._size = header.width, header.height
-        self.info.update(info_of(index.metadata))
+        self.info.update(info)
         self._scale = 1
         # Pillow's sign that the pixels are still to come; none of its decoders is called.
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self.size), 0, ())]
@@ -103,6 +103,10 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
     Warns:
         LeftOut: the image's file holds something that is not kept.
+
+    Raises:
+        ArgumentError: an option is out of range, or excludes another one; it is a ValueError.
+        OSError: the image cannot be encoded, or not as it was asked for.
     """
     from . import api
 
@@ -113,11 +117,17 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     if getattr(image, "n_frames", 1) > 1:
         wanted.setdefault("page", image.tell() + 1)
     options = EncodeOptions(**wanted)
-    pixels = to_pixels(image, strip=options.strip, page=options.page)
-    metadata = info_of(pixels.metadata) | {k: given[k] for k in METADATA_KEYS if k in given}
-    fp.write(api.encode_with(pixels, options, metadata))
+    try:
+        pixels = to_pixels(image, strip=options.strip, page=options.page)
+        metadata = info_of(pixels.metadata) | {k: given[k] for k in METADATA_KEYS if k in given}
+        data = api.encode_with(pixels, options, metadata)
+    except ArgumentError:
+        raise
+    except HvaeError as error:
+        raise OSError(str(error)) from error
+    fp.write(data)
 
 
 def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Refuse `save_all=True`: a file holds one picture."""
-    raise ImageError("a file of this codec holds one picture: save frames one by one")
+    raise OSError("a file of this codec holds one picture: save frames one by one")

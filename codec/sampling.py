@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import InvalidField, Prior
+from ..bitstream import ArgumentError, Prior
 from .coders import LatentDecoder
 from .conditions import CodingConditions
 from .numbers import quality_of, whole
@@ -39,13 +39,13 @@ def draw_picture(
         (32 rows, 32 columns, 3) uint8 RGB.
 
     Raises:
-        InvalidField: the size or the quality is outside its range.
+        ArgumentError: the size or the quality is outside its range.
         WeightsError: the weights do not have the prior.
         TorchMissing: the prior needs PyTorch, which is not installed.
     """
     size = whole("rows", size[0]), whole("columns", size[1])
     if min(size) < 1 or size[0] * size[1] > MAX_PATCHES:
-        raise InvalidField(f"{size[0]}x{size[1]} patches are not 1 to {MAX_PATCHES} patches")
+        raise ArgumentError(f"{size[0]}x{size[1]} patches are not 1 to {MAX_PATCHES} patches")
     conditions = CodingConditions(codec.config, quality_of(quality), is_grey=False)
     codec.check_prior(prior)
     stack = SamplingStack(codec.tables.pmfs, sampling)

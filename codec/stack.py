@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream import (
+    ArgumentError,
     Coder,
-    InvalidField,
     PmfTables,
     bulk_words,
     pop,
@@ -145,7 +145,7 @@ class Sampling:
             takes what is most likely.
 
     Raises:
-        InvalidField: one is outside its range.
+        ArgumentError: one is outside its range.
     """
 
     seed: int = 0
@@ -153,9 +153,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if whole("seed", self.seed) < 0:
-            raise InvalidField(f"seed {self.seed} is negative")
+            raise ArgumentError(f"seed {self.seed} is negative")
         if not 0 <= self.temperature < math.inf:
-            raise InvalidField(f"temperature {self.temperature} is not 0 or above")
+            raise ArgumentError(f"temperature {self.temperature} is not 0 or above")
 
 
 class SamplingStack:

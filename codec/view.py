@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import Header, InvalidField
+from ..bitstream import ArgumentError, Header
 from .images import Pixels
 from .numbers import whole
 from .tiling import PATCH_PX, Window
@@ -91,18 +91,18 @@ def view_of(
     """Return the view of a region (x, y, width, height) in px, or of the whole image.
 
     Raises:
-        InvalidField: the region is not within the image, or the scale is none.
+        ArgumentError: the region is not within the image, or the scale is none.
     """
     if whole("scale", scale) not in SCALES:
-        raise InvalidField(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
+        raise ArgumentError(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
     if region is None:
         region = 0, 0, header.width, header.height
     elif len(region) != 4:
-        raise InvalidField(f"region {region} is not x, y, width and height")
+        raise ArgumentError(f"region {region} is not x, y, width and height")
     x, y, width, height = (whole("region", number) for number in region)
     right, bottom = x + width, y + height
     if min(width, height) < 1 or min(x, y) < 0 or right > header.width or bottom > header.height:
-        raise InvalidField(
+        raise ArgumentError(
             f"region {x},{y},{width},{height} is not within the {header.width}x{header.height} "
             "pixels of the image"
         )

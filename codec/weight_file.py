@@ -27,7 +27,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..bitstream import PmfTables
+from ..bitstream import InvalidTables, PmfTables
 from .config import ModelConfig
 from .errors import WeightsError
 from .quality import QUALITIES
@@ -124,7 +124,6 @@ def read_weight_file(path: Path) -> WeightFile:
     Raises:
         OSError: it cannot be read.
         WeightsError: it is not a weight file, of another format, or does not describe itself.
-        BitstreamError: its tables are not tables.
     """
     try:
         tensors, described, digest = _mapped(path)
@@ -149,6 +148,10 @@ def read_weight_file(path: Path) -> WeightFile:
         priors = tuple(described["priors"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path.name} does not name its graphs and priors") from error
+    try:
+        checked_tables = PmfTables(**tables)
+    except InvalidTables as error:
+        raise WeightsError(f"{path.name} has tables that are none: {error}") from error
     return WeightFile(
         config=config,
         first_qualities=_checked(path, described.get("first_qualities")),
@@ -156,7 +159,7 @@ def read_weight_file(path: Path) -> WeightFile:
         arrays=tensors,
         graphs=graphs,
         initialisers=initialisers,
-        tables=PmfTables(**tables),
+        tables=checked_tables,
         digest=digest,
     )
 

@@ -83,7 +83,6 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> Codec:
         WeightsError: it is not a weight file, or the device is not there.
         BoundError: this machine's convolutions are not exact.
         TorchMissing: the device needs PyTorch, which is not installed.
-        BitstreamError: its tables are not tables.
     """
     with _LOADING:  # or two threads would load it twice
         return _load(path or shipped_weights(), device, os.getpid())
@@ -94,7 +93,7 @@ def codec_for(header: Header, device: str = "cpu") -> Codec:
 
     Raises:
         WrongWeights: they are not at hand, and there is nowhere to fetch them from.
-        OSError, WeightsError, BitstreamError: as `load_codec`, or they cannot be fetched.
+        OSError, WeightsError: as `load_codec`, or they cannot be fetched.
     """
     shipped = shipped_weights()
     if shipped.is_file() and _read(shipped).digest.startswith(header.weights):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...bitstream import InvalidField, Metadata, MetadataKind
+from ...bitstream import ArgumentError, InvalidField, Metadata, MetadataKind
 
 _KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
 METADATA_KEYS = (*_KEYS.values(), "text", "dpi")
@@ -88,10 +88,10 @@ def metadata_from(info: Mapping[str, Any]) -> Metadata:
     """Return metadata that is named as Pillow's `info` names it; the reverse of `info_of`.
 
     Raises:
-        InvalidField: a name is none of `METADATA_KEYS`.
+        ArgumentError: a name is none of `METADATA_KEYS`.
     """
     if unknown := sorted(set(info) - set(METADATA_KEYS)):
-        raise InvalidField(f"metadata {unknown[0]} is not one of {', '.join(METADATA_KEYS)}")
+        raise ArgumentError(f"metadata {unknown[0]} is not one of {', '.join(METADATA_KEYS)}")
     found = [(kind, _bytes(info[key])) for kind, key in _KEYS.items() if info.get(key)]
     if text := info.get("text"):
         packed = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")

@@ -81,7 +81,7 @@ def choose_page(image: Image.Image, page: int | None) -> list[str]:
         if not 1 <= page <= pages:
             raise ImageError(f"page {page} is outside 1...{pages}")
         if pages > 1:
-            image.seek(page - 1)
+            image.seek(int(page) - 1)
         return _more("picture", pages - 1)
     if pages == 1:
         return []

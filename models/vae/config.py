@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ...bitstream import HvaeError
+from ...codec.errors import ConfigError
 
 CHOICES = {
     "inference": ("ladder", "serial"),
@@ -26,10 +26,6 @@ CHOICES = {
     "smooth": ("moments", "ratio"),
 }
 """The words that each field may hold."""
-
-
-class ConfigError(HvaeError):
-    """A configuration has an unknown key or a value outside its range."""
 
 
 @dataclass(frozen=True)

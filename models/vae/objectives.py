@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import ConfigError, checked_fields
+from ...codec.errors import ConfigError
+from .config import checked_fields
 from .model import Hvae, Terms
 
 OPTIMISERS = ("adam", "adamax", "adamw")

@@ -9,21 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bitstream import BitstreamError, HvaeError
+    from .bitstream import ArgumentError, BitstreamError, HvaeError
     from .codec.decode import decode, decode_parts, open, quality_map, sample, verify
     from .codec.encode import encode
-    from .codec.errors import ImageError, LeftOut, TargetError
+    from .codec.errors import ImageError, LeftOut, TargetError, WeightsError
     from .codec.info import inspect
     from .codec.stack import Sampling
 
 __version__ = "0.1.0"
 __all__ = [
+    "ArgumentError",
     "BitstreamError",
     "HvaeError",
     "ImageError",
     "LeftOut",
     "Sampling",
     "TargetError",
+    "WeightsError",
     "__version__",
     "decode",
     "decode_parts",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ArgumentError": ".bitstream",
     "BitstreamError": ".bitstream",
     "encode": ".codec.encode",
     "HvaeError": ".bitstream",
@@ -44,6 +47,7 @@ _HOMES = {
     "inspect": ".codec.info",
     "Sampling": ".codec.stack",
     "TargetError": ".codec.errors",
+    "WeightsError": ".codec.errors",
 }
 
 

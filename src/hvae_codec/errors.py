@@ -1,9 +1,22 @@
-"""Every error that this package raises of its own, below `HvaeError`, and its one warning."""
+"""Every error that this package raises of its own, and its one warning.
+
+HvaeError
+    ArgumentError           an argument; also a ValueError
+    ImageError              an image that cannot be encoded
+    BitstreamError          a file that cannot be decoded; a class below it for each cause
+    ModelError              what computes
+        WeightsError        a weight file that cannot be used
+        TorchMissing, ...   a package that is not installed
+    TargetError             no quality gives what was asked for
+    PayloadTooShort         a prior that takes bits back finds too few
+"""
 
 from .bitstream.errors import (
+    ArgumentError,
     BitstreamError,
     HeaderDamaged,
     HvaeError,
+    ImageError,
     ImageTooLarge,
     IndexDamaged,
     InvalidField,
@@ -21,8 +34,8 @@ from .bitstream.errors import (
 )
 from .codec.errors import (
     BoundError,
+    ConfigError,
     DataError,
-    ImageError,
     LeftOut,
     MetricMissing,
     ModelError,
@@ -34,8 +47,10 @@ from .codec.errors import (
 )
 
 __all__ = [
+    "ArgumentError",
     "BitstreamError",
     "BoundError",
+    "ConfigError",
     "DataError",
     "HeaderDamaged",
     "HvaeError",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import (
+    ArgumentError,
     Color,
     Header,
     Index,
@@ -134,7 +135,7 @@ def test_levels_stand_one_behind_the_other() -> None:
     index = read_index(sample(alpha=True))
     order = np.argsort(index.spans[..., 0].T.ravel(), kind="stable")
     assert order.tolist() == list(range(20))  # alpha, exact patches, then level by level
-    with pytest.raises(InvalidField, match=r"tile 4 is outside 0\.\.\.3"):
+    with pytest.raises(ArgumentError, match=r"tile 4 is outside 0\.\.\.3"):
         read_tile(sample(), index, 4)
 
 
@@ -250,7 +251,7 @@ def test_an_announced_giant_takes_no_memory() -> None:
 def test_nothing_is_written_that_could_not_be_read(
     header: Header, metadata: Metadata, tiles: tuple[Tile, ...], message: str
 ) -> None:
-    with pytest.raises(InvalidField, match=message):
+    with pytest.raises(ArgumentError, match=message):
         write_container(header, metadata, tiles)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import (
-    InvalidField,
+    ArgumentError,
     InvalidTables,
     PmfTables,
     SymbolOutOfRange,
@@ -77,9 +77,9 @@ def test_bits_of_escapes_count_flag_and_distance() -> None:
 
 
 def test_bits_refuses_what_cannot_be_coded() -> None:
-    with pytest.raises(InvalidField, match=r"0\.\.\.1"):
+    with pytest.raises(ArgumentError, match=r"0\.\.\.1"):
         small().bits(np.array([2]), np.array([0]))
-    with pytest.raises(InvalidField, match="float64"):
+    with pytest.raises(ArgumentError, match="float64"):
         small().bits(np.array([0]), np.array([0.0]))
     with pytest.raises(SymbolOutOfRange, match="1048577"):
         small().bits(np.array([0]), np.array([2**20 + 1]))

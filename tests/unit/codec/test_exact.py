@@ -9,7 +9,7 @@ from PIL import Image
 
 import hvae_codec
 from hvae_codec.bitstream import (
-    BitstreamError,
+    ArgumentError,
     Color,
     Header,
     Tile,
@@ -109,7 +109,7 @@ def test_lossless_keeps_metadata_and_takes_no_quality() -> None:
     aims = ("quality", "max_bytes", "bpp", "psnr", "effort")
     others: list[dict[str, Any]] = [{aim: 1} for aim in aims]
     for other in others:
-        with pytest.raises(BitstreamError, match="lossless excludes"):
+        with pytest.raises(ArgumentError, match="lossless excludes"):
             hvae_codec.encode(image, lossless=True, **other)
 
 
@@ -241,7 +241,7 @@ def test_content_can_be_told(content: str) -> None:
     options = EncodeOptions(quality=30, content=content)  # type: ignore[arg-type]
     coders = inspect(encode_with(image, options)).tile_coders
     assert coders == (("learned",) if content == "photo" else ("exact",))
-    with pytest.raises(BitstreamError, match="content painting"):
+    with pytest.raises(ArgumentError, match="content painting"):
         EncodeOptions(content="painting")  # type: ignore[arg-type]
 
 

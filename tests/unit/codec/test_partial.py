@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.bitstream import InvalidField, TileDamaged, Truncated, read_index
+from hvae_codec.bitstream import ArgumentError, TileDamaged, Truncated, read_index
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.tiling import synthesis_halo
 
@@ -73,7 +73,7 @@ def test_a_region_needs_nothing_of_far_tiles(files: Files, data: bytes) -> None:
 def test_regions_outside_the_image_are_refused(
     files: Files, data: bytes, region: tuple[int, int, int, int]
 ) -> None:
-    with pytest.raises(InvalidField, match="not within the 192x160 pixels"):
+    with pytest.raises(ArgumentError, match="not within the 192x160 pixels"):
         files.decode(data, region=region)
 
 
@@ -115,7 +115,7 @@ def test_transparency_is_averaged_too(files: Files, pixels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("scale", [0, 3, 64, -1])
 def test_other_scales_are_refused(files: Files, data: bytes, scale: int) -> None:
-    with pytest.raises(InvalidField, match=f"scale {scale} is none of 1, 2, 4"):
+    with pytest.raises(ArgumentError, match=f"scale {scale} is none of 1, 2, 4"):
         files.decode(data, scale=scale)
 
 
@@ -126,7 +126,7 @@ def test_every_level_adds_to_the_picture(files: Files, pixels: np.ndarray, data:
     assert errors[0] > 3 * errors[-1]
     assert np.array_equal(files.samples(data, levels=LEVELS + 5), files.samples(data))
     for levels in (-1, 1.5):
-        with pytest.raises(InvalidField):
+        with pytest.raises(ArgumentError):
             files.decode(data, levels=levels)
 
 

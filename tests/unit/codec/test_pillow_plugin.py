@@ -168,7 +168,7 @@ def test_options_of_saving(
     assert picture.info["icc_profile"] == b"a profile"
     with pytest.raises(ValueError, match="quality 101"):
         picture.save(io.BytesIO(), "HVAE", quality=101)
-    with pytest.raises(ValueError, match="holds one picture"):
+    with pytest.raises(OSError, match="holds one picture"):
         picture.save(io.BytesIO(), "HVAE", save_all=True)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.bitstream import InvalidField, read_index
+from hvae_codec.bitstream import ArgumentError, read_index
 from hvae_codec.codec import api
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
@@ -133,5 +133,5 @@ def test_a_map_as_a_picture_comes_back(
 def test_tune_eye_is_a_map(pixels: np.ndarray, tiny_in_use: object) -> None:
     data = api.encode(pixels, 50, tune="eye")
     assert read_index(data).map is not None
-    with pytest.raises(InvalidField, match="tune ear is not one of psnr, eye"):
+    with pytest.raises(ArgumentError, match="tune ear is not one of psnr, eye"):
         api.encode(pixels, tune="ear")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.bitstream import InvalidField
+from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
 from hvae_codec.codec.errors import MetricMissing, TargetError
 from hvae_codec.codec.score import ssimulacra2
@@ -90,10 +90,10 @@ def test_hidden_pixels_do_not_count(pixels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("value", [0, -1.5, float("nan"), float("inf")])
 def test_what_is_no_rate_is_refused(pixels: np.ndarray, value: float) -> None:
-    with pytest.raises(InvalidField, match="is not a number above 0"):
+    with pytest.raises(ArgumentError, match="is not a number above 0"):
         api.encode(pixels, bpp=value)
 
 
 def test_one_aim_is_enough(pixels: np.ndarray) -> None:
-    with pytest.raises(InvalidField, match="exclude each other"):
+    with pytest.raises(ArgumentError, match="exclude each other"):
         api.encode(pixels, 50, bpp=1.0)

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hvae_codec.bitstream import InvalidField, PmfTables
+from hvae_codec.bitstream import ArgumentError, PmfTables
 from hvae_codec.codec.sampling import draw_picture
 from hvae_codec.codec.scales import scale_of
 from hvae_codec.codec.stack import Sampling, SamplingStack
@@ -69,13 +69,13 @@ def test_the_same_seed_gives_the_same_picture(tiny_codec: Codec) -> None:
 def test_pictures_that_cannot_be_drawn_are_refused(
     tiny_codec: Codec, size: tuple[int, int], quality: int
 ) -> None:
-    with pytest.raises(InvalidField):
+    with pytest.raises(ArgumentError):
         draw_picture(tiny_codec, size, quality, Sampling())
 
 
 @pytest.mark.parametrize("values", [(-1, 1.0), (0, -0.5), (0, float("nan")), (0, float("inf"))])
 def test_sampling_out_of_range_is_refused(values: tuple[int, float]) -> None:
-    with pytest.raises(InvalidField):
+    with pytest.raises(ArgumentError):
         Sampling(*values)
 
 

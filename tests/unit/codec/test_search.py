@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hvae_codec.bitstream import InvalidField
+from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
 from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.encoder import encode_pixels
@@ -98,7 +98,7 @@ def test_targets_hold_with_effort(photograph: np.ndarray) -> None:
 
 @pytest.mark.parametrize("effort", [-1, 10])
 def test_other_efforts_are_refused(photograph: np.ndarray, effort: int) -> None:
-    with pytest.raises(InvalidField, match=rf"effort {effort} is outside 0\.\.\.9"):
+    with pytest.raises(ArgumentError, match=rf"effort {effort} is outside 0\.\.\.9"):
         api.encode(photograph[:9, :9], effort=effort)
 
 

@@ -1,6 +1,7 @@
-/** What can be wrong with a file: one error for each cause, named as in Python. */
+/** What can be wrong with a file or an argument: one error for each cause, named as in Python. */
 
 export type ErrorName =
+  | "ArgumentError"
   | "NotOurFile"
   | "UnsupportedVersion"
   | "NeedsNewerViewer"

@@ -91,7 +91,7 @@ function checkedRegion(index: Index, region: DecodeOptions["region"]): Window {
   const isWhole = [x, y, w, h].every(Number.isInteger);
   if (!isWhole || w < 1 || h < 1 || x < 0 || y < 0 || x + w > width || y + h > height) {
     throw new HvaeError(
-      "InvalidField",
+      "ArgumentError",
       `region ${x},${y},${w},${h} is not within the ${width}x${height} pixels of the image`,
     );
   }
