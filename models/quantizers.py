@@ -100,7 +100,7 @@ class TrainingQuantizer(BitCounter):
     symbols move with their residuals by that weight, latents with their means by the rest, and
     bits by their exact difference between both sides of the threshold. Rounding straight through is
     a weight of one everywhere: it teaches as if all symbols followed their residuals, though most
-    are zero and stay so (docs/design.md).
+    are zero and stay so (docs/lessons.md).
 
     The distortion's gradient is taken at the rounded value. Near a threshold it is biased by half a
     step. `curvature` adds the second-order term.

@@ -1,0 +1,217 @@
+"""The documents: examples run, links and names of files exist, and the bitstream page decodes."""
+
+import re
+import shlex
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import hvae_codec
+from hvae_codec.cli import main
+from tests.drawn import text
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+GOLDEN = sorted((ROOT / "tests" / "golden").glob("*.hvae"))
+QUICK = {"map", "two_tiles"}
+MANUALS = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_manual = pytest.mark.parametrize("page", MANUALS, ids=lambda page: page.name)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The arguments of every call of `hvae-codec` on a page."""
+    lines = "\n".join(blocks(page, "sh")).splitlines()
+    calls = [call.strip() for line in lines for call in re.split(r"&& | #|^#", line)]
+    found = [re.match(r"(?:[A-Z_]+=\S+ )?hvae-codec (.*)", call) for call in calls]
+    return [shlex.split(match[1]) for match in found if match]
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len(MANUALS[0].read_text("utf-8").splitlines()) <= 120
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", prose(page)):
+        target, _, anchor = "".join(link).partition("#")
+        if target.startswith("http"):
+            continue
+        there = page.parent / target if target else page
+        assert there.exists(), link
+        assert not anchor or anchor in anchors(there), link
+
+
+@each_page
+def test_files_that_are_named_exist_and_hold_what_is_named(page: Path) -> None:
+    rooms = "bitstream|codec|models|benchmarks|cli|src|tests|web|docs"
+    for path, name in re.findall(rf"`((?:{rooms})/[\w./-]*)(?:: (\w+))?[\w.]*`", prose(page)):
+        assert (ROOT / path).exists(), path
+        assert not name or re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8")), (path, name)
+
+
+@each_page
+def test_python_on_a_page_is_python(page: Path) -> None:
+    for block in blocks(page, "python"):
+        compile(block, page.name, "exec")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with all that examples name; the current one."""
+    monkeypatch.chdir(tmp_path)
+    photo = Image.fromarray(photograph[40:210, 100:372])
+    for name in ("photo.png", "photo.jpg", "scan.png"):
+        photo.save(name)
+    for name in ("DIR", "PHOTOGRAPHS", "IMAGES", "FOLDER", "photos", "photographs", "DATA"):
+        Path(name).mkdir()
+        photo.resize((40, 32)).save(Path(name, "a.png"))
+    text(np.random.default_rng(0)).save("page.png")
+    photo.convert("L").save("mask.png")
+    Image.new("L", (9, 6), 120).save("map.png")
+    photo.save("scan.tif", save_all=True, append_images=[photo])
+    Path("cut.jpg").write_bytes(Path("photo.jpg").read_bytes()[:-3000])
+    written = "runs/a runs/low runs/mid runs/high"
+    for name in (*(f"{run}/checkpoint.pt" for run in written.split()), "mixture.pt", "prior.pt",
+                 "factorised.pt", "runs/checkpoint.pt", "all.safetensors", "weights.safetensors",
+                 "models/weights/base.safetensors", "OUT/0-40.pt", "OUT/28-64.pt",
+                 "OUT/52-100.pt"):  # fmt: skip
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    return tmp_path
+
+
+@each_page
+def test_options_on_a_page_are_options(desk: Path, page: Path) -> None:
+    for name, *arguments in commands(page):
+        command = main.commands[name]
+        command.make_context(name, list(arguments)).close()
+
+
+def is_possible(arguments: list[str]) -> bool:
+    """Tell whether an example runs here, in seconds."""
+    needs = {"--ssimulacra2": "ssimulacra2", "--effort": "torch", "transcode": "fsspec"}
+    if any(find_spec(needs[word]) is None for word in arguments if word in needs):
+        return False
+    takes_long = {"benchmark", "dataset", "papers", "train", "train-prior", "export", "pack"}
+    asks_for_more = {"view", "export-web", "--device", "-j"}
+    return not takes_long & {arguments[0]} and not asks_for_more & {*arguments}
+
+
+@pytest.mark.slow
+@each_manual
+def test_commands_of_the_manuals_run(shipped: Path, desk: Path, page: Path) -> None:
+    run = [each for each in commands(page) if is_possible(each)]
+    assert len(run) > 5
+    Path("cut.hvae").write_bytes(hvae_codec.encode("photo.png", 20)[:-40])
+    for arguments in run:
+        if "$(" in arguments[1]:
+            arguments[1] = "photo.png"
+        expanded = [
+            name
+            for each in arguments
+            for name in (sorted(map(str, Path().glob(each))) if "*" in each else [each])
+        ]
+        done = CliRunner().invoke(main, expanded)
+        assert done.exit_code == ("--keep-going" in arguments), (arguments, done.output)
+
+
+@pytest.mark.slow
+@each_manual
+def test_python_of_the_manuals_runs(shipped: Path, desk: Path, page: Path) -> None:
+    image = Image.open("photo.png").resize((300, 180))
+    Path("photo.hvae").write_bytes(hvae_codec.encode(image, 30))
+    deep = np.asarray(image).astype(np.uint16)[:40, :40] * 257
+    Path("photo16.hvae").write_bytes(hvae_codec.encode(deep))
+    names: dict[str, Any] = {"image": image}
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), names)
+    assert isinstance(names["data"], bytes) and names["image"].width
+
+
+@pytest.fixture(scope="session")
+def decoder(shipped: Path) -> Callable[[bytes], np.ndarray]:
+    """The decoder that the page on the bitstream is."""
+    page: dict[str, Any] = {}
+    exec("\n".join(blocks(ROOT / "docs" / "bitstream.md", "python")), page)
+    weights = page["Weights"](shipped.read_bytes())
+    return lambda data: page["decode"](data, weights)
+
+
+def differ_by(samples: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference in 255ths of the range."""
+    assert samples.shape == expected.shape
+    return np.abs(samples - expected.astype(np.float64)).max() * 255 / np.iinfo(expected.dtype).max
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=() if file.stem in QUICK else pytest.mark.slow, id=file.stem)
+        for file in GOLDEN
+    ],
+)
+def test_the_bitstream_page_decodes_golden_files(
+    decoder: Callable[[bytes], np.ndarray], file: Path
+) -> None:
+    """It compares all checks on its way."""
+    expected = np.asarray(Image.open(file.with_suffix(".png")))
+    expected = expected[..., None] if expected.ndim == 2 else expected
+    assert differ_by(decoder(file.read_bytes()), expected) <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_the_bitstream_page_decodes_lossless_files(
+    decoder: Callable[[bytes], np.ndarray], channels: int, kind: type
+) -> None:
+    rng = np.random.default_rng(channels)
+    pixels = rng.integers(0, np.iinfo(kind).max, (37, 45, channels), kind, endpoint=True)
+    assert differ_by(decoder(hvae_codec.encode(pixels, lossless=True)), pixels) == 0
+
+
+@pytest.mark.slow
+def test_the_bitstream_page_decodes_tiles_that_are_exact_in_part(
+    decoder: Callable[[bytes], np.ndarray], photograph: np.ndarray
+) -> None:
+    page = np.asarray(text(np.random.default_rng(0)))
+    rows = np.concatenate([page, photograph[: page.shape[0], : page.shape[1]]])
+    pixels = np.concatenate([rows, 255 - rows[..., :1]], axis=2)
+    data = hvae_codec.encode(pixels, 40)
+    assert "both" in hvae_codec.inspect(data).tile_coders
+    assert differ_by(decoder(data), hvae_codec.decode_parts(data).pixels) <= 1
+
+
+@pytest.mark.slow
+def test_the_bitstream_page_squeezes_ranges(decoder: Callable[[bytes], np.ndarray]) -> None:
+    pixels = np.random.default_rng(1).integers(100, 3000, (40, 40, 1), np.uint16)
+    data = hvae_codec.encode(pixels, content="photo")
+    assert differ_by(decoder(data), hvae_codec.decode_parts(data).pixels) <= 1
+
+
+def test_all_pages_name_one_version() -> None:
+    version = hvae_codec.__version__
+    changes = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    cited = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert changes[0] == version and cited == [version]
