@@ -71,6 +71,16 @@ def test_files_that_are_named_exist_and_hold_what_is_named(page: Path) -> None:
         assert not name or re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8")), (path, name)
 
 
+def test_pages_that_code_names_exist() -> None:
+    rooms = ("bitstream", "codec", "models", "benchmarks", "cli", "src", "tests", "web/src")
+    files = [path for room in rooms for path in (ROOT / room).rglob("*.[pt][ys]")]
+    named = {
+        name for path in files for name in re.findall(r"docs/[\w-]+\.md", path.read_text("utf-8"))
+    }
+    assert len(named) > 3
+    assert all((ROOT / name).exists() for name in named), named
+
+
 @each_page
 def test_python_on_a_page_is_python(page: Path) -> None:
     for block in blocks(page, "python"):
