@@ -90,7 +90,7 @@ def check_encoded(data: bytes, pixels: Pixels) -> None:
             if squared_error(pixels, decoded)[0]:
                 raise VerificationFailed("the samples differ when decoded again")
             return
-        report = verify_file(load_codec(), data, index)
+        report = verify_file(codec_for(index.header), data, index)
     except BitstreamError as error:
         raise VerificationFailed(f"what was encoded does not decode: {error}") from error
     if report.differing:
