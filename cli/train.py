@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ..models.training.config import BatchSizes, TrainConfig
 from . import console, files, options
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -26,45 +27,63 @@ _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 @click.option(
     "--preset",
     type=click.Choice(["base", "open", "tiny"]),
-    default="base",
+    default=TrainConfig.preset,
     show_default=True,
     help="Size of a new model.",
 )
 @click.option(
     "--qualities",
     type=(click.IntRange(0, 100), click.IntRange(0, 100)),
-    default=(0, 100),
+    default=TrainConfig.qualities,
     show_default=True,
     help="First and last quality that the model is to serve.",
 )
 @click.option(
-    "--steps", type=click.IntRange(1), default=200_000, show_default=True, help="Batches in all."
+    "--steps",
+    type=click.IntRange(1),
+    default=TrainConfig.steps,
+    show_default=True,
+    help="Batches in all.",
 )
 @click.option(
     "--cooldown",
     type=click.IntRange(0),
-    default=10_000,
+    default=TrainConfig.cooldown,
     show_default=True,
     help="Last steps, over which the rate falls.",
 )
 @click.option(
     "--simulate",
     type=click.IntRange(0),
-    default=1_000,
+    default=TrainConfig.simulate,
     show_default=True,
     help="Last steps, in simulated integers.",
 )
 @click.option(
-    "--rate", type=_ABOVE_ZERO, default=8e-4, show_default=True, help="Peak learning rate."
+    "--rate",
+    type=_ABOVE_ZERO,
+    default=TrainConfig.learning_rate,
+    show_default=True,
+    help="Peak learning rate.",
 )
-@click.option("--crops", type=click.IntRange(1), default=8, show_default=True, help="Crops a step.")
 @click.option(
-    "--crop-px", type=click.IntRange(64), default=128, show_default=True, help="Side of a crop."
+    "--crops",
+    type=click.IntRange(1),
+    default=BatchSizes.crops,
+    show_default=True,
+    help="Crops a step.",
+)
+@click.option(
+    "--crop-px",
+    type=click.IntRange(64),
+    default=BatchSizes.crop_px,
+    show_default=True,
+    help="Side of a crop.",
 )
 @click.option(
     "--wide-crops",
     type=click.IntRange(0),
-    default=4,
+    default=BatchSizes.wide_crops,
     show_default=True,
     help="Crops a step that teach the context's prior; with 0 it stays as it is.",
 )
@@ -75,9 +94,22 @@ _ABOVE_ZERO = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Share of crops that are no photographs: text, screens, drawings, noise.",
 )
-@click.option("--minutes", type=_ABOVE_ZERO, default=float("inf"), help="Stop after so long.")
 @click.option(
-    "--workers", type=click.IntRange(0), default=1, show_default=True, help="Loading processes."
+    "--eye",
+    type=click.FloatRange(0, 1),
+    default=TrainConfig.eye,
+    show_default=True,
+    help="Share of SSIMULACRA2's error in the objective, beside squared error.",
+)
+@click.option(
+    "--minutes", type=_ABOVE_ZERO, default=TrainConfig.minutes, help="Stop after so long."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=TrainConfig.workers,
+    show_default=True,
+    help="Loading processes.",
 )
 @click.option("--compile", is_flag=True, help="Compile the model (worth it on a GPU).")
 def train(
@@ -97,6 +129,7 @@ def train(
     crop_px: int,
     wide_crops: int,
     graphics: float,
+    eye: float,
     minutes: float,
     workers: int,
     compile: bool,
@@ -118,9 +151,7 @@ def train(
     if qualities[0] > qualities[1]:
         raise click.UsageError(f"--qualities {qualities[0]} {qualities[1]} is no range")
 
-    from ..models.training.data import BatchSizes
     from ..models.training.loop import train as run
-    from ..models.training.state import TrainConfig
 
     config = TrainConfig(
         data=data,
@@ -131,6 +162,7 @@ def train(
         start=start,
         grow=grow,
         qualities=qualities,
+        eye=eye,
         steps=steps,
         cooldown=cooldown,
         simulate=simulate,

@@ -27,8 +27,9 @@ from . import convert
 from .dct_vae import ContextModel, DctVae
 from .priors import DEFAULT_PRIOR
 from .runtime import TorchRuntime
+from .training.config import BatchSizes
 from .training.contexts import load_prior
-from .training.data import BatchSizes, CropDataset, ImageCache
+from .training.data import CropDataset, ImageCache
 from .training.reconstruction import fit_reconstruction
 from .training.rounding import round_filters
 from .training.state import load_into, read_checkpoint

@@ -23,7 +23,8 @@ from ..files import replacing
 from ..layers import FloatNorm, IntegerNorm
 from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
-from .data import BatchSizes, CropDataset, ImageCache, batches
+from .config import BatchSizes
+from .data import CropDataset, ImageCache, batches
 from .losses import draw_quality, prior_bpp, rate_loss
 from .precision import mixed_precision
 from .pseudo_inputs import PseudoInputs

@@ -12,7 +12,6 @@ import json
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from ...codec.config import PATCH_PX
 from ...codec.errors import DataError
 from ..files import replacing
 from . import graphics
+from .config import BatchSizes
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
 AT_ONCE = 64
@@ -96,18 +96,6 @@ def _decoded(paths: list[Path]) -> Iterator[np.ndarray]:
     with ThreadPoolExecutor() as pool:
         for first in range(0, len(paths), AT_ONCE):
             yield from pool.map(decode, paths[first : first + AT_ONCE])
-
-
-@dataclass(frozen=True)
-class BatchSizes:
-    """Crops a batch: for the codec, and wider ones for the context prior alone."""
-
-    crops: int = 8
-    crop_px: int = 128
-    wide_crops: int = 4
-    wide_px: int = 384
-    graphics: float = 0.0
-    """Share of the crops that are no photographs."""
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor]]):

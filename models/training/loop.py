@@ -21,14 +21,16 @@ from tqdm import tqdm
 
 from ...codec.config import PRESETS
 from ...codec.errors import DataError, WeightsError
+from ...codec.score import check_metric
 from ..blocks import Block, FixedBlock
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from . import graphics
-from .data import BatchSizes, CropDataset, ImageCache, batches, validation_images
+from .config import BatchSizes, TrainConfig
+from .data import CropDataset, ImageCache, batches, validation_images
 from .losses import Terms, objective, validate
 from .precision import mixed_precision
-from .state import Run, TrainConfig
+from .state import Run
 
 MAX_SKIPPED = 50
 SIMULATED = 0.4
@@ -40,13 +42,13 @@ Loader = Iterable[tuple[Tensor, Tensor]]
 class Objective(nn.Module):
     """The loss as a module, which DistributedDataParallel and torch.compile can wrap."""
 
-    def __init__(self, model: DctVae, qualities: tuple[int, int]):
+    def __init__(self, model: DctVae, config: TrainConfig):
         super().__init__()
-        self.model, self.qualities = model, qualities
+        self.model, self.qualities, self.eye = model, config.qualities, config.eye
 
     def forward(self, crops: Tensor, wide: Tensor) -> tuple[Tensor, Terms]:
         """See `losses.objective`."""
-        return objective(self.model, crops, wide, self.qualities)
+        return objective(self.model, crops, wide, self.qualities, self.eye)
 
 
 def learning_rate_at(step: int, spent: float, config: TrainConfig) -> float:
@@ -70,9 +72,12 @@ def train(config: TrainConfig) -> None:
     Raises:
         DataError: a folder holds no images, or the loss stays infinite.
         WeightsError: the preset is unknown, or a checkpoint is none.
+        MetricMissing: it is for the eye, and the metric's package is not installed.
     """
     if config.preset not in PRESETS:
         raise WeightsError(f"preset {config.preset} is not one of {', '.join(PRESETS)}")
+    if config.eye:
+        check_metric()
     began = time.monotonic()
     with _world() as (rank, world, device), ThreadPoolExecutor(1) as beside:
         config.out.mkdir(parents=True, exist_ok=True)
@@ -80,7 +85,7 @@ def train(config: TrainConfig) -> None:
         run = Run(config, device)
         if config.compile:  # while photographs are read
             compile_blocks(run.model)
-            _warm_up(run, Objective(run.model, config.qualities))
+            _warm_up(run, Objective(run.model, config))
         cache = reading.result()
         if run.fresh:
             sample = CropDataset(cache, BatchSizes(128, 128, 0), steps=1, seed=1)[0][0]
@@ -89,7 +94,7 @@ def train(config: TrainConfig) -> None:
         if not config.sizes.wide_crops:
             run.model.context.prior.requires_grad_(False)  # nothing teaches it
         images = validation_images(config.valid, config.valid_images)
-        loss_of: nn.Module = Objective(run.model, config.qualities)
+        loss_of: nn.Module = Objective(run.model, config)
         if world > 1:
             loss_of = DistributedDataParallel(loss_of)
         seed = config.seed * world + rank

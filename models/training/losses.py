@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...codec.config import PATCH_PX
@@ -14,7 +15,11 @@ from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import DctVae
 from ..layers import Norm
 from ..priors.interface import ContextPrior
+from ..qualities import Quality, at_patches
 from ..quantizers import Rounder, TrainingQuantizer
+from .config import EVERY_QUALITY
+from .eye import ERROR_MSE, eye_map
+from .ssimulacra2 import error as ssimulacra2_error
 
 
 @dataclass
@@ -30,9 +35,6 @@ class Terms:
     def bpp(self) -> Tensor:
         """All bits a pixel."""
         return self.context_bpp + torch.stack(self.level_bpp).sum(0)
-
-
-EVERY_QUALITY = (0, QUALITIES - 1)
 
 
 USUAL_QUALITIES = (20, 80)
@@ -71,7 +73,7 @@ def rate_loss(bpp: Tensor, quality: Tensor) -> Tensor:
 def run(
     model: DctVae,
     rgb: Tensor,
-    quality: Tensor,
+    quality: Quality,
     coder: TrainingQuantizer | Rounder,
     with_prior: bool = True,
 ) -> tuple[Tensor, Terms]:
@@ -93,7 +95,7 @@ def run(
     levels = [bits / pixels for bits in coder.level_bits]
     rate = torch.zeros_like(mse)
     if with_prior:
-        rate = prior_bpp(model.context.prior, context, quality, model.context.norm)
+        rate = prior_bpp(model.context.prior, context, at_patches(quality), model.context.norm)
     return decoded, Terms(rate, levels, mse)
 
 
@@ -107,7 +109,11 @@ def clamp_straight_through(decoded: Tensor) -> Tensor:
 
 
 def objective(
-    model: DctVae, crops: Tensor, wide: Tensor, within: tuple[int, int] = EVERY_QUALITY
+    model: DctVae,
+    crops: Tensor,
+    wide: Tensor,
+    within: tuple[int, int] = EVERY_QUALITY,
+    eye: float = 0.0,
 ) -> tuple[Tensor, Terms]:
     """Return the training loss of a batch, uint8 (B, 3, h, w) crops and wide crops.
 
@@ -117,15 +123,41 @@ def objective(
     it learns from the wide crops, which show it more neighbours, and from them alone.
     """
     quality = draw_quality(len(crops), crops.device, within)
-    _, terms = run(model, crops.float(), quality, TrainingQuantizer(), with_prior=False)
     lmbda = model.config.lmbda(quality)
-    loss = balance((terms.bpp + lmbda * terms.mse) / lmbda.sqrt()).mean()
+    if eye:
+        loss, terms = eye_loss(model, crops, quality, within, eye)
+    else:
+        _, terms = run(model, crops.float(), quality, TrainingQuantizer(), with_prior=False)
+        loss = terms.bpp + lmbda * terms.mse
+    loss = balance(loss / lmbda.sqrt()).mean()
     if len(wide):
         quality = draw_quality(len(wide), wide.device, within)
         context = model.context.quantise(to_ycbcr(wide.float()), quality)
         bpp = prior_bpp(model.context.prior, context, quality, model.context.norm)
         loss = loss + rate_loss(bpp, quality)
     return loss, terms
+
+
+def eye_loss(
+    model: DctVae, crops: Tensor, quality: Tensor, within: tuple[int, int], share: float
+) -> tuple[Tensor, Terms]:
+    """Return the (B,) losses of crops whose qualities follow activity, and what they cost.
+
+    Args:
+        model: to train.
+        crops: uint8 (B, 3, h, w).
+        quality: (B,) of the crops before activity moves it.
+        within: the model's qualities.
+        share: of the error that SSIMULACRA2 sees, in 0...1; the rest is squared error.
+    """
+    rgb = crops.float()
+    patches = eye_map(rgb, quality, within)
+    decoded, terms = run(model, rgb, patches, TrainingQuantizer(), with_prior=False)
+    squares = (clamp_straight_through(decoded) - rgb).square().mean(1, keepdim=True)
+    squares = F.avg_pool2d(squares, PATCH_PX)
+    squared = (model.config.lmbda(patches.patches) * squares).mean((1, 2, 3))
+    seen = model.config.lmbda(quality) * ERROR_MSE * ssimulacra2_error(rgb, decoded)
+    return terms.bpp + (1 - share) * squared + share * seen, terms
 
 
 def balance(losses: Tensor) -> Tensor:

@@ -63,9 +63,8 @@ def run(folder: Path, out: Path, settings: dict[str, Any], minutes: float, numbe
         sys.modules["constriction"] = MagicMock()
     import torch
 
-    from .data import BatchSizes
+    from .config import BatchSizes, TrainConfig
     from .loop import train
-    from .state import TrainConfig
 
     ranges = settings["qualities"]
     qualities = tuple(ranges[number])

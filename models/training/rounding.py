@@ -28,7 +28,8 @@ from ..fixed_point import (
 from ..layers import FloatConv
 from ..quantizers import Rounder
 from ..storage import eight_bit_scale, is_eight_bit
-from .losses import EVERY_QUALITY, prior_bpp, run
+from .config import EVERY_QUALITY
+from .losses import prior_bpp, run
 
 DAMPING = 1e-4
 """Share of the mean square of all inputs that is added to each, for some may hardly be seen."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,57 +15,13 @@ from ...codec.errors import WeightsError
 from ..dct_vae import DctVae
 from ..files import replacing
 from ..weights import load_weights
-from .data import BatchSizes
+from .config import TrainConfig
 from .growth import grown, opened
-from .losses import EVERY_QUALITY
 from .soap import Soap
 
 LINEAR_PATHS = tuple(
     f"latents.{name}" for name in ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
 )
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One run. The model is the preset's, or that of the weights it starts from."""
-
-    data: Path
-    valid: Path
-    out: Path
-    preset: str = "base"
-    resume: bool = False
-    start: Path | None = None
-    """A checkpoint or a weight file that a new run starts from (warm restart)."""
-    grow: bool = False
-    """Give what it starts from all coefficients (`growth`)."""
-    qualities: tuple[int, int] = EVERY_QUALITY
-    """The model's range, both ends included; models that share a file may overlap a little."""
-    steps: int = 200_000
-    warmup: int = 200
-    cooldown: int = 10_000
-    """Last steps, over which the learning rate falls to 2 % (cosine); constant before them."""
-    simulate: int = 1_000
-    """Last steps, trained with simulated integer arithmetic."""
-    learning_rate: float = 8e-4
-    linear_rate: float = 0.03
-    """Share of the learning rate that the linear skeleton gets."""
-    ema: float = 0.999
-    clip: float = 1.0
-    sizes: BatchSizes = field(default_factory=BatchSizes)
-    seed: int = 0
-    workers: int = 1
-    compile: bool = False
-    minutes: float = float("inf")
-    """Stop, with a checkpoint, after so long, counted from the call of `train`."""
-    by_clock: bool = False
-    """Let the rate fall over all of `minutes`, and simulate integers in the last two fifths of
-    them, however many steps that takes. `steps`, `cooldown` and `simulate` mean nothing then."""
-    light: Path | None = None
-    """Where the averaged weights are saved as well, in half precision and without the rest."""
-    valid_every_s: float = 600.0
-    valid_images: int = 10
-    valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
-    """Those of them that lie in the range are validated; its middle, if none does."""
 
 
 def optimiser_for(model: DctVae) -> Soap:

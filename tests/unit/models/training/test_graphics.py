@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hvae_codec.models.training.data import BatchSizes, CropDataset, ImageCache
+from hvae_codec.models.training.config import BatchSizes
+from hvae_codec.models.training.data import CropDataset, ImageCache
 from hvae_codec.models.training.graphics import KINDS, draw
 
 

@@ -14,11 +14,11 @@ from hvae_codec.codec.tables import Tables, start_tables
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.export import codec_in_memory
 from hvae_codec.models.quantizers import Rounder
-from hvae_codec.models.training.data import BatchSizes
+from hvae_codec.models.training.config import BatchSizes, TrainConfig
 from hvae_codec.models.training.growth import grown, opened
 from hvae_codec.models.training.loop import train
 from hvae_codec.models.training.losses import run
-from hvae_codec.models.training.state import TrainConfig, read_checkpoint
+from hvae_codec.models.training.state import read_checkpoint
 from tests.conftest import weights_of
 from tests.unit.codec.conftest import Files
 

@@ -9,9 +9,9 @@ import torch
 
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.models.export import load_checkpoints
-from hvae_codec.models.training.data import BatchSizes
+from hvae_codec.models.training.config import BatchSizes, TrainConfig
 from hvae_codec.models.training.loop import learning_rate_at, train
-from hvae_codec.models.training.state import LINEAR_PATHS, TrainConfig
+from hvae_codec.models.training.state import LINEAR_PATHS
 
 
 @pytest.fixture
