@@ -57,6 +57,14 @@ def _jpeg(name: str, subsampling: str) -> Codec:
     )  # fmt: skip
 
 
+def _jpegli() -> Codec:
+    description = f"JPEG 4:2:0 by jpegli, {_plugin('pyjpegli', 'pyjpegli')} (tuned for the eye)"
+    settings = (10, 20, 35, 55, 75, 88, 96)
+    decode = partial(pillow_calls.decode, "JPEG")
+    encode = pillow_calls.encode_jpegli
+    return Codec("jpegli", description, ".jpg", settings, range(1, 101), encode, decode)
+
+
 def _webp() -> Codec:
     description = f"WebP, {_PILLOW}, libwebp {_feature('webp')}, method 6"
     settings = (1, 15, 40, 70, 88, 97)
@@ -105,6 +113,7 @@ def _heic(name: str, tune: str, settings: tuple[int, ...]) -> Codec:
 PEERS: dict[str, Callable[[], Codec]] = {
     "jpeg": partial(_jpeg, "jpeg", "4:2:0"),
     "jpeg-444": partial(_jpeg, "jpeg-444", "4:4:4"),
+    "jpegli": _jpegli,
     "webp": _webp,
     "jpeg2000": _jpeg2000,
     "avif": partial(_avif, "avif", "tuned as by default", (10, 25, 40, 55, 70, 84)),

@@ -29,6 +29,12 @@ def encode_jpeg2000(image: Image.Image, tenths_db: int) -> bytes:
     return buffer.getvalue()
 
 
+def encode_jpegli(image: Image.Image, quality: int) -> bytes:
+    """Encode an image as a JPEG of jpegli."""
+    pyjpegli = importlib.import_module("pyjpegli")
+    return pyjpegli.encode(image.convert("RGB").tobytes(), *image.size, quality=quality)
+
+
 def decode(format_name: str, data: bytes) -> Image.Image:
     """Decode the bytes of a file, which must be of the format."""
     _register(format_name)

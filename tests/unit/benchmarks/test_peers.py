@@ -34,7 +34,9 @@ def test_more_bytes_are_more_decibels(name: str, image: Image.Image) -> None:
     assert psnrs[0] < psnrs[1]
 
 
-@pytest.mark.parametrize(("name", "luma"), [("jpeg", (2, 2)), ("jpeg-444", (1, 1))])
+@pytest.mark.parametrize(
+    ("name", "luma"), [("jpeg", (2, 2)), ("jpeg-444", (1, 1)), ("jpegli", (2, 2))]
+)
 def test_jpeg_subsamples_as_it_says(name: str, luma: tuple[int, int], image: Image.Image) -> None:
     file = Image.open(io.BytesIO(PEERS[name]().encode(image, 75)))
     assert file.format == "JPEG"
