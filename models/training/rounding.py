@@ -95,9 +95,11 @@ def _constant(conv: Filters) -> float:
 def _gram(conv: Filters, x: Tensor, generator: torch.Generator) -> Tensor:
     """Sum the products of each two inputs of (B, I, H, W), a constant last: (I k^2 + 1) squared."""
     size = conv.weight.shape[-1]
-    columns = F.unfold(x.float(), size, padding=size // 2).transpose(0, 1).flatten(1)
-    chosen = torch.randperm(columns.shape[1], generator=generator)[:POSITIONS]
-    columns = columns[:, chosen]
+    windows = F.pad(x, [size // 2] * 4).unfold(2, size, 1).unfold(3, size, 1)
+    batch, _, height, width = windows.shape[:4]
+    chosen = torch.randperm(batch * height * width, generator=generator)[:POSITIONS]
+    sample, position = chosen // (height * width), chosen % (height * width)
+    columns = windows[sample, :, position // width, position % width].float().flatten(1).T
     columns = torch.cat([columns, columns.new_full((1, columns.shape[1]), _constant(conv))])
     return (columns @ columns.T).double()
 
