@@ -76,7 +76,7 @@ def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Cod
     """
     from ..codec.weights import load_codec
 
-    weights = load_codec().file.digest.hex()[:8]
+    weights = load_codec(tune=tune).file.digest.hex()[:8]
     state = f"code {_code_digest()}, weights {weights}"
     name = f"{OURS}-effort-{effort}" if effort else OURS
     return Codec(

@@ -22,15 +22,14 @@ def export_web(out: Path, runtime: Path | None, without_runtime: bool) -> None:
     sources = [] if without_runtime else [*site.runtime_files(runtime)]
     for name, path in [*site.page_files(), *sources]:
         _write(out / name, path.read_bytes())
-    from ..codec.weight_paths import shipped_weights
+    from ..codec.web import web_parts
+    from ..codec.weight_file import read_weight_file
+    from ..codec.weight_paths import weights_at_hand
 
-    weights = shipped_weights()
-    with console.blame(str(weights)):
-        from ..codec.web import web_parts
-        from ..codec.weight_file import read_weight_file
-
-        for name, part in web_parts(read_weight_file(weights)):
-            _write(out / "weights" / name, part)
+    for weights in dict.fromkeys(weights_at_hand()):
+        with console.blame(str(weights)):
+            for name, part in web_parts(read_weight_file(weights)):
+                _write(out / "weights" / name, part)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -15,7 +15,7 @@ from .images import Pixels
 from .rate import squared_error
 from .tile_decoder import TileSource, Wanted, pop_tiles
 from .tiling import Window, tiles_in
-from .weights import Codec, load_codec
+from .weights import Codec, codec_for
 
 
 @dataclass(frozen=True)

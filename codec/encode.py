@@ -133,7 +133,9 @@ def encode_with(
         check_metric()
     kind = prior_of(options.prior)
     if not options.lossless:
-        load_codec(device=options.device).check_prior(kind)  # refused before the image is read
+        load_codec(device=options.device, tune=options.tune).check_prior(
+            kind
+        )  # refused before the image is read
     pixels = _read(image, options)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
@@ -148,7 +150,7 @@ def encode_with(
 
 
 def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
-    codec = load_codec(device=options.device)
+    codec = load_codec(device=options.device, tune=options.tune)
     side = tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
     at = partial(
         encode_pixels,

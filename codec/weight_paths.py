@@ -10,19 +10,20 @@ from importlib import resources
 from pathlib import Path
 
 from ..bitstream import Header
+from .options import DEFAULT_TUNE
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
 """Environment variable that names another weight file, to encode with and to decode."""
 
-SHIPPED = "base.safetensors"
-"""The file that encodes; others beside it decode what earlier versions encoded."""
+SHIPPED = {"psnr": "base.safetensors", "eye": "eye.safetensors"}
+"""The file that encodes, of each tune; others beside them decode what earlier versions encoded."""
 
 
-def shipped_weights() -> Path:
+def shipped_weights(tune: str = DEFAULT_TUNE) -> Path:
     """Return the path of the weights that encode: the package's own, or the environment's."""
     if named := os.environ.get(WEIGHTS_VARIABLE):
         return Path(named)
-    return _folder() / SHIPPED
+    return _folder() / SHIPPED[tune]
 
 
 def is_known(header: Header) -> bool:

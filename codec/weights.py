@@ -14,6 +14,7 @@ from ..bitstream import Header, Prior, WrongWeights, check_weights
 from .config import ModelConfig
 from .errors import WeightsError
 from .fetching import fetch_weights
+from .options import DEFAULT_TUNE
 from .runtime import Runtime, make_runtime, torch_side
 from .tables import Tables
 from .weight_file import WeightFile, read_weight_file
@@ -75,8 +76,8 @@ def codec_of(file: WeightFile, device: str = "cpu") -> Codec:
     return Codec(file, Tables(file.tables), make_runtime(file, device))
 
 
-def load_codec(path: Path | None = None, device: str = "cpu") -> Codec:
-    """Load a weight file, by default the one that encodes; once for each device.
+def load_codec(path: Path | None = None, device: str = "cpu", *, tune: str = DEFAULT_TUNE) -> Codec:
+    """Load a weight file, by default the one that encodes by a tune; once for each device.
 
     Raises:
         OSError: the file cannot be read.
@@ -85,7 +86,7 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> Codec:
         TorchMissing: the device needs PyTorch, which is not installed.
     """
     with _LOADING:  # or two threads would load it twice
-        return _load(path or shipped_weights(), device, os.getpid())
+        return _load(path or shipped_weights(tune), device, os.getpid())
 
 
 def codec_for(header: Header, device: str = "cpu") -> Codec:

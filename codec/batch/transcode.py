@@ -13,7 +13,7 @@ from ..images import format_of, read_image, to_pixels, write_image
 from ..options import DecodeOptions, EncodeOptions, prior_of
 from ..rate import psnr_of
 from ..tiling import PATCH_PX, analysis_halo, synthesis_halo, tile_side
-from ..weights import load_codec
+from ..weights import Codec, load_codec
 from .row import FAILED, KEPT, SUCCESS, Row
 
 CODED_SUFFIX = "hvae"
@@ -51,7 +51,10 @@ class ToCoded:
         Raises:
             OSError, WeightsError, TorchMissing: what is asked for cannot be done here.
         """
-        load_codec(device=self.options.device).check_prior(prior_of(self.options.prior))
+        self._codec().check_prior(prior_of(self.options.prior))
+
+    def _codec(self) -> Codec:
+        return load_codec(device=self.options.device, tune=self.options.tune)
 
     def outcome(self, data: bytes) -> tuple[bytes, str | None, Row]:
         """Return the output, its suffix (None for the input's), and its row."""
@@ -67,7 +70,7 @@ class ToCoded:
         if self.with_psnr:
             with read_image(data) as image:
                 pixels = to_pixels(image, strip=self.options.strip)
-            row = replace(row, psnr_db=psnr_of(load_codec(), pixels, coded))
+            row = replace(row, psnr_db=psnr_of(self._codec(), pixels, coded))
         return coded, CODED_SUFFIX, row
 
     def _fitting(self, width: int, height: int, file_bytes: int) -> EncodeOptions:
@@ -76,7 +79,7 @@ class ToCoded:
         Raises:
             ImageError: it allows none.
         """
-        halo = analysis_halo(load_codec(device=self.options.device).config)
+        halo = analysis_halo(self._codec().config)
 
         def needed(side: int) -> int:
             seen = side + 2 * halo
