@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from hvae_codec.bitstream import level_checks, read_index
-from hvae_codec.codec import tile
+from hvae_codec.codec import tile_decoder
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.onnx_runtime import OnnxRuntime
 from hvae_codec.codec.runtime import Runtime
@@ -52,7 +52,7 @@ class Recorder:
 
 def decode(codec: Codec, data: bytes) -> tuple[str, np.ndarray]:
     """Decode a file as users do: the sha256 of its symbols, and its samples (H, W, C)."""
-    tile.level_checks = recorder = Recorder()  # type: ignore[assignment]
+    tile_decoder.level_checks = recorder = Recorder()  # type: ignore[assignment]
     samples = decode_file(codec, data, read_index(data)).samples
     return recorder.digest(), samples
 

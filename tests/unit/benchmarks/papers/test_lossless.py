@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -113,7 +115,7 @@ def test_a_number_costs_its_density(bins: Bins) -> None:
     ],
     ids=lambda changes: " ".join(changes.values()),
 )
-def test_a_chain_comes_back_exactly(changes: dict[str, object]) -> None:
+def test_a_chain_comes_back_exactly(changes: dict[str, Any]) -> None:
     check_chain(codec_of(model(5, **changes)), some_images(count=6))
 
 
@@ -184,6 +186,6 @@ def test_levels_cost_their_probability() -> None:
 @pytest.mark.parametrize(
     "changes", [{"pixelcnn_layers": 1}, {"flow_steps": 1}, {"likelihood": "gaussian"}]
 )
-def test_what_cannot_be_coded_is_refused(changes: dict[str, object]) -> None:
+def test_what_cannot_be_coded_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="needs a ladder with Gaussian posteriors"):
         codec_of(model(0, **changes))
