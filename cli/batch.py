@@ -3,8 +3,8 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -198,8 +198,6 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
     Raises:
         click.exceptions.Exit: with 1, where any failed.
     """
-    from tqdm import tqdm
-
     from ..codec import processes
 
     processes.let_signals_interrupt()
@@ -212,15 +210,14 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
                 folder.mkdir(parents=True, exist_ok=True)
     ready = _ready(jobs)
     failures: list[str] = []
-    hidden = settings.quiet or len(jobs) == 1 or None  # None: unless stderr is a terminal
+    has_bar = len(jobs) > 1 and not settings.quiet and sys.stderr.isatty()
     with (
         closing(_outcomes(work, ready, settings.jobs)) as outcomes,
-        tqdm(total=len(ready), unit="file", disable=hidden, leave=False) as bar,
+        _bar(len(ready)) if has_bar else nullcontext(nullcontext) as one_more,
     ):
         for job, outcome in zip(ready, outcomes, strict=True):
-            with bar.external_write_mode(sys.stderr):
+            with one_more():
                 failures += _tell(job, outcome, settings)
-            bar.update()
     for failure in failures:
         console.error(failure)
     failed = len(jobs) - len(ready) + len(failures)
@@ -228,6 +225,22 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
         console.error(f"{failed} of {len(jobs)} files failed")
     if failed:
         raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _bar(count: int) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Show how many files of `count` are done; yield the context in which one more is told of."""
+    from tqdm import tqdm  # a single file does not wait for it
+
+    with tqdm(total=count, unit="file", leave=False) as bar:
+
+        @contextmanager
+        def one_more() -> Iterator[None]:
+            with bar.external_write_mode(sys.stderr):
+                yield
+            bar.update()
+
+        yield one_more
 
 
 def _not_there(jobs: list[Job], settings: Settings) -> list[Job]:

@@ -36,3 +36,12 @@ def mse_of(psnr_db: float) -> float:
 def least_psnr_db(quality: float) -> float:
     """Return the PSNR that every picture has at least: of the hardest photograph, less 3 dB."""
     return promised_psnr_db(quality) - _SPREAD_DB
+
+
+def merging_mse(quality: float) -> float:
+    """Return the squared error of a pixel up to which exact patches may share colours.
+
+    It is what the quality promises, but none from 90 on, and no more than 16 squared: outlines that
+    move further get halos.
+    """
+    return 0.0 if quality >= 90 else min(mse_of(promised_psnr_db(quality)), 16.0**2)

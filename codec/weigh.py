@@ -4,7 +4,7 @@ The loss is bits + lambda * squared error, as in training. The ways: networks al
 alone, exact patches where the tile is graphics and networks elsewhere. Networks cost most, so a way
 that surely loses is not tried; and the way that wins is coded as small as it can be at last.
 
-Below quality 90 exact patches may have fewer colours than the image: `images/merging.py`.
+Below quality 90 exact patches may have fewer colours than the image (`images/merging.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .content import Content
 from .exact import Mask, colour_of, encode_exact, of_pixels, seen_samples
 from .images import Pixels, least_lossless_bytes, merge_colors
 from .least_loss import least_loss
-from .promise import least_psnr_db, mse_of, promised_psnr_db, typical_bpp
+from .promise import least_psnr_db, merging_mse, mse_of, promised_psnr_db, typical_bpp
 from .quality import lmbda_of
 from .tiling import Window
 
@@ -29,9 +29,6 @@ LearnedTile = Callable[[Mask | None, bytes], tuple[Tile, NDArray[np.float32]]]
 
 Returns the tile and its decoded colours (3, H, W) in 0...255.
 """
-
-_ALL_COLORS_FROM = 90  # quality
-_FARTHEST = 16.0  # a colour is moved; at 24, outlines get halos
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +113,10 @@ def best_way(
     if share < 1:
         others = colour_of(samples) * of_pixels(~graphic, samples.shape)[..., None]
         exact_bits += 8 * least_lossless_bytes(others)
-    ways = []
-    if exact_bits <= typical:
-        ways.append(exactly())
-        if ways[0].bits <= typical:
-            return _finished(number, ways[0])  # no more than a photograph takes
+    whole = exactly() if exact_bits <= typical else None
+    if whole is not None and whole.bits <= typical:
+        return _finished(number, whole)  # no more than a photograph takes
+    ways = [] if whole is None else [whole]
     if patches is None or patches.loss(lmbda) > max(
         typical * share,
         least_loss(colour_of(samples), graphic, lmbda / size, pixels.largest_sample),
@@ -131,7 +127,7 @@ def best_way(
     promised = promised_psnr_db if share > 0.5 else least_psnr_db
     allowed = mse_of(promised(quality))
     kept = [way for way in ways if way.mse <= allowed]
-    if exact_bits < min(map(loss, kept), default=np.inf):
+    if whole is None and exact_bits < min(map(loss, kept), default=np.inf):
         kept.append(exactly())
     return _finished(number, min(kept, key=loss))
 
@@ -139,11 +135,11 @@ def best_way(
 def _patches(samples: NDArray, where: Mask, quality: float, lmbda: float) -> Patches:
     """Code patches of a tile, with merged colours where that makes the loss smaller."""
     exact = Patches(samples, where, encode_exact(samples, where, quickly=True))
-    if quality >= _ALL_COLORS_FROM or samples.dtype != np.uint8 or samples.shape[2] < 3:
+    mse = merging_mse(quality)
+    if not mse or samples.dtype != np.uint8 or samples.shape[2] < 3:
         return exact
-    reach = min(mse_of(promised_psnr_db(quality)) ** 0.5, _FARTHEST)
     merged, inside = samples.copy(), of_pixels(where, samples.shape)
-    merged[..., :3] = merge_colors(samples[..., :3] * inside[..., None], reach)
+    merged[..., :3] = merge_colors(samples[..., :3] * inside[..., None], mse)
     errors = (merged[..., :3].astype(np.float32) - samples[..., :3]) * inside[..., None]
     if not errors.any():
         return exact

@@ -68,7 +68,10 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
 
 
 def _known(suffix: str) -> dict[str, str]:
-    """Return Pillow's formats by suffix, with those of further packages if it is not among them."""
+    """Return Pillow's formats by suffix: more and more of them, until it is among them."""
+    Image.preinit()  # the most common ones, fast
+    if suffix in Image.EXTENSION:
+        return Image.EXTENSION
     if suffix not in Image.registered_extensions():
         _register_openers()
     return Image.registered_extensions()

@@ -27,7 +27,7 @@ MAX_SIDE_PX = 1 << 14
 _RIFF_BYTES = 20  # "RIFF", size, "WEBP", "VP8L", size: all known without looking
 _SIGNATURE = 0x2F
 _REPETITIVE_BPP = 2.0
-_SURELY = 0.9
+_SURELY = 0.25  # a page of text takes 0.28 of what the fast method says, a photograph 0.9
 _MIDDLE = 1 << 15
 
 
@@ -46,7 +46,7 @@ def encode_lossless(samples: Samples, *, quickly: bool = False) -> bytes:
 
 
 def least_lossless_bytes(samples: Samples) -> float:
-    """Return how many bytes samples that repeat nothing take at least, in a tenth of the time."""
+    """Return how many bytes samples take at least, in a tenth of the time of coding them."""
     if samples.dtype == np.uint16:
         samples = (samples >> 8).astype(np.uint8)
     return _SURELY * len(_vp8l(_as_color(samples), method=1, effort=0))

@@ -19,12 +19,12 @@ _EDGE = 24  # difference of neighbours' samples that makes an edge
 _CALM = 0.25  # share of a colour's pixels away from edges from which on it is an area's
 
 
-def merge_colors(samples: NDArray[np.uint8], reach: float) -> NDArray[np.uint8]:
+def merge_colors(samples: NDArray[np.uint8], mse: float) -> NDArray[np.uint8]:
     """Replace colours of edges by frequent ones.
 
     Args:
         samples: (H, W, 3).
-        reach: how far a colour may move, as the root of the mean squared error of its samples.
+        mse: how far a colour may move, as the mean squared error of its samples.
 
     Returns:
         (H, W, 3); `samples` itself where that has few colours, or more than drawings have.
@@ -37,7 +37,7 @@ def merge_colors(samples: NDArray[np.uint8], reach: float) -> NDArray[np.uint8]:
     calm = np.bincount(which, ~_edges(samples).ravel(), len(colors)) >= _CALM * counts
     rgb = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1)
     frequent = np.argsort(-counts, kind="stable")
-    becomes = _leaders(rgb, frequent[calm[frequent]], frequent[~calm[frequent]], 3 * reach**2)
+    becomes = _leaders(rgb, frequent[calm[frequent]], frequent[~calm[frequent]], 3 * mse)
     return rgb[becomes].astype(np.uint8)[which].reshape(samples.shape)
 
 
