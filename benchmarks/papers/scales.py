@@ -1,7 +1,7 @@
 """How large the experiments are.
 
-tiny tests the commands, short is some ten minutes of a core a table, small an hour or some, and
-paper is as the papers have it.
+tiny tests the commands. A table takes minutes of a core at short, up to an hour where it has many
+seeds, and ten times as long at small. paper is as the papers have it.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from hvae_codec.benchmarks.papers import kodak, measures, sheets, tables, toys
+from hvae_codec.benchmarks.papers import kodak, measures, report, sheets, tables, toys
 from hvae_codec.benchmarks.papers.jobs import Chosen, Job, Table
 from hvae_codec.benchmarks.papers.runner import Runner
-from hvae_codec.benchmarks.papers.scales import PAPER, SMALL, TINY
+from hvae_codec.benchmarks.papers.scales import SCALES, TINY
 from hvae_codec.models.vae import Hvae, VaeConfig
 
 New = Callable[..., Runner]
@@ -99,6 +100,37 @@ def test_results_say_what_they_are_of(runner: New) -> None:
     assert described["data"] == "mnist"
 
 
+def test_a_table_is_shown_at_the_scale_where_it_is_run(runner: New, tmp_path: Path) -> None:
+    asked, other = (
+        runner(scale=dataclasses.replace(TINY, name=name, likelihood_images=images))
+        for name, images in (("asked", 2), ("other", 3))
+    )
+    table, never = one_table(), dataclasses.replace(one_table(rate=0.5), name="never/run")
+    other.run([table])
+    report.write([asked, other], [table, never], tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text("utf-8")
+    assert f"`hvae-codec papers {table.name} --scale other --data DIR`" in page
+    assert "`hvae-codec papers never/run --scale asked --data DIR`" in page
+    assert page.count("- Scale ") == 2
+
+
+def test_the_search_changes_no_table_that_does_not_use_it(runner: New) -> None:
+    work, table = runner(), tables.TABLES["notes/gaps"]
+    before = work.jobs(table)
+    work.run([tables.TABLES[tables.SEARCH]])
+    assert work.chosen() != Chosen()
+    assert work.jobs(table) == before
+
+
+def test_a_file_without_its_latents() -> None:
+    pixels = next(kodak.photographs(None))
+    few, rebuilt = kodak.from_file(pixels, 30)
+    many, better = kodak.from_file(pixels, 70)
+    assert rebuilt.shape == better.shape == pixels.shape
+    assert few < many
+    assert 15 < kodak.psnr_db(pixels, rebuilt) < kodak.psnr_db(pixels, better)
+
+
 def test_names_of_tables() -> None:
     assert [t.name for t in tables.named(("dvp-vae/4",))] == ["dvp-vae/4"]
     assert len(tables.named(("all",))) == len(tables.TABLES)
@@ -107,7 +139,7 @@ def test_names_of_tables() -> None:
         tables.named(("vae/1",))
 
 
-@pytest.mark.parametrize("scale", [TINY, SMALL, PAPER], ids=lambda scale: scale.name)
+@pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
 def test_every_job_can_be_built(scale: object) -> None:
     """Configurations are valid at every scale, and every kind is known."""
     for table in tables.TABLES.values():
@@ -118,7 +150,7 @@ def test_every_job_can_be_built(scale: object) -> None:
 
 def test_the_papers_sizes() -> None:
     """DVP-VAE has 0.6M parameters without and 0.7M with pseudo-inputs on MNIST (table 5)."""
-    jobs = {job.name: job for job in tables.TABLES["dvp-vae/1"].jobs(PAPER, Chosen())}
+    jobs = {job.name: job for job in tables.TABLES["dvp-vae/1"].jobs(SCALES["paper"], Chosen())}
     counts = [
         sum(p.numel() for p in Hvae(jobs[f"mnist {kind}"].model).parameters()) / 1e6
         for kind in ("none", "dvp")
