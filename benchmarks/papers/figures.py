@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .store import Sheets
 
 Result = dict[str, Any]
 Draw = Callable[[Results], Figure | None]
-Series = dict[str, tuple[Sequence[float], Sequence[float]]]
+Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """Lines by name: where their points lie, and how high."""
 
 

@@ -20,11 +20,16 @@ from hvae_codec.models.vae.training import Trainer, train
 
 STROKES = drawn("mnist-static", train=200, test=40)
 COLOURED = drawn("cifar10", train=60, test=12)
-COLOUR = {"image": (3, 32, 32), "likelihood": "logistic", "mixtures": 2, "latent_channels": 2}
+COLOUR: dict[str, Any] = {
+    "image": (3, 32, 32),
+    "likelihood": "logistic",
+    "mixtures": 2,
+    "latent_channels": 2,
+}
 
 
-def model(steps: int, images: ImageSet = STROKES, **changes: object) -> Hvae:
-    base = {
+def model(steps: int, images: ImageSet = STROKES, **changes: Any) -> Hvae:
+    base: dict[str, Any] = {
         "scales": ((4, 1), (2, 1)),
         "width": 8,
         "hidden": 8,
@@ -40,7 +45,7 @@ def model(steps: int, images: ImageSet = STROKES, **changes: object) -> Hvae:
         "diffusion_width": 8,
     }
     torch.manual_seed(0)
-    found = Hvae(VaeConfig(**(base | changes)))  # type: ignore[arg-type]
+    found = Hvae(VaeConfig(**(base | changes)))
     found.fit_context(images.contexts())
     config = TrainConfig(steps=steps, batch=16, rate=1e-2, last_rate=1e-3, warmup=5, ema=0.9)
     train(Trainer(found, config, images))
@@ -115,7 +120,7 @@ def test_a_number_costs_its_density(bins: Bins) -> None:
     ],
     ids=lambda changes: " ".join(changes.values()),
 )
-def test_a_chain_comes_back_exactly(changes: dict[str, Any]) -> None:
+def test_a_chain_comes_back_exactly(changes: dict[str, str]) -> None:
     check_chain(codec_of(model(5, **changes)), some_images(count=6))
 
 
