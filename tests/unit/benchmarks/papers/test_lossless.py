@@ -28,7 +28,7 @@ COLOUR: dict[str, Any] = {
 }
 
 
-def model(steps: int, images: ImageSet = STROKES, **changes: Any) -> Hvae:
+def model(steps: int, images: ImageSet = STROKES, **changes: Any) -> Hvae:  # noqa: ANN401
     base: dict[str, Any] = {
         "scales": ((4, 1), (2, 1)),
         "width": 8,
