@@ -13,7 +13,7 @@ await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 await build({
   absWorkingDir: here,
-  entryPoints: ["src/hvae.ts", "src/worker.ts", "src/page/page.ts"],
+  entryPoints: ["src/hvae.ts", "src/worker.ts", "src/jpeg2000.ts", "src/page/page.ts"],
   entryNames: "[name]",
   outdir: out,
   bundle: true,
@@ -21,11 +21,15 @@ await build({
   format: "esm",
   target: "es2022",
   conditions: ["onnxruntime-web-use-extern-wasm"],
+  external: ["fs", "path"], // which OpenJPEG asks for in node alone
   legalComments: "eof",
   logLevel: "warning",
 });
 await cp("src/page/index.html", `${out}/index.html`);
 await cp("src/page/page.css", `${out}/page.css`);
+const openjpeg = "node_modules/@cornerstonejs/codec-openjpeg/dist/openjpegwasm_decode.wasm";
+await cp(openjpeg, `${out}/jpeg2000.wasm`);
+await cp("src/openjpeg.LICENSE", `${out}/jpeg2000.LICENSE`);
 // what the page needs beside itself, and the Python side looks for
 const { version } = JSON.parse(await readFile("node_modules/onnxruntime-web/package.json", "utf8"));
 const files = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];

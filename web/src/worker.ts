@@ -4,6 +4,7 @@ import * as ort from "onnxruntime-web/wasm";
 import { HvaeError } from "./bitstream/errors.ts";
 import { Codec } from "./codec/codec.ts";
 import { decodeFile } from "./codec/decoder.ts";
+import type { DecodeJpeg2000 } from "./codec/lossless.ts";
 import type { Machine } from "./codec/options.ts";
 import type { Ort } from "./codec/graphs.ts";
 import { Source } from "./codec/source.ts";
@@ -40,6 +41,7 @@ async function decode({ id, options }: Extract<Order, { do: "decode" }>): Promis
   const machine: Machine = {
     codecOf,
     decodeWebp,
+    openJpeg2000,
     breathe: async () => {
       await breath();
       source.check();
@@ -93,6 +95,26 @@ async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedAr
   const context = new OffscreenCanvas(image.width, image.height).getContext("2d")!;
   context.drawImage(image, 0, 0);
   return context.getImageData(0, 0, image.width, image.height).data;
+}
+
+let jpeg2000: Promise<DecodeJpeg2000> | null = null;
+
+/** Fetch OpenJPEG once; it lies beside this file. */
+function openJpeg2000(): Promise<DecodeJpeg2000> {
+  if (!jpeg2000) {
+    jpeg2000 = fetchJpeg2000();
+    jpeg2000.catch(() => (jpeg2000 = null));
+  }
+  return jpeg2000;
+}
+
+async function fetchJpeg2000(): Promise<DecodeJpeg2000> {
+  const [script, response] = await Promise.all([
+    import(new URL("jpeg2000.js", import.meta.url).href) as Promise<typeof import("./jpeg2000.ts")>,
+    fetch(new URL("jpeg2000.wasm", import.meta.url)),
+  ]);
+  if (!response.ok) throw new Error(`jpeg2000.wasm does not load: ${response.status}`);
+  return script.openJpeg2000(await response.arrayBuffer());
 }
 
 const channel = new MessageChannel();

@@ -1,6 +1,7 @@
 /** Files to pixels in node, against Python's; alpha and what is exact need a browser. */
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { readIndex } from "../src/bitstream/container.ts";
@@ -10,6 +11,7 @@ import { decodeFile } from "../src/codec/decoder.ts";
 import type { Area, DecodeOptions, Machine, Outcome } from "../src/codec/options.ts";
 import type { Ort } from "../src/codec/graphs.ts";
 import { Source } from "../src/codec/source.ts";
+import { openJpeg2000 } from "../src/jpeg2000.ts";
 import { CASES, difference, read } from "./fixtures.ts";
 
 const codecs = new Map<string, Promise<Codec>>();
@@ -20,6 +22,10 @@ const machine: Machine = {
     return codecs.get(hash)!;
   },
   decodeWebp: () => Promise.reject(new Error("node decodes no WebP")),
+  async openJpeg2000() {
+    const path = import.meta.resolve("@cornerstonejs/codec-openjpeg/decodewasm");
+    return openJpeg2000((await readFile(new URL(path))).buffer as ArrayBuffer);
+  },
   breathe: () => Promise.resolve(),
 };
 

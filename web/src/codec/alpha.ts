@@ -2,7 +2,7 @@
 
 import { readPart, type TileIndex } from "../bitstream/container.ts";
 import { HvaeError, tileDamaged } from "../bitstream/errors.ts";
-import { type DecodeWebp, decodeVp8l } from "./vp8l.ts";
+import { type DecodeWebp, decodeVp8l } from "./lossless.ts";
 
 /** Decode the alpha of a tile of height by width px: 8 bits each, the upper ones of 16. */
 export async function decodeAlpha(

@@ -49,9 +49,6 @@ export async function decodeFile(
   const index = await arrivedIndex(source, options);
   shows.index(index);
   const region = checkedRegion(index, options.region);
-  if (index.header.hasExact && index.header.bitDepth === 16) {
-    throw new HvaeError("InvalidField", "exact tiles of 16 bits a channel are not decoded here");
-  }
   if (!index.header.needsWeights) {
     if (index.tiles.some(({ coder }) => coder !== "exact")) {
       const message = "the file names no weights, but some of its tiles need them";
@@ -394,8 +391,8 @@ class Decoder {
         this.source.data,
         tile,
         this.windows[number],
-        this.picture(),
-        this.machine.decodeWebp,
+        this.index.header,
+        this.machine,
       );
     } catch (error) {
       this.lose(number, error);

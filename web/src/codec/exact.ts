@@ -3,9 +3,11 @@
 import { readPart, type TileIndex } from "../bitstream/container.ts";
 import { Cursor } from "../bitstream/cursor.ts";
 import { HvaeError, tileDamaged } from "../bitstream/errors.ts";
+import type { Header } from "../bitstream/header.ts";
 import { PATCH_PX } from "./config.ts";
+import { decodeDeep, decodeVp8l } from "./lossless.ts";
+import type { Machine } from "./options.ts";
 import { multiplied, shared, sizeOf, type Window } from "./tiling.ts";
-import { type DecodeWebp, decodeVp8l } from "./vp8l.ts";
 
 /** What is exact of a tile. */
 export interface ExactPatches {
@@ -20,22 +22,28 @@ export interface ExactPatches {
  * Decode what is exact of a tile; throws TileDamaged where it is missing, or not what was coded.
  *
  * @param window - of the tile, in patches
- * @param picture - in px
  */
 export async function decodeExact(
   data: Uint8Array,
   tile: TileIndex,
   window: Window,
-  picture: Window,
-  decodeWebp: DecodeWebp,
+  header: Header,
+  machine: Machine,
 ): Promise<ExactPatches> {
   const part = readPart(data, tile.exact, tile.number, tile.exactCheck);
   if (!part) throw tileDamaged(tile.number, "its exact patches do not match their checksum");
+  const picture = { top: 0, left: 0, bottom: header.height, right: header.width };
   const inside = shared(multiplied(window, PATCH_PX), picture)!;
+  const isWhole = tile.coder === "exact";
+  const channels = (header.isGrey ? 1 : 3) + Number(isWhole && header.hasAlpha);
+  const jpeg2000 = header.bitDepth === 16 ? await machine.openJpeg2000() : null;
   try {
     const cursor = new Cursor(part);
-    const where = tile.coder === "both" ? readRuns(cursor, sizeOf(window)) : null;
-    const rgba = await decodeVp8l(part.subarray(cursor.at), sizeOf(inside), decodeWebp);
+    const where = isWhole ? null : readRuns(cursor, sizeOf(window));
+    const stream = part.subarray(cursor.at);
+    const rgba = jpeg2000
+      ? decodeDeep(stream, sizeOf(inside), channels, jpeg2000)
+      : await decodeVp8l(stream, sizeOf(inside), machine.decodeWebp);
     return { where, window: inside, rgba };
   } catch (error) {
     if (!(error instanceof HvaeError)) throw error;

@@ -1,7 +1,7 @@
 /** What of a file is decoded, what is shown of it on the way, and what does the work. */
 
 import type { Index } from "../bitstream/container.ts";
-import type { DecodeWebp } from "./vp8l.ts";
+import type { DecodeJpeg2000, DecodeWebp } from "./lossless.ts";
 import type { Codec } from "./codec.ts";
 
 export interface DecodeOptions {
@@ -48,6 +48,8 @@ export interface Outcome {
 export interface Machine {
   codecOf(hash: string): Promise<Codec>;
   decodeWebp: DecodeWebp;
+  /** Fetch what decodes JPEG 2000. */
+  openJpeg2000(): Promise<DecodeJpeg2000>;
   /** Let messages in, between two pieces of work; throws where the work is not wanted any more. */
   breathe(): Promise<void>;
 }
