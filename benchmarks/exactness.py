@@ -32,6 +32,7 @@ from ..codec import api
 from ..codec.check import symbol_count
 from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
+from ..codec.files import find_images
 from ..codec.onnx_graphs import THREADS_VARIABLE
 from ..codec.onnx_runtime import OnnxRuntime
 from ..codec.options import DecodeOptions
@@ -41,7 +42,7 @@ from ..codec.tiling import tiles_in
 from ..codec.walk import Prediction
 from ..codec.weights import Codec, load_codec
 from .bjontegaard_delta import Curve, bd_rate
-from .run import find_images, read_image
+from .run import read_image
 
 if TYPE_CHECKING:
     from torch import Tensor

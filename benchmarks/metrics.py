@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codec.quality import psnr_db
+
 MS_SSIM_MIN_PX = 161
 """Smallest side that MS-SSIM's five scales with an 11-tap window leave anything of."""
 
@@ -41,13 +43,13 @@ def psnr_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
         ValueError: the shapes differ.
     """
     _check_shapes(original, decoded)
-    return _psnr(original.astype(np.float64) - decoded)
+    return psnr_db(float(np.mean((original.astype(np.float64) - decoded) ** 2)))
 
 
 def psnr_luma(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
     """Measure the PSNR of luma (BT.601, not rounded), in dB; otherwise as `psnr_rgb`."""
     _check_shapes(original, decoded)
-    return _psnr((original.astype(np.float64) - decoded) @ _LUMA)
+    return psnr_db(float(np.mean(((original.astype(np.float64) - decoded) @ _LUMA) ** 2)))
 
 
 def ms_ssim_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
@@ -132,11 +134,6 @@ def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
 def ms_ssim_db(value: float) -> float:
     """Spread an MS-SSIM near 1 out: -10 log10(1 - value); infinity for 1."""
     return -10 * math.log10(1 - value) if value < 1 else math.inf if value >= 1 else math.nan
-
-
-def _psnr(error: NDArray[np.float64]) -> float:
-    mse = float(np.mean(error**2))
-    return 10 * math.log10(255**2 / mse) if mse > 0 else math.inf
 
 
 def _check_shapes(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> None:

@@ -32,6 +32,7 @@ from ..codec.coders import ContextEncoder
 from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
 from ..codec.errors import PayloadTooShort
+from ..codec.files import find_images
 from ..codec.images import to_pixels
 from ..codec.options import DecodeOptions, prior_of
 from ..codec.stack import AnsStack, CountingStack, Sampling
@@ -45,7 +46,7 @@ from ..models.layers import FloatNorm
 from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
 from .bjontegaard_delta import Curve, bd_rate
 from .metrics import psnr_rgb
-from .run import find_images, read_image
+from .run import read_image
 
 QUALITIES = (10, 30, 50, 70, 90)
 JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)

@@ -6,19 +6,19 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..bitstream import HvaeError
+from ..codec import processes
 from .codecs import Codec
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
 CACHE = "cache.jsonl"
 
 
@@ -48,18 +48,6 @@ class Record:
     ssim: float
     ssimulacra2: float
     butteraugli: float
-
-
-def find_images(folder: Path) -> list[Path]:
-    """List the images of a folder by name; those in folders below it are left out.
-
-    Raises:
-        OSError: the folder cannot be read, or there is none in it.
-    """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise FileNotFoundError(None, "no images in this folder", str(folder))
-    return paths
 
 
 def read_image(path: Path) -> Image.Image:
@@ -142,25 +130,29 @@ def run(
 
 
 def parallel(function, tasks: Sequence[tuple], jobs: int) -> Iterator[tuple[tuple, list]]:  # noqa: ANN001
-    """Call a function with each tuple of arguments in `jobs` processes; yield as they finish."""
+    """Call a function with each tuple of arguments in `jobs` processes; yield in their order."""
     if jobs == 1:
         for task in tasks:
             yield task, function(*task)
         return
-    # forked, pools of threads would hang
-    with _pool(min(jobs, max(len(tasks), 1))) as pool:
-        futures: dict[Future, tuple] = {pool.submit(function, *task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+    found = processes.results(
+        partial(_call, function),
+        tasks,
+        min(jobs, max(len(tasks), 1)),
+        _killed,
+        ahead=len(tasks) + 1,
+        at_begin=_use_one_thread,
+    )
+    with closing(found):
+        yield from zip(tasks, found, strict=True)
 
 
-@contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_use_one_thread)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error, without the rest of the queue
+def _call(function, task: tuple) -> list:  # noqa: ANN001
+    return function(*task)
+
+
+def _killed(task: tuple) -> list:
+    raise OSError(None, "a process was killed (too little memory?)", str(task))
 
 
 def _use_one_thread() -> None:
@@ -187,7 +179,7 @@ def _measure(
     try:
         file.write_bytes(codec.encode(image, setting))
         decoded = codec.decode(file.read_bytes())
-    except (OSError, ValueError, RuntimeError) as error:
+    except (HvaeError, OSError, ValueError, RuntimeError) as error:
         raise OSError(None, f"{codec.name} at setting {setting}: {error}", name) from error
     before, after = np.asarray(image), np.asarray(decoded)
     file_bytes = file.stat().st_size

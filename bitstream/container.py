@@ -296,17 +296,11 @@ def read_index(source: Source) -> Index:
     header, cursor.at = unpack_header(cursor.peek(MAX_HEADER_BYTES))
     metadata = unpack_metadata(cursor) if header.metadata else ()
     offsets = unpack_map(cursor, header.patches, header.quality) if header.map else None
-    begin, tiles, with_alpha = cursor.at, header.tile_count, header.color.has_alpha
+    begin, with_alpha = cursor.at, header.color.has_alpha
     levels = cursor.byte()
     if not 1 <= levels <= MAX_LEVELS:
         raise InvalidField(f"{levels} levels are outside 1...{MAX_LEVELS}")
-    coders = np.zeros(tiles, np.uint8)
-    if header.exact:
-        coders[:] = np.frombuffer(cursor.take(tiles), np.uint8)
-    if coders.max() > max(TileCoder):
-        raise InvalidField(
-            f"coder {coders.max()} of a tile is none of {[int(c) for c in TileCoder]}"
-        )
+    coders = _read_coders(cursor, header)
     learned, exact = coders != TileCoder.EXACT, coders != TileCoder.LEARNED
     many, others = int(learned.sum()), int(exact.sum())
     each = levels + with_alpha
@@ -316,9 +310,7 @@ def read_index(source: Source) -> Index:
     last = np.frombuffer(cursor.take(4 * many), "<u4")
     alpha = np.frombuffer(cursor.take(4 * many), "<u4") if with_alpha else 0
     exact_checks = np.frombuffer(cursor.take(4 * others), "<u4")
-    end = cursor.at
-    cursor.at = begin
-    if zlib.crc32(cursor.take(end - begin)) != cursor.uint32():
+    if not cursor.is_sealed(begin):
         raise IndexDamaged("the tile index does not match its checksum")
     return Index(
         header,
@@ -333,6 +325,18 @@ def read_index(source: Source) -> Index:
         begin=cursor.at,
         map=offsets,
     )
+
+
+def _read_coders(cursor: Cursor, header: Header) -> NDArray[np.uint8]:
+    """Take the coder of each tile, uint8 (tiles,); without the flag all are learned."""
+    if not header.exact:
+        return np.full(header.tile_count, TileCoder.LEARNED, np.uint8)
+    coders = np.frombuffer(cursor.take(header.tile_count), np.uint8)
+    if coders.max() > max(TileCoder):
+        raise InvalidField(
+            f"coder {coders.max()} of a tile is none of {[int(c) for c in TileCoder]}"
+        )
+    return coders
 
 
 def _spread(values: NDArray | int, of: NDArray[np.bool_], kind: type) -> NDArray:

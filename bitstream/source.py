@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import BinaryIO
 
 import numpy as np
@@ -61,6 +62,12 @@ class Cursor:
     def uint32(self) -> int:
         """Take four bytes, little-endian."""
         return struct.unpack("<I", self.take(4))[0]
+
+    def is_sealed(self, begin: int) -> bool:
+        """Take a CRC32, and tell whether it is that of the bytes from `begin` up to it."""
+        end, self.at = self.at, begin
+        crc = zlib.crc32(self.take(end - begin))
+        return crc == self.uint32()
 
     def varints(self, count: int) -> NDArray[np.int64]:
         """Take varints, int64 `(count,)`.

@@ -303,6 +303,7 @@ def _attempt(work: Callable[[Job], Result], job: Job) -> Result | str:
 def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str, None, None]:
     """Yield what became of every file, in their order."""
     from ..codec import processes
+    from ..codec.files import discard_parts
 
     workers = min(workers, len(jobs))
     if workers <= 1:
@@ -315,7 +316,7 @@ def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str
             _killed,
             ahead=4 * workers,
             at_begin=console.silence_libraries,
-            before_end=files.discard_parts,
+            before_end=discard_parts,
         )
 
 

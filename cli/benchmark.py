@@ -110,8 +110,9 @@ def benchmark(
     progress = sys.stderr.isatty()
     with console.blame(str(folder)):
         from ..benchmarks import crops, machine, report, run, speed, summary
+        from ..codec.files import find_images
 
-        paths = run.find_images(folder)
+        paths = find_images(folder)
         codecs = _codecs(qualities, effort, eye, peers)
         names = summary.curve_names(codecs, [path.name for path in paths])
         try:

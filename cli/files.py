@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -14,14 +13,12 @@ from typing import BinaryIO, TextIO
 
 import click
 
+from ..codec.files import part_beside
 from .console import STDIO
 
 CODED_SUFFIXES = {".hvae", ".bin"}
 
 _EXISTS = "exists already; --overwrite replaces it"
-
-_parts: set[Path] = set()
-"""Temporary files that exist now."""
 
 
 def check(source: str, target: str, replaces: bool) -> None:
@@ -159,9 +156,7 @@ def writing(path: str, replaces: bool = True, like: str | None = None) -> Iterat
 
 
 def _writing_beside(final: Path, replaces: bool, like: str | None) -> Iterator[BinaryIO]:
-    part = final.with_name(f".{secrets.token_hex(8)}.part")
-    _parts.add(part)
-    try:
+    with part_beside(final) as part:
         with io.FileIO(part, "x") as file:
             _limit_mode(part, like)
             stream = _Buffered(file)
@@ -175,9 +170,6 @@ def _writing_beside(final: Path, replaces: bool, like: str | None) -> Iterator[B
             status = os.stat(like)
             os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
         _settle(part, final, replaces)
-    finally:
-        part.unlink(missing_ok=True)
-        _parts.discard(part)
 
 
 def _settle(part: Path, final: Path, replaces: bool) -> None:
@@ -195,12 +187,6 @@ def _settle(part: Path, final: Path, replaces: bool) -> None:
 def _limit_mode(path: Path, like: str | None) -> None:
     if like is not None:
         os.chmod(path, stat.S_IMODE(os.stat(path).st_mode & os.stat(like).st_mode))
-
-
-def discard_parts() -> None:
-    """Delete the temporary files, for a process that ends without unwinding."""
-    for part in _parts:
-        part.unlink(missing_ok=True)
 
 
 class _Buffered(io.BufferedWriter):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 
 from .errors import WeightsError
+from .files import replacing
 
 SOURCE_VARIABLE = "HVAE_CODEC_WEIGHTS_FROM"
 """Environment variable: a folder, or the URL of one, of weight files that are named by their hash,
@@ -39,21 +39,17 @@ def fetch_weights(prefix: bytes) -> Path | None:
     if not source:
         return None
     url = source if "://" in source else Path(source).absolute().as_uri()
-    part = kept.with_name(f".{secrets.token_hex(8)}.part")
     import urllib.request  # takes as long to load as all that a file's description needs
 
+    address = f"{url.rstrip('/')}/{kept.name}"
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        address = f"{url.rstrip('/')}/{kept.name}"
-        with urllib.request.urlopen(address, timeout=60) as stream, part.open("xb") as file:
-            shutil.copyfileobj(stream, file)
-        if not _matches(part, prefix):
-            raise WeightsError(f"what {address} holds has another hash than {prefix.hex()}")
-        os.replace(part, kept)
+        with replacing(kept) as part:
+            with urllib.request.urlopen(address, timeout=60) as stream, part.open("xb") as file:
+                shutil.copyfileobj(stream, file)
+            if not _matches(part, prefix):
+                raise WeightsError(f"what {address} holds has another hash than {prefix.hex()}")
     except (OSError, ValueError) as error:
         raise WeightsError(f"weights {prefix.hex()} cannot be fetched ({error})") from error
-    finally:
-        part.unlink(missing_ok=True)
     return kept
 
 

@@ -28,6 +28,16 @@ def lmbda_of(quality: Any) -> Any:  # noqa: ANN401
     return LMBDA_MIN * (LMBDA_MAX / LMBDA_MIN) ** (quality / (QUALITIES - 1))
 
 
+def psnr_db(mse: float, largest: float = 255) -> float:
+    """Return the PSNR of a mean squared error in dB; infinity where there is none.
+
+    Args:
+        mse: of samples in 0...largest.
+        largest: that a sample can be.
+    """
+    return 10 * math.log10(largest**2 / mse) if mse > 0 else math.inf
+
+
 def step_of(quality: Any) -> Any:  # noqa: ANN401
     """Return the quantisation step for orthonormal coefficients of pixels in 0...255.
 

@@ -10,7 +10,6 @@ sure to: before a wish is refused, qualities from 10 to 100 are tried.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..bitstream import read_index
 from .decoder import decode_file
 from .errors import TargetError
 from .images import Pixels
-from .quality import QUALITIES
+from .quality import QUALITIES, psnr_db
 from .score import ssimulacra2
 from .tiling import TILE_PATCHES, tiles_in
 from .weights import Codec
@@ -96,7 +95,7 @@ def psnr_of(codec: Codec | None, pixels: Pixels, data: bytes) -> float:
     """Return the PSNR in dB of what a file decodes to, over all colour samples."""
     decoded = decode_file(codec, data, read_index(data)).pixels
     error, count = squared_error(pixels, decoded)
-    return math.inf if not error else 10 * math.log10(pixels.largest_sample**2 * count / error)
+    return psnr_db(error / max(count, 1), pixels.largest_sample)
 
 
 def squared_error(pixels: Pixels, decoded: Pixels) -> tuple[float, int]:

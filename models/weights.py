@@ -13,10 +13,10 @@ from torch import nn
 from ..bitstream import PmfTables
 from ..codec.config import ModelConfig
 from ..codec.errors import WeightsError
+from ..codec.files import replacing
 from ..codec.weight_file import WeightFile, read_weight_file, serving_model, write_weight_file
 from . import convert
 from .dct_vae import ContextModel, DctVae, LatentModel
-from .files import replacing
 from .graphs import export_graphs
 from .priors import DEFAULT_PRIOR, make_empty_prior
 from .storage import from_arrays, restored, stored, stored_type
@@ -81,8 +81,7 @@ def load_weights(path: Path) -> Weights:
     """Read the models of a weight file, and prove the bounds of their integers again.
 
     Raises:
-        OSError, WeightsError, BitstreamError: as `read_weight_file`; or the tensors do not fit
-            the configuration.
+        OSError, WeightsError: as `read_weight_file`; or the tensors do not fit the configuration.
         BoundError: the integers could leave the exact range.
     """
     return models_of(read_weight_file(path), path.name)

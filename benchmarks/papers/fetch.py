@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...models.files import replacing
+from ...codec.files import replacing
 from ..datasets import fetch_file
 from .data import TRAIN_DRAWERS
 

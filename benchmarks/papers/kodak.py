@@ -22,6 +22,7 @@ from torch import Tensor
 from ...codec import api
 from ...models.vae.coders import First, Generation, Inference
 from ...models.vae.model import Hvae
+from ..metrics import psnr_rgb
 from .data import DataMissing
 from .strokes import draw_strokes
 
@@ -80,7 +81,7 @@ def _against_jpeg(
     rows = []
     for pixels in photographs(data):
         bpp, rebuilt = rebuild(pixels)
-        psnr = psnr_db(pixels, rebuilt)
+        psnr = psnr_rgb(pixels, rebuilt)
         rows.append((bpp, psnr, jpeg_bpp_at(pixels, psnr)))
     means = np.mean(rows, axis=0)
     return {
@@ -121,12 +122,6 @@ def from_top(model: Hvae, pixels: Pixels, count: int) -> tuple[float, Pixels]:
     return bits / (h * w), image.round().byte().permute(1, 2, 0).numpy()
 
 
-def psnr_db(a: Pixels, b: Pixels) -> float:
-    """Return PSNR in dB over all channels."""
-    error = np.mean((a.astype(np.float64) - b) ** 2)
-    return float(10 * np.log10(255**2 / max(error, 1e-12)))
-
-
 def jpeg_bpp_at(pixels: Pixels, psnr: float) -> float:
     """Return the bits a pixel of the smallest JPEG that is as good; the best one if none is."""
     found = math.inf
@@ -135,6 +130,6 @@ def jpeg_bpp_at(pixels: Pixels, psnr: float) -> float:
         Image.fromarray(pixels).save(out, "JPEG", quality=quality, optimize=True)
         found = 8 * len(out.getvalue()) / (pixels.shape[0] * pixels.shape[1])
         with Image.open(out) as back:
-            if psnr_db(pixels, np.asarray(back)) >= psnr:
+            if psnr_rgb(pixels, np.asarray(back)) >= psnr:
                 break
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ...models.files import replacing
+from ...codec.files import replacing
 from .figures import draw
 from .jobs import Table
 from .rules import NOT_TESTED, Results, Verdict, judge, standard_error

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.files import replacing
+from ...codec.files import replacing
 from .jobs import Job
 from .scales import Scale
 

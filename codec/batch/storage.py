@@ -34,12 +34,6 @@ def place_of(url: str) -> tuple[Any, str]:
     return filesystem, str(path)
 
 
-def full_url(url: str) -> str:
-    """Return a URL with its protocol, and of a path the absolute one."""
-    filesystem, path = place_of(url)
-    return str(filesystem.unstrip_protocol(path))
-
-
 def local_path(url: str) -> Path | None:
     """Return the path of what lies on this machine's disks, None for all else."""
     from fsspec.implementations.local import LocalFileSystem

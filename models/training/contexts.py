@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from ...codec.config import PATCH_PX, ModelConfig
 from ...codec.errors import WeightsError
+from ...codec.files import replacing
 from ..convert import simulate_integers, to_float
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
-from ..files import replacing
 from ..layers import FloatNorm, IntegerNorm
 from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
@@ -71,19 +71,9 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         WeightsError: no prior has this name, or this one has no pseudo-inputs.
     """
     torch.manual_seed(config.seed)
-    prior: Any = make_prior(name, model.config)  # a module and a ContextPrior
     norm = float_norm(model)
     side = PATCH_PX * config.side
-    if name == DEFAULT_PRIOR:
-        prior = to_float(model.context.prior)
-        prior.to(memory_format=torch.channels_last)
-        optimiser = Soap(prior.parameters(), config.learning_rate)
-    else:
-        crops = CropDataset(photographs, BatchSizes(0, 0, START_CROPS, side), 1, config.seed)[0][1]
-        drawn = _coefficients(model, crops).transpose(1, 3).flatten(0, 2)
-        patches = drawn[torch.randperm(len(drawn))] / model.context.gain
-        prior.start_from(patches, norm.spread)
-        optimiser = torch.optim.Adam(prior.parameters(), config.learning_rate, betas=(0.9, 0.98))
+    prior, optimiser = _started(model, name, photographs, config, norm)
     noise = None
     if config.pseudo_inputs:
         if not isinstance(prior, GaussianDiffusion):
@@ -123,6 +113,23 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         if done >= 1:
             break
     return prior.eval()
+
+
+def _started(
+    model: DctVae, name: str, photographs: ImageCache, config: FitConfig, norm: FloatNorm
+) -> tuple[Any, torch.optim.Optimizer]:
+    """Return a prior, a module and a ContextPrior, where it begins to learn, and its optimiser."""
+    if name == DEFAULT_PRIOR:
+        prior: Any = to_float(model.context.prior)
+        prior.to(memory_format=torch.channels_last)
+        return prior, Soap(prior.parameters(), config.learning_rate)
+    prior = make_prior(name, model.config)
+    sizes = BatchSizes(0, 0, START_CROPS, PATCH_PX * config.side)
+    crops = CropDataset(photographs, sizes, 1, config.seed)[0][1]
+    drawn = _coefficients(model, crops).transpose(1, 3).flatten(0, 2)
+    patches = drawn[torch.randperm(len(drawn))] / model.context.gain
+    prior.start_from(patches, norm.spread)
+    return prior, torch.optim.Adam(prior.parameters(), config.learning_rate, betas=(0.9, 0.98))
 
 
 @torch.no_grad()

@@ -22,28 +22,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...codec.config import PATCH_PX
 from ...codec.errors import DataError
-from ..files import replacing
+from ...codec.files import find_images, replacing
 from . import graphics
 from .config import BatchSizes
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
 AT_ONCE = 64
 """Images that are held in memory while a cache is built."""
 
 MIN_SCALE = 0.5
 """Smallest random downscaling; half of the crops are not scaled at all."""
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Return all images under `folder`, sorted.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise DataError(f"no images in {folder}")
-    return found
 
 
 class ImageCache:
@@ -55,7 +42,7 @@ class ImageCache:
     """
 
     def __init__(self, images: Path, caches: Path):
-        paths = find_images(images)
+        paths = find_images(images, deep=True)
         names = [str(p.relative_to(images)) for p in paths]
         stamps = [[p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
         key = hashlib.sha256(json.dumps([names, stamps]).encode()).hexdigest()[:16]
@@ -166,9 +153,10 @@ def validation_images(folder: Path, limit: int) -> list[Tensor]:
     """Return `limit` images spread over `folder`, (1, 3, H, W) uint8, cut to whole patches.
 
     Raises:
-        DataError: there is none, or none as large as a patch.
+        OSError: there is none.
+        DataError: there is none as large as a patch.
     """
-    paths = find_images(folder)
+    paths = find_images(folder, deep=True)
     chosen = paths[:: max(1, len(paths) // limit)][:limit]
     images = []
     for path in chosen:

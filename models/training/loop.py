@@ -70,7 +70,8 @@ def train(config: TrainConfig) -> None:
     """Train until `steps`, `minutes` or SIGTERM, writing checkpoint.pt and metrics.jsonl.
 
     Raises:
-        DataError: a folder holds no images, or the loss stays infinite.
+        OSError: a folder holds no images.
+        DataError: the loss stays infinite.
         WeightsError: the preset is unknown, or a checkpoint is none.
         MetricMissing: it is for the eye, and the metric's package is not installed.
     """

@@ -19,8 +19,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from ...codec.errors import DataError
-from ..files import replacing
-from .data import find_images
+from ...codec.files import find_images, replacing
 
 MAIN = '''"""Unpack this file, and train: python pack.zip --minutes MINUTES --out FOLDER"""
 import os
@@ -67,12 +66,12 @@ def write_pack(
         valid_images: how many of those in `valid`.
 
     Raises:
-        DataError: a folder holds no images, or nothing of `data` fits.
-        OSError: the file cannot be written.
+        DataError: nothing of `data` fits.
+        OSError: a folder holds no images, or the file cannot be written.
     """
-    images = find_images(data)
+    images = find_images(data, deep=True)
     random.Random(0).shuffle(images)
-    checks = find_images(valid)
+    checks = find_images(valid, deep=True)
     checks = checks[:: max(1, len(checks) // valid_images)][:valid_images]
     count = 0
     with replacing(out) as part:

@@ -12,8 +12,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...codec.config import PRESETS, ModelConfig
 from ...codec.errors import WeightsError
+from ...codec.files import replacing
 from ..dct_vae import DctVae
-from ..files import replacing
 from ..weights import load_weights
 from .config import TrainConfig
 from .growth import grown, opened

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..files import replacing
+from ...codec.files import replacing
 from .model import Hvae
 from .objectives import TrainConfig, objective, rate_at
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hvae_codec.benchmarks.codecs import OURS, Codec
-from hvae_codec.benchmarks.run import CACHE, find_images, parallel, read_image, run
+from hvae_codec.benchmarks.run import CACHE, parallel, read_image, run
 
 
 def no_encoder(image: Image.Image, setting: int) -> bytes:
@@ -17,12 +17,6 @@ def no_encoder(image: Image.Image, setting: int) -> bytes:
 
 def refuse(image: Image.Image, setting: int) -> bytes:
     raise ValueError("too wide")
-
-
-def test_only_images_are_found(paths: list[Path]) -> None:
-    folder = paths[0].parent
-    (folder / "notes.txt").write_text("no image")
-    assert [path.name for path in find_images(folder)] == ["a.png", "b.png"]
 
 
 def test_sizes_are_those_of_files_on_disk(

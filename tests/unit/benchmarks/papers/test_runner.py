@@ -3,7 +3,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -143,7 +142,9 @@ def test_names_of_tables() -> None:
 def test_every_job_can_be_built(scale: object) -> None:
     """Configurations are valid at every scale, and every kind is known."""
     for table in tables.TABLES.values():
-        for job in table.jobs(scale, Chosen()):  # type: ignore[arg-type]
+        jobs = list(table.jobs(scale, Chosen()))  # type: ignore[arg-type]
+        assert jobs
+        for job in jobs:
             assert job.kind in measures.KINDS
             assert VaeConfig.from_json(job.model.to_json()) == job.model
 
@@ -181,6 +182,3 @@ def test_jpeg_at_a_psnr() -> None:
     pixels = next(kodak.photographs(None))
     low, high = (kodak.jpeg_bpp_at(pixels, psnr) for psnr in (20.0, 35.0))
     assert low < high
-    assert kodak.psnr_db(pixels, pixels) > 100
-    flat = np.full_like(pixels, 100)
-    assert kodak.psnr_db(flat, flat + 1) == pytest.approx(48.13, abs=0.01)  # 10 log10(255**2)  # type: ignore

@@ -1,0 +1,63 @@
+"""Files that are there whole or not at all, and the images of a folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+IMAGE_SUFFIXES = {
+    ".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp",
+}  # fmt: skip
+"""Of the images that training and the benchmark look for: those that Pillow alone reads."""
+
+_parts: set[Path] = set()
+"""Temporary files that exist now."""
+
+
+@contextmanager
+def part_beside(path: Path) -> Iterator[Path]:
+    """Give the name of a new hidden file beside `path`; it is deleted, unless it was renamed."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    _parts.add(part)
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+        _parts.discard(part)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a new file beside `path`, which takes its place once it is written.
+
+    Folders above it are made.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with part_beside(path) as part:
+        yield part
+        os.replace(part, path)
+
+
+def discard_parts() -> None:
+    """Delete the temporary files, for a process that ends without unwinding."""
+    for part in _parts:
+        part.unlink(missing_ok=True)
+
+
+def find_images(folder: Path, *, deep: bool = False) -> list[Path]:
+    """List the images of a folder by name, and with `deep` those in folders below it.
+
+    Raises:
+        OSError: the folder cannot be read, or there is none in it.
+    """
+    found = folder.rglob("*") if deep and folder.is_dir() else folder.iterdir()
+    paths = sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise FileNotFoundError(None, "no images in this folder", str(folder))
+    return paths

@@ -1,0 +1,52 @@
+"""Files that are there whole or not at all, and the images of a folder."""
+
+from pathlib import Path
+
+import pytest
+
+from hvae_codec.codec.files import discard_parts, find_images, part_beside, replacing
+
+
+def test_a_file_is_replaced_once_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "a"
+    for content in (b"first", b"second"):
+        with replacing(path) as part:
+            part.write_bytes(content)
+            assert not path.exists() or path.read_bytes() == b"first"
+        assert path.read_bytes() == content
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_the_old_file_stays_where_a_new_one_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), replacing(path) as part:
+        part.write_bytes(b"half of the n")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_is_being_written_can_be_discarded(tmp_path: Path) -> None:
+    with part_beside(tmp_path / "a") as part:
+        part.write_bytes(b"half")
+        assert [*tmp_path.iterdir()] == [part]
+        discard_parts()
+        assert not [*tmp_path.iterdir()]
+
+
+def test_images_are_found_in_a_folder_and_below(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    for name in ("b.png", "a.JPG", "notes.txt", "c/d.tif"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images(tmp_path)] == ["a.JPG", "b.png"]
+    assert [path.name for path in find_images(tmp_path, deep=True)] == ["a.JPG", "b.png", "d.tif"]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_folder_without_images_is_refused(tmp_path: Path, deep: bool) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FileNotFoundError, match="no images in this folder"):
+        find_images(tmp_path, deep=deep)
+    with pytest.raises(OSError):
+        find_images(tmp_path / "absent", deep=deep)
