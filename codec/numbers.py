@@ -16,10 +16,10 @@ def whole(name: str, number: object) -> int:
         ArgumentError: it is none.
     """
     try:
-        if isinstance(number, Real) and float(number).is_integer():
-            return int(number)
         return operator.index(number)  # type: ignore[arg-type]
     except TypeError:
+        if isinstance(number, Real) and float(number).is_integer():
+            return int(float(number))
         raise ArgumentError(f"{name} {number!r} is not a whole number") from None
 
 
@@ -29,7 +29,7 @@ def check_above_zero(name: str, number: object) -> None:
     Raises:
         ArgumentError: it is none.
     """
-    if not isinstance(number, Real) or not 0 < number < math.inf:
+    if not isinstance(number, Real) or not 0 < float(number) < math.inf:
         raise ArgumentError(f"{name} {number!r} is not a number above 0")
 
 
