@@ -52,6 +52,14 @@ def test_the_readme_is_one_page() -> None:
     assert len(MANUALS[0].read_text("utf-8").splitlines()) <= 120
 
 
+def test_the_readme_has_the_figures_of_the_benchmark() -> None:
+    measured = (ROOT / "docs" / "benchmark.md").read_text("utf-8").splitlines()
+    rows = re.findall(r"^\| .* \| (\S+ %) \| (\S+ %) \|$", prose(MANUALS[0]), re.MULTILINE)
+    assert len(rows) > 5
+    for psnr, ms_ssim in rows:
+        assert any(f"| {psnr} |" in line and f"| {ms_ssim} |" in line for line in measured), psnr
+
+
 @each_page
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", prose(page)):
