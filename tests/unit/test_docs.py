@@ -169,12 +169,32 @@ def test_python_of_the_manuals_runs(shipped: Path, desk: Path, page: Path) -> No
 
 
 @pytest.fixture(scope="session")
-def decoder(shipped: Path) -> Callable[[bytes], np.ndarray]:
-    """The decoder that the page on the bitstream is."""
-    page: dict[str, Any] = {}
-    exec("\n".join(blocks(ROOT / "docs" / "bitstream.md", "python")), page)
-    weights = page["Weights"](shipped.read_bytes())
-    return lambda data: page["decode"](data, weights)
+def bitstream() -> dict[str, Any]:
+    """All names of the page on the bitstream."""
+    names: dict[str, Any] = {}
+    exec("\n".join(blocks(ROOT / "docs" / "bitstream.md", "python")), names)
+    return names
+
+
+@pytest.fixture(scope="session")
+def decoder(bitstream: dict[str, Any], shipped: Path) -> Callable[[bytes], np.ndarray]:
+    """The decoder that the page is."""
+    weights = bitstream["Weights"](shipped.read_bytes())
+    return lambda data: bitstream["decode"](data, weights)
+
+
+def test_steps_are_drawn_as_they_are(bitstream: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "bitstream.md").read_text("utf-8")
+    (drawn,) = re.findall(r"```\n(context, first zone.*?)```", page, re.DOTALL)
+    columns = zip(*(re.split(r" {4,}", line.strip()) for line in drawn.splitlines()), strict=True)
+    zones = [[squares for squares, _ in bitstream[name]] for name in ("FIRST_ZONE", "OTHER_ZONES")]
+    anchors, every = bitstream["ANCHORS"], bitstream["EVERY"]
+    for (_, *rows), steps in zip(
+        columns, (*zones, [anchors, every - anchors], [every]), strict=True
+    ):
+        for i, row in enumerate(rows):
+            for j, number in enumerate(row.split()):
+                assert (i, j) in steps[int(number) - 1]
 
 
 def differ_by(samples: np.ndarray, expected: np.ndarray) -> float:
