@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from PIL import Image
 
 import hvae_codec
 from hvae_codec.cli import main
+from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.frequencies import context_order, latent_order
+from hvae_codec.codec.schedule import context_schedule, latent_schedule
 from tests.drawn import text
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +199,22 @@ def test_steps_are_drawn_as_they_are(bitstream: dict[str, Any]) -> None:
         for i, row in enumerate(rows):
             for j, number in enumerate(row.split()):
                 assert (i, j) in steps[int(number) - 1]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_bitstream_page_has_the_schedules_of_the_codec(
+    bitstream: dict[str, Any], name: str
+) -> None:
+    config, sizes = PRESETS[name], asdict(PRESETS[name])
+    assert bitstream["context_order"](sizes) == context_order(config)
+    assert bitstream["latent_order"](sizes) == latent_order(config.latent_channels)
+    assert bitstream["context_schedule"](sizes) == [
+        (step.start, step.stop, step.squares, step.has_block, [*step.slices])
+        for step in context_schedule(config)
+    ]
+    assert bitstream["latent_schedule"](sizes) == [
+        (step.level, step.start, step.stop, step.squares) for step in latent_schedule(config)
+    ]
 
 
 def differ_by(samples: np.ndarray, expected: np.ndarray) -> float:
