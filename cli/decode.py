@@ -74,7 +74,7 @@ def decode(
     """
     if sample and levels is None:
         raise click.UsageError("--sample draws what --levels leaves out: it needs --levels")
-    if seed and not sample:
+    if options.is_given("seed") and not sample:
         raise click.UsageError("--seed is for what --sample draws")
     settings, suffix = batch.Settings(**shared), f".{suffix.removeprefix('.')}"
     images.image_format(f"FILE{suffix}")  # or names could not be made of it

@@ -87,7 +87,7 @@ def encode_options(given: dict[str, Any]) -> EncodeOptions:
     if sum(given[aim] not in (None, False) for aim in _AIMS) > 1:
         *first, last = _AIMS.values()
         raise click.UsageError(f"{', '.join(first)} and {last} exclude each other")
-    if given["lossless"] and given["effort"]:
+    if given["lossless"] and options.is_given("effort"):
         raise click.UsageError("--lossless has no --effort")
     try:
         return EncodeOptions(**given)

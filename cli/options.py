@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -201,6 +202,12 @@ def _checked_device(device: str) -> str:
     except ArgumentError as error:
         raise click.BadParameter(str(error)) from error
     return device
+
+
+def is_given(name: str) -> bool:
+    """Tell whether a parameter of the command at hand was given, even with its default value."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 
 def effort_option(meaning: str) -> Callable[[Function], Function]:

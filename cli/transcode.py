@@ -146,14 +146,15 @@ def _how(
         click.UsageError: the options exclude each other.
     """
     from ..codec.batch import ToCoded, ToImages
-    from ..codec.options import DecodeOptions, EncodeOptions
+    from ..codec.options import DecodeOptions
     from .images import image_format
 
     wanted = encode_options(encoding)
     if not is_decoding:
         return ToCoded(wanted, keep_original_if_larger, measure, memory_bytes)
     device, verify = wanted.device, wanted.verify
-    if wanted != EncodeOptions(device=device, verify=verify) or keep_original_if_larger or measure:
+    of_encoding = {*encoding, "keep_original_if_larger", "measure"} - {"device", "verify"}
+    if any(options.is_given(name) for name in of_encoding):
         raise click.UsageError("--decode knows none of the options that say how to encode")
     image_format(f"FILE.{suffix.removeprefix('.')}")
     return ToImages(DecodeOptions(device=device), suffix.removeprefix("."), verify, memory_bytes)

@@ -213,8 +213,9 @@ def test_the_format_of_names_that_are_not_given(hvae: Run, coded: Path, tmp_path
     assert "no image format is known for '.nonsense'" in result.stderr
 
 
-def test_a_seed_without_anything_to_draw(hvae: Run, coded: Path) -> None:
-    result = hvae("decode", coded, "--seed", 3)
+@pytest.mark.parametrize("seed", [0, 3])  # the default, if it is said, as any other
+def test_a_seed_without_anything_to_draw(hvae: Run, coded: Path, seed: int) -> None:
+    result = hvae("decode", coded, "--seed", seed)
     assert result.exit_code == 2
     assert "--seed is for what --sample draws" in result.stderr
 
