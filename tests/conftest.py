@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from torch import Tensor
 
 from hvae_codec.bitstream import PmfTables
 from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.onnx_graphs import THREADS_VARIABLE
 from hvae_codec.codec.tables import Tables, start_tables
 from hvae_codec.codec.weight_file import WeightFile, read_weight_file
 from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE, shipped_weights
@@ -21,9 +23,13 @@ from hvae_codec.models.weights import Weights, models_of, save_weights
 
 ROOT = Path(__file__).parents[1]
 
+# How fast the machine is at the moment is no property of the code.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
-# Networks this small gain nothing from threads, and lose much where cores are busy.
+# Networks and pictures this small gain nothing from threads, and lose much where cores are busy.
 torch.set_num_threads(1)
+os.environ.setdefault(THREADS_VARIABLE, "1")
 
 
 def smooth_images(count: int, side: int, generator: torch.Generator) -> Tensor:

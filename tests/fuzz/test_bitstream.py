@@ -120,7 +120,7 @@ def test_a_byte_flipped_anywhere_is_noticed(flip: int) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_bytes_behind_a_good_header(tail: bytes) -> None:
     with contextlib.suppress(BitstreamError):
         tiles_of(pack_header(HEADER) + tail)
@@ -130,7 +130,7 @@ counts = st.one_of(st.integers(0, 9), st.sampled_from([127, 128, 2**31, 2**32 - 
 
 
 @given(st.lists(counts, min_size=9, max_size=9), st.binary(max_size=300), st.integers(0, 99))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_crafted_index_gives_an_error_or_what_is_there(
     words: list[int], tail: bytes, seed: int
 ) -> None:
@@ -149,14 +149,14 @@ def test_a_crafted_index_gives_an_error_or_what_is_there(
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(BitstreamError):
         read_index(data)
 
 
 @given(st.binary(max_size=400), st.integers(0, 300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_words_give_bounded_symbols_or_an_error(data: bytes, count: int) -> None:
     words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32)
     try:

@@ -32,7 +32,7 @@ from hvae_codec.bitstream import (
 )
 
 TOTAL = 1 << 24
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=60)
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 

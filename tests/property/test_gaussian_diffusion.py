@@ -41,7 +41,7 @@ def _integers() -> tuple[GaussianDiffusion, IntegerNorm]:
 PRIOR, NORM = _integers()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.tuples(st.integers(1, 10), st.integers(1, 10)),
@@ -71,7 +71,7 @@ def test_popping_undoes_pushing(
     assert np.array_equal(words_of(again), before)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1), steps=st.sampled_from([1, 4]))
 @torch.no_grad()
 def test_pushing_undoes_popping(seed: int, steps: int) -> None:

@@ -62,5 +62,7 @@ def test_the_learning_curve_goes_on_in_time() -> None:
 
 def test_lessons_link_to_what_is_there() -> None:
     text = (DOCS / "lessons.md").read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)#]+)\)", text):
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert links
+    for link in links:
         assert (DOCS / link).exists(), link

@@ -151,7 +151,9 @@ def test_crops_are_of_equal_bits(
 ) -> None:
     own = replace(own, settings=(40,), accepts=(40,))
     records = run(photos, [own, jpeg], tmp_path)
-    for picture in crops.make(photos, [own, jpeg], records, jobs=1):
+    pictures = crops.make(photos, [own, jpeg], records, jobs=1)
+    assert pictures
+    for picture in pictures:
         original, ours, theirs = picture.crops
         assert original.bpp is None
         # JPEG stands for both: at equal bits it finds the setting that our stand-in has

@@ -228,9 +228,9 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subpr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(
-    ("name", "to_group"), [("SIGINT", True), ("SIGTERM", False), ("SIGHUP", True)]
+    ("jobs", "name", "to_group"),
+    [(1, "SIGINT", True), (2, "SIGINT", True), (2, "SIGTERM", False), (2, "SIGHUP", True)],
 )
 def test_an_interrupted_batch_leaves_the_old_files_and_no_others(
     slow: Callable[..., subprocess.Popen], jobs: int, name: str, to_group: bool

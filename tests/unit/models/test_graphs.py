@@ -127,6 +127,7 @@ def test_no_graph_holds_what_the_file_holds(file: WeightFile) -> None:
 
 
 def test_graphs_take_the_tensors_of_the_file_as_they_are(file: WeightFile) -> None:
+    assert file.graphs
     for name, data in file.graphs.items():
         model = onnx.load_model_from_string(data)
         external = [t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL]

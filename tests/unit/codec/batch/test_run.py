@@ -34,13 +34,13 @@ def quiet(images: int, failed: int, size: int) -> None:
     pass
 
 
-def done(job: Job, workers: int = 2, report: Report = quiet) -> Totals:
+def done(job: Job, workers: int = 1, report: Report = quiet) -> Totals:
     return run(job, plan(job).tasks, Local(workers), report)
 
 
 def test_a_folder_becomes_shards_and_comes_back(photos: Path, tmp_path: Path) -> None:
     coded = Job((str(photos),), Target(str(tmp_path / "coded")), ToCoded(), shard_size=8)
-    totals = done(coded)
+    totals = done(coded, workers=2)
     stats = totals.stats
     assert (stats.count, stats.successes, stats.failed_to_transcode) == (13, 12, 1)
     assert stats.status_dict["not an image in a format that Pillow knows"] == 1
@@ -169,10 +169,10 @@ def test_no_image_is_lost_or_done_twice_whatever_fails(
 
     job = Job(("memory://in",), Target("memory://out"), how, shard_size=IMAGES // 7)
     with pytest.raises(KeyboardInterrupt):
-        done(job, report=faults)
+        done(job, 2, report=faults)
     before = plan(job).done
     assert IMAGES // 2 - 1 <= before < IMAGES
-    totals = done(job)
+    totals = done(job, 2)
     assert (totals.stats.count, totals.stats.failed) == (IMAGES - before, 0)
     assert not totals.failures
     assert not plan(job).tasks
@@ -273,7 +273,7 @@ def test_an_image_that_kills_its_process_is_told_and_the_others_are_done(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "sitecustomize.py").write_text(KILLER)
     job = Job((str(folder),), Target(str(tmp_path / "out")), ToCoded(EncodeOptions(20)))
-    totals = done(job)
+    totals = done(job, 2)
     assert (totals.stats.successes, totals.stats.failed_to_transcode) == (5, 1)
     (row,) = [row for row in rows_of(tmp_path / "out") if row["status"] != "success"]
     assert row["key"] == "3"

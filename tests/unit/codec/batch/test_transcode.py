@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("shipped")
 IMAGE = drawn(3, (48, 40))
 
 
+@cache
 def coded() -> bytes:
     data, _, _ = transcode_bytes(IMAGE, ToCoded(EncodeOptions(70)))
     assert data

@@ -56,6 +56,7 @@ def test_wide_crops_teach_the_prior_alone(model: DctVae, clouds: Tensor) -> None
         gradients.append(
             {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         )
+    assert any(name.startswith("context.prior") for name in gradients[1])
     for name, gradient in gradients[1].items():
         taught = name.startswith("context.prior")
         assert (name not in gradients[0]) == taught, name
