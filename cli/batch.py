@@ -213,7 +213,7 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
     has_bar = len(jobs) > 1 and not settings.quiet and sys.stderr.isatty()
     with (
         closing(_outcomes(work, ready, settings.jobs)) as outcomes,
-        _bar(len(ready)) if has_bar else nullcontext(nullcontext) as one_more,
+        _bar(len(ready)) if has_bar else nullcontext(lambda: nullcontext(None)) as one_more,
     ):
         for job, outcome in zip(ready, outcomes, strict=True):
             with one_more():

@@ -139,7 +139,7 @@ def _patches(samples: NDArray, where: Mask, quality: float, lmbda: float) -> Pat
     if not mse or samples.dtype != np.uint8 or samples.shape[2] < 3:
         return exact
     merged, inside = samples.copy(), of_pixels(where, samples.shape)
-    merged[..., :3] = merge_colors(samples[..., :3] * inside[..., None], mse)
+    merged[..., :3] = merge_colors(np.where(inside[..., None], samples[..., :3], np.uint8(0)), mse)
     errors = (merged[..., :3].astype(np.float32) - samples[..., :3]) * inside[..., None]
     if not errors.any():
         return exact

@@ -120,7 +120,7 @@ def test_a_number_costs_its_density(bins: Bins) -> None:
     ],
     ids=lambda changes: " ".join(changes.values()),
 )
-def test_a_chain_comes_back_exactly(changes: dict[str, str]) -> None:
+def test_a_chain_comes_back_exactly(changes: dict[str, Any]) -> None:
     check_chain(codec_of(model(5, **changes)), some_images(count=6))
 
 
