@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BELOW = {
@@ -182,36 +181,6 @@ def test_pictures_are_coded_without_pytorch_and_the_rest_names_it(shipped: Path)
     for line, wish in zip(lines, wishes, strict=True):
         assert line.startswith(f"{wish} needs PyTorch"), line
         assert line.endswith("pip install 'hvae-codec[torch]'"), line
-
-
-COMMANDS = """
-import runpy
-
-sys.argv[:] = ["hvae-codec", *sys.argv[1:]]
-runpy.run_module("hvae_codec", run_name="__main__")
-"""
-
-
-@pytest.mark.parametrize(
-    "options",
-    [("--device", "cuda"), ("--effort", "1"), ("--prior", "mixture")],
-    ids=lambda options: options[0],
-)
-def test_the_command_names_pytorch_in_one_line(
-    shipped: Path, tmp_path: Path, options: tuple[str, str]
-) -> None:
-    picture = tmp_path / "x.png"
-    Image.new("RGB", (9, 9)).save(picture)
-    program = WITHOUT_TORCH.split("for name in")[0] + COMMANDS
-    done = subprocess.run(
-        [sys.executable, "-c", program, "encode", str(picture), *options],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode
-    assert not (tmp_path / "x.hvae").exists()
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert "pip install 'hvae-codec[torch]'" in done.stderr
 
 
 def test_tests_import_the_installed_package() -> None:
