@@ -66,11 +66,18 @@ async function decode({ id, options }: Extract<Order, { do: "decode" }>): Promis
 function codecOf(hash: string): Promise<Codec> {
   let codec = codecs.get(hash);
   if (!codec) {
+    if (!codecs.size) warmUp();
     codec = Codec.open(hash, fetchPart, ort as unknown as Ort);
     codecs.set(hash, codec);
     codec.catch(() => codecs.delete(hash));
   }
   return codec;
+}
+
+/** Let ONNX Runtime be fetched and compiled while the weights come. */
+function warmUp(): void {
+  // which it does before it looks at a model, and refuses this one
+  ort.InferenceSession.create(new Uint8Array(0)).catch(() => undefined);
 }
 
 async function fetchPart(path: string): Promise<Uint8Array<ArrayBuffer> | null> {

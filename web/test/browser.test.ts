@@ -240,17 +240,19 @@ test("on a phone, in the dark, beside the original, by keyboard", async () => {
 test("what is damaged is shown and told", async () => {
   const page = await opened("");
   await openFile(page, "damaged");
-  await says(page, /tile 5 damaged or missing; context and 1 levels/);
+  await says(page, /tile 5 damaged or missing; context and 1 level in/);
   await openFile(page, "cut");
   await says(page, /cut, 4.754 of 5.685 bytes are there; context and 2 levels/);
   await openFile(page, "other_file");
   await says(page, /the file begins with 89 50 4e 47/);
+  assert.ok(!(await page.locator("#canvas").isVisible()), "nothing is left of another file");
+  assert.ok(!(await page.locator("#about").isVisible()));
   await page.context().close();
 });
 
-test("a screen shows without weights", async () => {
+test("a screen shows without weights and runtime", async () => {
   const page = await opened("");
-  await page.route("**/weights/**", (route) => route.abort());
+  await page.route(/\/(weights|runtime)\//, (route) => route.abort());
   await openFile(page, "screen");
   await says(page, /^exact, in/);
   assert.equal(difference(await shown(page), await read("screen.rgba")), 0);

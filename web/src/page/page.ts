@@ -52,9 +52,7 @@ async function decode(): Promise<void> {
       },
       onArea: (area, ms) => {
         void painter.draw(area);
-        say(
-          `${area.levels > 1 ? `context and ${area.levels - 1} levels` : "context"}, ${Math.round(ms)} ms`,
-        );
+        say(`${levelsOf(area.levels - 1)}, ${duration(ms)}`);
       },
     });
     pictureName = name;
@@ -72,7 +70,7 @@ function begin(index: Index, fileBytes: number, region?: Region): void {
   levels.disabled = false;
   element("level").textContent = levels.value;
   element("about").hidden = false;
-  stage.show();
+  stage.show(index.header.hasAlpha);
   describe(index, fileBytes);
 }
 
@@ -86,11 +84,16 @@ function told({ index, ms, ...report }: Report, fileBytes: number): void {
       ? [`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`]
       : []),
   ];
-  const time = `${spaced(Math.round(ms))} ms`;
-  const what = !index.header.needsWeights
-    ? `exact, in ${time}`
-    : `context and ${report.wholeLevels} levels in ${time}`;
-  say([...flaws, what].join("; "), flaws.length > 0);
+  const what = index.header.needsWeights ? levelsOf(report.wholeLevels) : "exact,";
+  say([...flaws, `${what} in ${duration(ms)}`].join("; "), flaws.length > 0);
+}
+
+function levelsOf(count: number): string {
+  return count > 0 ? `context and ${count} level${count > 1 ? "s" : ""}` : "context";
+}
+
+function duration(ms: number): string {
+  return ms < 10_000 ? `${spaced(Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
 function regionWanted(): Region | undefined {
@@ -130,6 +133,8 @@ function say(text: string, isBad = false): void {
 
 function open(chosen: File): void {
   file = chosen;
+  stage.clear(); // of the file before, should this one be none of ours
+  element("about").hidden = true;
   levels.disabled = true; // until the file says how many it has
   region.value = "";
   document.title = `${chosen.name} – hvae-codec viewer`;

@@ -41,11 +41,17 @@ export class Stage {
     this.slide();
   }
 
-  show(): void {
+  /** Show the picture; what is transparent of it lies on squares. */
+  show(hasAlpha: boolean): void {
     element("hint").hidden = true;
     this.picture.hidden = false;
+    this.picture.classList.toggle("alpha", hasAlpha);
     this.zoom = null;
     this.lay();
+  }
+
+  clear(): void {
+    this.picture.hidden = true;
   }
 
   /** Lay another picture over the right side, or none. */
