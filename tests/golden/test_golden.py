@@ -268,7 +268,8 @@ def test_golden_files_are_what_was_released(
         data = file.read_bytes()
         assert hashlib.sha256(data).hexdigest() == entries[file.stem]["sha256"]
         with monkeypatch.context() as patch:
-            patch.setattr(tile_decoder, "level_checks", tile_decoder.level_checks)  # a recorder takes its place
+            # a recorder takes its place
+            patch.setattr(tile_decoder, "level_checks", tile_decoder.level_checks)
             symbols, pixels = decode_and_record(load_codec(golden.weights), data)
         assert symbols == golden.symbols[file.stem]
         assert differ_by(pixels, golden.pixels[file.stem]) <= 1
