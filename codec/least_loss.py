@@ -23,15 +23,14 @@ def least_loss(samples: NDArray, where: NDArray[np.bool_], lmbda: float, largest
 
     Args:
         samples: (H, W, 1 or 3), colour alone.
-        where: (h, w), the patches.
+        where: (h, w), the patches; those that the image does not fill count nothing.
         lmbda: bits a unit of squared error, in 8-bit levels, of a pixel.
         largest: the largest value of a sample.
     """
-    height, width = (side // PATCH_PX * PATCH_PX for side in samples.shape[:2])
-    blocks = samples[:height, :width].reshape(
-        height // PATCH_PX, PATCH_PX, width // PATCH_PX, PATCH_PX, -1
-    )
-    whole = where[: len(blocks), : blocks.shape[2]]
+    rows, columns = (side // PATCH_PX for side in samples.shape[:2])
+    inside = samples[: rows * PATCH_PX, : columns * PATCH_PX]
+    blocks = inside.reshape(rows, PATCH_PX, columns, PATCH_PX, samples.shape[2])
+    whole = where[:rows, :columns]
     patches = blocks.swapaxes(1, 2)[whole].astype(np.float32) * np.float32(255 / largest)
     if patches.shape[-1] == 3:
         patches = patches @ RGB_TO_YCBCR.T.astype(np.float32)

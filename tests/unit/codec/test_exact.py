@@ -27,7 +27,7 @@ from hvae_codec.codec.exact import decode_exact, encode_exact
 from hvae_codec.codec.images import encode_lossless, to_pixels
 from hvae_codec.codec.info import inspect
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
-from hvae_codec.codec.promise import promised_psnr_db
+from hvae_codec.codec.promise import merging_mse, promised_psnr_db
 from hvae_codec.codec.tiling import Window
 from hvae_codec.codec.weights import Codec
 from tests.drawn import GRAPHICS, Draw, photograph, text
@@ -149,10 +149,12 @@ def page_file(page: Image.Image) -> bytes:
     return hvae_codec.encode(page, 40)
 
 
-def test_text_around_a_photograph_is_exact(page: Image.Image, page_file: bytes) -> None:
+def test_text_around_a_photograph_is_all_but_exact(page: Image.Image, page_file: bytes) -> None:
     assert inspect(page_file).tile_coders == ("both",)
     samples, decoded = np.asarray(page), np.asarray(hvae_codec.decode(page_file))
-    assert np.array_equal(decoded[:128], samples[:128])
+    errors = np.square(decoded[:128].astype(float) - samples[:128]).mean(axis=2)
+    assert errors.max() <= merging_mse(40)
+    assert not errors[(samples[:128] == samples[0, 0]).all(axis=2)].any()  # paper stays as it is
     assert not np.array_equal(decoded, samples)
     assert len(page_file) < 0.5 * len(hvae_codec.encode(page, 40, content="photo"))
     assert hvae_codec.verify(page_file).differing == 0
@@ -170,7 +172,7 @@ def test_parts_of_a_mixed_file_are_those_of_the_whole(page_file: bytes) -> None:
         assert np.abs(small - means).mean() < 4
 
 
-def test_what_is_left_of_a_mixed_file_is_shown(page: Image.Image, page_file: bytes) -> None:
+def test_what_is_left_of_a_mixed_file_is_shown(page_file: bytes) -> None:
     index = read_index(page_file)
     begin, size = index.spans[0, 1]
     assert size == index.exact_bytes[0] > 0
@@ -184,9 +186,9 @@ def test_what_is_left_of_a_mixed_file_is_shown(page: Image.Image, page_file: byt
     whole = np.asarray(hvae_codec.decode(page_file))
     assert np.abs(left.pixels[inside].astype(int) - whole[inside]).max() <= 1
     cut = hvae_codec.decode_parts(page_file[: begin + size], keep_going=True)
-    assert np.array_equal(cut.pixels[:128], np.asarray(page)[:128])
+    assert np.array_equal(cut.pixels[:128], whole[:128])
     rough = hvae_codec.decode_parts(page_file[: -(len(page_file) // 20)], levels=1)
-    assert np.array_equal(rough.pixels[:128], np.asarray(page)[:128])
+    assert np.array_equal(rough.pixels[:128], whole[:128])
 
 
 def test_a_lost_exact_file_is_grey() -> None:

@@ -77,3 +77,12 @@ def test_edges_share_colours_below_quality_90() -> None:
     assert squared_error(image, every) == 0
     assert 0 < squared_error(image, few) < 255**2 / 10**4.5
     assert len(few) < 0.9 * len(buffer.getvalue())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 70), (70, 7), (31, 31), (33, 32)])
+def test_pictures_that_fill_no_patch_are_weighed(size: tuple[int, int]) -> None:
+    image = text(np.random.default_rng(0)).crop((20, 20, 20 + size[0], 20 + size[1]))
+    for content in ("auto", "graphic"):
+        shown = np.asarray(hvae_codec.decode(hvae_codec.encode(image, 95, content=content)))
+        assert shown.shape == np.asarray(image).shape
+        assert np.abs(shown.astype(int) - np.asarray(image)).max() < 32
