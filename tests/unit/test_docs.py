@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 import hvae_codec
 from hvae_codec.cli import main
+from hvae_codec.codec import onnx_graphs
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.frequencies import context_order, latent_order
 from hvae_codec.codec.schedule import context_schedule, latent_schedule
@@ -182,7 +185,19 @@ def bitstream() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def decoder(bitstream: dict[str, Any], shipped: Path) -> Callable[[bytes], np.ndarray]:
-    """The decoder that the page is."""
+    """The decoder that the page is; its sessions use the pool of threads that this process has."""
+    onnx_graphs._share_resources()
+
+    def options() -> onnxruntime.SessionOptions:
+        made = onnxruntime.SessionOptions()
+        made.use_per_session_threads = False
+        return made
+
+    bitstream["onnxruntime"] = SimpleNamespace(
+        SessionOptions=options,
+        OrtValue=onnxruntime.OrtValue,
+        InferenceSession=onnxruntime.InferenceSession,
+    )
     weights = bitstream["Weights"](shipped.read_bytes())
     return lambda data: bitstream["decode"](data, weights)
 

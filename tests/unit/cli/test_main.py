@@ -73,11 +73,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_the_public_face_is_the_codec() -> None:
-    from hvae_codec.codec import api
+    from hvae_codec.codec import decode, encode
 
-    assert hvae_codec.encode is api.encode
-    assert hvae_codec.decode is api.decode
-    assert hvae_codec.open is api.open
+    assert hvae_codec.encode is encode.encode
+    assert hvae_codec.decode is decode.decode
+    assert hvae_codec.open is decode.open
 
 
 def test_choices_are_what_there_is() -> None:

@@ -12,6 +12,7 @@ from click.testing import Result
 
 from hvae_codec.cli import site
 from hvae_codec.cli.view_server import Server
+from hvae_codec.codec.options import TUNES
 from hvae_codec.codec.weight_file import read_weight_file
 from hvae_codec.codec.weight_paths import shipped_weights
 
@@ -125,8 +126,9 @@ def test_export_web_writes_all_that_a_server_needs(
     assert result.exit_code == 0, result.stderr
     assert (out / "runtime/ort-wasm-simd-threaded.mjs").is_file()
     assert (out / "index.html").is_file()
-    weights = out / "weights" / read_weight_file(shipped_weights()).digest[:4].hex()
-    first = (weights / "context.safetensors").stat().st_size
+    tunes = [read_weight_file(shipped_weights(tune)).digest[:4].hex() for tune in TUNES]
+    assert {path.name for path in (out / "weights").iterdir()} == {*tunes}
+    first = (out / "weights" / tunes[0] / "context.safetensors").stat().st_size
     page = sum(path.stat().st_size for path in out.iterdir() if path.is_file())
     assert first + page <= 6_000_000, "a first picture is to need no more beside the runtime"
     lines = result.stdout.splitlines()
