@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import numpy as np
 import onnxruntime
 import pytest
@@ -129,9 +130,10 @@ def desk(tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch
 
 @each_page
 def test_options_on_a_page_are_options(desk: Path, page: Path) -> None:
+    whole = click.Context(main, **main.context_settings)
     for name, *arguments in commands(page):
         command = main.commands[name]
-        command.make_context(name, list(arguments)).close()
+        command.make_context(name, list(arguments), parent=whole).close()
 
 
 def is_possible(arguments: list[str]) -> bool:
