@@ -84,7 +84,8 @@ def write_pack(
                 pack.write(start, f"start/{number}{start.suffix}")
             for number, image in enumerate(checks):
                 pack.write(image, f"valid/{number}{image.suffix.lower()}")
-            room = max_bytes - part.stat().st_size - _ENTRY_BYTES * (len(pack.namelist()) + 1)
+            directory = sum(_DIRECTORY_BYTES + len(name) for name in pack.namelist())
+            room = max_bytes - pack.start_dir - directory - _DIRECTORY_BYTES
             for image in images:
                 size = image.stat().st_size + _ENTRY_BYTES
                 if size <= room:
@@ -96,6 +97,7 @@ def write_pack(
     return count
 
 
+_DIRECTORY_BYTES = 46  # of a zip, for each file, and its name
 _ENTRY_BYTES = 512
 """What a file takes in the pack beside its bytes, at most."""
 

@@ -25,6 +25,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return folder, result
 
 
+@pytest.mark.slow
 def test_all_tables_run_and_are_reported(everything: tuple[Path, Result]) -> None:
     folder, result = everything
     page = (folder / "docs" / "papers.md").read_text("utf-8")
@@ -41,6 +42,7 @@ def test_all_tables_run_and_are_reported(everything: tuple[Path, Result]) -> Non
             assert (folder / "docs" / (figure + suffix)).stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_second_call_runs_nothing(everything: tuple[Path, Result]) -> None:
     folder, _ = everything
     before = {p: p.stat().st_mtime_ns for p in (folder / "out" / "results").iterdir()}
@@ -50,6 +52,7 @@ def test_a_second_call_runs_nothing(everything: tuple[Path, Result]) -> None:
     assert before == {p: p.stat().st_mtime_ns for p in (folder / "out" / "results").iterdir()}
 
 
+@pytest.mark.slow
 def test_runs_are_shared_between_tables(everything: tuple[Path, Result]) -> None:
     """DVP-VAE's tables 4 and 5 have their models in common."""
     folder, _ = everything

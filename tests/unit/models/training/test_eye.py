@@ -69,4 +69,4 @@ def test_a_step_for_the_eye_teaches_all_that_decides(
     assert taught == {n for n, _ in tiny_model.latents.named_parameters()}
     torch.manual_seed(0)
     squared, _ = objective(tiny_model, crops, crops[:0], (36, 61))
-    assert terms.bpp.isfinite().all() and float(squared) != float(loss)
+    assert terms.bpp.isfinite().all() and squared.item() != loss.item()

@@ -8,10 +8,10 @@ from hvae_codec.models.vae.contexts import Context, Dct, dct_matrix
 
 def test_the_matrix_is_the_orthonormal_dct() -> None:
     matrix = dct_matrix(8)
-    assert torch.allclose(matrix @ matrix.T, torch.eye(8).double(), atol=1e-12)
-    x = torch.randn(8, 8).double()
+    assert torch.allclose(matrix @ matrix.T, torch.eye(8), atol=1e-6)
+    x = torch.randn(8, 8)
     expected = torch.from_numpy(dctn(x.numpy(), norm="ortho"))
-    assert torch.allclose(matrix @ x @ matrix.T, expected, atol=1e-12)
+    assert torch.allclose(matrix @ x @ matrix.T, expected, atol=1e-5)
 
 
 def test_all_frequencies_give_the_image_back(bars: Tensor) -> None:
