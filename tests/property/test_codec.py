@@ -1,6 +1,10 @@
 """What holds for any image: its size comes back, and the file is as large as the model says."""
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +58,13 @@ def test_any_image_comes_back(
         assert np.array_equal(samples[..., -1], noise[..., -1])
 
 
+@pytest.fixture(scope="session")
+def coded(tiny_codec: Codec, photograph: np.ndarray) -> Callable[[int], bytes]:
+    """Files of one picture, by the side of their tiles."""
+    pixels = to_pixels(photograph[50:200, 150:281])
+    return cache(lambda tile: encode_pixels(tiny_codec, pixels, 60, tile=tile))
+
+
 @given(
     region=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
     scale=st.sampled_from(SCALES),
@@ -62,15 +73,13 @@ def test_any_image_comes_back(
 @settings(max_examples=16)
 def test_a_region_is_a_part_of_the_whole(
     tiny_codec: Codec,
-    photograph: np.ndarray,
+    coded: Callable[[int], bytes],
     region: tuple[float, float, float, float],
     scale: int,
     tile: int,
 ) -> None:
     height, width = 150, 131
-    data = encode_pixels(
-        tiny_codec, to_pixels(photograph[50 : 50 + height, 150 : 150 + width]), 60, tile=tile
-    )
+    data = coded(tile)
     x, y = int(region[0] * (width - 1)), int(region[1] * (height - 1))
     w, h = 1 + int(region[2] * (width - x - 1)), 1 + int(region[3] * (height - y - 1))
     index = read_index(data)
