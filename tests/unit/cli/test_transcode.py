@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def test_an_interrupted_run_leaves_what_is_done_and_the_next_does_the_rest(
     child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "out/00000_stats.json").exists():
         assert child.poll() is None
+        time.sleep(0.02)
     number = getattr(signal, name)
     (os.killpg if name == "SIGINT" else os.kill)(child.pid, number)
     _, errors = child.communicate(timeout=120)
