@@ -26,7 +26,7 @@ def export_web(out: Path, runtime: Path | None, without_runtime: bool) -> None:
     from ..codec.weight_file import read_weight_file
     from ..codec.weight_paths import weights_at_hand
 
-    for weights in dict.fromkeys(weights_at_hand()):
+    for weights in weights_at_hand():
         with console.blame(str(weights)):
             for name, part in web_parts(read_weight_file(weights)):
                 _write(out / "weights" / name, part)

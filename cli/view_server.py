@@ -53,9 +53,7 @@ def _weight_parts() -> dict[str, bytes]:
     from ..codec.weight_paths import weights_at_hand
 
     return {
-        name: part
-        for path in dict.fromkeys(weights_at_hand())
-        for name, part in web_parts(read_weight_file(path))
+        name: part for path in weights_at_hand() for name, part in web_parts(read_weight_file(path))
     }
 
 

@@ -32,9 +32,11 @@ def is_known(header: Header) -> bool:
 
 
 def weights_at_hand() -> Iterator[Path]:
-    """Return the paths of all weight files: those that encode first."""
-    yield from (path for path in [shipped_weights()] if path.is_file())
-    yield from sorted(_folder().glob("*.safetensors"))
+    """Return the path of each weight file: the one that encodes first."""
+    first = shipped_weights()
+    if first.is_file():
+        yield first
+    yield from (path for path in sorted(_folder().glob("*.safetensors")) if path != first)
 
 
 @functools.cache

@@ -120,7 +120,8 @@ def objective(
     A sample's loss (bpp + lambda * MSE) is divided by sqrt(lambda), so that all qualities pull
     with like strength, and weighted so that busy crops do not drown the others (`balance`). The
     context has no weights, so what its prior learns is apart from the rest:
-    it learns from the wide crops, which show it more neighbours, and from them alone.
+    it learns from the wide crops, which show it more neighbours, and from them alone. A share `eye`
+    of the error is that which SSIMULACRA2 sees (`eye_loss`).
     """
     quality = draw_quality(len(crops), crops.device, within)
     lmbda = model.config.lmbda(quality)
@@ -151,7 +152,7 @@ def eye_loss(
         share: of the error that SSIMULACRA2 sees, in 0...1; the rest is squared error.
     """
     rgb = crops.float()
-    patches = eye_map(rgb, quality, within)
+    patches = eye_map(crops, quality, within)
     decoded, terms = run(model, rgb, patches, TrainingQuantizer(), with_prior=False)
     squares = (clamp_straight_through(decoded) - rgb).square().mean(1, keepdim=True)
     squares = F.avg_pool2d(squares, PATCH_PX)

@@ -49,7 +49,7 @@ def test_an_equal_picture_has_no_error_and_a_finite_gradient(photograph: np.ndar
 def test_the_map_is_the_encoders(photograph: np.ndarray) -> None:
     crop = np.ascontiguousarray(photograph[:128, :96])
     crop[:32, :32] = 200
-    found = eye_map(tensor_of(Image.fromarray(crop)), torch.tensor([50.0]), (36, 61))
+    found = eye_map(tensor_of(Image.fromarray(crop)).byte(), torch.tensor([50.0]), (36, 61))
     wanted = (50 + eye_offsets(Pixels(crop))).clip(24, 66)
     assert len(np.unique(wanted)) > 2
     assert np.array_equal(at_patches(found)[0, 0].numpy(), wanted)
