@@ -10,6 +10,7 @@ import os
 import numpy as np
 import pytest
 
+from hvae_codec.bitstream import level_checks
 from hvae_codec.codec import tile_decoder
 from hvae_codec.codec.encode import encode_with
 from hvae_codec.codec.images import Pixels, to_image
@@ -38,7 +39,7 @@ def codec(photograph: np.ndarray) -> Codec:
 def recorded(codec: Codec, data: bytes) -> tuple[str, np.ndarray]:
     with pytest.MonkeyPatch.context() as patch:
         # a recorder takes its place
-        patch.setattr(tile_decoder, "level_checks", tile_decoder.level_checks)
+        patch.setattr(tile_decoder, "level_checks", level_checks)
         return decode(codec, data)
 
 

@@ -10,6 +10,7 @@ from hvae_codec.codec.images import encode_lossless, least_lossless_bytes
 from hvae_codec.codec.info import inspect
 from hvae_codec.codec.least_loss import least_loss
 from hvae_codec.codec.quality import lmbda_of
+from hvae_codec.codec.tile_encoder import encode_tiles
 from tests.drawn import Draw, photograph, text, windows
 
 QUALITY = 40
@@ -19,7 +20,6 @@ QUALITY = 40
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many tiles the networks of the encoder coded, pass by pass."""
     counts: list[int] = []
-    encode_tiles = encoder.encode_tiles
 
     def counted(*given, **options):  # noqa: ANN202, ANN002, ANN003
         counts.append(len(given[2]))

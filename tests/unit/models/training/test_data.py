@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from hvae_codec.codec.files import find_images
+from hvae_codec.models.training.config import BatchSizes
 from hvae_codec.models.training.data import (
-    BatchSizes,
     CropDataset,
     ImageCache,
     batches,

@@ -3,7 +3,8 @@ import torch
 from scipy.fft import dctn
 from torch import Tensor
 
-from hvae_codec.models.vae.contexts import Context, Dct, dct_matrix
+from hvae_codec.models.dct import dct_matrix
+from hvae_codec.models.vae.contexts import Context, Dct
 
 
 def test_the_matrix_is_the_orthonormal_dct() -> None:
