@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
     from PIL import Image
 
 OURS = "hvae-codec"
+OURS_EYE = f"{OURS}-eye"
 
 PACKAGES = ("", "bitstream", "codec", "codec.images", "models", "models.priors",
             "models.training", "benchmarks", "cli")  # fmt: skip

@@ -23,9 +23,9 @@ from ..codec.weights import load_codec
 class CompressaiAdapter(nn.Module):
     """One quality of this codec with the methods of `compressai.models.CompressionModel`.
 
-    Images are float (B, 3, H, W) in [0, 1], of any size; inside, they are rounded to 8 bits.
-    Nothing is differentiable: this is for evaluation, on the CPU, by whatever `codec.runtime` has
-    there.
+    It is tuned for PSNR. Images are float (B, 3, H, W) in [0, 1], of any size; inside, they are
+    rounded to 8 bits. Nothing is differentiable: this is for evaluation, on the CPU, by whatever
+    `codec.runtime` has there.
 
     >>> from compressai.utils.eval_model.__main__ import inference
     >>> inference(CompressaiAdapter(quality=60), x)  # x: (3, H, W)
@@ -34,7 +34,7 @@ class CompressaiAdapter(nn.Module):
     def __init__(self, quality: int = DEFAULT_QUALITY):
         super().__init__()
         self.quality = quality
-        self.codec = load_codec()
+        self.codec = load_codec(tune="psnr")
         # CompressAI asks a module's parameters where it lives
         self.place = nn.Parameter(torch.zeros(()), requires_grad=False)
 
@@ -63,7 +63,7 @@ class CompressaiAdapter(nn.Module):
         Returns:
             `strings`, one list with a file an image, and `shape`, (H, W), which the files hold too.
         """
-        files = [api.encode(image, self.quality) for image in _to_uint8(x)]
+        files = [api.encode(image, self.quality, tune="psnr") for image in _to_uint8(x)]
         return {"strings": [files], "shape": tuple(x.shape[-2:])}
 
     def decompress(

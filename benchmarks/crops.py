@@ -1,4 +1,4 @@
-"""Side by side at equal bits: what an image's middle looks like after each codec."""
+"""Side by side at equal bits: what a part of an image looks like after each codec."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ from .run import Record, parallel, read_image
 if TYPE_CHECKING:
     from PIL import Image
 
-BPP = 0.3
-"""Few enough bits that the codecs can be told apart, enough that one would use the picture."""
+RATES = (0.15, 0.3, 0.7)
+"""Bits a pixel, from a picture that is hardly usable to one that looks good."""
 
-IMAGES = 3
+IMAGES = 4
 SIZE_PX = (320, 240)
+
+PLACES = {
+    "kodim04.png": (120, 180),  # skin and hair
+    "kodim05.png": (220, 120),  # numbers and letters
+    "kodim13.png": (250, 60),  # foliage and water
+    "kodim21.png": (220, 60),  # sky
+}
+"""Where to look in images of Kodak: left and top. Of other images it is the middle."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The middle of a decoded image.
+    """A part of a decoded image.
 
     Attributes:
-        bpp, psnr_db: of the whole image; None for the original.
+        bpp, psnr_db, ssimulacra2: of the whole image; None for the original.
         png: a data URL.
     """
 
@@ -37,21 +45,25 @@ class Crop:
     setting: int | None
     bpp: float | None
     psnr_db: float | None
+    ssimulacra2: float | None
     png: str
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image by all codecs; the original stands first."""
+    """One image by all codecs at equal bits; the original stands first."""
 
     image: str
+    bpp: float
     crops: tuple[Crop, ...]
 
 
 def make(
     paths: Sequence[Path], codecs: Sequence[Codec], records: Sequence[Record], jobs: int
 ) -> list[Picture]:
-    """Crop some images, evenly spread, at as many bits as this codec's file nearest to `BPP`.
+    """Crop some images at as many bits as this codec's files that are nearest to `RATES`.
+
+    They are those of `PLACES` where all are there, else evenly spread.
 
     Args:
         paths: the images.
@@ -60,21 +72,25 @@ def make(
         jobs: number of processes.
     """
     codecs = [codec for codec in codecs if not codec.times_only]
-    chosen = sorted({paths[number * len(paths) // IMAGES] for number in range(IMAGES)})
-    tasks = []
-    for path in chosen:
-        nearest = min(
-            (r for r in records if r.image == path.name),
-            key=lambda record: (record.codec != OURS, abs(record.bpp - BPP)),
-        )
-        tasks += [(codec, path, nearest.bpp) for codec in codecs]
-    crops: dict[tuple[Path, str], Crop] = {
-        (path, codec.name): found[0] for (codec, path, _), found in parallel(_crop_at, tasks, jobs)
-    }
+    known = [path for path in paths if path.name in PLACES]
+    if len(known) < len(PLACES):
+        known = sorted({paths[number * len(paths) // IMAGES] for number in range(IMAGES)})
+    chosen = [(path, bpp) for path in known for bpp in _rates(path, records)]
+    tasks = [(codec, path, bpp) for path, bpp in chosen for codec in codecs]
+    crops: dict[tuple[Path, float], list[Crop]] = {task: [] for task in chosen}
+    for (_, path, bpp), found in parallel(_crop_at, tasks, jobs):
+        crops[path, bpp] += found
     return [
-        Picture(path.name, (_original(path), *(crops[path, codec.name] for codec in codecs)))
-        for path in chosen
+        Picture(path.name, bpp, (_original(path), *found)) for (path, bpp), found in crops.items()
     ]
+
+
+def _rates(path: Path, records: Sequence[Record]) -> list[float]:
+    """Return bits a pixel of this codec's files that are nearest to `RATES`."""
+    own = [record for record in records if record.image == path.name]
+    own = [record for record in own if record.codec == OURS] or own
+    nearest = (min((record.bpp for record in own), key=lambda b: abs(b - bpp)) for bpp in RATES)
+    return sorted({*nearest})
 
 
 def _crop_at(codec: Codec, path: Path, bpp: float) -> list[Crop]:
@@ -95,17 +111,19 @@ def _crop_at(codec: Codec, path: Path, bpp: float) -> list[Crop]:
         (codec.accepts[above], codec.accepts[below]), key=lambda setting: abs(rate(setting) - bpp)
     )
     decoded = codec.decode(files[setting])
-    psnr_db = metrics.psnr_rgb(np.asarray(image), np.asarray(decoded))
-    return [Crop(codec.name, setting, rate(setting), psnr_db, _middle(decoded))]
+    both = np.asarray(image), np.asarray(decoded)
+    psnr_db, ssimulacra2 = metrics.psnr_rgb(*both), metrics.ssimulacra2_rgb(*both)
+    return [Crop(codec.name, setting, rate(setting), psnr_db, ssimulacra2, _part(decoded, path))]
 
 
 def _original(path: Path) -> Crop:
-    return Crop("original", None, None, None, _middle(read_image(path)))
+    return Crop("original", None, None, None, None, _part(read_image(path), path))
 
 
-def _middle(image: Image.Image) -> str:
+def _part(image: Image.Image, path: Path) -> str:
     width, height = (min(side, most) for side, most in zip(image.size, SIZE_PX, strict=True))
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    middle = (image.width - width) // 2, (image.height - height) // 2
+    left, top = PLACES.get(path.name, middle)
     buffer = io.BytesIO()
     image.crop((left, top, left + width, top + height)).save(buffer, "PNG", optimize=True)
     return data_url(buffer.getvalue(), "image/png")

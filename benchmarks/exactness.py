@@ -33,11 +33,11 @@ from ..codec.check import symbol_count
 from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
 from ..codec.files import find_images
-from ..codec.onnx_graphs import THREADS_VARIABLE
 from ..codec.onnx_runtime import OnnxRuntime
 from ..codec.options import DecodeOptions
 from ..codec.runtime import torch_side
 from ..codec.schedule import CodingStep
+from ..codec.threads import THREADS_VARIABLE
 from ..codec.tiling import tiles_in
 from ..codec.walk import Prediction
 from ..codec.weights import Codec, load_codec

@@ -7,10 +7,12 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..codec.threads import THREADS_VARIABLE, processors
+
 _PACKAGES = ("onnxruntime", "torch", "numpy", "pillow", "constriction", "compressai", "bjontegaard",
              "pytorch-msssim", "scikit-image")  # fmt: skip
 
-_THREADS = ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS")
+_THREADS = (THREADS_VARIABLE, "OMP_NUM_THREADS")
 
 
 def describe() -> dict[str, str]:
@@ -23,13 +25,6 @@ def describe() -> dict[str, str]:
         "load before the run": _load(),
         "packages": ", ".join(_versions()),
     }
-
-
-def processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -207,6 +207,7 @@ def table(name: str, rows: list[Row]) -> str:
     """
     priors = list(dict.fromkeys(row.prior for row in rows))
     images = len({row.image for row in rows})
+    anchor = "factorised" if "factorised" in priors else priors[0]
 
     def at(prior: str, quality: int) -> list[Row]:
         return [row for row in rows if (row.prior, row.quality) == (prior, quality)]
@@ -226,16 +227,7 @@ def table(name: str, rows: list[Row]) -> str:
             tuple(statistics.mean(row.psnr_db for row in some) for some in every),
         )
 
-    anchor = "factorised" if "factorised" in priors else priors[0]
-    lines = [
-        f"{name}, {images} images. Bits a pixel of the context on disk at each quality; the rest "
-        f"are means over all: context against {anchor}, file's BD-rate against {anchor}, context "
-        "against the prior's own bound, seconds a megapixel to encode and decode the context.",
-        "",
-        f"| prior | {' | '.join(f'q {q}' for q in QUALITIES)} | context | BD-rate | to bound "
-        "| encode | decode |",
-        "|---|" + "---|" * (len(QUALITIES) + 5),
-    ]
+    lines = _head(name, images, anchor)
     for prior in priors:
         mine = [row for row in rows if row.prior == prior]
         bpp = {q: context(prior, q) for q in complete(prior)}
@@ -252,6 +244,18 @@ def table(name: str, rows: list[Row]) -> str:
             f"| {push:.2f} | {pop:.2f} |"
         )
     return "\n".join(lines)
+
+
+def _head(name: str, images: int, anchor: str) -> list[str]:
+    return [
+        f"{name}, {images} images. Bits a pixel of the context on disk at each quality; the rest "
+        f"are means over all: context against {anchor}, file's BD-rate against {anchor}, context "
+        "against the prior's own bound, seconds a megapixel to encode and decode the context.",
+        "",
+        f"| prior | {' | '.join(f'q {q}' for q in QUALITIES)} | context | BD-rate | to bound "
+        "| encode | decode |",
+        "|---|" + "---|" * (len(QUALITIES) + 5),
+    ]
 
 
 def curve_of(points: list[Point]) -> Curve:
@@ -297,7 +301,7 @@ def sheet(path: Path, images: list[Path], quality: int = 30) -> None:
     lines = []
     for source in images:
         image = read_image(source)
-        data = api.encode(image, quality)
+        data = api.encode(image, quality, tune="psnr")
         cells = [np.asarray(image)]
         for levels in SHEET_LEVELS:
             cells.append(np.asarray(api.decode(data, levels=levels).convert("RGB")))
@@ -318,7 +322,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--plot", type=Path, help="where the plot goes")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
-    codec, parts, records = load_codec(), [], []
+    codec, parts, records = load_codec(tune="psnr"), [], []
     found = [find_images(folder)[: options.images] for folder in options.folders]
     for folder, paths in zip(options.folders, found, strict=True):
         measured = [measure(codec, path) for path in tqdm(paths, desc=folder.name)]

@@ -92,22 +92,7 @@ def run(
     from tqdm import tqdm
 
     codecs = [codec for codec in codecs if not codec.times_only]
-    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    known = _read_cache(out)
-    records: dict[tuple[Path, str, int], Record] = {}
-    tasks = []
-    for path in paths:
-        for codec in codecs:
-            missing = []
-            for setting in codec.settings:
-                record = known.get((codec.name, codec.description, setting, digests[path]))
-                if record and _is_there(record, codec, path, out):
-                    records[path, codec.name, setting] = replace(record, image=path.name)
-                else:
-                    missing.append(setting)
-            if missing:
-                tasks.append((codec, path, digests[path], missing, out))
-
+    records, tasks = _measured_before(paths, codecs, out)
     total = sum(len(missing) for *_, missing, _ in tasks)
     out.mkdir(parents=True, exist_ok=True)
     with (
@@ -127,6 +112,28 @@ def run(
         for setting in codec.settings
         for path in paths
     ]
+
+
+def _measured_before(
+    paths: Sequence[Path], codecs: Sequence[Codec], out: Path
+) -> tuple[dict[tuple[Path, str, int], Record], list[tuple]]:
+    """Return records by image, codec and setting, and the tasks that are left."""
+    known = _read_cache(out)
+    records: dict[tuple[Path, str, int], Record] = {}
+    tasks = []
+    for path in paths:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        for codec in codecs:
+            missing = []
+            for setting in codec.settings:
+                record = known.get((codec.name, codec.description, setting, digest))
+                if record and _is_there(record, codec, path, out):
+                    records[path, codec.name, setting] = replace(record, image=path.name)
+                else:
+                    missing.append(setting)
+            if missing:
+                tasks.append((codec, path, digest, missing, out))
+    return records, tasks
 
 
 def parallel(function, tasks: Sequence[tuple], jobs: int) -> Iterator[tuple[tuple, list]]:  # noqa: ANN001

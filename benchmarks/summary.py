@@ -12,7 +12,7 @@ from statistics import fmean, median
 import numpy as np
 
 from .bjontegaard_delta import Curve, Delta, Window, delta
-from .codecs import OURS, Codec
+from .codecs import OURS, OURS_EYE, Codec
 from .datasets import KODAK
 from .metrics import ms_ssim_db
 from .run import Record
@@ -128,7 +128,8 @@ class Comparison:
         against_anchor: the codec judged by the anchor, within the window.
         ours: this codec judged by it, within the window.
         ours_ms_ssim: the same in MS-SSIM, over all that both cover.
-        ours_ssimulacra2: the same in SSIMULACRA2, within `WINDOW_SSIMULACRA2`.
+        ours_ssimulacra2: the same in SSIMULACRA2, within `WINDOW_SSIMULACRA2`; of this codec tuned
+            for the eye, where that was measured.
     """
 
     codec: str
@@ -302,8 +303,9 @@ def _compare(
     ours_ms_ssim = ours_ssimulacra2 = None
     if own and own.ms_ssim_curve and other.ms_ssim_curve:
         ours_ms_ssim = delta(other.ms_ssim_curve, own.ms_ssim_curve)
-    if own and own.ssimulacra2_curve and other.ssimulacra2_curve:
-        curves_by_score = other.ssimulacra2_curve, own.ssimulacra2_curve
+    tuned = curves.get(OURS_EYE, own)
+    if tuned and tuned.ssimulacra2_curve and other.ssimulacra2_curve and tuned is not other:
+        curves_by_score = other.ssimulacra2_curve, tuned.ssimulacra2_curve
         ours_ssimulacra2 = delta(*curves_by_score, WINDOW_SSIMULACRA2)
     published = isinstance(other, Published)
     return Comparison(

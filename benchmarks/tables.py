@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from . import whole
-from .codecs import OURS
+from .codecs import OURS, OURS_EYE
 from .speed import ENOUGH_S
 from .summary import WINDOW_SSIMULACRA2, CodecSummary, Comparison, Seconds, Summary
 
@@ -53,6 +53,7 @@ def all_tables(summary: Summary, processor: str) -> list[Table]:
 def rate_distortion(summary: Summary) -> Table:
     """Compare every codec with the anchor, and this codec with every codec."""
     low, high = summary.window_db
+    measured = {codec.name for codec in summary.codecs}
     header = (
         "codec",
         f"BD-rate to {summary.anchor}",
@@ -72,7 +73,8 @@ def rate_distortion(summary: Summary) -> Table:
             f" Piecewise cubic over {low:g} to {high:g} dB, or what both curves cover of it (the"
             f" range of {OURS} and the codec stands in its column); BD-rate below 0 and BD-PSNR"
             " above 0 are better. MS-SSIM over all that both curves cover, SSIMULACRA2 over"
-            " {:g} to {:g}.".format(*WINDOW_SSIMULACRA2),
+            " {:g} to {:g}".format(*WINDOW_SSIMULACRA2)
+            + (f", with {OURS_EYE}." if OURS_EYE in measured else "."),
             "Published curves are their authors'; all others were measured in this run.",
         )[: 2 if any(row.published for row in summary.comparisons) else 1],
     )
@@ -195,8 +197,8 @@ def label(name: str, published: bool) -> str:
 def _comparison_row(row: Comparison) -> tuple[str, ...]:
     ours = row.codec == OURS
     ms_ssim, ssimulacra2 = (
-        found.rate_percent if found and not ours else math.nan
-        for found in (row.ours_ms_ssim, row.ours_ssimulacra2)
+        found.rate_percent if found else math.nan
+        for found in (None if ours else row.ours_ms_ssim, row.ours_ssimulacra2)
     )
     covered = "–"
     if row.ours.range_db and not ours:

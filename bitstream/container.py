@@ -233,9 +233,21 @@ def write_container(
     levels = len(tiles[0].level_words)
     if not 1 <= levels <= MAX_LEVELS:
         raise ArgumentError(f"{levels} levels are outside 1...{MAX_LEVELS}")
-    with_alpha = header.color.has_alpha
     for number, tile in enumerate(tiles):
         _check_tile(number, tile, levels, header)
+    learned = [tile for tile in tiles if tile.coder.is_learned]
+    parts = [tile.alpha or b"" for tile in tiles] + [tile.exact or b"" for tile in tiles]
+    split = [np.split(t.words.astype("<u4"), np.cumsum(t.level_words)[:-1]) for t in learned]
+    payloads = [words[level].tobytes() for level in range(levels) for words in split]
+    begin = pack_header(header) + pack_metadata(metadata)
+    if offsets is not None:
+        begin += pack_map(offsets)
+    return b"".join([begin, _index(header, tiles, levels), *parts, *payloads])
+
+
+def _index(header: Header, tiles: Sequence[Tile], levels: int) -> bytes:
+    """Write sizes and checks of all that follows."""
+    with_alpha = header.color.has_alpha
     learned = [tile for tile in tiles if tile.coder.is_learned]
     exact = [tile for tile in tiles if tile.coder.is_exact]
     index = bytearray([levels])
@@ -250,14 +262,7 @@ def write_container(
     if with_alpha:
         index += np.array([tile.alpha_check for tile in learned], "<u4").tobytes()
     index += np.array([tile.exact_check for tile in exact], "<u4").tobytes()
-    index += struct.pack("<I", zlib.crc32(index))
-    parts = [tile.alpha or b"" for tile in tiles] + [tile.exact or b"" for tile in tiles]
-    split = [np.split(t.words.astype("<u4"), np.cumsum(t.level_words)[:-1]) for t in learned]
-    payloads = [words[level].tobytes() for level in range(levels) for words in split]
-    begin = pack_header(header) + pack_metadata(metadata)
-    if offsets is not None:
-        begin += pack_map(offsets)
-    return b"".join([begin, index, *parts, *payloads])
+    return bytes(index + struct.pack("<I", zlib.crc32(index)))
 
 
 def _check_tile(number: int, tile: Tile, levels: int, header: Header) -> None:

@@ -71,7 +71,6 @@ def decode_file(
     lost: set[int] = set()
     decoded = 0  # patches, since memory was given back
     for number, window in order:
-        part = window.cut(view.patches)
         exact = None
         try:
             exact = _exact_patches(source, index, number, window)
@@ -79,13 +78,9 @@ def decode_file(
             if not options.keep_going:
                 raise
             lost.add(number)
-        if exact is not None and exact.where.all():
-            planes = _planes_of(exact, window, part, view)
-        elif cache is not None:
-            planes = cache.planes(number, part)
-            if exact is not None:
-                planes = _overlaid(planes, exact, window, part, view)
-        else:
+        part = window.cut(view.patches)
+        planes = _planes(number, window, part, exact, cache, view)
+        if planes is None:
             planes = _nothing(header, part, view)
         view.paste(out, part, _quantised(planes, header.largest_sample))
         if cache is not None:
@@ -108,6 +103,23 @@ def _exact_patches(
         return None
     tile = read_tile(source, index, number, levels=0)
     return decode_exact(number, window, tile, index.header)
+
+
+def _planes(
+    number: int,
+    window: Window,
+    part: Window,
+    exact: ExactPatches | None,
+    cache: TileCache | None,
+    view: View,
+) -> Floats | None:
+    """Return what the view shows of a part of a tile, (C, h, w) in 0...255, if anything is left."""
+    if exact is not None and exact.where.all():
+        return _planes_of(exact, window, part, view)
+    if cache is None:
+        return None
+    planes = cache.planes(number, part)
+    return planes if exact is None else _overlaid(planes, exact, window, part, view)
 
 
 def _planes_of(exact: ExactPatches, window: Window, part: Window, view: View) -> Floats:

@@ -75,10 +75,11 @@ def encode(
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
-        tune: `psnr`, every patch at the same quality; or `eye`, bits to where errors are seen.
+        tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
         roi: a grey picture of what matters, laid over the whole image: black is coded up to 30
             qualities below white, as far as one model reaches; white has what was asked for.
-        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it.
+        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it;
+            in place of what `tune` would add.
         page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
 from .errors import BoundError, WeightsError
+from .threads import threads
 from .weight_file import WeightFile
-
-THREADS_VARIABLE = "HVAE_CODEC_THREADS"
-"""Environment variable: how many threads compute, by default as many as there are cores."""
 
 # Blocked layouts are faster for float networks, and take longer to make ready. They gain nothing
 # between the floors of integer networks.
@@ -30,32 +28,21 @@ _ACTIVATION_MAX = 1023
 
 
 @cache
-def _share_resources() -> int:
-    """Make the pool of threads and the memory that all graphs share, before the first of them.
+def _share_memory() -> int:
+    """Make the memory that all graphs share, before the first of them.
 
-    A pool for each graph would have threads of one wait, spinning, while another computes.
+    One arena each, growing by powers of two and not by what is asked for, would hold three times
+    as much.
 
     Returns:
-        The process that has them.
+        The process that has it.
     """
-    named = os.environ.get(THREADS_VARIABLE, "")
-    count = int(named) if named.isdigit() and int(named) else _cores()
-    ort.set_global_thread_pool_sizes(count, 1)
-    # One arena for all graphs, which grows by what is asked for: one each, growing by powers of
-    # two, would hold three times as much.
     arena = ort.OrtArenaCfg({"arena_extend_strategy": 1})
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
     ort.create_and_register_allocator(memory, arena)
     return os.getpid()
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +83,11 @@ class Graphs:
                 return self._ready[name, model]
             options = ort.SessionOptions()
             options.log_severity_level = 3
-            options.use_per_session_threads = False
-            # In a fork, which lacks the pool's threads, the caller does all the work. There the
-            # arena may be locked by a thread that it lacks.
-            if _share_resources() == os.getpid():
+            # Threads of one graph must sleep while another computes. ONNX Runtime's pool for all
+            # graphs would do it too, but then it refuses every other session of the process.
+            options.intra_op_num_threads = threads()
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            if _share_memory() == os.getpid():  # a fork may find it locked by a thread it lacks
                 options.add_session_config_entry("session.use_env_allocators", "1")
             options.graph_optimization_level = (
                 ort.GraphOptimizationLevel.ORT_DISABLE_ALL if self.is_plain else _level(name)

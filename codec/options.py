@@ -15,8 +15,8 @@ from .stack import Sampling
 
 DEFAULT_QUALITY = 60
 DEFAULT_PRIOR = "masked-diffusion"
-TUNES = "psnr", "eye"
-DEFAULT_TUNE = "psnr"
+TUNES = "eye", "psnr"
+DEFAULT_TUNE = "eye"
 
 ContentKind = Literal["auto", "photo", "graphic"]
 """What an image shows; auto looks at each tile."""
@@ -39,9 +39,10 @@ class EncodeOptions:
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
         device: `cpu` or `cuda`.
-        tune: `psnr`, every patch at the same quality; or `eye`, bits to where errors are seen.
+        tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
         roi: a grey picture of what matters: black is coded up to 30 qualities below white.
-        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it.
+        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it;
+            in place of what `tune` would add.
         ssimulacra2: find the smallest quality that reaches this score; excludes the first four.
         page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or

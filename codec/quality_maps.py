@@ -39,12 +39,12 @@ Floats = NDArray[np.float32]
 def wanted_offsets(pixels: Pixels, options: EncodeOptions) -> Floats | None:
     """Return the sum of all offsets that were asked for, (h, w); None where there are none."""
     size, found = pixels.size, []
-    if options.tune == "eye":
+    if options.map is not None:
+        found.append(map_offsets(options.map, size))
+    elif options.tune == "eye":
         found.append(eye_offsets(pixels))
     if options.roi is not None:
         found.append(roi_offsets(options.roi, size))
-    if options.map is not None:
-        found.append(map_offsets(options.map, size))
     return np.sum(found, axis=0) if found else None
 
 

@@ -146,45 +146,53 @@ class _Attempt:
         levels: int,
         wanted: Wanted,
     ):
-        self.tiles, self.levels = tiles, levels
+        self.codec, self.tiles, self.levels, self.wanted = codec, tiles, levels, wanted
+        self.conditions = CodingConditions.of(index.header, codec.config, index.map)
         self.context: Floats | None = None
         self.latents: Floats | None = None
         self.reason: str | None = None
-        conditions = CodingConditions.of(index.header, codec.config, index.map)
-        windows = [tile.window for tile in tiles]
-        pmfs = codec.tables.pmfs
+        self.intact = [0] * len(tiles)
         words = [tile.coded.words[: sum(tile.coded.level_words[:levels])] for tile in tiles]
         try:
             coders = [coder_of(each) for each in words]
         except StreamDamaged as error:
-            self.reason, self.intact = str(error), [0] * len(tiles)
+            self.reason = str(error)
             return
-        stacks = [AnsStack(coder, pmfs) for coder in coders]
-        decoder = LatentDecoder(
-            stacks, codec.tables, conditions.latent_mask, skips=conditions.skips
-        )
+        stacks = [AnsStack(coder, codec.tables.pmfs) for coder in coders]
+        decoder = self._decoder(stacks)
         try:
-            self.context = pop_contexts(
-                codec, conditions, index.header.prior, stacks, windows, levels
-            )
-            if not wanted.context_only:
-                rest = None
-                if wanted.sampling:
-                    draws = [SamplingStack(pmfs, wanted.sampling, tile.number) for tile in tiles]
-                    rest = LatentDecoder(
-                        draws, codec.tables, conditions.latent_mask, skips=conditions.skips
-                    )
-                coder = FirstLevels(decoder, max(0, levels - 1), rest)
-                network = codec.runtime.latent_pass(self.context, conditions.at(windows))
-                mask = conditions.latent_mask[:, None, None].astype(np.float32)
-                latents = walk(network, coder).latents
-                self.latents = latents if mask.all() else latents * mask
+            self._pop(stacks, decoder, index.header.prior)
             if levels == len(tiles[0].coded.level_words):
                 for coder in coders:
                     check_empty(coder)
         except StreamDamaged as error:
             self.reason = str(error)
         self.intact = [self._intact(n, decoder) for n in range(len(tiles))]
+
+    def _decoder(self, stacks: Sequence[SymbolStack]) -> LatentDecoder:
+        mask, skips = self.conditions.latent_mask, self.conditions.skips
+        return LatentDecoder(stacks, self.codec.tables, mask, skips=skips)
+
+    def _pop(self, stacks: Sequence[AnsStack], decoder: LatentDecoder, prior: Prior) -> None:
+        """Pop the context, then the latents.
+
+        Raises:
+            StreamDamaged: an entropy decoder notices something.
+        """
+        conditions, sampling = self.conditions, self.wanted.sampling
+        windows = [tile.window for tile in self.tiles]
+        self.context = pop_contexts(self.codec, conditions, prior, stacks, windows, self.levels)
+        if self.wanted.context_only:
+            return
+        rest = None
+        if sampling:
+            pmfs = self.codec.tables.pmfs
+            rest = self._decoder([SamplingStack(pmfs, sampling, t.number) for t in self.tiles])
+        coder = FirstLevels(decoder, max(0, self.levels - 1), rest)
+        network = self.codec.runtime.latent_pass(self.context, conditions.at(windows))
+        mask = conditions.latent_mask[:, None, None].astype(np.float32)
+        latents = walk(network, coder).latents
+        self.latents = latents if mask.all() else latents * mask
 
     def _intact(self, place: int, decoder: LatentDecoder) -> int:
         tile = self.tiles[place]

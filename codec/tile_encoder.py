@@ -32,7 +32,8 @@ from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE
 from .exact import of_pixels
 from .images import Pixels, continue_edges, fill_hidden
-from .runtime import Floats, torch_side
+from .qualities import Quality
+from .runtime import Features, Floats, Runtime, torch_side
 from .stack import AnsStack, SymbolStack
 from .tiling import PATCH_PX, Window, analysis_halo, patch_grid
 from .walk import walk
@@ -66,6 +67,37 @@ class TileSymbols:
         return [[self.context], *([values for _, values in level] for level in self.latents)]
 
 
+@dataclass(frozen=True, eq=False)
+class _Surrounded:
+    """A tile amid what its analysis sees.
+
+    Attributes:
+        tile: its patches.
+        seen: they and those around.
+        rgb: (1, 3, H, W) of `seen`, in 0...255.
+        quality: of `seen`.
+        context: (1, C, h, w) of `seen`, not rounded.
+    """
+
+    tile: Window
+    seen: Window
+    rgb: Floats
+    quality: Quality
+    context: Floats
+
+    @property
+    def own_context(self) -> Floats:
+        """That of the tile: (1, C, h, w)."""
+        return self.context[(..., *self.tile.slices(self.seen, 1))]
+
+    def features(self, runtime: Runtime, own: Floats) -> Features:
+        """Analyse the tile beside its coded context (C, h, w); around it contexts are rounded."""
+        context = np.floor(self.context + 0.5)
+        context[(..., *self.tile.slices(self.seen, 1))] = own
+        here = self.tile.slices(self.seen, LATENTS_A_SIDE)
+        return runtime.analyse(self.rgb, context, self.quality).crop(*here)
+
+
 def encode_tiles(
     codec: Codec,
     pixels: Pixels,
@@ -86,43 +118,57 @@ def encode_tiles(
             as their surroundings.
     """
     runtime = codec.runtime
-    grid = patch_grid(*pixels.size)
-    seen = [tile.grown(analysis_halo(codec.config), grid) for tile in tiles]
-    colours = [_rgb(pixels, window, tiles[0], exact_patches) for window in seen]
-    around = [conditions.at([window]) for window in seen]
-    exact = [runtime.exact_context(rgb, q) for rgb, q in zip(colours, around, strict=True)]
-    exact = [x * conditions.context_mask[:, None, None] for x in exact]
-    inside = [(..., *tile.slices(window, 1)) for tile, window in zip(tiles, seen, strict=True)]
-    own = np.concatenate([x[part] for x, part in zip(exact, inside, strict=True)])
+    around = [_surrounded(codec, pixels, tile, conditions, exact_patches) for tile in tiles]
     size, quality = (len(tiles), *tiles[0].size), conditions.at(tiles)
     encoder = ContextEncoder(codec.tables, conditions.context_mask)
+    own = np.concatenate([each.own_context for each in around])
     u = walk(runtime.context_pass(size, quality, own), encoder).context
-    targets = None
+    coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles), skips=conditions.skips)
     if effort:
-        search = torch_side("search", f"effort {effort}")
-        found = [
-            search.search(codec.file, rgb, u[n : n + 1], seen[n], tiles[n], conditions, effort)
-            for n, rgb in enumerate(colours)
-        ]
-        u, targets = (np.concatenate(each) for each in zip(*found, strict=True))
+        u, targets = _searched(codec, around, u, conditions, effort)
         encoder = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
         walk(runtime.context_pass(size, quality, u), encoder)
-    coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles), skips=conditions.skips)
-    if targets is not None:
         decoded = walk(runtime.latent_pass(u, quality), AimedAt(targets, coder)).latents
     else:
-        features = []
-        for number, (rgb, x, part) in enumerate(zip(colours, exact, inside, strict=True)):
-            context = np.floor(x + 0.5)
-            context[part] = u[number]
-            here = tiles[number].slices(seen[number], LATENTS_A_SIDE)
-            features.append(runtime.analyse(rgb, context, around[number]).crop(*here))
+        features = [
+            each.features(runtime, context) for each, context in zip(around, u, strict=True)
+        ]
         decoded = walk(runtime.latent_pass(u, quality, features), coder).latents
     integers = u.astype(np.int32)
     return [
         TileSymbols(conditions, integers[n], encoder, n, coder.levels(n), decoded[n])
         for n in range(len(tiles))
     ]
+
+
+def _surrounded(
+    codec: Codec,
+    pixels: Pixels,
+    tile: Window,
+    conditions: CodingConditions,
+    exact_patches: NDArray[np.bool_] | None,
+) -> _Surrounded:
+    seen = tile.grown(analysis_halo(codec.config), patch_grid(*pixels.size))
+    rgb, quality = _rgb(pixels, seen, tile, exact_patches), conditions.at([seen])
+    context = codec.runtime.exact_context(rgb, quality) * conditions.context_mask[:, None, None]
+    return _Surrounded(tile, seen, rgb, quality, context)
+
+
+def _searched(
+    codec: Codec,
+    around: Sequence[_Surrounded],
+    u: Floats,
+    conditions: CodingConditions,
+    effort: int,
+) -> tuple[Floats, Floats]:
+    """Return contexts (B, C, h, w) and latents to aim at, (B, C, 4h, 4w), of a smaller loss."""
+    search = torch_side("search", f"effort {effort}").search
+    found = [
+        search(codec.file, each.rgb, u[n : n + 1], each.seen, each.tile, conditions, effort)
+        for n, each in enumerate(around)
+    ]
+    contexts, targets = (np.concatenate(each) for each in zip(*found, strict=True))
+    return contexts, targets
 
 
 def _rgb(pixels: Pixels, window: Window, tile: Window, exact: NDArray[np.bool_] | None) -> Floats:

@@ -86,50 +86,84 @@ def best_way(
         levels: of the file.
         learned: codes the tile by the networks.
     """
-    samples = seen_samples(pixels, window)
-    size = samples.shape[0] * samples.shape[1]
-    lmbda, typical = lmbda_of(quality) * size, typical_bpp(quality) * size
-    graphic, share = content.graphic, content.graphic.mean()
+    ways = _Ways(pixels, number, window, content, quality, levels, learned)
+    return _finished(number, ways.best())
 
-    def loss(way: Way) -> float:
-        return way.loss(lmbda)
 
-    def exactly() -> Way:
-        whole = patches
-        if whole is None or share < 1:
-            whole = _patches(samples, np.ones(window.size, bool), quality, lmbda)
-        tile = Tile.exact_tile(number, whole.data, levels)
+class _Ways:
+    """The ways to code a tile; arguments as of `best_way`."""
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        number: int,
+        window: Window,
+        content: Content,
+        quality: float,
+        levels: int,
+        learned: LearnedTile,
+    ):
+        self.pixels, self.number, self.window = pixels, number, window
+        self.quality, self.levels, self.learned = quality, levels, learned
+        self.samples = seen_samples(pixels, window)
+        self.size = self.samples.shape[0] * self.samples.shape[1]
+        self.lmbda, self.typical = lmbda_of(quality) * self.size, typical_bpp(quality) * self.size
+        self.graphic, self.share = content.graphic, content.graphic.mean()
+        self.patches = self._coded(self.graphic) if self.share else None
+
+    def best(self) -> Way:
+        """Return the way with the smallest loss that keeps what the quality promises."""
+        exact_bits = self._least_exact_bits()
+        whole = self._exactly() if exact_bits <= self.typical else None
+        if whole is not None and whole.bits <= self.typical:
+            return whole  # no more than a photograph takes
+        ways = [] if whole is None else [whole]
+        patches = self.patches
+        if patches is None or patches.loss(self.lmbda) > self._least_learned_loss():
+            ways.append(self._by_networks(None))
+        least = min(map(self._loss, ways), default=np.inf)
+        if patches and self.share < 1 and patches.loss(self.lmbda) < least:
+            ways.append(self._by_networks(patches))
+        promised = promised_psnr_db if self.share > 0.5 else least_psnr_db
+        allowed = mse_of(promised(self.quality))
+        kept = [way for way in ways if way.mse <= allowed]
+        if whole is None and exact_bits < min(map(self._loss, kept), default=np.inf):
+            kept.append(self._exactly())
+        return min(kept, key=self._loss)
+
+    def _loss(self, way: Way) -> float:
+        return way.loss(self.lmbda)
+
+    def _least_exact_bits(self) -> float:
+        """Return the bits that the whole tile takes at least, coded exactly."""
+        bits = 8 * len(self.patches.data) if self.patches else 0
+        if self.share < 1:
+            others = of_pixels(~self.graphic, self.samples.shape)[..., None]
+            bits += 8 * least_lossless_bytes(colour_of(self.samples) * others)
+        return bits
+
+    def _least_learned_loss(self) -> float:
+        """Return what networks lose at least in the tile's graphics."""
+        colours, largest = colour_of(self.samples), self.pixels.largest_sample
+        least = least_loss(colours, self.graphic, self.lmbda / self.size, largest)
+        return max(self.typical * self.share, least)
+
+    def _exactly(self) -> Way:
+        whole = self.patches
+        if whole is None or self.share < 1:
+            whole = self._coded(np.ones(self.window.size, bool))
+        tile = Tile.exact_tile(self.number, whole.data, self.levels)
         return Way(tile, 8 * len(whole.data), whole.mse, whole)
 
-    def by_networks(patches: Patches | None) -> Way:
+    def _by_networks(self, patches: Patches | None) -> Way:
         where, exact = (None, b"") if patches is None else (patches.where, patches.data)
-        tile, colours = learned(where, exact)
+        tile, colours = self.learned(where, exact)
         bits = 8 * (len(exact) + len(tile.alpha or b"")) + 32 * tile.words.size
-        mse = _mse(samples, pixels, where, colours) + (0 if patches is None else patches.mse)
-        return Way(tile, bits, mse, patches)
+        mse = _mse(self.samples, self.pixels, where, colours)
+        return Way(tile, bits, mse + (0 if patches is None else patches.mse), patches)
 
-    patches = _patches(samples, graphic, quality, lmbda) if share else None
-    exact_bits = 8 * len(patches.data) if patches else 0  # of the whole tile, at least
-    if share < 1:
-        others = colour_of(samples) * of_pixels(~graphic, samples.shape)[..., None]
-        exact_bits += 8 * least_lossless_bytes(others)
-    whole = exactly() if exact_bits <= typical else None
-    if whole is not None and whole.bits <= typical:
-        return _finished(number, whole)  # no more than a photograph takes
-    ways = [] if whole is None else [whole]
-    if patches is None or patches.loss(lmbda) > max(
-        typical * share,
-        least_loss(colour_of(samples), graphic, lmbda / size, pixels.largest_sample),
-    ):
-        ways.append(by_networks(None))
-    if patches and share < 1 and patches.loss(lmbda) < min(map(loss, ways), default=np.inf):
-        ways.append(by_networks(patches))
-    promised = promised_psnr_db if share > 0.5 else least_psnr_db
-    allowed = mse_of(promised(quality))
-    kept = [way for way in ways if way.mse <= allowed]
-    if whole is None and exact_bits < min(map(loss, kept), default=np.inf):
-        kept.append(exactly())
-    return _finished(number, min(kept, key=loss))
+    def _coded(self, where: Mask) -> Patches:
+        return _patches(self.samples, where, self.quality, self.lmbda)
 
 
 def _patches(samples: NDArray, where: Mask, quality: float, lmbda: float) -> Patches:

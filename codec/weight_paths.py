@@ -15,7 +15,7 @@ from .options import DEFAULT_TUNE
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
 """Environment variable that names another weight file, to encode with and to decode."""
 
-SHIPPED = {"psnr": "base.safetensors", "eye": "eye.safetensors"}
+SHIPPED = {"eye": "eye.safetensors", "psnr": "base.safetensors"}
 """The file that encodes, of each tune; others beside them decode what earlier versions encoded."""
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hvae_codec.bitstream import PmfTables
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.onnx_graphs import THREADS_VARIABLE
 from hvae_codec.codec.tables import Tables, start_tables
+from hvae_codec.codec.threads import THREADS_VARIABLE
 from hvae_codec.codec.weight_file import WeightFile, read_weight_file
 from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE, shipped_weights
 from hvae_codec.codec.weights import Codec, load_codec
@@ -124,8 +124,8 @@ def tiny_in_use(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def shipped() -> Path:
-    """The weight file that ships (or the one that the environment names)."""
-    path = shipped_weights()
+    """The weight file of `--tune psnr` (or the one that the environment names)."""
+    path = shipped_weights("psnr")
     if not path.exists():
         pytest.skip(f"no shipped weights at models/weights/{path.name}")
     return path

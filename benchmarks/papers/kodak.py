@@ -96,7 +96,7 @@ def _against_jpeg(
 
 def from_file(pixels: Pixels, quality: int) -> tuple[float, Pixels]:
     """Return bits a pixel of a coded file up to its context, and the image in them."""
-    data = api.encode(pixels, quality=quality, content="photo")
+    data = api.encode(pixels, quality=quality, content="photo", tune="psnr")
     info = api.inspect(data)
     used = info.header_bytes + info.levels[0].bytes
     rebuilt = np.asarray(api.decode(data, levels=0))

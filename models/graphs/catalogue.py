@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -65,7 +65,7 @@ def _context_graphs(context: ContextModel) -> Exported:
     previous, current, blind = (cast(StepNetwork, convert.prepared(each, 50)) for each in steps)
     prior = cast(MaskedDiffusion, convert.prepared(prior, 50))
     size, at = (1, prior.width, 4, 6), torch.arange(5)
-    states, predicted = ["h_next", "here", "raw"], ["mean", "steps", "quarters"]
+    states = ["h_next", "here", "raw"]
     embed, head = {"previous.embed.": previous.embed}, {"current.head.": current.head}
     revealed = {"h": torch.zeros(size), "values": torch.zeros(1, 7, 4, 6), "positions": at}
     norm = _made_up_norm(7, 2, dimensions=4)
@@ -89,6 +89,19 @@ def _context_graphs(context: ContextModel) -> Exported:
         {"norm.": norm, **embed, "current.head.": blind.head},
         dynamic=True,
     )
+    graphs = {
+        **_convolution(),
+        "context.begin": begin,
+        "context.step": block_step,
+        "context.blind_step": blind_step,
+        **_slices(prior, current),
+    }
+    return {name: bound(graph, {}, {}) for name, graph in graphs.items()}
+
+
+def _slices(prior: MaskedDiffusion, current: StepNetwork) -> dict[str, Any]:
+    """Export the graphs of a step's first slice and of a later one."""
+    predicted = ["mean", "steps", "quarters"]
     raw = torch.zeros(1, 2 * current.channels, 5, 1)
     norm = _made_up_norm(3, 2, dimensions=3)
     current.head_gain = cast(FloatGain, PreparedGain(*torch.zeros(2, 1, 2 * 2, 1, 1)))
@@ -118,22 +131,15 @@ def _context_graphs(context: ContextModel) -> Exported:
         },
         dynamic=True,
     )
+    return {"context.first_slice": first_slice, "context.slice": later_slice}
+
+
+def _convolution() -> dict[str, Any]:
+    """Export the convolution that tells whether sums are exact."""
     conv = PreparedConv(torch.zeros(8, 7, 3, 3), torch.zeros(8))
-    graphs = {
-        "convolution": exported(
-            Convolution(conv),
-            {"x": torch.zeros(1, 7, 4, 6)},
-            ["sums"],
-            {"conv.": conv},
-            dynamic=True,
-        ),
-        "context.begin": begin,
-        "context.step": block_step,
-        "context.blind_step": blind_step,
-        "context.first_slice": first_slice,
-        "context.slice": later_slice,
-    }
-    return {name: bound(graph, {}, {}) for name, graph in graphs.items()}
+    x = torch.zeros(1, 7, 4, 6)
+    graph = exported(Convolution(conv), {"x": x}, ["sums"], {"conv.": conv}, dynamic=True)
+    return {"convolution": graph}
 
 
 def _transform_graphs(context: ContextModel, latents: LatentModel) -> Exported:

@@ -167,9 +167,6 @@ def bound(
     Returns:
         The ONNX model, and the names of its initialisers.
     """
-    from onnx import TensorProto
-    from onnx.helper import np_dtype_to_tensor_dtype
-
     model = type(model).FromString(model.SerializeToString())
     graph = model.graph
     renamed: dict[str, str] = {}
@@ -184,16 +181,7 @@ def bound(
         assert len(tensor.raw_data) <= _LARGEST_INLINE_BYTES, tensor.name
     inputs = [v for v in graph.input if v.name not in renamed and v.name in used]
     held = [name for old, name in renamed.items() if old in used]
-    for name in held:
-        array = tensors[name]
-        external = TensorProto(
-            name=name,
-            data_type=np_dtype_to_tensor_dtype(array.dtype),
-            dims=array.shape,
-            data_location=TensorProto.EXTERNAL,
-        )
-        external.external_data.add(key="location", value="weights")
-        kept.append(external)
+    kept += [_external(name, tensors[name]) for name in held]
     for node in graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         node.ClearField("metadata_props")
@@ -204,6 +192,21 @@ def bound(
     del graph.metadata_props[:]
     del model.metadata_props[:]
     return model.SerializeToString(), tuple(held)
+
+
+def _external(name: str, array: np.ndarray) -> Any:  # noqa: ANN401
+    """Return an initialiser whose numbers the weight file has."""
+    from onnx import TensorProto
+    from onnx.helper import np_dtype_to_tensor_dtype
+
+    external = TensorProto(
+        name=name,
+        data_type=np_dtype_to_tensor_dtype(array.dtype),
+        dims=array.shape,
+        data_location=TensorProto.EXTERNAL,
+    )
+    external.external_data.add(key="location", value="weights")
+    return external
 
 
 def _replace(field: Any, values: Sequence[Any]) -> None:  # noqa: ANN401

@@ -80,7 +80,6 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
             raise WeightsError(f"{name} has no pseudo-inputs, only gaussian-diffusion has")
         noise = PseudoInputs(model.config.context_channels)
         optimiser.add_param_group({"params": noise.parameters()})
-    cpu = torch.device("cpu")
     began = time.monotonic()
     bar = tqdm(total=config.steps, mininterval=10)
     done = 0.0
@@ -93,15 +92,10 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         rate = min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate * config.learning_rate
-        quality = draw_quality(config.batch, cpu)
+        quality = draw_quality(config.batch, torch.device("cpu"))
         drawn = torch.randint(len(pool), (config.batch,)).tolist()
         u = torch.stack([pool[i] for i in drawn]) / model.context.steps(quality)
-        with mixed_precision(cpu) if name == DEFAULT_PRIOR else contextlib.nullcontext():
-            if noise is None:
-                bpp = prior_bpp(prior, torch.floor(u + 0.5), quality, norm)
-            else:
-                bpp = noise.bpp(prior, u, quality, norm)
-        loss = rate_loss(bpp, quality)
+        loss = _loss(prior, noise, u, quality, norm, is_mixed=name == DEFAULT_PRIOR)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
@@ -113,6 +107,25 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         if done >= 1:
             break
     return prior.eval()
+
+
+def _loss(
+    prior: Any,  # noqa: ANN401
+    noise: PseudoInputs | None,
+    u: Tensor,
+    quality: Tensor,
+    norm: FloatNorm,
+    *,
+    is_mixed: bool,
+) -> Tensor:
+    """Return the loss of contexts (B, C, h, w), in steps and not rounded."""
+    cpu = torch.device("cpu")
+    with mixed_precision(cpu) if is_mixed else contextlib.nullcontext():
+        if noise is None:
+            bpp = prior_bpp(prior, torch.floor(u + 0.5), quality, norm)
+        else:
+            bpp = noise.bpp(prior, u, quality, norm)
+    return rate_loss(bpp, quality)
 
 
 def _started(

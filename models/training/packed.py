@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -63,15 +62,14 @@ def run(folder: Path, out: Path, settings: dict[str, Any], minutes: float, numbe
         sys.modules["constriction"] = MagicMock()
     import torch
 
+    from ...codec.threads import processors
     from .config import BatchSizes, TrainConfig
     from .loop import train
 
     ranges = settings["qualities"]
     qualities = tuple(ranges[number])
     starts = sorted((folder / "start").iterdir(), key=lambda path: int(path.stem))
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = processors()
     cuda = torch.cuda.is_available()
     if not cuda:
         torch.set_num_threads(max(1, cores // len(ranges)))

@@ -35,9 +35,9 @@ from hvae_codec.codec.api import encode as encode_image
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import squeezed, to_pixels
-from hvae_codec.codec.options import DecodeOptions
+from hvae_codec.codec.options import TUNES, DecodeOptions
 from hvae_codec.codec.web import web_parts
-from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.codec.weights import Codec, codec_for, load_codec
 from tests.drawn import photograph, text
 
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
@@ -47,11 +47,12 @@ Case = dict[str, object]
 
 def main(out: Path) -> None:
     """Write all of it."""
-    codec = load_codec()
-    for name, part in web_parts(codec.file):
-        path = out / "weights" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(part)
+    codec = load_codec(tune="psnr")
+    for tune in TUNES:
+        for name, part in web_parts(load_codec(tune=tune).file):
+            path = out / "weights" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(part)
     (out / "ans.json").write_text(json.dumps(ans_cases()))
     cases: dict[str, Case] = {}
 
@@ -63,7 +64,8 @@ def main(out: Path) -> None:
         try:
             index = read_index(file)
             index.check_end(file, may_be_cut=True)
-            picture = decode_file(codec, file, index, wanted)
+            its = codec_for(index.header) if index.header.needs_weights else codec
+            picture = decode_file(its, file, index, wanted)
         except BitstreamError as error:
             cases[name]["error"] = [type(error).__name__, str(error)]
             return
@@ -76,8 +78,8 @@ def main(out: Path) -> None:
             "lostTiles": picture.lost_tiles,
         }
 
-    for path in sorted(GOLDEN.glob("*.hvae")):
-        add(path.stem, path.read_bytes())
+    for path in sorted(GOLDEN.glob("**/*.hvae")):
+        add("_".join(path.relative_to(GOLDEN).with_suffix("").parts), path.read_bytes())
     photo = Image.fromarray(data.chelsea())
 
     def encode(size: tuple[int, int], quality: int, tile: int) -> bytes:

@@ -138,12 +138,16 @@ def test_the_page_needs_no_other_file(written: report.Report, tmp_path: Path) ->
     text = (tmp_path / "index.html").read_text()
     page = Page()
     page.feed(text)
-    assert len(page.sources) == 4 + 2 * 3  # plots; original and two codecs of two images
+    assert len(written.pictures) > 2  # both images, at more than one rate
+    assert len(page.sources) == 4 + 3 * len(written.pictures)  # plots; original and two codecs
     assert all(source.startswith("data:image/") for source in page.sources)
     assert "@import" not in text and "url(" not in text
     assert "&lt;one&gt;" in text  # escaped
     assert page.captions[0] == "original"
-    assert re.fullmatch(r"hvae-codec, setting \d+: \d\.\d{3} bpp, \d+\.\d\d dB", page.captions[1])
+    assert re.fullmatch(
+        r"hvae-codec, setting \d+: \d\.\d{3} bpp, \d+\.\d\d dB, SSIMULACRA2 -?\d+\.\d",
+        page.captions[1],
+    )
 
 
 def test_crops_are_of_equal_bits(

@@ -125,7 +125,7 @@ def test_a_map_as_a_picture_comes_back(
     assert np.array_equal(map_offsets(drawn, (pixels.shape[0], pixels.shape[1])), offsets)
     assert api.encode(pixels, 50, map=drawn) == data
     assert api.inspect(data).qualities == (38, 62)
-    plain = api.encode(pixels, 50)
+    plain = api.encode(pixels, 50, tune="psnr")
     assert set(np.asarray(api.quality_map(plain)).ravel()) == {128}
     assert api.inspect(plain).qualities == (50, 50)
 
@@ -133,5 +133,7 @@ def test_a_map_as_a_picture_comes_back(
 def test_tune_eye_is_a_map(pixels: np.ndarray, tiny_in_use: object) -> None:
     data = api.encode(pixels, 50, tune="eye")
     assert read_index(data).map is not None
-    with pytest.raises(ArgumentError, match="tune ear is not one of psnr, eye"):
+    assert data == api.encode(pixels, 50)
+    assert data == api.encode(pixels, 50, map=api.quality_map(data))  # in place of its own
+    with pytest.raises(ArgumentError, match="tune ear is not one of eye, psnr"):
         api.encode(pixels, tune="ear")

@@ -16,12 +16,12 @@ from hvae_codec.codec.coders import ContextEncoder
 from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.onnx_constants import ContextConstants
-from hvae_codec.codec.onnx_graphs import THREADS_VARIABLE
 from hvae_codec.codec.qualities import PatchQualities
 from hvae_codec.codec.quality import QUALITIES
 from hvae_codec.codec.runtime import make_runtime
 from hvae_codec.codec.schedule import CodingStep, context_schedule
 from hvae_codec.codec.stack import CountingStack
+from hvae_codec.codec.threads import THREADS_VARIABLE
 from hvae_codec.codec.walk import Network, Prediction, walk
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models import convert

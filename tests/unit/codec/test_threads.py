@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from hvae_codec.codec import api
@@ -26,6 +27,11 @@ def test_threads_get_what_one_after_the_other_would(photograph: np.ndarray) -> N
 def test_threads_load_weights_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(lambda _: load_codec(), range(8)))) == 1
+
+
+def test_other_sessions_of_onnx_runtime_are_left_alone() -> None:
+    codec = load_codec()  # has made a session
+    ort.InferenceSession(codec.file.graphs["convolution"])
 
 
 def test_verifying_beside_others_changes_nothing(photograph: np.ndarray) -> None:

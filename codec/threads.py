@@ -1,0 +1,21 @@
+"""How many threads compute."""
+
+from __future__ import annotations
+
+import os
+
+THREADS_VARIABLE = "HVAE_CODEC_THREADS"
+"""Environment variable: how many threads compute, by default as many as there are processors."""
+
+
+def threads() -> int:
+    """Return how many threads compute a graph."""
+    named = os.environ.get(THREADS_VARIABLE, "")
+    return int(named) if named.isdigit() and int(named) else processors()
+
+
+def processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
