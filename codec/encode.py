@@ -15,7 +15,7 @@ from PIL import Image
 from ..bitstream import Prior
 from .check import check_encoded
 from .config import PATCH_PX
-from .encoder import Alphas, encode_losslessly, encode_pixels
+from .encoder import Alphas, check_size, encode_losslessly, encode_pixels
 from .errors import TargetError
 from .images import Pixels, metadata_from, read_image, stretched, to_pixels
 from .options import (
@@ -134,10 +134,10 @@ def encode_with(
         check_metric()
     kind = prior_of(options.prior)
     if not options.lossless:
-        load_codec(device=options.device, tune=options.tune).check_prior(
-            kind
-        )  # refused before the image is read
+        codec = load_codec(device=options.device, tune=options.tune)
+        codec.check_prior(kind)  # refused before the image is read
     pixels = _read(image, options)
+    check_size(pixels)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
     if options.lossless:

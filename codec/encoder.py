@@ -123,6 +123,17 @@ def encode_losslessly(pixels: Pixels) -> bytes:
     return _file(header, pixels, tiles)
 
 
+def check_size(pixels: Pixels) -> None:
+    """Refuse an image before work is done for it.
+
+    Raises:
+        ImageTooLarge: it has more pixels than a decoder accepts.
+    """
+    height, width = pixels.size
+    if height * width > MAX_PIXELS:
+        raise ImageTooLarge(width, height, MAX_PIXELS)
+
+
 def _header(
     pixels: Pixels,
     side: int,
@@ -130,9 +141,8 @@ def _header(
     weights: bytes,
     prior: Prior = Prior.MASKED_DIFFUSION,
 ) -> Header:
+    check_size(pixels)
     height, width = pixels.size
-    if height * width > MAX_PIXELS:
-        raise ImageTooLarge(width, height, MAX_PIXELS)
     return Header(
         width=width,
         height=height,

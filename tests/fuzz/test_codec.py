@@ -49,7 +49,9 @@ def positions(data: bytes, count: int, seed: int) -> list[int]:
     return sorted({*range(seed % 3, begin, 3), *drawn.tolist(), len(data) - 1})
 
 
-@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+@pytest.mark.parametrize(
+    "flip", [0x80, *(pytest.param(b, marks=pytest.mark.slow) for b in (1, 255))]
+)
 def test_one_flipped_byte(file: bytes, flip: int) -> None:
     right, damaged = api.decode(file), bytearray(file)
     for at in positions(file, 12, flip):

@@ -34,7 +34,7 @@ QUALITY = st.integers(0, 100)
     seed=st.integers(0, 99),
     content=st.sampled_from(["auto", "photo"]),
 )
-@settings(max_examples=16)
+@settings(max_examples=8)
 def test_any_image_comes_back(
     tiny_codec: Codec,
     height: int,
@@ -70,7 +70,7 @@ def coded(tiny_codec: Codec, photograph: np.ndarray) -> Callable[[int], bytes]:
     scale=st.sampled_from(SCALES),
     tile=st.integers(1, 3),
 )
-@settings(max_examples=16)
+@settings(max_examples=8)
 def test_a_region_is_a_part_of_the_whole(
     tiny_codec: Codec,
     coded: Callable[[int], bytes],
@@ -94,7 +94,7 @@ def test_a_region_is_a_part_of_the_whole(
 
 
 @given(top=st.integers(0, 300), height=SIDE, width=SIDE, quality=QUALITY)
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_a_file_is_as_large_as_the_model_says(
     tiny_codec: Codec, photograph: np.ndarray, top: int, height: int, width: int, quality: int
 ) -> None:

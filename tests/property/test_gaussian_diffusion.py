@@ -41,7 +41,7 @@ def _integers() -> tuple[GaussianDiffusion, IntegerNorm]:
 PRIOR, NORM = _integers()
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.tuples(st.integers(1, 10), st.integers(1, 10)),

@@ -17,12 +17,12 @@ def few_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "RUNS", 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def jpeg() -> Codec:
     return replace(PEERS["jpeg"](), settings=(20, 50, 80))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def own(jpeg: Codec) -> Codec:
     """JPEG in the place of this codec: it has a rate and a distortion without any weights."""
     return replace(jpeg, name=OURS, description="JPEG in our place", suffix=".hvae")

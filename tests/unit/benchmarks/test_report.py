@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.benchmarks import crops, report, speed
+from hvae_codec.benchmarks import crops, report, speed, whole
 from hvae_codec.benchmarks.codecs import OURS, Codec
 from hvae_codec.benchmarks.metrics import bits_per_pixel
 from hvae_codec.benchmarks.run import Record, run
@@ -20,11 +20,10 @@ from hvae_codec.benchmarks.summary import Waiting, summarise
 NO_TIMES = speed.Speed((), {})
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two smooth images, large enough for MS-SSIM."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("photos")
     ramp = np.arange(180)
     for name, period in (("a", 7), ("b", 13)):
         wave = 127 + 100 * np.sin(np.add.outer(ramp, 2 * ramp) / period)
@@ -34,44 +33,52 @@ def photos(tmp_path: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.fixture
-def written(own: Codec, jpeg: Codec, photos: list[Path], tmp_path: Path) -> report.Report:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a report lies."""
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def written(own: Codec, jpeg: Codec, photos: list[Path], folder: Path) -> report.Report:
     own = replace(own, settings=(15, 45, 85), accepts=range(1, 101))
-    records = run(photos, [own, jpeg], tmp_path)
-    times = speed.measure(photos, [own, jpeg], rounds=1)
+    records = run(photos, [own, jpeg], folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whole, "RUNS", 1)
+        times = speed.measure(photos, [own, jpeg], rounds=1)
     pictures = crops.make(photos, [own, jpeg], records, jobs=1)
     found = summarise(records, [own, jpeg], times, anchor="jpeg", window_db=(10, 60))
     made = report.Report(found, records, times, {"processor": "<one>"}, "hvae-codec x", pictures)
-    report.write(tmp_path, made, tmp_path / "docs" / "benchmark.md")
+    report.write(folder, made, folder / "docs" / "benchmark.md")
     return made
 
 
-def test_files_of_a_report(written: report.Report, tmp_path: Path) -> None:
-    results = json.loads((tmp_path / "jpeg.json").read_text())
+def test_files_of_a_report(written: report.Report, folder: Path) -> None:
+    results = json.loads((folder / "jpeg.json").read_text())
     assert set(results) == {"name", "description", "results"}
     assert set(results["results"]) == {
         "bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time",
     }  # fmt: skip
     assert all(len(column) == 3 for column in results["results"].values())
 
-    rows = list(csv.DictReader((tmp_path / "images.csv").open()))
+    rows = list(csv.DictReader((folder / "images.csv").open()))
     assert len(rows) == len(written.records) == 12
     assert int(rows[0]["file_bytes"]) == written.records[0].file_bytes
-    timed = list(csv.DictReader((tmp_path / "speed.csv").open()))
+    timed = list(csv.DictReader((folder / "speed.csv").open()))
     assert [row["process"] for row in timed] == [""] * 6 + ["encode", "decode"] * 2
     for row in timed:
         warm = not row["process"]
         assert [bool(row[name]) for name in ("encode_s", "decode_s", "cpu_s")] == [warm] * 3
         assert [bool(row[name]) for name in ("seconds", "peak_mib")] == [not warm] * 2
-    found = json.loads((tmp_path / "summary.json").read_text())
+    found = json.loads((folder / "summary.json").read_text())
     for codec in found["codecs"]:
         assert {*codec["waiting"]} == {"encode", "decode"}
         assert codec["waiting"]["encode"]["seconds"] > 0
     assert found["installed_mib"] > 10
 
     for name in ("rd_psnr", "rd_ms_ssim", "rd_ssimulacra2", "speed"):
-        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
-        assert Image.open(tmp_path / f"{name}.png").format == "PNG"
+        assert "<svg" in (folder / f"{name}.svg").read_text()
+        assert Image.open(folder / f"{name}.png").format == "PNG"
 
 
 def test_tables_say_what_a_reviewer_asks(written: report.Report) -> None:
@@ -109,12 +116,12 @@ def test_what_a_person_waits_for_stands_under_one_heading(
         assert words in part
 
 
-def test_markdown_links_what_lies_there(written: report.Report, tmp_path: Path) -> None:
-    folder = tmp_path / "docs"
-    text = (folder / "benchmark.md").read_text()
+def test_markdown_links_what_lies_there(written: report.Report, folder: Path) -> None:
+    docs = folder / "docs"
+    text = (docs / "benchmark.md").read_text()
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) == 6
-    assert all((folder / link).is_file() for link in links)
+    assert all((docs / link).is_file() for link in links)
     assert "```sh\nhvae-codec x\n```" in text
 
 
@@ -134,8 +141,8 @@ class Page(HTMLParser):
                 self.captions.append(value or "")
 
 
-def test_the_page_needs_no_other_file(written: report.Report, tmp_path: Path) -> None:
-    text = (tmp_path / "index.html").read_text()
+def test_the_page_needs_no_other_file(written: report.Report, folder: Path) -> None:
+    text = (folder / "index.html").read_text()
     page = Page()
     page.feed(text)
     assert len(written.pictures) > 2  # both images, at more than one rate
@@ -174,9 +181,11 @@ def test_a_rate_out_of_reach_gets_the_nearest_file(jpeg: Codec, photos: list[Pat
 
 
 @pytest.mark.parametrize("metric", ["psnr", "ms-ssim"])
-def test_compressai_draws_the_results(written: report.Report, metric: str, tmp_path: Path) -> None:
+def test_compressai_draws_the_results(
+    written: report.Report, metric: str, folder: Path, tmp_path: Path
+) -> None:
     plot = pytest.importorskip("compressai.utils.plot.__main__")
-    files = [str(tmp_path / f"{name}.json") for name in (OURS, "jpeg")]
+    files = [str(folder / f"{name}.json") for name in (OURS, "jpeg")]
     plot.main(["-f", *files, "-m", metric, "-o", str(tmp_path / "theirs.png")])
     assert Image.open(tmp_path / "theirs.png").format == "PNG"
     drawn = plot.parse_json_file(files[0], metric)

@@ -122,7 +122,7 @@ def test_constant_alpha_takes_a_few_bytes(files: Files, photograph: np.ndarray) 
     assert len(files.encode(opaque)) - len(files.encode(color)) < 30
 
 
-@pytest.mark.parametrize("tile", [1, 2, 3])
+@pytest.mark.parametrize("tile", [pytest.param(1, marks=pytest.mark.slow), 2, 3])
 def test_tiles_leave_no_seams(files: Files, photograph: np.ndarray, tile: int) -> None:
     pixels = photograph[60:230, 150:300]
     data = files.encode(pixels, 40, tile)

@@ -119,6 +119,7 @@ def test_other_scales_are_refused(files: Files, data: bytes, scale: int) -> None
         files.decode(data, scale=scale)
 
 
+@pytest.mark.slow
 def test_every_level_adds_to_the_picture(files: Files, pixels: np.ndarray, data: bytes) -> None:
     errors = [error(files.samples(data, levels=k), pixels) for k in range(LEVELS + 1)]
     # an untrained synthesis does not gain by each

@@ -124,7 +124,9 @@ def round_trip(codec: Codec, kind: Prior, u: Integers, quality: int, is_grey: bo
 
 
 @pytest.mark.parametrize("is_grey", [False, True])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "size", [SIZES[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SIZES[1:])]
+)
 @pytest.mark.parametrize("kind", PRIORS, ids=lambda kind: kind.label)
 def test_what_is_pushed_is_popped(
     every_codec: Codec, kind: Prior, size: tuple[int, int], is_grey: bool
@@ -179,7 +181,7 @@ def test_a_context_takes_what_its_prior_says(every_codec: Codec, kind: Prior, qu
 
 
 @pytest.mark.parametrize("kind", PRIORS, ids=lambda kind: kind.label)
-@pytest.mark.parametrize("is_grey", [False, True])
+@pytest.mark.parametrize("is_grey", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_file_names_its_prior_and_decodes_by_it(
     every_codec: Codec, photograph: np.ndarray, kind: Prior, is_grey: bool
 ) -> None:

@@ -42,6 +42,7 @@ def test_effort_saves_bits_or_error(photograph: np.ndarray, quality: int, kind: 
     assert losses[2] < 0.99 * losses[0]
 
 
+@pytest.mark.slow
 def test_tiles_are_searched_in_their_surroundings(
     tiny_codec: Codec, photograph: np.ndarray
 ) -> None:
@@ -88,6 +89,7 @@ def test_alpha_and_16_bits_are_searched_as_well(photograph: np.ndarray) -> None:
     assert np.array_equal(decoded[..., 3], pixels[..., 3])
 
 
+@pytest.mark.slow
 def test_targets_hold_with_effort(photograph: np.ndarray) -> None:
     pixels = photograph[60:130, 180:250]
     data = api.encode(pixels, max_bytes=2000, effort=1)

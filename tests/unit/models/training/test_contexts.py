@@ -49,6 +49,7 @@ def context_bpp(prior: Any, norm: Any, model: DctVae, clouds: Tensor) -> float: 
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in OTHERS if name != "gaussian-diffusion"])
 def test_fitting_saves_bits_and_survives_rounding(
     integer: DctVae, clouds: Tensor, photographs: ImageCache, tmp_path: Path, name: str

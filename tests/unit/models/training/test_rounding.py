@@ -17,6 +17,8 @@ from hvae_codec.models.training.losses import prior_bpp, run
 from hvae_codec.models.training.rounding import round_filters
 from tests.conftest import smooth_images
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rounded(tiny_model: DctVae) -> DctVae:
