@@ -59,7 +59,7 @@ _OPTIONS = (
         show_default=True,
         help="What it shows: auto looks, and codes text and drawings exactly where that pays.",
     ),
-    options.effort_option("Search longer, for fewer bits at the same PSNR."),
+    options.effort_option("Search longer, for fewer bits at the same PSNR; needs --tune psnr."),
     options.prior_option,
     options.device_option,
     click.option("--verify", is_flag=True, help="Decode again and compare before writing."),

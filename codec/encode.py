@@ -73,7 +73,8 @@ def encode(
         verify: decode the result under another configuration before returning it.
         strip: leave EXIF, XMP and text out (an orientation is applied first); ICC stays.
         prior: name of the context's prior, one of those that the weights have.
-        effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
+        effort: 0...9. The larger, the longer symbols are searched for a smaller loss; above 0 it
+            needs tune psnr.
         device: `cpu` or `cuda`.
         tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
         roi: a grey picture of what matters, laid over the whole image: black is coded up to 30

@@ -37,7 +37,8 @@ class EncodeOptions:
         strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
         verify: decode the result under another configuration before returning it.
         prior: name of the context's prior, one of those that the weights have.
-        effort: 0...9. The larger, the longer symbols are searched for a smaller loss.
+        effort: 0...9. The larger, the longer symbols are searched for a smaller loss; above 0 it
+            needs tune psnr.
         device: `cpu` or `cuda`.
         tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
         roi: a grey picture of what matters: black is coded up to 30 qualities below white.
@@ -90,7 +91,8 @@ class EncodeOptions:
                 check_above_zero(name, target)
         if self.quality is not None:
             quality_of(self.quality)
-        effort_of(self.effort)
+        if effort_of(self.effort) and self.tune != "psnr":
+            raise ArgumentError("effort is for a smaller squared error: it needs tune psnr")
         if self.page is not None and whole("page", self.page) < 1:
             raise ArgumentError(f"page {self.page} is not 1 or above")
         if self.tile_px is not None:

@@ -159,7 +159,7 @@ error = np.asarray(api.decode(data)).astype(float) - pixels
 assert np.square(error).mean() < 30, np.square(error).mean()
 assert api.verify(data).differing == 0
 assert api.sample((1, 1)).size == (32, 32)
-for wish in ({"device": "cuda"}, {"effort": 1}, {"prior": "mixture"}):
+for wish in ({"device": "cuda"}, {"effort": 1, "tune": "psnr"}, {"prior": "mixture"}):
     try:
         api.encode(pixels, **wish)
     except TorchMissing as error:

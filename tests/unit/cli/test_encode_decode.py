@@ -253,7 +253,7 @@ def test_effort_reaches_the_codec(
         raise OSError("enough")
 
     monkeypatch.setattr("hvae_codec.codec.api.encode_with", note)
-    for effort in ((), ("--effort", 7)):
+    for effort in ((), ("--tune", "psnr", "--effort", 7)):
         hvae("encode", photo, *arguments, *effort)
     assert given == [0, 7]
 

@@ -48,7 +48,7 @@ def test_there_and_back(run: Run, file: Path) -> None:
 
 REFUSED = {
     "encode a.png -o new.hvae --device cuda": "device cuda",
-    "encode a.png -o new.hvae --effort 1": "effort 1",
+    "encode a.png -o new.hvae --tune psnr --effort 1": "effort 1",
     "encode a.png -o new.hvae --prior mixture": "the prior mixture",
     "decode a.hvae new.png --device cuda:0": "device cuda:0",
     "sample -o new.png --size 1x1 --device cuda": "device cuda",

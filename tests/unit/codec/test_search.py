@@ -36,7 +36,7 @@ def test_effort_saves_bits_or_error(photograph: np.ndarray, quality: int, kind: 
     pixels = pixels if kind == "colour" else pixels[..., 1].copy()
     losses = []
     for effort in (0, 1, 3):
-        data = api.encode(pixels, quality, effort=effort)
+        data = api.encode(pixels, quality, effort=effort, tune="psnr")
         losses.append(loss(data, pixels, quality))
     assert losses[2] < losses[1] < losses[0]
     assert losses[2] < 0.99 * losses[0]
@@ -82,7 +82,7 @@ def test_alpha_and_16_bits_are_searched_as_well(photograph: np.ndarray) -> None:
     alpha = np.full((70, 70, 1), 65535, np.uint16)
     alpha[:20] = 0
     pixels = np.concatenate([pixels, alpha], axis=2)
-    before, after = (api.encode(pixels, 50, effort=effort) for effort in (0, 1))
+    before, after = (api.encode(pixels, 50, effort=effort, tune="psnr") for effort in (0, 1))
     assert before != after
     decoded = api.decode_parts(after).pixels
     assert decoded.dtype == np.uint16
@@ -92,10 +92,10 @@ def test_alpha_and_16_bits_are_searched_as_well(photograph: np.ndarray) -> None:
 @pytest.mark.slow
 def test_targets_hold_with_effort(photograph: np.ndarray) -> None:
     pixels = photograph[60:130, 180:250]
-    data = api.encode(pixels, max_bytes=2000, effort=1)
+    data = api.encode(pixels, max_bytes=2000, effort=1, tune="psnr")
     assert len(data) <= 2000
     quality = api.inspect(data).quality
-    assert data == api.encode(pixels, quality, effort=1)
+    assert data == api.encode(pixels, quality, effort=1, tune="psnr")
 
 
 @pytest.mark.parametrize("effort", [-1, 10])
@@ -104,15 +104,20 @@ def test_other_efforts_are_refused(photograph: np.ndarray, effort: int) -> None:
         api.encode(photograph[:9, :9], effort=effort)
 
 
+def test_effort_is_for_squared_error(photograph: np.ndarray) -> None:
+    with pytest.raises(ArgumentError, match="it needs tune psnr"):
+        api.encode(photograph[:9, :9], effort=1)
+
+
 def test_pillow_knows_effort(photograph: np.ndarray) -> None:
     import hvae_codec.pillow  # noqa: F401  (registers)
 
     pixels, buffer = photograph[60:130, 180:250], io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "HVAE", quality=50, effort=1)
-    assert buffer.getvalue() == api.encode(pixels, 50, effort=1)
+    Image.fromarray(pixels).save(buffer, "HVAE", quality=50, effort=1, tune="psnr")
+    assert buffer.getvalue() == api.encode(pixels, 50, effort=1, tune="psnr")
 
 
 def test_a_caller_without_gradients_gets_the_same(photograph: np.ndarray) -> None:
     with torch.inference_mode():
-        inside = api.encode(photograph[:40, :40], 50, effort=1)
-    assert inside == api.encode(photograph[:40, :40], 50, effort=1)
+        inside = api.encode(photograph[:40, :40], 50, effort=1, tune="psnr")
+    assert inside == api.encode(photograph[:40, :40], 50, effort=1, tune="psnr")

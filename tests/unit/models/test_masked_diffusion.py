@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.bitstream import check_empty, coder_of, words_of
+from hvae_codec.bitstream import Coder
 from hvae_codec.codec.coders import ContextDecoder, ContextEncoder
 from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.schedule import CodingStep
@@ -19,6 +19,7 @@ from hvae_codec.models.passes import ContextPass
 from hvae_codec.models.quantizers import BitCounter
 from hvae_codec.models.step import ChannelContext
 from hvae_codec.models.weights import Weights
+from tests.inverses import check_inverse
 
 SIZES = [(1, 1), (1, 4), (2, 3), (5, 5)]
 
@@ -52,16 +53,18 @@ def test_what_is_written_is_read_back(
     context = np.floor(exact + 0.5)
     encoder = encoded(tiny_codec, context, quality, decides=False)
     pmfs, patches = tiny_codec.tables.pmfs, size[0] * size[1]
-    stacks = []
+
+    def pop(coder: Coder) -> np.ndarray:
+        every = np.ones(context.shape[1], bool)
+        decoder = ContextDecoder([AnsStack(coder, pmfs)], every, patches)
+        return walk(tiny_codec.runtime.context_pass((1, *size), quality), decoder).context  # type: ignore
+
     for tile in range(2):
-        stack = AnsStack(coder_of(), pmfs)
-        encoder.push(stack, patches, tile)
-        stacks.append(AnsStack(coder_of(words_of(stack.coder)), pmfs))
-    decoder = ContextDecoder(stacks, np.ones(context.shape[1], bool), patches)
-    network = walk(tiny_codec.runtime.context_pass((2, *size), quality), decoder)
-    assert np.array_equal(network.context, context)
-    for stack in stacks:
-        check_empty(stack.coder)
+
+        def push(coder: Coder, tile: int = tile) -> None:
+            encoder.push(AnsStack(coder, pmfs), patches, tile)
+
+        check_inverse(push, pop, context[tile : tile + 1])
 
 
 @pytest.mark.parametrize("size", SIZES)
