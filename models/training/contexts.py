@@ -20,6 +20,7 @@ from ...codec.files import replacing
 from ..convert import simulate_integers, to_float
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
+from ..descent import descend
 from ..layers import FloatNorm, IntegerNorm
 from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
@@ -96,10 +97,7 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         drawn = torch.randint(len(pool), (config.batch,)).tolist()
         u = torch.stack([pool[i] for i in drawn]) / model.context.steps(quality)
         loss = _loss(prior, noise, u, quality, norm, is_mixed=name == DEFAULT_PRIOR)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
-        optimiser.step()
+        descend(loss, prior.parameters(), optimiser, clip=1.0)
         spent = (time.monotonic() - began) / (60 * config.minutes)
         done = max((step + 1) / config.steps, spent)
         bar.update()

@@ -25,6 +25,7 @@ from ...codec.score import check_metric
 from ..blocks import Block, FixedBlock
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
+from ..descent import descend
 from . import graphics
 from .config import BatchSizes, TrainConfig
 from .data import CropDataset, ImageCache, batches, validation_images
@@ -211,12 +212,9 @@ def _step(run: Run, loss_of: nn.Module, crops: Tensor, wide: Tensor, spent: floa
         loss, terms = loss_of(
             crops.to(device, non_blocking=True), wide.to(device, non_blocking=True)
         )
-    run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
-    run.skipped = 0 if torch.isfinite(norm) else run.skipped + 1
-    if run.skipped == 0:
-        run.optimiser.step()
+    norm, taken = descend(loss, run.model.parameters(), run.optimiser, config.clip)
+    run.skipped = 0 if taken else run.skipped + 1
+    if taken:
         run.average.update_parameters(run.model)
     elif run.skipped == MAX_SKIPPED:
         raise DataError(f"the gradient was not finite in {MAX_SKIPPED} steps in a row")

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...codec.files import replacing
+from ..descent import descend
 from .model import Hvae
 from .objectives import TrainConfig, objective, rate_at
 
@@ -85,17 +86,13 @@ class Trainer:
         self.model.train()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
             loss, terms = objective(self.model, x, seen, config, step)
-        self.optimiser.zero_grad()
-        loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), config.clip))
-        if math.isfinite(norm) and not (config.skip and norm > config.skip):
-            self.optimiser.step()
-        else:
-            self.progress.skipped += 1
+        parameters, largest = self.model.parameters(), config.skip or math.inf
+        norm, taken = descend(loss, parameters, self.optimiser, config.clip, largest)
+        self.progress.skipped += not taken
         self._follow()
         self.progress.step += 1
         kls = [round(float(layer.kl.detach().mean()), 5) for layer in terms.layers]
-        return {"step": step, "loss": float(loss.detach()), "gradient": norm, "kl": kls}
+        return {"step": step, "loss": float(loss.detach()), "gradient": float(norm), "kl": kls}
 
     def _follow(self) -> None:
         """Move the averaged weights towards the weights; early on they follow faster."""

@@ -1,0 +1,54 @@
+// Says what files take in headless Chromium: node test/speed.mjs FILE… (PYTHON, CHROMIUM as for the tests).
+// First the runtime is loaded and compiled, by another picture of the same weights; then each file is decoded three times.
+
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const files = process.argv.slice(2);
+const runtime = join(import.meta.dirname, "../node_modules/onnxruntime-web/dist");
+const arguments_ = ["-u", "-m", "hvae_codec", "view", ...files, "--no-open", "--runtime", runtime];
+const server = spawn(process.env.PYTHON ?? "python3", arguments_);
+server.stderr.pipe(process.stderr);
+const address = await new Promise((resolve) =>
+  server.stdout.on("data", (line) => resolve(String(line).trim())),
+);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu"],
+});
+const page = await (await browser.newContext()).newPage();
+page.setDefaultTimeout(600_000);
+await page.goto(address);
+
+for (const [number, name] of files.entries()) {
+  for (let run = 0; run < 4; run += 1) {
+    const found = await page.evaluate(async (number) => {
+      const { decode } = await import("/hvae.js");
+      let first = null;
+      const onArea = (area, ms) => (first ??= ms);
+      const { ms, width, height } = await decode(`/files/${number}`, { progressive: true, onArea });
+      return { first, ms, width, height };
+    }, number);
+    const { first, ms, width, height } = found;
+    const times = `first ${(first / 1000).toFixed(2)} s, whole ${(ms / 1000).toFixed(2)} s`;
+    console.log(`${name} ${width}x${height}, run ${run}: ${times}, renderer ${await renderer()} MB`);
+  }
+}
+
+/** Return the most memory that a process of the page has held. */
+async function renderer() {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  const held = [];
+  for (const { id, type } of processInfo) {
+    if (type !== "renderer") continue;
+    const status = await readFile(`/proc/${id}/status`, "utf8");
+    held.push(Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)[1]) / 1000));
+  }
+  return held.join(" + ");
+}
+
+await browser.close();
+server.kill("SIGINT");
