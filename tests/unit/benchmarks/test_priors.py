@@ -38,7 +38,7 @@ def test_one_command_writes_table_plot_and_sheet(
     tiny_codec: Codec, photograph: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(priors, "QUALITIES", (10, 60))
-    monkeypatch.setattr(priors, "load_codec", lambda: tiny_codec)
+    monkeypatch.setattr(priors, "load_codec", lambda **options: tiny_codec)
     for place in ("encode.load_codec", "decode.codec_for"):
         name = f"hvae_codec.codec.{place}"
         monkeypatch.setattr(name, lambda *found, **options: tiny_codec)

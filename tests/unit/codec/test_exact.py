@@ -227,6 +227,7 @@ def test_exact_tiles_beside_learned_ones(shipped_codec: Codec) -> None:
     assert read_tile(data, index, 0).coder is TileCoder.EXACT
 
 
+@pytest.mark.slow
 def test_a_size_below_that_of_exact_text_is_left_to_the_networks() -> None:
     image = text(np.random.default_rng(0))
     exact = hvae_codec.encode(image, 0)
