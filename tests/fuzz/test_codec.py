@@ -13,7 +13,7 @@ from hvae_codec.codec.weights import load_codec
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 
 
-@pytest.fixture(params=["RGB", "LA"])
+@pytest.fixture(params=["RGB", pytest.param("LA", marks=pytest.mark.slow)])
 def file(request: pytest.FixtureRequest, tiny_in_use: object, photograph: np.ndarray) -> bytes:
     """Two tiles and a profile, and maybe alpha."""
     image = Image.fromarray(photograph[100:130, 200:260]).convert(request.param)

@@ -42,6 +42,7 @@ def test_metadata_is_nobodys_bits(own: Codec, tmp_path: Path) -> None:
     assert not read_image(tmp_path / "profile.png").info
 
 
+@pytest.mark.slow
 def test_processes_measure_the_same(own: Codec, paths: list[Path], tmp_path: Path) -> None:
     alone = run(paths, [own], tmp_path / "alone")
     together = run(paths, [own], tmp_path / "together", jobs=2)

@@ -135,6 +135,7 @@ def test_tiles_leave_no_seams(files: Files, photograph: np.ndarray, tile: int) -
     assert edges < 1.1 * without
 
 
+@pytest.mark.slow
 def test_tiles_may_be_decoded_in_any_order(files: Files, photograph: np.ndarray) -> None:
     data = files.encode(photograph[60:230, 150:300], 40, 2)
     whole, index = files.samples(data), read_index(data)

@@ -57,6 +57,7 @@ def test_a_region_reads_its_tiles_and_those_around_it(files: Files, data: bytes)
             assert near or not file.seen[offset : offset + size].any()
 
 
+@pytest.mark.slow
 def test_a_region_needs_nothing_of_far_tiles(files: Files, data: bytes) -> None:
     index, damaged = read_index(data), bytearray(data)
     right = files.samples(data)[:40, :40]
@@ -94,7 +95,7 @@ def test_a_smaller_picture_is_the_average(files: Files, photograph: np.ndarray, 
         assert error(small[inner], average[inner]) < 0.05 * average[inner].var()
 
 
-@pytest.mark.parametrize("scale", [8, 16, 32])
+@pytest.mark.parametrize("scale", [8, *(pytest.param(s, marks=pytest.mark.slow) for s in (16, 32))])
 def test_thumbnails_read_the_context_alone(files: Files, data: bytes, scale: int) -> None:
     index, file = read_index(data), RecordingFile(data)
     small = files.samples(file, scale=scale, index=index)

@@ -28,7 +28,7 @@ SETTINGS: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("effort", [0, 1])
+@pytest.mark.parametrize("effort", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_callers_settings_change_no_file(
     name: str, effort: int, tiny_in_use: object, photograph: np.ndarray
 ) -> None:

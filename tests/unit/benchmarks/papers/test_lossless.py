@@ -136,7 +136,7 @@ def test_numbers_far_off_come_back_too() -> None:
     check_chain(codec_of(model(0, prior="diffusion", diffusion_steps=2)), some_images(count=20))
 
 
-@pytest.mark.parametrize("prior", ["gaussian", "mixture"])
+@pytest.mark.parametrize("prior", ["gaussian", pytest.param("mixture", marks=pytest.mark.slow)])
 def test_bytes_are_the_bound(prior: str) -> None:
     found = measure(model(40, prior=prior), some_images(), STROKES.batch(0, 32, 0)[0])
     assert found["exact"]
@@ -153,6 +153,7 @@ def test_bytes_in_colour_are_the_bound() -> None:
     assert found["net_excess"] == pytest.approx(0, abs=0.01)  # pixels are nearly all of it
 
 
+@pytest.mark.slow
 def test_a_diffusion_takes_no_more_than_its_bound() -> None:
     """It takes less where its few steps are far off: a far number costs an escape, no square."""
     found = measure(model(40, prior="diffusion"), some_images(), STROKES.batch(0, 32, 0)[0])

@@ -121,6 +121,7 @@ def test_settings_of_a_run_do_what_they_say(config: TrainConfig) -> None:
     assert differ(weights_after(config, "real", simulate=0), usual)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_shares_of_its_own_settings(config: TrainConfig) -> None:
     train(dataclasses.replace(config, steps=1))
     before = checkpoint(config)["model"]
@@ -163,6 +164,7 @@ def test_by_the_clock_the_rate_falls_all_the_time() -> None:
     assert rates[100] == pytest.approx(0.02)
 
 
+@pytest.mark.slow
 def test_light_weights_are_what_export_and_another_run_read(config: TrainConfig) -> None:
     light = config.out.parent / "light.pt"
     train(dataclasses.replace(config, steps=1, simulate=0, light=light))
