@@ -33,7 +33,9 @@ for (const [number, name] of files.entries()) {
     }, number);
     const { first, ms, width, height } = found;
     const times = `first ${(first / 1000).toFixed(2)} s, whole ${(ms / 1000).toFixed(2)} s`;
-    console.log(`${name} ${width}x${height}, run ${run}: ${times}, renderer ${await renderer()} MB`);
+    console.log(
+      `${name} ${width}x${height}, run ${run}: ${times}, renderer ${await renderer()} MB`,
+    );
   }
 }
 
