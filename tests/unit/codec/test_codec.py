@@ -249,6 +249,7 @@ def test_tiles_of_one_batch_fail_alone(files: Files, photograph: np.ndarray) -> 
         pop_tiles(files.codec, index, sources, Wanted(index.levels))
 
 
+@pytest.mark.slow
 def test_tiles_in_a_batch_are_those_alone(
     files: Files, photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,7 @@ def test_a_damaged_tile_loses_itself_alone(
         assert wrong < 1.5 * error(blurred[inner], pixels[inner])
 
 
+@pytest.mark.slow
 def test_a_tile_without_its_context_gets_the_colours_around_it(files: Files) -> None:
     flat = np.broadcast_to(np.array([200, 60, 90], np.uint8), (160, 160, 3))
     data = bytearray(files.encode(flat, 90, 1))

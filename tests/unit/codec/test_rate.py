@@ -41,6 +41,7 @@ def test_the_smallest_quality_that_reaches_a_psnr(pixels: np.ndarray) -> None:
     assert psnr_db(pixels, api.decode(api.encode(pixels, quality - 1))) < 31.5
 
 
+@pytest.mark.slow
 def test_the_smallest_quality_that_reaches_a_score(pixels: np.ndarray) -> None:
     pytest.importorskip("ssimulacra2")
     data = api.encode(pixels, ssimulacra2=30)

@@ -116,6 +116,7 @@ def test_tiles_become_smaller_where_memory_is_short() -> None:
     assert small.tile_px is None
 
 
+@pytest.mark.slow
 def test_the_size_of_tiles_is_an_option_of_encoding() -> None:
     image = Image.open(io.BytesIO(drawn(1, (80, 70))))
     data = api.encode_with(image, EncodeOptions(tile_px=64))
