@@ -30,7 +30,7 @@ from .quality_maps import fitted
 from .runtime import Floats, torch_side
 from .tile_encoder import encode_tiles, push_tile
 from .tiling import Window, tile_side, tiles_in
-from .weigh import best_way
+from .weigh import Ways
 from .weights import Codec
 
 
@@ -219,7 +219,7 @@ class _TileEncoder:
 
         levels = 1 + len(self.codec.config.level_channels)
         quality = self.header.quality
-        return best_way(self.pixels, number, window, content, quality, levels, learned)
+        return Ways(self.pixels, number, window, content, quality, levels, learned).tile()
 
 
 def batches(

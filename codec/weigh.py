@@ -66,16 +66,8 @@ class Way:
         return self.bits + lmbda * self.mse
 
 
-def best_way(
-    pixels: Pixels,
-    number: int,
-    window: Window,
-    content: Content,
-    quality: float,
-    levels: int,
-    learned: LearnedTile,
-) -> Tile:
-    """Code a tile in the best way.
+class Ways:
+    """The ways to code a tile.
 
     Args:
         pixels: the whole image.
@@ -86,12 +78,6 @@ def best_way(
         levels: of the file.
         learned: codes the tile by the networks.
     """
-    ways = _Ways(pixels, number, window, content, quality, levels, learned)
-    return _finished(number, ways.best())
-
-
-class _Ways:
-    """The ways to code a tile; arguments as of `best_way`."""
 
     def __init__(
         self,
@@ -111,7 +97,11 @@ class _Ways:
         self.graphic, self.share = content.graphic, content.graphic.mean()
         self.patches = self._coded(self.graphic) if self.share else None
 
-    def best(self) -> Way:
+    def tile(self) -> Tile:
+        """Code the tile in the best way, as small as it can be."""
+        return _finished(self.number, self._best())
+
+    def _best(self) -> Way:
         """Return the way with the smallest loss that keeps what the quality promises."""
         exact_bits = self._least_exact_bits()
         whole = self._exactly() if exact_bits <= self.typical else None
