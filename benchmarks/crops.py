@@ -61,9 +61,10 @@ class Picture:
 def make(
     paths: Sequence[Path], codecs: Sequence[Codec], records: Sequence[Record], jobs: int
 ) -> list[Picture]:
-    """Crop some images at as many bits as this codec's files that are nearest to `RATES`.
+    """Crop some images after each codec, at equal bits.
 
-    They are those of `PLACES` where all are there, else evenly spread.
+    The bits are those of this codec's files nearest to `RATES`. The images are those of `PLACES`
+    if all of them are there, else some evenly spread.
 
     Args:
         paths: the images.

@@ -96,12 +96,15 @@ def codec_for(header: Header, device: str = "cpu") -> Codec:
         WrongWeights: they are not at hand, and there is nowhere to fetch them from.
         OSError, WeightsError: as `load_codec`, or they cannot be fetched.
     """
+    shipped = shipped_weights()
+    if shipped.is_file() and _read(shipped).digest.startswith(header.weights):
+        return load_codec(shipped, device)  # read and hashed once
     for path in weights_at_hand():
         if digest_of(path).startswith(header.weights):
             return load_codec(path, device)
     if path := fetch_weights(header.weights):
         return load_codec(path, device)
-    raise WrongWeights(header.weights, digest_of(shipped_weights())[: len(header.weights)])
+    raise WrongWeights(header.weights, digest_of(shipped)[: len(header.weights)])
 
 
 @functools.cache

@@ -1,5 +1,5 @@
 // Says what files take in headless Chromium: node test/speed.mjs FILE… (PYTHON, CHROMIUM as for the tests).
-// First the runtime is loaded and compiled, by another picture of the same weights; then each file is decoded three times.
+// Each is decoded four times. Run 0 of the first file loads and compiles the runtime and makes the graphs ready.
 
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
