@@ -30,7 +30,7 @@ class Record:
         description: of the codec, with its versions.
         image_sha256: of the image's file.
         ms_ssim, ssim, ssimulacra2: NaN where the image is too small for them.
-        butteraugli: the largest distance; NaN also where its program is not installed.
+        butteraugli_3norm: NaN also where its program is not installed.
     """
 
     codec: str
@@ -47,7 +47,7 @@ class Record:
     ms_ssim: float
     ssim: float
     ssimulacra2: float
-    butteraugli: float
+    butteraugli_3norm: float
 
 
 def read_image(path: Path) -> Image.Image:
@@ -205,7 +205,7 @@ def _measure(
         ms_ssim=metrics.ms_ssim_rgb(before, after),
         ssim=metrics.ssim_luma(before, after),
         ssimulacra2=metrics.ssimulacra2_rgb(before, after),
-        butteraugli=metrics.butteraugli_rgb(before, after),
+        butteraugli_3norm=metrics.butteraugli_rgb(before, after),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from .bjontegaard_delta import Curve, Delta, Window, delta
 from .codecs import OURS, OURS_EYE, Codec
 from .datasets import KODAK
-from .metrics import ms_ssim_db
+from .metrics import butteraugli_db, ms_ssim_db
 from .run import Record
 from .speed import Process, Speed, Timing
 from .whole import Run
@@ -73,7 +73,7 @@ class Point:
     ssim: float
     ssimulacra2: float
     ssimulacra2_worst: float
-    butteraugli: float
+    butteraugli_3norm: float
     seconds: Seconds
 
 
@@ -107,6 +107,12 @@ class CodecSummary:
         """Rate against SSIMULACRA2."""
         return Curve(tuple(p.bpp for p in self.points), tuple(p.ssimulacra2 for p in self.points))
 
+    @property
+    def butteraugli_curve(self) -> Curve:
+        """Rate against Butteraugli's 3-norm in decibels."""
+        qualities = tuple(butteraugli_db(p.butteraugli_3norm) for p in self.points)
+        return Curve(tuple(p.bpp for p in self.points), qualities)
+
 
 @dataclass(frozen=True)
 class Published:
@@ -130,6 +136,7 @@ class Comparison:
         ours_ms_ssim: the same in MS-SSIM, over all that both cover.
         ours_ssimulacra2: the same in SSIMULACRA2, within `WINDOW_SSIMULACRA2`; of this codec tuned
             for the eye, where that was measured.
+        ours_butteraugli: as `ours_ssimulacra2`, in Butteraugli's 3-norm, over all that both cover.
     """
 
     codec: str
@@ -142,6 +149,7 @@ class Comparison:
     ours_ms_ssim: Delta | None
     ssimulacra2_curve: Curve | None
     ours_ssimulacra2: Delta | None
+    ours_butteraugli: Delta | None
 
 
 @dataclass(frozen=True)
@@ -258,7 +266,7 @@ def _codec_summary(codec: Codec, records: Sequence[Record], speed: Speed) -> Cod
                 ssimulacra2_worst=float(
                     np.quantile([record.ssimulacra2 for record in group], WORST)
                 ),
-                butteraugli=fmean(record.butteraugli for record in group),
+                butteraugli_3norm=fmean(record.butteraugli_3norm for record in group),
                 seconds=_seconds(timing for timing in timings if timing.setting == setting),
             )
         )
@@ -300,13 +308,14 @@ def _compare(
 ) -> Comparison:
     own, other = curves.get(OURS), curves[name]
     nothing = Delta(math.nan, math.nan, None)
-    ours_ms_ssim = ours_ssimulacra2 = None
+    ours_ms_ssim = ours_ssimulacra2 = ours_butteraugli = None
     if own and own.ms_ssim_curve and other.ms_ssim_curve:
         ours_ms_ssim = delta(other.ms_ssim_curve, own.ms_ssim_curve)
     tuned = curves.get(OURS_EYE, own)
-    if tuned and tuned.ssimulacra2_curve and other.ssimulacra2_curve and tuned is not other:
-        curves_by_score = other.ssimulacra2_curve, tuned.ssimulacra2_curve
-        ours_ssimulacra2 = delta(*curves_by_score, WINDOW_SSIMULACRA2)
+    if isinstance(tuned, CodecSummary) and isinstance(other, CodecSummary) and tuned is not other:
+        by_score = other.ssimulacra2_curve, tuned.ssimulacra2_curve
+        ours_ssimulacra2 = delta(*by_score, WINDOW_SSIMULACRA2)
+        ours_butteraugli = delta(other.butteraugli_curve, tuned.butteraugli_curve)
     published = isinstance(other, Published)
     return Comparison(
         codec=name,
@@ -319,4 +328,5 @@ def _compare(
         ours_ms_ssim=ours_ms_ssim,
         ssimulacra2_curve=other.ssimulacra2_curve,
         ours_ssimulacra2=ours_ssimulacra2,
+        ours_butteraugli=ours_butteraugli,
     )

@@ -63,6 +63,7 @@ def rate_distortion(summary: Summary) -> Table:
         "range dB",
         "BD-rate in MS-SSIM",
         "in SSIMULACRA2",
+        "in Butteraugli",
     )
     return Table(
         "Bits at equal quality",
@@ -72,9 +73,9 @@ def rate_distortion(summary: Summary) -> Table:
             f"Means over {summary.images} images; bits are those of files on disk. PSNR in RGB."
             f" Piecewise cubic over {low:g} to {high:g} dB, or what both curves cover of it (the"
             f" range of {OURS} and the codec stands in its column); BD-rate below 0 and BD-PSNR"
-            " above 0 are better. MS-SSIM over all that both curves cover, SSIMULACRA2 over"
-            " {:g} to {:g}".format(*WINDOW_SSIMULACRA2)
-            + (f", with {OURS_EYE}." if OURS_EYE in measured else "."),
+            " above 0 are better. MS-SSIM and Butteraugli over all that both curves cover,"
+            " SSIMULACRA2 over {:g} to {:g}".format(*WINDOW_SSIMULACRA2)
+            + (f"; the last two with {OURS_EYE}." if OURS_EYE in measured else "."),
             "Published curves are their authors'; all others were measured in this run.",
         )[: 2 if any(row.published for row in summary.comparisons) else 1],
     )
@@ -169,7 +170,7 @@ def points(summary: Summary) -> Table:
             _number(point.ssim, 4),
             _number(point.ssimulacra2, 1),
             _number(point.ssimulacra2_worst, 1),
-            _number(point.butteraugli, 2),
+            _number(point.butteraugli_3norm, 2),
             _number(point.seconds.encode_s, 3),
             _number(point.seconds.decode_s, 3),
         )[: len(header) + len(times)]
@@ -183,8 +184,9 @@ def points(summary: Summary) -> Table:
         (
             f"Means over {summary.images} images. Luma is BT.601; SSIM is that of luma, MS-SSIM"
             " that of RGB, averaged before it is turned into dB (as in CompressAI). The worst tenth"
-            " is the score that nine of ten images reach. Butteraugli is the largest distance of an"
-            " image, where Debian's program of that name is installed; the lower the better.",
+            " is the score that nine of ten images reach. Butteraugli is the 3-norm of an image's"
+            " distances, by libjxl's `butteraugli_main` where that is installed; the lower the"
+            " better.",
         ),
     )
 
@@ -196,9 +198,13 @@ def label(name: str, published: bool) -> str:
 
 def _comparison_row(row: Comparison) -> tuple[str, ...]:
     ours = row.codec == OURS
-    ms_ssim, ssimulacra2 = (
+    ms_ssim, ssimulacra2, butteraugli = (
         found.rate_percent if found else math.nan
-        for found in (None if ours else row.ours_ms_ssim, row.ours_ssimulacra2)
+        for found in (
+            None if ours else row.ours_ms_ssim,
+            row.ours_ssimulacra2,
+            row.ours_butteraugli,
+        )
     )
     covered = "–"
     if row.ours.range_db and not ours:
@@ -212,6 +218,7 @@ def _comparison_row(row: Comparison) -> tuple[str, ...]:
         covered,
         _signed(ms_ssim, "%", 1),
         _signed(ssimulacra2, "%", 1),
+        _signed(butteraugli, "%", 1),
     )
 
 

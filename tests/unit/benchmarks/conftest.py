@@ -67,7 +67,7 @@ def records_on() -> RecordsOn:
                 ms_ssim,
                 0.9,
                 2 * psnr,
-                1.5,
+                40 / psnr,
             )
             for setting, (bpp, psnr, ms_ssim) in enumerate(curve)
             for image in images

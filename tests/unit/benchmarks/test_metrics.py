@@ -1,4 +1,6 @@
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +8,8 @@ import pytest
 from hvae_codec.benchmarks.metrics import (
     MS_SSIM_MIN_PX,
     bits_per_pixel,
+    butteraugli_db,
+    butteraugli_rgb,
     ms_ssim_db,
     ms_ssim_rgb,
     psnr_luma,
@@ -71,6 +75,32 @@ def test_images_too_small_for_a_metric_have_none() -> None:
     assert math.isnan(ms_ssim_rgb(small, small))
     assert math.isnan(ssim_luma(small, small))
     assert math.isnan(ms_ssim_db(math.nan))
+
+
+@pytest.mark.skipif(not shutil.which("butteraugli_main"), reason="needs libjxl's program")
+def test_butteraugli_grows_with_noise(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    image, noisy = pair
+    assert butteraugli_rgb(image, image) == 0
+    halfway = ((image.astype(int) + noisy) // 2).astype(np.uint8)
+    assert 0 < butteraugli_rgb(image, halfway) < butteraugli_rgb(image, noisy)
+
+
+def test_butteraugli_takes_the_3_norm_of_what_the_program_prints(
+    pair: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "butteraugli_main"
+    program.write_text("#!/bin/sh\necho 3.9622192383\necho 3-norm: 1.541745\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert butteraugli_rgb(*pair) == 1.541745
+    monkeypatch.setenv("PATH", "")
+    assert math.isnan(butteraugli_rgb(*pair))
+
+
+def test_butteraugli_in_decibels() -> None:
+    assert butteraugli_db(0.1) == pytest.approx(10)
+    assert butteraugli_db(0) == math.inf
+    assert math.isnan(butteraugli_db(math.nan))
 
 
 def test_ms_ssim_in_decibels() -> None:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 
-from hvae_codec.benchmarks.codecs import OURS, Codec
+from hvae_codec.benchmarks.codecs import OURS, OURS_EYE, Codec
 from hvae_codec.benchmarks.metrics import ms_ssim_db
 from hvae_codec.benchmarks.run import Record, run
 from hvae_codec.benchmarks.speed import Process, Speed, Timing
@@ -75,6 +75,25 @@ def test_both_directions_of_a_comparison(own: Codec, jpeg: Codec, records_on: Re
     assert theirs.ours_ms_ssim and theirs.ours_ms_ssim.rate_percent == pytest.approx(-50)
     turned = summarise(records, [own, jpeg], NO_TIMES, anchor=OURS).comparisons[1]
     assert turned.against_anchor.rate_percent == pytest.approx(100)
+
+
+def test_scores_for_the_eye_are_those_of_the_files_for_the_eye(
+    own: Codec, jpeg: Codec, records_on: RecordsOn
+) -> None:
+    curve = [(0.5, 30, 0.9), (1.0, 34, 0.95), (2.0, 38, 0.99)]
+    half = [(bpp / 2, psnr, ms_ssim) for bpp, psnr, ms_ssim in curve]
+    records = [
+        *records_on(curve, OURS, ["a.png"]),
+        *records_on(half, OURS_EYE, ["a.png"]),
+        *records_on(curve, "jpeg", ["a.png"]),
+    ]
+    codecs = [own, replace(own, name=OURS_EYE), jpeg]
+    rows = summarise(records, codecs, NO_TIMES, anchor="jpeg").comparisons
+    for row in (rows[0], rows[2]):
+        assert row.ours.rate_percent == pytest.approx(0)
+        assert row.ours_ssimulacra2 and row.ours_ssimulacra2.rate_percent == pytest.approx(-50)
+        assert row.ours_butteraugli and row.ours_butteraugli.rate_percent == pytest.approx(-50)
+    assert rows[1].ours_butteraugli is None  # that is the same codec
 
 
 def test_kodak_is_compared_with_published_curves(own: Codec, kodak_records: KodakRecords) -> None:
