@@ -16,7 +16,7 @@ _OPTIONS = (
         "-q",
         "--quality",
         type=click.IntRange(0, 100),
-        help="The larger, the better the image and the larger the file (default: 60).",
+        help="The larger, the better, and the larger the file; 100 is lossless (default: 60).",
     ),
     click.option("--bpp", type=options.PositiveNumber(), help="At most so many bits a pixel."),
     click.option(
@@ -51,7 +51,7 @@ _OPTIONS = (
         help="A grey picture of qualities to add: grey less 128, as `info --map` writes it.",
     ),
     click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright."),
-    click.option("--lossless", is_flag=True, help="Every sample as it was, in place of a quality."),
+    click.option("--lossless", is_flag=True, help="Every sample as it was, at any --content."),
     click.option(
         "--content",
         type=click.Choice(["auto", "photo", "graphic"]),

@@ -63,7 +63,8 @@ def encode(
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
             was opened and not loaded keeps its 16 bits a channel, which Pillow would cut. Or the
             path of an image file, or its bytes.
-        quality: 0 (smallest) to 100 (best); 60, unless another aim finds it.
+        quality: 0 (smallest) to 100 (lossless, but with a map, a region or content photo); 60,
+            unless another aim finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
@@ -134,14 +135,15 @@ def encode_with(
     if options.ssimulacra2 is not None:
         check_metric()
     kind = prior_of(options.prior)
-    if not options.lossless:
+    lossless = options.is_lossless_at(options.quality)
+    if not lossless:
         codec = load_codec(device=options.device, tune=options.tune)
         codec.check_prior(kind)  # refused before the image is read
     pixels = _read(image, options)
     check_size(pixels)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
-    if options.lossless:
+    if lossless:
         data = encode_losslessly(pixels)
     else:
         pixels = stretched(pixels)
@@ -154,7 +156,7 @@ def encode_with(
 def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
     codec = load_codec(device=options.device, tune=options.tune)
     side = tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
-    at = partial(
+    learned = partial(
         encode_pixels,
         codec,
         pixels,
@@ -164,15 +166,18 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
         offsets=wanted_offsets(pixels, options),
         content=options.content,
     )
-    if options.has_target:
-        at = partial(at, alphas=Alphas(pixels))
+    if not options.has_target:
+        return learned(DEFAULT_QUALITY if options.quality is None else options.quality)
+    learned = partial(learned, alphas=Alphas(pixels))
+
+    def at(quality: int) -> bytes:
+        return encode_losslessly(pixels) if options.is_lossless_at(quality) else learned(quality)
+
     if options.psnr is not None:
         return smallest_reaching(at, partial(psnr_of, codec, pixels), options.psnr, " dB")
     if options.ssimulacra2 is not None:
         score = partial(ssimulacra2_of, codec, pixels)
         return smallest_reaching(at, score, options.ssimulacra2, " of SSIMULACRA2")
-    if not options.has_target:
-        return at(DEFAULT_QUALITY if options.quality is None else options.quality)
     limit, wish = options.max_bytes, f"{options.max_bytes} bytes"
     if options.bpp is not None:
         limit, wish = options.bpp * math.prod(pixels.size) / 8, f"{options.bpp:g} bits a pixel"
@@ -182,7 +187,9 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
     except TargetError:
         if options.content != "auto":
             raise
-        return best_within(partial(at, content="photo"), limit, wish)  # worse than exact patches
+        return best_within(
+            partial(learned, content="photo"), limit, wish
+        )  # worse than exact patches
 
 
 def _read(image: ImageSource, options: EncodeOptions) -> Pixels:

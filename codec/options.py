@@ -11,9 +11,11 @@ from ..bitstream import ArgumentError, Prior
 from ..bitstream.header import MAX_TILE
 from .config import PATCH_PX
 from .numbers import check_above_zero, effort_of, quality_of, whole
+from .quality import QUALITIES
 from .stack import Sampling
 
 DEFAULT_QUALITY = 60
+BEST_QUALITY = QUALITIES - 1
 DEFAULT_PRIOR = "masked-diffusion"
 TUNES = "eye", "psnr"
 DEFAULT_TUNE = "eye"
@@ -30,7 +32,7 @@ class EncodeOptions:
     """How an image is encoded.
 
     Attributes:
-        quality: 0 (smallest) to 100 (best); None for 60, unless another aim finds it.
+        quality: 0 (smallest) to 100 (lossless); None for 60, unless another aim finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
@@ -100,6 +102,15 @@ class EncodeOptions:
             if rest or not 1 <= side <= MAX_TILE:
                 raise ArgumentError(f"tile_px {self.tile_px} is no multiple of 32 up to 2048")
         check_device(self.device)
+
+    def is_lossless_at(self, quality: float | None) -> bool:
+        """Whether every sample comes back: at quality 100, as in JPEG XL, or where asked for.
+
+        Networks reach some 43 dB. They keep what is said to be a photograph, and what a map or a
+        region gives several qualities.
+        """
+        varies = self.roi is not None or self.map is not None
+        return self.lossless or (quality == BEST_QUALITY and self.content != "photo" and not varies)
 
     @property
     def has_target(self) -> bool:

@@ -113,6 +113,19 @@ def test_lossless_keeps_metadata_and_takes_no_quality() -> None:
             hvae_codec.encode(image, lossless=True, **other)
 
 
+def test_quality_100_is_lossless_but_for_what_says_otherwise(photograph: np.ndarray) -> None:
+    samples = photograph[:64, :96]
+    exact = hvae_codec.encode(samples, lossless=True)
+    assert hvae_codec.encode(samples, 100) == hvae_codec.encode(samples, 100.0) == exact
+    assert hvae_codec.encode(samples, psnr=60) == exact
+    assert hvae_codec.encode(samples, max_bytes=len(exact)) == exact
+    white = Image.new("L", (1, 1), 255)
+    for other in ({"content": "photo"}, {"roi": white}):
+        data = hvae_codec.encode(samples, 100, **other)
+        assert inspect(data).tile_coders == ("learned",)
+        assert len(data) < len(exact) / 2
+
+
 def test_pillow_saves_losslessly_and_reads_at_an_eighth(tmp_path: Path) -> None:
     import hvae_codec.pillow  # noqa: F401
 

@@ -51,8 +51,9 @@ def test_the_smallest_quality_that_reaches_a_score(pixels: np.ndarray) -> None:
         return ssimulacra2(Image.fromarray(pixels), api.decode(data))
 
     assert score(data) >= 30 > score(api.encode(pixels, quality - 1))
+    assert score(api.encode(pixels, ssimulacra2=100)) == 100
     with pytest.raises(TargetError, match=r"100 of SSIMULACRA2 is out of reach, the best file has"):
-        api.encode(pixels, ssimulacra2=100)
+        api.encode(pixels, ssimulacra2=100, content="photo")
 
 
 def test_a_score_without_its_package_says_what_to_install(
