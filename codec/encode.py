@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from .quality_maps import wanted_offsets
 from .rate import best_within, psnr_of, smallest_reaching, ssimulacra2_of
 from .score import check_metric
 from .tiling import tile_side
-from .weights import load_codec
+from .weights import Codec, load_codec
 
 ImageSource = Image.Image | np.ndarray | str | os.PathLike[str] | bytes | Pixels
 """What can be encoded: an image or an array; an image file's path, or its bytes; or its pixels."""
@@ -135,26 +135,25 @@ def encode_with(
     if options.ssimulacra2 is not None:
         check_metric()
     kind = prior_of(options.prior)
-    lossless = options.is_lossless_at(options.quality)
-    if not lossless:
+    codec = None
+    if not options.is_lossless_at(options.quality):
         codec = load_codec(device=options.device, tune=options.tune)
         codec.check_prior(kind)  # refused before the image is read
     pixels = _read(image, options)
     check_size(pixels)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
-    if lossless:
+    if codec is None:
         data = encode_losslessly(pixels)
     else:
         pixels = stretched(pixels)
-        data = _encode(pixels, options, kind)
+        data = _encode(codec, pixels, options, kind)
     if options.verify:
         check_encoded(data, pixels)
     return data
 
 
-def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
-    codec = load_codec(device=options.device, tune=options.tune)
+def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
     side = tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
     learned = partial(
         encode_pixels,
@@ -166,9 +165,15 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
         offsets=wanted_offsets(pixels, options),
         content=options.content,
     )
-    if not options.has_target:
-        return learned(DEFAULT_QUALITY if options.quality is None else options.quality)
-    learned = partial(learned, alphas=Alphas(pixels))
+    if options.has_target:
+        return _search(codec, pixels, options, partial(learned, alphas=Alphas(pixels)))
+    return learned(DEFAULT_QUALITY if options.quality is None else options.quality)
+
+
+def _search(
+    codec: Codec, pixels: Pixels, options: EncodeOptions, learned: Callable[..., bytes]
+) -> bytes:
+    """Find the quality of a target; `learned` encodes at one that is not lossless."""
 
     def at(quality: int) -> bytes:
         return encode_losslessly(pixels) if options.is_lossless_at(quality) else learned(quality)
@@ -187,9 +192,8 @@ def _encode(pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
     except TargetError:
         if options.content != "auto":
             raise
-        return best_within(
-            partial(learned, content="photo"), limit, wish
-        )  # worse than exact patches
+        by_networks = partial(learned, content="photo")  # worse than exact patches
+        return best_within(by_networks, limit, wish)
 
 
 def _read(image: ImageSource, options: EncodeOptions) -> Pixels:

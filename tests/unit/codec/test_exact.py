@@ -120,10 +120,18 @@ def test_quality_100_is_lossless_but_for_what_says_otherwise(photograph: np.ndar
     assert hvae_codec.encode(samples, psnr=60) == exact
     assert hvae_codec.encode(samples, max_bytes=len(exact)) == exact
     white = Image.new("L", (1, 1), 255)
-    for other in ({"content": "photo"}, {"roi": white}):
+    others: list[dict[str, Any]] = [{"content": "photo"}, {"roi": white}]
+    for other in others:
         data = hvae_codec.encode(samples, 100, **other)
         assert inspect(data).tile_coders == ("learned",)
         assert len(data) < len(exact) / 2
+
+
+def test_a_search_ends_at_every_sample_of_a_narrow_range() -> None:
+    """Samples are stretched to 16 bits before a search; lossless, they come back all the same."""
+    samples = samples_of(3, np.uint16) >> 6
+    data = hvae_codec.encode(samples, psnr=150, verify=True)
+    assert np.array_equal(hvae_codec.decode_parts(data).pixels, samples)
 
 
 def test_pillow_saves_losslessly_and_reads_at_an_eighth(tmp_path: Path) -> None:
