@@ -13,11 +13,11 @@ from .images import Pixels
 from .options import EncodeOptions
 from .tiling import patch_grid
 
-STRENGTH = 3.0
-"""Qualities that a patch gives up for each doubling of its variance over the picture's mean."""
+STRENGTH = 1.5
+"""Qualities that a patch gives up for each doubling of its variance."""
 
 FAINTEST = 1.0
-"""Variance that is added to every block's: the noise below which nothing hides."""
+"""Variance that is added to every patch's: the noise below which nothing hides."""
 
 FARTHEST = 15
 """Qualities that activity moves a patch at most."""
@@ -51,7 +51,8 @@ def wanted_offsets(pixels: Pixels, options: EncodeOptions) -> Floats | None:
 def eye_offsets(pixels: Pixels) -> Floats:
     """Return offsets that move bits to where the eye sees errors: out of busy patches, into smooth.
 
-    A patch gets `STRENGTH` qualities less for each doubling of the variance of its 8x8 blocks.
+    A patch gets `STRENGTH` qualities less for each doubling of its variance over the picture's
+    geometric mean.
 
     Returns:
         (h, w) of the grid of patches, multiples of `UNIT`.
@@ -62,15 +63,13 @@ def eye_offsets(pixels: Pixels) -> Floats:
 
 
 def _activity(pixels: Pixels) -> Floats:
-    """Return the mean log2 variance of the blocks of each patch, of luma in 0...255."""
+    """Return the log2 variance of each patch, of luma in 0...255: (h, w)."""
     height, width = pixels.size
     rows, columns = patch_grid(height, width).size
     activity = np.empty((rows, columns), np.float32)
     for row in range(rows):
-        luma = _luma(pixels, row)
-        blocks = luma.reshape(PATCH_PX // _BLOCK, _BLOCK, -1, _BLOCK)
-        variance = blocks.var(axis=(1, 3)).reshape(len(blocks), columns, -1)
-        activity[row] = np.log2(variance + FAINTEST).mean(axis=(0, 2))
+        patches = _luma(pixels, row).reshape(PATCH_PX, columns, PATCH_PX)
+        activity[row] = np.log2(patches.var(axis=(0, 2)) + FAINTEST)
     return activity
 
 
