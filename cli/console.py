@@ -1,7 +1,6 @@
 """Everything that the commands print: results on stdout, the rest on stderr, errors as one line."""
 
 import json
-import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,8 @@ STDIO = "-"
 
 def silence_libraries() -> None:
     """Keep what libraries remark on files from stderr, where nobody could tell which file."""
+    import logging  # --help need not wait for it
+
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())  # or the last resort would print

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ _parts: set[Path] = set()
 @contextmanager
 def part_beside(path: Path) -> Iterator[Path]:
     """Give the name of a new hidden file beside `path`; it is deleted, unless it was renamed."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    part = path.with_name(f".{os.urandom(8).hex()}.part")
     _parts.add(part)
     try:
         yield part
