@@ -162,9 +162,12 @@ def _command() -> str:
     for option in context.command.params:
         name = option.name or ""
         typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if typed and isinstance(option, click.Option) and not option.is_flag:
+        if not typed or not isinstance(option, click.Option):
+            continue
+        words.append(option.opts[0])
+        if not option.is_flag:
             value = context.params[name]
             value = ",".join(map("{:g}".format, value)) if isinstance(value, tuple) else value
             value = value.name if isinstance(value, Path) and value.is_absolute() else value
-            words += [option.opts[0], str(value)]
+            words.append(str(value))
     return shlex.join(words)

@@ -51,7 +51,7 @@ _OPTIONS = (
         help="A grey picture of qualities to add: grey less 128, as `info --map` writes it.",
     ),
     click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright."),
-    click.option("--lossless", is_flag=True, help="Every sample as it was, at any --content."),
+    click.option("--lossless", is_flag=True, help="Every sample as it was, as at -q 100."),
     click.option(
         "--content",
         type=click.Choice(["auto", "photo", "graphic"]),

@@ -64,6 +64,7 @@ def test_effort_is_one_more_codec(benchmark: Run) -> None:
 
 def test_the_tune_for_the_eye_is_one_more_codec(benchmark: Run) -> None:
     found = json.loads(benchmark("--json", "--peers", "", "--eye").stdout)
+    assert "--qualities 20,80 --eye --peers ''" in found["command"]  # to be typed again
     assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec", "hvae-codec-eye"]
     scores = [point["ssimulacra2"] for point in found["codecs"][1]["points"]]
     assert all(a < b <= 100 for a, b in pairwise(scores))
