@@ -164,6 +164,7 @@ def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) 
         effort=options.effort,
         offsets=wanted_offsets(pixels, options),
         content=options.content,
+        tune=options.tune,
     )
     if options.has_target:
         return _search(codec, pixels, options, partial(learned, alphas=Alphas(pixels)))

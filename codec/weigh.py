@@ -75,6 +75,7 @@ class Ways:
         window: the tile.
         content: what it seems to show.
         quality: 0...100.
+        tune: of the weights.
         levels: of the file.
         learned: codes the tile by the networks.
     """
@@ -86,11 +87,13 @@ class Ways:
         window: Window,
         content: Content,
         quality: float,
+        tune: str,
         levels: int,
         learned: LearnedTile,
     ):
         self.pixels, self.number, self.window = pixels, number, window
-        self.quality, self.levels, self.learned = quality, levels, learned
+        self.quality, self.tune = quality, tune
+        self.levels, self.learned = levels, learned
         self.samples = seen_samples(pixels, window)
         self.size = self.samples.shape[0] * self.samples.shape[1]
         self.lmbda, self.typical = lmbda_of(quality) * self.size, typical_bpp(quality) * self.size
@@ -115,7 +118,7 @@ class Ways:
         if patches and self.share < 1 and patches.loss(self.lmbda) < least:
             ways.append(self._by_networks(patches))
         promised = promised_psnr_db if self.share > 0.5 else least_psnr_db
-        allowed = mse_of(promised(self.quality))
+        allowed = mse_of(promised(self.quality, self.tune))
         kept = [way for way in ways if way.mse <= allowed]
         if whole is None and exact_bits < min(map(self._loss, kept), default=np.inf):
             kept.append(self._exactly())
