@@ -111,7 +111,7 @@ def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
 
 
 def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """Measure the 3-norm of Butteraugli distances, by libjxl's program `butteraugli_main`.
+    """Measure Butteraugli as the 3-norm of its distance map, with libjxl's `butteraugli_main`.
 
     The largest distance tells of the worst place of an image; the 3-norm weighs all places, and
     agrees better with people who compare whole images.

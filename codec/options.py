@@ -15,7 +15,6 @@ from .quality import QUALITIES
 from .stack import Sampling
 
 DEFAULT_QUALITY = 60
-BEST_QUALITY = QUALITIES - 1
 DEFAULT_PRIOR = "masked-diffusion"
 TUNES = "eye", "psnr"
 DEFAULT_TUNE = "eye"
@@ -104,13 +103,14 @@ class EncodeOptions:
         check_device(self.device)
 
     def is_lossless_at(self, quality: float | None) -> bool:
-        """Whether every sample comes back: at quality 100, as in JPEG XL, or where asked for.
+        """Tell whether an image is coded without loss at a quality.
 
-        Networks reach some 43 dB. They keep what is said to be a photograph, and what a map or a
-        region gives several qualities.
+        Quality 100 is lossless, as in JPEG XL, because networks reach some 43 dB. They code it all
+        the same where content is photo, or where a map or a region varies the quality.
         """
         varies = self.roi is not None or self.map is not None
-        return self.lossless or (quality == BEST_QUALITY and self.content != "photo" and not varies)
+        by_networks = varies or self.content == "photo"
+        return self.lossless or (quality == QUALITIES - 1 and not by_networks)
 
     @property
     def has_target(self) -> bool:

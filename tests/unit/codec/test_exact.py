@@ -129,7 +129,7 @@ def test_quality_100_is_lossless_but_for_what_says_otherwise(photograph: np.ndar
 
 
 def test_a_search_ends_at_every_sample_of_a_narrow_range() -> None:
-    """Samples are stretched to 16 bits before a search; lossless, they come back all the same."""
+    """The encoder stretches samples to 16 bits before it searches, and the decoder undoes it."""
     samples = samples_of(3, np.uint16) >> 6
     data = hvae_codec.encode(samples, psnr=150, verify=True)
     assert np.array_equal(hvae_codec.decode_parts(data).pixels, samples)
@@ -272,7 +272,7 @@ def test_content_can_be_told(content: str) -> None:
 
 @pytest.mark.parametrize("tune", TUNES)
 def test_a_photograph_with_a_dark_sky_stays_with_the_networks(tune: str) -> None:
-    """Half of its patches repeat their pixels, and weights for the eye reach less PSNR."""
+    """Half of its patches look drawn. Its PSNR by the weights for the eye is below a drawing's."""
     rocket = skimage.data.rocket()
     for quality in (50, 80):
         data = hvae_codec.encode(rocket, quality, tune=tune)
