@@ -144,7 +144,7 @@ def encode_with(
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
     if codec is None:
-        data = encode_losslessly(pixels)
+        data = _losslessly(pixels, options)
     else:
         pixels = stretched(pixels)
         data = _encode(codec, pixels, options, kind)
@@ -177,7 +177,7 @@ def _search(
     """Find the quality of a target; `learned` encodes at one that is not lossless."""
 
     def at(quality: int) -> bytes:
-        return encode_losslessly(pixels) if options.is_lossless_at(quality) else learned(quality)
+        return _losslessly(pixels, options) if options.is_lossless_at(quality) else learned(quality)
 
     if options.psnr is not None:
         return smallest_reaching(at, partial(psnr_of, codec, pixels), options.psnr, " dB")
@@ -195,6 +195,12 @@ def _search(
             raise
         by_networks = partial(learned, content="photo")  # worse than exact patches
         return best_within(by_networks, limit, wish)
+
+
+def _losslessly(pixels: Pixels, options: EncodeOptions) -> bytes:
+    if options.tile_px is None:
+        return encode_losslessly(pixels)
+    return encode_losslessly(pixels, options.tile_px // PATCH_PX)
 
 
 def _read(image: ImageSource, options: EncodeOptions) -> Pixels:

@@ -107,13 +107,17 @@ def encode_pixels(
     return _file(header, pixels, [tiles[number] for number, _ in places], quality_map)
 
 
-def encode_losslessly(pixels: Pixels) -> bytes:
+def encode_losslessly(pixels: Pixels, tile: int = MAX_TILE) -> bytes:
     """Encode pixels into a file that gives them back bit for bit, and needs no weights.
+
+    Args:
+        pixels: the image.
+        tile: side of a tile in patches.
 
     Raises:
         ArgumentError, ImageTooLarge: as `encode_pixels`.
     """
-    header = _header(pixels, MAX_TILE, QUALITIES - 1, NO_WEIGHTS)
+    header = _header(pixels, tile, QUALITIES - 1, NO_WEIGHTS)
     tiles = [
         Tile.exact_tile(
             number,

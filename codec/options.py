@@ -50,8 +50,8 @@ class EncodeOptions:
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
         lossless: every sample comes back as it was; instead of a quality.
-        tile_px: side of a tile, a multiple of 32 up to 2048; None for 1024 to 1280. Smaller ones
-            need less memory, and more bits.
+        tile_px: side of a tile, a multiple of 32 up to 2048; None for 1024 to 1280, or 2048 where
+            all is lossless. Smaller ones need less memory, and more bits.
 
     Raises:
         ArgumentError: a value is outside its range, or two exclude each other.

@@ -119,11 +119,14 @@ def test_tiles_become_smaller_where_memory_is_short() -> None:
 @pytest.mark.slow
 def test_the_size_of_tiles_is_an_option_of_encoding() -> None:
     image = Image.open(io.BytesIO(drawn(1, (80, 70))))
-    data = api.encode_with(image, EncodeOptions(tile_px=64))
-    assert read_index(data).header.tile_count == 4
-    assert api.decode(data).size == (80, 70)
-    target = EncodeOptions(max_bytes=2_000, tile_px=64)
-    assert read_index(api.encode_with(image, target)).header.tile_count == 4
+    for options in (
+        EncodeOptions(tile_px=64),
+        EncodeOptions(max_bytes=2_000, tile_px=64),
+        EncodeOptions(lossless=True, tile_px=64),
+    ):
+        data = api.encode_with(image, options)
+        assert read_index(data).header.tile_count == 4
+        assert api.decode(data).size == (80, 70)
 
 
 def test_without_weights_nothing_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
