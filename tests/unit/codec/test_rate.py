@@ -96,7 +96,7 @@ def test_hidden_pixels_do_not_count(pixels: np.ndarray) -> None:
     alpha = np.full((64, 64, 1), 255, np.uint8)
     alpha[40:] = 0
     noisy = np.where(alpha > 0, pixels, rng.integers(0, 256, pixels.shape, np.uint8))
-    data = api.encode(np.concatenate([noisy, alpha], axis=2), psnr=31.5)
+    data = api.encode(np.concatenate([noisy, alpha], axis=2), psnr=31.5, content="photo")
     decoded = np.asarray(api.decode(data))
     assert psnr_db(pixels[:40], decoded[:40, :, :3]) >= 31.5
     assert psnr_db(noisy[40:], decoded[40:, :, :3]) < 20
