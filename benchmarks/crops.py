@@ -1,14 +1,15 @@
-"""Side by side at equal bits: what a part of an image looks like after each codec."""
+"""Side by side at equal bits, or an equal score: a part of an image after each codec."""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from . import metrics
 from .codecs import OURS, Codec
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 RATES = (0.15, 0.3, 0.7)
 """Bits a pixel, from a picture that is hardly usable to one that looks good."""
+
+SCORES = (50, 70)
+"""Of SSIMULACRA2: medium and high quality."""
 
 IMAGES = 4
 SIZE_PX = (320, 240)
@@ -50,21 +54,35 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What all files of an image have alike: bits a pixel, or SSIMULACRA2."""
+
+    measure: Literal["bpp", "ssimulacra2"]
+    value: float
+
+    def __str__(self) -> str:
+        """Name it with its unit."""
+        if self.measure == "bpp":
+            return f"{self.value:.2f} bpp"
+        return f"SSIMULACRA2 {self.value:g}"
+
+
+@dataclass(frozen=True)
 class Picture:
-    """One image by all codecs at equal bits; the original stands first."""
+    """One image by all codecs that come as near to a goal as they can; the original is first."""
 
     image: str
-    bpp: float
+    goal: Goal
     crops: tuple[Crop, ...]
 
 
 def make(
     paths: Sequence[Path], codecs: Sequence[Codec], records: Sequence[Record], jobs: int
 ) -> list[Picture]:
-    """Crop some images after each codec, at equal bits.
+    """Crop some images after each codec, at equal bits and at equal scores.
 
-    The bits are those of this codec's files nearest to `RATES`. The images are those of `PLACES`
-    if all of them are there, else some evenly spread.
+    The bits are those of this codec's files nearest to `RATES`, the scores are `SCORES`. The
+    images are those of `PLACES` if all of them are there, else some evenly spread.
 
     Args:
         paths: the images.
@@ -76,45 +94,57 @@ def make(
     known = [path for path in paths if path.name in PLACES]
     if len(known) < len(PLACES):
         known = sorted({paths[number * len(paths) // IMAGES] for number in range(IMAGES)})
-    chosen = [(path, bpp) for path in known for bpp in _rates(path, records)]
-    tasks = [(codec, path, bpp) for path, bpp in chosen for codec in codecs]
-    crops: dict[tuple[Path, float], list[Crop]] = {task: [] for task in chosen}
-    for (_, path, bpp), found in parallel(_crop_at, tasks, jobs):
-        crops[path, bpp] += found
+    chosen = [(path, goal) for path in known for goal in _goals(path, records)]
+    tasks = [(codec, path, goal) for path, goal in chosen for codec in codecs]
+    crops: dict[tuple[Path, Goal], list[Crop]] = {task: [] for task in chosen}
+    for (_, path, goal), found in parallel(_crop_at, tasks, jobs):
+        crops[path, goal] += found
     return [
-        Picture(path.name, bpp, (_original(path), *found)) for (path, bpp), found in crops.items()
+        Picture(path.name, goal, (_original(path), *found)) for (path, goal), found in crops.items()
     ]
 
 
-def _rates(path: Path, records: Sequence[Record]) -> list[float]:
-    """Return bits a pixel of this codec's files that are nearest to `RATES`."""
-    own = [record for record in records if record.image == path.name]
-    own = [record for record in own if record.codec == OURS] or own
+def _goals(path: Path, records: Sequence[Record]) -> list[Goal]:
+    """Return this codec's bits a pixel nearest to `RATES`, and `SCORES` where there are scores."""
+    of_image = [record for record in records if record.image == path.name]
+    own = [record for record in of_image if record.codec == OURS] or of_image
     nearest = (min((record.bpp for record in own), key=lambda b: abs(b - bpp)) for bpp in RATES)
-    return sorted({*nearest})
+    scores = () if any(math.isnan(record.ssimulacra2) for record in own) else SCORES
+    return [Goal("bpp", bpp) for bpp in sorted({*nearest})] + [
+        Goal("ssimulacra2", score) for score in scores
+    ]
 
 
-def _crop_at(codec: Codec, path: Path, bpp: float) -> list[Crop]:
-    """Find the setting whose file comes nearest to a rate, and crop what it decodes to."""
+def _crop_at(codec: Codec, path: Path, goal: Goal) -> list[Crop]:
+    """Find the setting whose file comes nearest to a goal, and crop what it decodes to."""
     import numpy as np
 
     image = read_image(path)
     files: dict[int, bytes] = {}
+    scores: dict[int, float] = {}
 
-    def rate(setting: int) -> float:
+    def file(setting: int) -> bytes:
         if setting not in files:
             files[setting] = codec.encode(image, setting)
-        return metrics.bits_per_pixel(len(files[setting]), *image.size)
+        return files[setting]
 
-    above = min(bisect_left(codec.accepts, bpp, key=rate), len(codec.accepts) - 1)
-    below = max(above - 1, 0)
-    setting = min(
-        (codec.accepts[above], codec.accepts[below]), key=lambda setting: abs(rate(setting) - bpp)
-    )
-    decoded = codec.decode(files[setting])
-    both = np.asarray(image), np.asarray(decoded)
-    psnr_db, ssimulacra2 = metrics.psnr_rgb(*both), metrics.ssimulacra2_rgb(*both)
-    return [Crop(codec.name, setting, rate(setting), psnr_db, ssimulacra2, _part(decoded, path))]
+    def rate(setting: int) -> float:
+        return metrics.bits_per_pixel(len(file(setting)), *image.size)
+
+    def score(setting: int) -> float:
+        if setting not in scores:
+            decoded = np.asarray(codec.decode(file(setting)))
+            scores[setting] = metrics.ssimulacra2_rgb(np.asarray(image), decoded)
+        return scores[setting]
+
+    value = rate if goal.measure == "bpp" else score
+    above = min(bisect_left(codec.accepts, goal.value, key=value), len(codec.accepts) - 1)
+    near = codec.accepts[above], codec.accepts[max(above - 1, 0)]
+    setting = min(near, key=lambda setting: abs(value(setting) - goal.value))
+    decoded = codec.decode(file(setting))
+    psnr_db = metrics.psnr_rgb(np.asarray(image), np.asarray(decoded))
+    part = _part(decoded, path)
+    return [Crop(codec.name, setting, rate(setting), psnr_db, score(setting), part)]
 
 
 def _original(path: Path) -> Crop:

@@ -157,25 +157,41 @@ def test_the_page_needs_no_other_file(written: report.Report, folder: Path) -> N
     )
 
 
-def test_crops_are_of_equal_bits(
+def test_crops_are_of_equal_bits_or_scores(
     jpeg: Codec, own: Codec, photos: list[Path], tmp_path: Path
 ) -> None:
     own = replace(own, settings=(40,), accepts=(40,))
     records = run(photos, [own, jpeg], tmp_path)
     pictures = crops.make(photos, [own, jpeg], records, jobs=1)
-    assert pictures
+    assert {picture.goal.measure for picture in pictures} == {"bpp", "ssimulacra2"}
     for picture in pictures:
         original, ours, theirs = picture.crops
         assert original.bpp is None
-        # JPEG stands for both: at equal bits it finds the setting that our stand-in has
-        assert (theirs.setting, theirs.bpp) == (40, ours.bpp)
-        assert theirs.png == ours.png != original.png
+        if picture.goal.measure == "bpp":
+            # JPEG stands for both: at equal bits it finds the setting that our stand-in has
+            assert (theirs.setting, theirs.bpp) == (40, ours.bpp)
+            assert theirs.png == ours.png != original.png
+            continue
+        (path,) = (photo for photo in photos if photo.name == picture.image)
+        assert theirs.setting is not None
+        for setting in (theirs.setting - 1, theirs.setting + 1):
+            (near,) = crops._crop_at(replace(jpeg, accepts=(setting,)), path, picture.goal)
+            off = [abs((crop.ssimulacra2 or 0) - picture.goal.value) for crop in (theirs, near)]
+            assert off == sorted(off)
+
+
+def test_pictures_too_small_for_a_score_are_of_equal_bits_alone(
+    jpeg: Codec, photos: list[Path], tmp_path: Path
+) -> None:
+    records = [replace(r, ssimulacra2=math.nan) for r in run(photos, [jpeg], tmp_path)]
+    pictures = crops.make(photos, [jpeg], records, jobs=1)
+    assert {picture.goal.measure for picture in pictures} == {"bpp"}
 
 
 def test_a_rate_out_of_reach_gets_the_nearest_file(jpeg: Codec, photos: list[Path]) -> None:
     image = Image.open(photos[0])
     for bpp, setting in ((0.0, 1), (99.0, 100)):
-        (crop,) = crops._crop_at(jpeg, photos[0], bpp)
+        (crop,) = crops._crop_at(jpeg, photos[0], crops.Goal("bpp", bpp))
         assert crop.setting == setting
         assert crop.bpp == bits_per_pixel(len(jpeg.encode(image, setting)), *image.size)
 
