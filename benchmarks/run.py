@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..bitstream import HvaeError
 from ..codec import processes
+from ..codec.threads import THREADS_VARIABLE
 from .codecs import Codec
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _killed(task: tuple) -> list:
 
 def _use_one_thread() -> None:
     """Say so where ONNX Runtime and PyTorch look when they load; a JPEG needs neither."""
-    os.environ.update(HVAE_CODEC_THREADS="1", OMP_NUM_THREADS="1")
+    os.environ.update({THREADS_VARIABLE: "1", "OMP_NUM_THREADS": "1"})
 
 
 def _measure_all(

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 
+from ..codec.threads import THREADS_VARIABLE
 from . import console, files
 
 
@@ -90,7 +91,7 @@ Result = TypeVar("Result")
 Work = Callable[[Job], Done]
 """Reads and writes one file; picklable, since other processes call it."""
 
-_THREADS = ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS")
+_THREADS = (THREADS_VARIABLE, "OMP_NUM_THREADS")
 """What ONNX Runtime and PyTorch go by, in this process and in those that it starts."""
 
 

@@ -18,6 +18,7 @@ from ..errors import DataError
 from ..info import FileInfo
 from ..options import DecodeOptions
 from ..sources import Source
+from ..threads import THREADS_VARIABLE
 from .tar import key_and_suffix
 from .transcode import CODED_SUFFIX
 
@@ -55,7 +56,7 @@ class CodedDecoder:
         Raises:
             OSError, BitstreamError: as `api.decode` does.
         """
-        os.environ.setdefault("HVAE_CODEC_THREADS", "1")
+        os.environ.setdefault(THREADS_VARIABLE, "1")
         wanted = self.wanted
         if not isinstance(wanted, DecodeOptions):
             wanted = wanted(api.inspect(source))

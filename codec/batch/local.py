@@ -15,7 +15,7 @@ from .row import FAILED, Row
 from .run import Failure, Job, Report, Task
 from .samples import Outcome
 from .shards import Stats, write_shard
-from .transcode import How, transcode_bytes
+from .transcode import How, Result, transcode_bytes
 
 KILLED = "its process was killed (too little memory?)"
 
@@ -78,7 +78,7 @@ class Local:
                 yield task, (item, data, suffix, row)
 
 
-def work(how: How, content: bytes | Row) -> tuple[bytes | None, str | None, Row]:
+def work(how: How, content: bytes | Row) -> Result:
     """Code what was read; what could not be read has its row."""
     return (None, None, content) if isinstance(content, Row) else transcode_bytes(content, how)
 

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..threads import THREADS_VARIABLE
 from .local import killed, work
 from .reading import AHEAD_BYTES, read_ahead
 from .row import Row
 from .run import Failure, Job, Report, Task
 from .samples import Outcome
 from .shards import Stats, write_shard
-from .transcode import How
+from .transcode import How, Result
 
 _CORES_A_SHARD = 32
 """Shards at a time: one for so many cores, and one more, so that no core waits for a last image."""
@@ -115,12 +116,7 @@ def _write_shard(job: Job, task: Task, in_hand: int, threads: int) -> Stats:
 def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outcome]:
     import ray
 
-    one = ray.remote(work).options(
-        num_cpus=threads,
-        memory=how.memory_bytes,
-        max_retries=_RETRIES,
-        runtime_env={"env_vars": {"HVAE_CODEC_THREADS": str(threads)}},
-    )
+    one = ray.remote(_work).options(num_cpus=threads, memory=how.memory_bytes, max_retries=_RETRIES)
     how_ref = ray.put(how)
     waiting: deque[tuple[Any, Any, Any]] = deque()
     held = 0
@@ -130,7 +126,7 @@ def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outc
         return item, *_result(ref, content)
 
     for _, item, content in read_ahead((None, item) for item in task.part.items()):
-        waiting.append((item, content, one.remote(how_ref, content)))
+        waiting.append((item, content, one.remote(how_ref, content, threads)))
         held += item.size
         while len(waiting) > in_hand or held > AHEAD_BYTES:
             held -= waiting[0][0].size
@@ -139,7 +135,12 @@ def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outc
         yield first()
 
 
-def _result(ref: Any, content: bytes | Row) -> tuple[bytes | None, str | None, Row]:  # noqa: ANN401
+def _work(how: How, content: bytes | Row, threads: int) -> Result:
+    os.environ[THREADS_VARIABLE] = str(threads)  # a runtime environment would start processes anew
+    return work(how, content)
+
+
+def _result(ref: Any, content: bytes | Row) -> Result:  # noqa: ANN401
     import ray
     from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 

@@ -148,16 +148,16 @@ class ToImages:
 
 How = ToCoded | ToImages
 
+Result = tuple[bytes | None, str | None, Row]
+"""The output, None where it failed; its suffix, None for that of the input; its row."""
 
-def transcode_bytes(data: bytes, how: How) -> tuple[bytes | None, str | None, Row]:
+
+def transcode_bytes(data: bytes, how: How) -> Result:
     """Encode or decode one image; what is wrong with it becomes a row, not an exception.
 
     Args:
         data: an image file, or a coded one.
         how: what is to be done with it.
-
-    Returns:
-        The output, None where it failed; its suffix, None for that of the input; its row.
 
     Raises:
         ImageError, WeightsError, TorchMissing: nothing can be coded here at all.
