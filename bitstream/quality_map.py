@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ans import Coder, check_empty, coder_of, pop_bit, push_bits, words_of
-from .errors import ArgumentError, MapDamaged, field_errors
+from .errors import ArgumentError, MapDamaged, StreamDamaged, field_errors
 from .source import Cursor
 from .varint import pack_varints
 
@@ -152,10 +152,13 @@ def unpack_map(cursor: Cursor, size: tuple[int, int], quality: int) -> Offsets:
         raise MapDamaged("the quality map does not match its checksum")
     if len(payload) % 4 != 1 or not 1 <= payload[0] <= MAX_QUALITY:
         raise MapDamaged(f"the quality map has {len(payload)} bytes that are no map")
-    coder = coder_of(np.frombuffer(payload[1:], "<u4").astype(np.uint32))
     steps = np.zeros(size, np.int64)
-    _walk(_Reader(coder), steps)
-    check_empty(coder)
+    try:
+        coder = coder_of(np.frombuffer(payload[1:], "<u4").astype(np.uint32))
+        _walk(_Reader(coder), steps)
+        check_empty(coder)
+    except StreamDamaged as error:
+        raise MapDamaged(f"the quality map does not decode ({error})") from error
     offsets = steps * payload[0]
     with field_errors():
         check_map(offsets, size, quality)

@@ -11,11 +11,11 @@ from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE
 from .decoder import decode_file
 from .errors import VerificationFailed
-from .images import Pixels
+from .images import Pixels, stretched_as
 from .promise import merging_mse
 from .rate import squared_error
 from .tile_decoder import TileSource, Wanted, pop_tiles
-from .tiling import Window, tiles_in
+from .tiling import TILE_PATCHES, Window, tiles_in
 from .weights import Codec, codec_for
 
 
@@ -75,11 +75,16 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     return VerifyReport(len(tiles), sum(sizes), 0, difference, header.largest_sample)
 
 
-def check_encoded(data: bytes, pixels: Pixels) -> None:
+def check_encoded(data: bytes, pixels: Pixels, *, is_lossless: bool) -> None:
     """Decode what was just encoded under another configuration.
 
-    A file without learned tiles has no other: its samples are compared with the image's, unless
-    they are hidden, and may differ by merged colours.
+    A file without learned tiles has no other: its samples are compared with the image's. Unless
+    it is lossless, colours may differ where they are hidden or merged.
+
+    Args:
+        data: the file.
+        pixels: what was encoded.
+        is_lossless: all samples are the same.
 
     Raises:
         VerificationFailed: it decodes to something else, or not at all.
@@ -88,9 +93,9 @@ def check_encoded(data: bytes, pixels: Pixels) -> None:
         index = read_index(data)
         if not index.header.needs_weights:
             decoded = decode_file(None, data, index).pixels
-            error, count = squared_error(pixels, decoded)
             allowed = merging_mse(index.header.quality) if pixels.bit_depth == 8 else 0
-            if error > allowed * count:
+            pixels = stretched_as(pixels, index.metadata)
+            if not _is_same(pixels, decoded, None if is_lossless else allowed):
                 raise VerificationFailed("the samples differ when decoded again")
             return
         report = verify_file(codec_for(index.header), data, index)
@@ -100,6 +105,20 @@ def check_encoded(data: bytes, pixels: Pixels) -> None:
         raise VerificationFailed(
             f"{report.differing} of {report.symbols} symbols differ when decoded again"
         )
+
+
+def _is_same(pixels: Pixels, decoded: Pixels, allowed: float | None) -> bool:
+    """Compare samples: colours within an MSE, or exactly without one; alpha exactly."""
+    color = pixels.color
+    first = 0 if allowed is None else color.channels - color.has_alpha
+    for _, window in tiles_in(*decoded.size, TILE_PATCHES):
+        one, other = (each.cut(*window.px)[..., first:] for each in (pixels, decoded))
+        if not np.array_equal(one, other):
+            return False
+    if allowed is None:
+        return True
+    error, count = squared_error(pixels, decoded)
+    return error <= allowed * count
 
 
 def symbol_count(conditions: CodingConditions, window: Window) -> int:

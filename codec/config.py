@@ -121,7 +121,7 @@ class ModelConfig:
         """Read what `to_json` wrote.
 
         Raises:
-            WeightsError: not a JSON object, or a key is unknown.
+            WeightsError: not a JSON object, a key is unknown, or a value is of another type.
         """
         try:
             values: dict[str, Any] = json.loads(text)
@@ -129,10 +129,14 @@ class ModelConfig:
             raise WeightsError(f"the model's configuration is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise WeightsError("the model's configuration is not a JSON object")
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
+        usual = dataclasses.asdict(cls())
+        if unknown := sorted(set(values) - set(usual)):
             raise WeightsError(f"unknown keys in the model's configuration: {', '.join(unknown)}")
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for key, value in values.items():
+            numbers = value if isinstance(usual[key], tuple) else (value,)
+            if not isinstance(numbers, tuple) or any(type(n) is not int for n in numbers):
+                raise WeightsError(f"{key} in the model's configuration is {value!r}")
         return cls(**values)
 
 

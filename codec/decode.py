@@ -116,8 +116,8 @@ def decode(
 
     Raises:
         OSError: the file cannot be read.
-        BitstreamError: the file is not ours, cut, damaged, or of other weights, or an argument is
-            outside its range.
+        BitstreamError: the file is not ours, cut, damaged, or of other weights.
+        ArgumentError: an argument is outside its range.
         WeightsError: the device is not there.
         TorchMissing: the device needs PyTorch, which is not installed.
     """
@@ -138,7 +138,7 @@ def decode_parts(
     """Decode as `decode` does, and tell what was missing.
 
     Raises:
-        OSError, BitstreamError, WeightsError, TorchMissing: as `decode` does.
+        OSError, BitstreamError, ArgumentError, WeightsError, TorchMissing: as `decode` does.
     """
     return decode_with(source, DecodeOptions(region, scale, levels, keep_going, sampling, device))
 

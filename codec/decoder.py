@@ -47,14 +47,14 @@ def decode_file(
     Args:
         codec: the weights that wrote the file; not looked at for a file that needs none.
         source: the file.
-        index: of it.
-        options: what of it; all by default.
+        index: the file's index.
+        options: region, scale and levels to decode; all by default.
 
     Raises:
         WrongWeights: the file was written with others.
         Truncated: a level that was asked for is not there.
         TileDamaged: a tile's symbols, its alpha or its exact patches do not match their checks.
-        ArgumentError: the region or the scale is none.
+        ArgumentError: the region is not within the image.
         InvalidField: the weights do not have the levels or the prior.
     """
     options = options or DecodeOptions()

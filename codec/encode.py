@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..bitstream import Prior
+from ..bitstream import Prior, read_index
 from .check import check_encoded
 from .config import PATCH_PX
 from .encoder import Alphas, check_size, encode_losslessly, encode_pixels
@@ -131,7 +131,7 @@ def encode_with(
     options: EncodeOptions,
     metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Encode an image; see `encode`, which has the same options as keywords."""
+    """Encode an image; see `encode`, whose keywords are fields of the options."""
     if options.ssimulacra2 is not None:
         check_metric()
     kind = prior_of(options.prior)
@@ -143,31 +143,29 @@ def encode_with(
     check_size(pixels)
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
-    if codec is None:
-        data = _losslessly(pixels, options)
-    else:
-        pixels = stretched(pixels)
-        data = _encode(codec, pixels, options, kind)
+    data = _encode(codec, pixels, options, kind) if codec else _losslessly(pixels, options)
     if options.verify:
-        check_encoded(data, pixels)
+        found = read_index(data).header.quality
+        check_encoded(data, pixels, is_lossless=options.is_lossless_at(found))
     return data
 
 
 def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
     side = tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
+    coded = stretched(pixels)
     learned = partial(
         encode_pixels,
         codec,
-        pixels,
+        coded,
         tile=side,
         prior=prior,
         effort=options.effort,
-        offsets=wanted_offsets(pixels, options),
+        offsets=wanted_offsets(coded, options),
         content=options.content,
         tune=options.tune,
     )
     if options.has_target:
-        return _search(codec, pixels, options, partial(learned, alphas=Alphas(pixels)))
+        return _search(codec, pixels, options, partial(learned, alphas=Alphas(coded)))
     return learned(DEFAULT_QUALITY if options.quality is None else options.quality)
 
 

@@ -35,11 +35,11 @@ class ModelError(HvaeError):
 
 
 class BoundError(ModelError):
-    """A filter whose sums could leave the range in which floating point is exact."""
+    """Sums of a network that are not exact: too large for a float, or computed in fewer bits."""
 
 
 class WeightsError(ModelError):
-    """A weight file or a configuration that cannot be used."""
+    """A weight file or a device that cannot be used."""
 
 
 class ConfigError(ModelError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 IMAGE_SUFFIXES = {
@@ -45,8 +45,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def discard_parts() -> None:
     """Delete the temporary files, for a process that ends without unwinding."""
-    for part in _parts:
-        part.unlink(missing_ok=True)
+    for part in tuple(_parts):  # another thread may add to them
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def find_images(folder: Path, *, deep: bool = False) -> list[Path]:

@@ -25,6 +25,9 @@ ContentKind = Literal["auto", "photo", "graphic"]
 Region = tuple[int, int, int, int]
 """x, y, width and height in px."""
 
+SCALES = (1, 2, 4, 8, 16, 32)
+"""Denominators of what is decoded; all divide the side of a patch."""
+
 
 @dataclass(frozen=True)
 class EncodeOptions:
@@ -35,7 +38,7 @@ class EncodeOptions:
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
         psnr: find the smallest quality that reaches so many dB over all colour samples.
-        strip: leave EXIF and XMP out (an orientation is applied first); ICC stays.
+        strip: leave EXIF, XMP and text out (an orientation is applied first); ICC stays.
         verify: decode the result under another configuration before returning it.
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss; above 0 it
@@ -45,7 +48,8 @@ class EncodeOptions:
         roi: a grey picture of what matters: black is coded up to 30 qualities below white.
         map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it;
             in place of what `tune` would add.
-        ssimulacra2: find the smallest quality that reaches this score; excludes the first four.
+        ssimulacra2: find the smallest quality that reaches this score; excludes quality,
+            max_bytes, bpp and psnr.
         page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
@@ -145,6 +149,10 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         if self.levels is not None and whole("levels", self.levels) < 0:
             raise ArgumentError(f"{self.levels} levels of latents cannot be decoded")
+        scale = whole("scale", self.scale)
+        if scale not in SCALES:
+            raise ArgumentError(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
+        object.__setattr__(self, "scale", scale)  # 8.0 is 8
         check_device(self.device)
 
 

@@ -116,7 +116,8 @@ def _pool(
     try:
         yield pool
     except BaseException:
-        for process in multiprocessing.active_children():
+        # the pool's own processes: a caller may have others
+        for process in list((pool._processes or {}).values()):
             while process.is_alive():  # a signal on the way into a wait is noticed by the next one
                 process.terminate()
                 process.join(0.1)

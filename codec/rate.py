@@ -18,7 +18,7 @@ from PIL import Image
 from ..bitstream import read_index
 from .decoder import decode_file
 from .errors import TargetError
-from .images import Pixels
+from .images import Pixels, stretched_as
 from .quality import QUALITIES, psnr_db
 from .score import ssimulacra2
 from .tiling import TILE_PATCHES, tiles_in
@@ -92,9 +92,13 @@ def _first(holds: Callable[[int], bool]) -> int | None:
 
 
 def psnr_of(codec: Codec | None, pixels: Pixels, data: bytes) -> float:
-    """Return the PSNR in dB of what a file decodes to, over all colour samples."""
-    decoded = decode_file(codec, data, read_index(data)).pixels
-    error, count = squared_error(pixels, decoded)
+    """Return the PSNR in dB of what a file decodes to, over all colour samples.
+
+    Of 16 bits that were stretched it is the PSNR of the stretched samples.
+    """
+    index = read_index(data)
+    decoded = decode_file(codec, data, index).pixels
+    error, count = squared_error(stretched_as(pixels, index.metadata), decoded)
     return psnr_db(error / max(count, 1), pixels.largest_sample)
 
 
@@ -116,7 +120,9 @@ def squared_error(pixels: Pixels, decoded: Pixels) -> tuple[float, int]:
 
 def ssimulacra2_of(codec: Codec, pixels: Pixels, data: bytes) -> float:
     """Return the SSIMULACRA2 of what a file decodes to; of 16 bits a channel, of their upper 8."""
-    decoded = decode_file(codec, data, read_index(data)).pixels
+    index = read_index(data)
+    decoded = decode_file(codec, data, index).pixels
+    pixels = stretched_as(pixels, index.metadata)
     return ssimulacra2(*(_picture(each) for each in (pixels, decoded)))
 
 

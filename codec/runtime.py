@@ -106,7 +106,8 @@ def make_runtime(file: WeightFile, device: str) -> Runtime:
 
     Raises:
         TorchMissing: the device needs PyTorch, which is not installed.
-        WeightsError: the device is not there, or does not compute exactly.
+        WeightsError: the device is not there.
+        BoundError: it does not compute exactly.
     """
     if device == "cpu":
         from .onnx_runtime import OnnxRuntime

@@ -12,9 +12,6 @@ from .images import Pixels
 from .numbers import whole
 from .tiling import PATCH_PX, Window
 
-SCALES = (1, 2, 4, 8, 16, 32)
-"""Denominators; all divide the side of a patch."""
-
 
 @dataclass(frozen=True)
 class View:
@@ -23,7 +20,7 @@ class View:
     Attributes:
         height, width: of the whole image in px.
         top, left, bottom, right: of the rectangle, in px of the scaled picture.
-        scale: one of `SCALES`.
+        scale: one of `options.SCALES`.
     """
 
     height: int
@@ -88,13 +85,16 @@ class View:
 def view_of(
     header: Header, region: tuple[int, int, int, int] | None = None, scale: int = 1
 ) -> View:
-    """Return the view of a region (x, y, width, height) in px, or of the whole image.
+    """Return the view of a region in px, or of the whole image.
+
+    Args:
+        header: of the image.
+        region: x, y, width and height; None for all of it.
+        scale: one of `options.SCALES`.
 
     Raises:
-        ArgumentError: the region is not within the image, or the scale is none.
+        ArgumentError: the region is not within the image.
     """
-    if whole("scale", scale) not in SCALES:
-        raise ArgumentError(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
     if region is None:
         region = 0, 0, header.width, header.height
     elif len(region) != 4:

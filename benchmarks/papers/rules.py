@@ -20,8 +20,6 @@ DIRECTION = "direction only"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTED = "not tested"
 
-FEWEST_SEEDS = 3
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -65,9 +63,18 @@ def standard_error(found: Sequence[float]) -> float:
 
 
 def difference(results: Results, better: str, worse: str, key: str) -> tuple[float, float]:
-    """Return the mean of better - worse, paired by seed, and its standard error."""
-    pairs = list(zip(values(results, better, key), values(results, worse, key), strict=False))
-    gaps = [a - b for a, b in pairs]
+    """Return the mean of better - worse, paired by seed, and its standard error.
+
+    Raises:
+        Missing: no seed has both.
+    """
+    one, other = (
+        {r["seed"]: float(r[key]) for r in results.get(job, ()) if r.get(key) is not None}
+        for job in (better, worse)
+    )
+    gaps = [one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]
+    if not gaps:
+        raise Missing(f"{better}, {worse}: {key} of one seed")
     return sum(gaps) / len(gaps), standard_error(gaps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tarfile
 from bisect import bisect_right
@@ -31,8 +32,9 @@ class CodedDecoder:
     """Decodes the members of webdataset samples that are coded files.
 
     Called with a suffix and bytes, as webdataset calls its handlers:
-    `WebDataset(urls).decode(CodedDecoder())`. One thread decodes, unless HVAE_CODEC_THREADS says
-    otherwise: loaders have many workers, and a fork has none of a pool's threads.
+    `WebDataset(urls).decode(CodedDecoder())`. In a loader's worker one thread decodes, unless
+    HVAE_CODEC_THREADS says otherwise: loaders have many workers, and a fork has none of a pool's
+    threads.
 
     Attributes:
         wanted: what of a file: all, a region, a scale; or a function that says so.
@@ -56,7 +58,8 @@ class CodedDecoder:
         Raises:
             OSError, BitstreamError: as `api.decode` does.
         """
-        os.environ.setdefault(THREADS_VARIABLE, "1")
+        if multiprocessing.parent_process():
+            os.environ.setdefault(THREADS_VARIABLE, "1")
         wanted = self.wanted
         if not isinstance(wanted, DecodeOptions):
             wanted = wanted(api.inspect(source))

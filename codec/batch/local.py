@@ -40,8 +40,8 @@ class Local:
         stats, failures = Stats(), list[Failure]()
         in_a_row = 0
         with closing(self._outcomes(job.how, tasks)) as outcomes:
-            for task, of_shard in groupby(outcomes, key=lambda outcome: outcome[0]):
-                reported = _reporting((outcome for _, outcome in of_shard), report)
+            for task, of_task in _by_task(tasks, outcomes):
+                reported = _reporting(of_task, report)
                 try:
                     stats.merge(write_shard(job.target, task.number, reported, task.part.name))
                     in_a_row = 0
@@ -76,6 +76,20 @@ class Local:
             for data, suffix, row in results:
                 task, item = in_hand.popleft()
                 yield task, (item, data, suffix, row)
+
+
+def _by_task(
+    tasks: Sequence[Task], outcomes: Iterator[tuple[Task, Outcome]]
+) -> Iterator[tuple[Task, Iterator[Outcome]]]:
+    """Yield every task with its outcomes, of which it may have none."""
+    left = iter(tasks)
+    for found, of_task in groupby(outcomes, key=lambda outcome: outcome[0]):
+        for task in left:
+            if task is found:
+                yield task, (outcome for _, outcome in of_task)
+                break
+            yield task, iter(())
+    yield from ((task, iter(())) for task in left)
 
 
 def work(how: How, content: bytes | Row) -> Result:

@@ -69,7 +69,7 @@ class ToCoded:
         row = _row_of(SUCCESS, header)
         if self.with_psnr:
             with read_image(data) as image:
-                pixels = to_pixels(image, strip=self.options.strip)
+                pixels = to_pixels(image, strip=self.options.strip, page=self.options.page)
             row = replace(row, psnr_db=psnr_of(self._codec(), pixels, coded))
         return coded, CODED_SUFFIX, row
 

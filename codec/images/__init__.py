@@ -9,7 +9,7 @@ from .metadata import METADATA_KEYS, info_of, metadata_from
 from .pages import is_raw_name
 from .pixels import MODES, Pixels, to_image, to_pixels
 from .previews import without_previews
-from .span import squeezed, stretched
+from .span import squeezed, stretched, stretched_as
 from .writing import Style, write_image
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "read_image",
     "squeezed",
     "stretched",
+    "stretched_as",
     "to_image",
     "to_pixels",
     "without_previews",

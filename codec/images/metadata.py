@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -88,18 +89,44 @@ def metadata_from(info: Mapping[str, Any]) -> Metadata:
     """Return metadata that is named as Pillow's `info` names it; the reverse of `info_of`.
 
     Raises:
-        ArgumentError: a name is none of `METADATA_KEYS`.
+        ArgumentError: a name is none of `METADATA_KEYS`, or a value is of another kind.
     """
     if unknown := sorted(set(info) - set(METADATA_KEYS)):
         raise ArgumentError(f"metadata {unknown[0]} is not one of {', '.join(METADATA_KEYS)}")
-    found = [(kind, _bytes(info[key])) for kind, key in _KEYS.items() if info.get(key)]
+    found = [(kind, _bytes(key, info[key])) for kind, key in _KEYS.items() if info.get(key)]
     if text := info.get("text"):
-        packed = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
-        found.append((MetadataKind.TEXT, packed))
+        found.append((MetadataKind.TEXT, _pack_text(text)))
     if dpi := info.get("dpi"):
-        across, down = (min(round(float(value) * _DPI_UNIT), 2**32 - 1) for value in dpi)
-        found.append((MetadataKind.DPI, _DPI.pack(across, down)))
+        found.append((MetadataKind.DPI, _pack_dpi(dpi)))
     return tuple(found)
+
+
+def _bytes(key: str, value: Any) -> bytes:  # noqa: ANN401
+    if isinstance(value, Image.Exif):
+        return value.tobytes()
+    if isinstance(value, str):
+        return value.encode()
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise ArgumentError(f"metadata {key} is of type {type(value).__name__}, not bytes")
+    return bytes(value)
+
+
+def _pack_text(text: Any) -> bytes:  # noqa: ANN401
+    if not isinstance(text, Mapping) or not all(
+        isinstance(part, str) for item in text.items() for part in item
+    ):
+        raise ArgumentError("metadata text is no dict of strings")
+    return json.dumps(dict(text), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _pack_dpi(dpi: Any) -> bytes:  # noqa: ANN401
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"metadata dpi is {dpi!r}, not two numbers") from error
+    if not all(0 < value < math.inf for value in (across, down)):
+        raise ArgumentError(f"metadata dpi is {dpi!r}, not two numbers above 0")
+    return _DPI.pack(*(min(round(value * _DPI_UNIT), 2**32 - 1) for value in (across, down)))
 
 
 def _unpack_text(item: bytes) -> dict[str, str]:
@@ -178,17 +205,9 @@ def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
     return samples
 
 
-def _item(image: Image.Image, key: str) -> bytes:
-    value = image.info.get(key) or b""
-    if key == "exif" and not value:
-        value = _exif_elsewhere(image)
-    return _bytes(value)
-
-
-def _bytes(value: Any) -> bytes:  # noqa: ANN401
-    if isinstance(value, Image.Exif):
-        return value.tobytes()
-    return value.encode() if isinstance(value, str) else bytes(value)
+def _item(image: Image.Image, key: str) -> Any:  # noqa: ANN401
+    found = image.info.get(key)
+    return _exif_elsewhere(image) if key == "exif" and not found else found
 
 
 def _exif_elsewhere(image: Image.Image) -> bytes:

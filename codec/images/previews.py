@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 _PREFIX = b"Exif\0\0"
 _OFFSET, _LENGTH = 513, 514  # of a thumbnail in JPEG
 _STRIPS, _STRIP_LENGTHS = 273, 279  # of one that is not compressed
+_WHERE = _OFFSET, _LENGTH, _STRIPS, _STRIP_LENGTHS
 _SHORT, _LONG = 3, 4
 
-_JPEG = re.compile(rb"\xff\xd8\xff.*?\xff\xd9", re.DOTALL)
-_XMP_PICTURES = [
-    re.compile(rb"(<(xmpGImg:image|GImage:Data|GDepth:Data)>).*?(?=</\2>)", re.DOTALL),
-    re.compile(rb"((xmpGImg:image|GImage:Data|GDepth:Data)\s*=\s*\")[^\"]*", re.DOTALL),
-    re.compile(rb"((xmpGImg:image|GImage:Data|GDepth:Data)\s*=\s*')[^']*", re.DOTALL),
+_JPEG_BEGIN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_XMP_ELEMENTS = b"xmpGImg:image", b"GImage:Data", b"GDepth:Data"
+_XMP_ATTRIBUTES = [
+    re.compile(rb"((?:xmpGImg:image|GImage:Data|GDepth:Data)\s*=\s*\")[^\"]*", re.DOTALL),
+    re.compile(rb"((?:xmpGImg:image|GImage:Data|GDepth:Data)\s*=\s*')[^']*", re.DOTALL),
 ]
 
 
@@ -27,10 +28,32 @@ def without_previews(info: Mapping[str, Any]) -> dict[str, Any]:
     if exif := info.get("exif"):
         cleaned["exif"] = _exif_without_thumbnail(exif)
     if xmp := info.get("xmp"):
-        for pattern in _XMP_PICTURES:
-            xmp = pattern.sub(rb"\1", xmp)
-        cleaned["xmp"] = xmp
+        cleaned["xmp"] = _xmp_without_pictures(xmp)
     return cleaned
+
+
+def _between(data: bytes | bytearray, begin: bytes, end: bytes) -> Iterator[tuple[int, int]]:
+    """Find what lies between two marks, in one pass: a file may hold a million of the first."""
+    at = data.find(begin)
+    while at >= 0:
+        at += len(begin)
+        stop = data.find(end, at)
+        if stop < 0:
+            return
+        yield at, stop
+        at = data.find(begin, stop + len(end))
+
+
+def _xmp_without_pictures(xmp: bytes) -> bytes:
+    for name in _XMP_ELEMENTS:
+        kept, at = [], 0
+        for begin, stop in _between(xmp, b"<%s>" % name, b"</%s>" % name):
+            kept.append(xmp[at:begin])
+            at = stop
+        xmp = b"".join([*kept, xmp[at:]])
+    for pattern in _XMP_ATTRIBUTES:
+        xmp = pattern.sub(rb"\1", xmp)
+    return xmp
 
 
 def _exif_without_thumbnail(exif: bytes) -> bytes:
@@ -43,14 +66,18 @@ def _exif_without_thumbnail(exif: bytes) -> bytes:
     places: list[tuple[int, int]] = []
     with suppress(struct.error):  # damaged: what is left is searched for pictures all the same
         places = _unlink_thumbnail(tiff)
-    places += [found.span() for found in _JPEG.finditer(tiff)]
-    end = len(tiff)
-    for begin, stop in sorted(places, reverse=True):
-        stop = min(stop, end)
-        tiff[begin:stop] = bytes(max(0, stop - begin))
-        if stop == end:
-            end = min(begin, end)
-    return prefix + bytes(tiff[:end])
+    places += [
+        (begin - len(_JPEG_BEGIN), stop + len(_JPEG_END))
+        for begin, stop in _between(tiff, _JPEG_BEGIN, _JPEG_END)
+    ]
+    end = blanked = 0  # what is blank from `end` to `blanked`
+    for begin, stop in sorted(places):
+        begin, stop = max(begin, blanked), min(stop, len(tiff))
+        if begin >= stop:
+            continue
+        tiff[begin:stop] = bytes(stop - begin)
+        end, blanked = end if begin == blanked else begin, stop
+    return prefix + bytes(tiff[:end] if blanked == len(tiff) else tiff)
 
 
 def _unlink_thumbnail(tiff: bytearray) -> list[tuple[int, int]]:
@@ -67,7 +94,8 @@ def _unlink_thumbnail(tiff: bytearray) -> list[tuple[int, int]]:
     tags = {}
     for at in range(second + 2, second + 2 + 12 * count, 12):
         tag, kind, number = struct.unpack_from(f"{order}HHI", tiff, at)
-        tags[tag] = _values(tiff, order, at + 8, kind, number)
+        if tag in _WHERE and tag not in tags:
+            tags[tag] = _values(tiff, order, at + 8, kind, number)
     places = [(second, second + 2 + 12 * count + 4)]
     for offset, length in ((_OFFSET, _LENGTH), (_STRIPS, _STRIP_LENGTHS)):
         begins_and_sizes = zip(tags.get(offset, ()), tags.get(length, ()), strict=False)

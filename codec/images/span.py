@@ -37,6 +37,11 @@ def stretched(pixels: Pixels) -> Pixels:
     return replace(pixels, source=_mapped(samples, table, has_alpha), metadata=metadata)
 
 
+def stretched_as(pixels: Pixels, metadata: Metadata) -> Pixels:
+    """Stretch an image if the metadata of its file says that this was done."""
+    return stretched(pixels) if MetadataKind.RANGE in dict(metadata) else pixels
+
+
 def squeezed(pixels: Pixels, metadata: Metadata) -> Pixels:
     """Undo `stretched`.
 

@@ -39,7 +39,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: it is not a checkpoint.
     """
-    return read_saved(path, {"config", "qualities", "average"}, "checkpoint")
+    return read_saved(path, {"config", "qualities", "average", "seconds"}, "checkpoint")
 
 
 def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:

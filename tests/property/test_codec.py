@@ -13,11 +13,10 @@ from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.options import ContentKind, DecodeOptions
+from hvae_codec.codec.options import SCALES, ContentKind, DecodeOptions
 from hvae_codec.codec.stack import CountingStack
 from hvae_codec.codec.tile_encoder import encode_tiles, push_context
 from hvae_codec.codec.tiling import patch_grid
-from hvae_codec.codec.view import SCALES
 from hvae_codec.codec.weights import Codec
 
 SIDE = st.integers(1, 140)

@@ -81,13 +81,18 @@ export async function show(bytes: Bytes, options: Options): Promise<Report> {
       else reject(signal?.aborted ? signal.reason : errorOf(answer));
     });
   });
-  const abort = () => order({ do: "fail", id, error: new Error("aborted") });
+  const over = new AbortController(); // what is still to be read would go nowhere
+  const abort = () => {
+    over.abort();
+    order({ do: "fail", id, error: new Error("aborted") });
+  };
   signal?.addEventListener("abort", abort);
   order({ do: "decode", id, options: wanted });
-  void send(id, bytes, signal);
+  void send(id, bytes, over.signal);
   try {
     return await done;
   } finally {
+    over.abort();
     signal?.removeEventListener("abort", abort);
     listeners.delete(id);
   }
@@ -121,31 +126,26 @@ function order(message: Order): void {
 }
 
 /** Hand bytes to the worker as they come. */
-async function send(id: number, bytes: Bytes, signal?: AbortSignal): Promise<void> {
+async function send(id: number, bytes: Bytes, signal: AbortSignal): Promise<void> {
+  const sink = new WritableStream<Uint8Array>({
+    write: (chunk) => order({ do: "bytes", id, bytes: chunk }),
+  });
   try {
     const stream = await streamOf(bytes, signal);
-    for await (const chunk of chunks(stream)) order({ do: "bytes", id, bytes: chunk });
+    await stream.pipeTo(sink, { signal });
     order({ do: "end", id });
   } catch (error) {
+    if (signal.aborted) return;
     order({ do: "fail", id, error: error instanceof Error ? error : new Error(String(error)) });
   }
 }
 
-async function streamOf(bytes: Bytes, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+async function streamOf(bytes: Bytes, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
   if (bytes instanceof ReadableStream) return bytes;
   if (typeof bytes === "string") bytes = await fetch(bytes, { signal });
   if (!(bytes instanceof Response)) return new Blob([bytes as BlobPart]).stream();
   if (!bytes.ok || !bytes.body) throw new Error(`${bytes.url} does not load: ${bytes.status}`);
   return bytes.body;
-}
-
-async function* chunks(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const reader = stream.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    yield value;
-  }
 }
 
 /** Lays areas side by side. */

@@ -102,3 +102,9 @@ def test_a_file_has_the_map_that_its_header_announces() -> None:
         write_container(HEADER, (), TILES, MAP)
     with pytest.raises(ArgumentError, match=r"int16 \(1, 2\), not \(2, 2\)"):
         write_container(header, (), TILES, MAP[:1])
+
+
+@pytest.mark.parametrize("words", [b"\0\0\0\0", b"\xff" * 100])
+def test_words_that_no_map_leaves_are_no_map(words: bytes) -> None:
+    with pytest.raises(MapDamaged, match=r"does not decode \("):
+        unpacked(sealed(b"\x01" + words))

@@ -85,6 +85,24 @@ def test_metadata_can_be_given(picture: Image.Image) -> None:
         hvae_codec.encode(picture, metadata={"icc": b""})
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text": {"Rating": 5}},
+        {"text": "Rating"},
+        {"exif": 5},
+        {"icc_profile": [1, 2]},
+        {"dpi": (-1, -1)},
+        {"dpi": (72, float("inf"))},
+        {"dpi": 72},
+        {"dpi": "72 dpi"},
+    ],
+)
+def test_metadata_of_another_kind_is_refused(picture: Image.Image, given: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match=f"metadata {next(iter(given))} is "):
+        hvae_codec.encode(picture, 100, metadata=given)
+
+
 @pytest.mark.parametrize("image", [7, [[0, 1]], None])
 def test_what_is_no_image_is_refused(image: Any) -> None:  # noqa: ANN401
     with pytest.raises(hvae_codec.ImageError, match="a Pillow image or an array, not "):
@@ -246,3 +264,9 @@ def test_an_image_that_no_decoder_would_take_is_not_encoded(tiny_in_use: Path) -
     large = np.broadcast_to(np.uint8(7), (14_000, 14_000, 3))
     with pytest.raises(ImageTooLarge):
         api.encode(large)
+
+
+@pytest.mark.parametrize("scale", ["8", 3, 0, None, 8.5])
+def test_a_scale_that_is_none_is_refused_before_the_file_is_read(scale: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ArgumentError, match="^scale "):
+        hvae_codec.decode("no/such.hvae", scale=scale)

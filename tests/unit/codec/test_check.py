@@ -1,5 +1,7 @@
 """Decoding twice: what agrees passes, what does not is found, on the weights that ship."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,3 +104,45 @@ def test_a_file_that_the_usual_decoder_refuses_is_refused(photograph: np.ndarray
     data[-9] ^= 1
     with pytest.raises(TileDamaged):
         api.verify(data)
+
+
+@pytest.fixture
+def alter(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let what verification decodes differ in one sample of a channel."""
+
+    def altering(channel: int) -> None:
+        decode_file = check.decode_file
+
+        def altered(*arguments: Any) -> Any:  # noqa: ANN401
+            picture = decode_file(*arguments)
+            samples = picture.pixels.samples.copy()
+            samples[5, 5, channel] ^= 1
+            return replace(picture, pixels=replace(picture.pixels, source=samples))
+
+        monkeypatch.setattr(check, "decode_file", altered)
+
+    return altering
+
+
+@pytest.mark.parametrize("quality", [100, 40])
+def test_exact_files_are_compared_with_their_alpha(
+    photograph: np.ndarray, alter: Callable[[int], None], quality: int
+) -> None:
+    alpha = np.full((64, 64, 1), 128, np.uint8)
+    few_colors = photograph[:64, 180:244] // 128 * 255
+    image = np.concatenate([few_colors, alpha], axis=2)
+    data = api.encode(image, quality, verify=True)
+    assert set(api.inspect(data).tile_coders) == {"exact"}
+    alter(3)
+    with pytest.raises(VerificationFailed, match="the samples differ"):
+        api.encode(image, quality, verify=True)
+
+
+def test_a_lossless_file_is_compared_with_its_hidden_colors(
+    photograph: np.ndarray, alter: Callable[[int], None]
+) -> None:
+    image = np.concatenate([photograph[:64, :64], np.zeros((64, 64, 1), np.uint8)], axis=2)
+    api.encode(image, 100, verify=True)
+    alter(0)
+    with pytest.raises(VerificationFailed, match="the samples differ"):
+        api.encode(image, 100, verify=True)

@@ -45,7 +45,16 @@ def test_an_unknown_key_is_named() -> None:
         ModelConfig.from_json(text)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "7"])
+WRONG_TYPES = [
+    '{"top_width": "32"}',
+    '{"top_width": [1]}',
+    '{"prior_zones": 3}',
+    '{"prior_zones": [3, null]}',
+    '{"linear_from": true}',
+]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "7", *WRONG_TYPES])
 def test_what_is_no_configuration_is_refused(text: str) -> None:
     with pytest.raises(WeightsError):
         ModelConfig.from_json(text)

@@ -69,7 +69,9 @@ export function dpiOf({ dpi }: Metadata): [number, number] | null {
 /** Return the texts of a file by their keys; none where they are damaged. */
 export function textsOf({ text }: Metadata): [string, string][] {
   try {
-    return Object.entries<string>(text ? JSON.parse(new TextDecoder().decode(text)) : {});
+    const texts: unknown = text ? JSON.parse(new TextDecoder().decode(text)) : {};
+    const entries = Object.entries(texts as Record<string, unknown>);
+    return entries.filter((entry): entry is [string, string] => typeof entry[1] === "string");
   } catch {
     return [];
   }

@@ -26,10 +26,7 @@ export function readMap(cursor: Cursor, [rows, columns]: [number, number], quali
       `the quality map has ${payload.length} bytes that are no map`,
     );
   }
-  const stack = new Stack(new Uint32Array(payload.slice(1).buffer));
-  const steps = walk(new Bits(stack), rows, columns);
-  stack.checkEmpty();
-  const offsets = Int16Array.from(steps, (step) => step * unit);
+  const offsets = Int16Array.from(pop(payload.slice(1), rows, columns), (step) => step * unit);
   const [low, high] = offsets.reduce(
     ([least, most], offset) => [Math.min(least, offset), Math.max(most, offset)],
     [Infinity, -Infinity],
@@ -41,6 +38,18 @@ export function readMap(cursor: Cursor, [rows, columns]: [number, number], quali
     );
   }
   return offsets;
+}
+
+function pop(words: Uint8Array<ArrayBuffer>, rows: number, columns: number) {
+  try {
+    const stack = new Stack(new Uint32Array(words.buffer));
+    const steps = walk(new Bits(stack), rows, columns);
+    stack.checkEmpty();
+    return steps;
+  } catch (error) {
+    if (!(error instanceof HvaeError)) throw error;
+    throw new HvaeError("MapDamaged", `the quality map does not decode (${error.message})`);
+  }
 }
 
 /** Pops bits under chances that adapt to those that came before under the same context. */

@@ -30,7 +30,7 @@ class Anything(dict[str, Any]):
 def test_every_rule_finds_the_jobs_of_its_table(table: Table) -> None:
     jobs = table.jobs(SMALL, Chosen())
     assert len({job.name for job in jobs}) == len(jobs)
-    results = {job.name: [Anything() for _ in range(job.seeds)] for job in jobs}
+    results = {job.name: [Anything(seed=s) for s in range(job.seeds)] for job in jobs}
     verdict = judge(table.rule, results)
     assert (verdict.outcome == NOT_TESTED) == (table.rule is rules.measured_only)
     assert judge(table.rule, {}).outcome == NOT_TESTED
@@ -38,7 +38,7 @@ def test_every_rule_finds_the_jobs_of_its_table(table: Table) -> None:
 
 
 def runs(key: str, *values: float) -> list[dict[str, float]]:
-    return [{key: value} for value in values]
+    return [{key: value, "seed": seed} for seed, value in enumerate(values)]
 
 
 def test_one_seed_is_never_clear() -> None:
@@ -50,6 +50,10 @@ def test_one_seed_is_never_clear() -> None:
 def test_differences_are_paired_by_seed() -> None:
     results = {"a": runs("elbo", 1, 11, 21), "b": runs("elbo", 0, 10, 20)}
     assert rules.difference(results, "a", "b", "elbo") == (1, 0)
+    missing = {"a": results["a"][::2], "b": results["b"][1:]}
+    assert rules.difference(missing, "a", "b", "elbo")[0] == 1
+    with pytest.raises(rules.Missing):
+        rules.difference({"a": results["a"][:1], "b": results["b"][1:]}, "a", "b", "elbo")
 
 
 @pytest.mark.parametrize(

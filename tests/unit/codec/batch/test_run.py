@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
+from hvae_codec.codec import processes
 from hvae_codec.codec.batch import Job, Local, Target, ToCoded, ToImages, Totals, plan, run
 from hvae_codec.codec.batch.run import Report
 from hvae_codec.codec.batch.storage import Full
@@ -292,3 +293,26 @@ if "--multiprocessing-fork" in sys.argv:
         return image
     Image.open = kill
 """
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_a_tar_without_images_is_done_once(tmp_path: Path, place: str) -> None:
+    names = [f"{letter}.tar" for letter in "abc"]
+    empty = names[("first", "middle", "last").index(place)]
+    for name in names:
+        write_tar(tmp_path / name, {} if name == empty else {f"{name}.png": drawn(1)})
+    sources = tuple(str(tmp_path / name) for name in names)
+    job = Job(sources, Target(str(tmp_path / "out")), ToImages())
+    assert done(job).stats.count == 2
+    assert not plan(job).tasks
+
+
+def test_other_processes_of_the_caller_live_on(tmp_path: Path) -> None:
+    other = multiprocessing.get_context("spawn").Process(target=signal.pause)
+    other.start()
+    results = processes.results(len, ["a", "b", "c"], 1, len, ahead=2)
+    assert next(results) == 1
+    results.close()
+    assert other.is_alive()
+    other.kill()
+    other.join()

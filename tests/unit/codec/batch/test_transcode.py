@@ -140,3 +140,14 @@ def test_a_part_of_the_picture_is_decoded() -> None:
     data, _, row = transcode_bytes(coded(), small)
     assert data
     assert Image.open(io.BytesIO(data)).size == (row.width, row.height) == (6, 5)
+
+
+def test_the_psnr_of_a_narrow_range_is_that_of_the_range() -> None:
+    samples = np.linspace(1000, 5000, 64 * 64).round().astype(np.uint16).reshape(64, 64)
+    buffer = io.BytesIO()
+    Image.fromarray(samples).save(buffer, "PNG")
+    wanted = EncodeOptions(psnr=35, content="photo")
+    data, _, row = transcode_bytes(buffer.getvalue(), ToCoded(wanted, with_psnr=True))
+    assert data
+    error = np.square(np.asarray(api.decode(data)).astype(float) - samples).mean()
+    assert row.psnr_db == pytest.approx(10 * np.log10(4000**2 / error), abs=0.3)

@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,12 @@ def test_damaged_streams_are_refused(dtype: type) -> None:
     for other in ((20, 34, 3), (21, 35, 3)):
         with pytest.raises(StreamDamaged, match=f"{other[1]}x{other[0]}"):
             decode_lossless(data, other, bits)
+
+
+def test_a_made_up_size_takes_no_memory() -> None:
+    samples = np.zeros((20, 35, 1), np.uint16)
+    data = bytearray(encode_lossless(samples))
+    at = data.index(b"\xff\x4f\xff\x51") + 8
+    data[at : at + 8] = struct.pack(">II", 60_000, 60_000)
+    with pytest.raises(StreamDamaged, match="not one of 35x20 pixels"):
+        decode_lossless(bytes(data), samples.shape, 16)

@@ -1,6 +1,7 @@
 """A part of a picture carries no thumbnail of the whole."""
 
 import io
+import time
 
 import pytest
 from PIL import Image
@@ -72,3 +73,17 @@ def test_thumbnails_of_xmp_are_emptied() -> None:
 )
 def test_damaged_exif_is_left_as_it_is(exif: bytes) -> None:
     assert without_previews({"exif": exif}) == {"exif": exif}
+
+
+def test_marks_without_an_end_take_no_time() -> None:
+    begun = time.process_time()
+    picture = b"<xmpGImg:image>"
+    cleaned = without_previews({"exif": b"Exif\0\0" + SOI * 100_000, "xmp": picture * 100_000})
+    assert time.process_time() - begun < 2
+    assert cleaned["xmp"] == picture * 100_000
+
+
+def test_elements_of_xmp_are_emptied_and_what_is_between_them_stays() -> None:
+    xmp = b"<a><xmpGImg:image>/9j/</xmpGImg:image><b/><xmpGImg:image>x</xmpGImg:image></a>"
+    empty = b"<xmpGImg:image></xmpGImg:image>"
+    assert without_previews({"xmp": xmp})["xmp"] == b"<a>" + empty + b"<b/>" + empty + b"</a>"

@@ -56,3 +56,13 @@ def test_400_levels_are_recognisable_at_every_quality(shipped: object, channels:
         error = np.abs(decoded - samples).mean()
         assert error < share * samples.std(), quality
         assert decoded.max() <= samples.max()
+
+
+def test_a_file_found_for_a_size_keeps_hidden_colors_where_it_is_lossless() -> None:
+    samples = np.zeros((4, 4, 4), np.uint16)
+    samples[..., :3] = np.arange(48).reshape(4, 4, 3)
+    samples[..., 3] = 65535
+    samples[0, 0] = 60000, 60000, 60000, 0
+    data = api.encode(samples, max_bytes=10_000, verify=True)
+    assert api.inspect(data).quality == 100
+    assert np.array_equal(api.decode_parts(data).pixels, samples)
