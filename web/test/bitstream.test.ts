@@ -7,7 +7,7 @@ import { checkEnd, readIndex, readWords } from "../src/bitstream/container.ts";
 import { crc32, crc32Integers } from "../src/bitstream/crc32.ts";
 import { Cursor } from "../src/bitstream/cursor.ts";
 import { HvaeError } from "../src/bitstream/errors.ts";
-import { orientationOf } from "../src/bitstream/metadata.ts";
+import { orientationOf, textsOf } from "../src/bitstream/metadata.ts";
 import { PmfTables } from "../src/bitstream/tables.ts";
 import { CASES, json, read } from "./fixtures.ts";
 
@@ -133,6 +133,17 @@ test("an image may be too large", async () => {
     name: "ImageTooLarge",
     message: "the image has 192x128 = 24576 pixels, the limit is 1000",
   });
+});
+
+test("texts are strings, or there are none", () => {
+  const texts = (json: string) => textsOf({ text: new TextEncoder().encode(json) });
+  assert.deepEqual(texts('{"a": "b", "c": ""}'), [
+    ["a", "b"],
+    ["c", ""],
+  ]);
+  for (const json of ["", "null", "[", '"a"', '["a"]', "7", '{"a": "b", "c": 5}']) {
+    assert.deepEqual(texts(json), [], json);
+  }
 });
 
 test("EXIF tells how a picture is turned", () => {

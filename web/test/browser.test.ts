@@ -210,6 +210,35 @@ test("a picture sharpens as it arrives, level by level", async () => {
   await page.context().close();
 });
 
+test("what is no longer wanted is no longer read", async () => {
+  const page = await opened("blank");
+  const reasons = await page.evaluate(async (number) => {
+    const { decode } = await import("/hvae.js" as string);
+    const bytes = new Uint8Array(await (await fetch(`/files/${number}`)).arrayBuffer());
+    const endless = (first: Uint8Array) => {
+      let tell!: (reason: string) => void;
+      const cancelled = new Promise<string>((resolve) => (tell = resolve));
+      const stream = new ReadableStream<Uint8Array>({
+        start: (controller) => controller.enqueue(first),
+        cancel: (reason) => tell(String(reason)),
+      });
+      return { stream, cancelled };
+    };
+    const aborted = endless(bytes.slice(0, 100));
+    const stopping = new AbortController();
+    const done = decode(aborted.stream, { signal: stopping.signal }).catch(String);
+    stopping.abort("enough");
+    const refused = endless(new Uint8Array(100));
+    const error = await decode(refused.stream).catch(String);
+    return [await done, await aborted.cancelled, error, await refused.cancelled];
+  }, NAMES.indexOf("q90"));
+  assert.equal(reasons[0], "enough");
+  assert.match(reasons[1], /abort/i);
+  assert.match(reasons[2], /NotOurFile/);
+  assert.match(reasons[3], /abort/i);
+  await page.context().close();
+});
+
 test("on a phone, in the dark, beside the original, by keyboard", async () => {
   const page = await opened("", {
     viewport: { width: 390, height: 844 },

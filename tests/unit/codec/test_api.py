@@ -268,5 +268,5 @@ def test_an_image_that_no_decoder_would_take_is_not_encoded(tiny_in_use: Path) -
 
 @pytest.mark.parametrize("scale", ["8", 3, 0, None, 8.5])
 def test_a_scale_that_is_none_is_refused_before_the_file_is_read(scale: Any) -> None:  # noqa: ANN401
-    with pytest.raises(ArgumentError, match="^scale "):
+    with pytest.raises(ArgumentError, match="scale "):
         hvae_codec.decode("no/such.hvae", scale=scale)

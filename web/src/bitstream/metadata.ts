@@ -70,8 +70,10 @@ export function dpiOf({ dpi }: Metadata): [number, number] | null {
 export function textsOf({ text }: Metadata): [string, string][] {
   try {
     const texts: unknown = text ? JSON.parse(new TextDecoder().decode(text)) : {};
-    const entries = Object.entries(texts as Record<string, unknown>);
-    return entries.filter((entry): entry is [string, string] => typeof entry[1] === "string");
+    const isObject = typeof texts === "object" && !Array.isArray(texts);
+    const entries = isObject ? Object.entries(texts as Record<string, unknown>) : [];
+    const areTexts = entries.every(([, value]) => typeof value === "string");
+    return areTexts ? (entries as [string, string][]) : [];
   } catch {
     return [];
   }

@@ -44,4 +44,4 @@ def test_a_made_up_size_takes_no_memory() -> None:
     at = data.index(b"\xff\x4f\xff\x51") + 8
     data[at : at + 8] = struct.pack(">II", 60_000, 60_000)
     with pytest.raises(StreamDamaged, match="not one of 35x20 pixels"):
-        decode_lossless(bytes(data), samples.shape, 16)
+        decode_lossless(bytes(data), (20, 35, 1), 16)
