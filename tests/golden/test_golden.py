@@ -1,7 +1,8 @@
 """Files that must decode for ever, and in every configuration of every machine.
 
 The golden files are streams, reference pixels, and golden.json with the sha256 of both the file and
-its symbols. Written anew with the weights in use they are by one line:
+its symbols. They were written once, by 1.0.0. A set that is not released yet is written with the
+weights in use, where there is no golden.json, by one line:
 
     HVAE_CODEC_REGENERATE=1 python -m pytest tests/golden -k released
 """
@@ -149,11 +150,9 @@ def golden(request: pytest.FixtureRequest) -> Streams | None:
         weights: Path = request.getfixturevalue("shipped")
     except pytest.skip.Exception:
         return None
-    if REGENERATE:
+    if REGENERATE and not INDEX.exists():
         folder = request.getfixturevalue("tmp_path_factory").mktemp("golden")
         regenerate(weights, request.getfixturevalue("photograph"), folder)
-    if not INDEX.exists():
-        return None
     index = json.loads(INDEX.read_text())
     if hashlib.sha256(weights.read_bytes()).hexdigest() != index["weights"]:
         if WEIGHTS_VARIABLE in os.environ:

@@ -58,11 +58,3 @@ def test_the_learning_curve_goes_on_in_time() -> None:
         psnr = [float(row[f"psnr_{quality}"]) for quality in (10, 50, 90)]
         assert bpp == sorted(bpp) and psnr == sorted(psnr)
         assert float(row["loss"]) > 0 and row["simulated"] in ("0", "1")
-
-
-def test_lessons_link_to_what_is_there() -> None:
-    text = (DOCS / "lessons.md").read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)#]+)\)", text)
-    assert links
-    for link in links:
-        assert (DOCS / link).exists(), link

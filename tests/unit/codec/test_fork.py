@@ -33,5 +33,5 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(
     shipped: Path, effort: int
 ) -> None:
-    script = SCRIPT.format(effort=effort, tune="psnr")
+    script = SCRIPT.format(effort=effort)
     subprocess.run([sys.executable, "-c", script], check=True, timeout=250)

@@ -72,11 +72,6 @@ def test_the_context_is_searched_as_well(
     assert not after[~conditions.context_mask].any()
 
 
-def test_no_effort_is_what_was(photograph: np.ndarray) -> None:
-    pixels = photograph[:70, :90]
-    assert api.encode(pixels, 40, effort=0) == api.encode(pixels, 40)
-
-
 def test_alpha_and_16_bits_are_searched_as_well(photograph: np.ndarray) -> None:
     pixels = photograph[60:130, 180:250].astype(np.uint16) * 257
     alpha = np.full((70, 70, 1), 65535, np.uint16)
