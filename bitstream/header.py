@@ -37,7 +37,7 @@ from .varint import pack_varints, unpack_varints
 
 MAGIC = b"\x8fHVC"
 VERSION = 2
-PATCH_PX = 32
+PATCH_PX = 32  # side of a patch: the unit of padding, of tiles and of the context
 MAX_SIDE_PX = 1 << 24
 MAX_TILE = 64  # 2048 px; bounds what a decoder must hold at once
 MAX_TILES = 1 << 14  # 2**24 x 1 px in tiles of 1024; each takes its time, however small it is

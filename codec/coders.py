@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .fixed_point import CONTEXT_UNIT
 from .quality import CURVATURE
 from .scale_offsets import choose_offsets
 from .schedule import CodingStep, pick
 from .stack import SymbolStack
 from .tables import (
-    EIGHTHS,
     Tables,
     context_tables,
     latent_tables,
@@ -37,7 +37,7 @@ Pairs = list[tuple[NDArray[np.int32], NDArray[np.int32]]]
 
 def _gaussians(prediction: Prediction) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return tables and whole parts of the means of a slice of the context, (B, c, n) each."""
-    eighths = np.rint(prediction.mean * EIGHTHS).astype(np.int32)
+    eighths = np.rint(prediction.mean * CONTEXT_UNIT).astype(np.int32)
     index = (prediction.quarters.astype(np.int32) + QUARTERS // 2) // QUARTERS
     return context_tables(eighths, index)
 

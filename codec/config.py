@@ -7,11 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ..bitstream.header import PATCH_PX as PATCH_PX
 from .errors import WeightsError
 from .quality import lmbda_of
-
-PATCH_PX = 32
-"""Side of a patch: the unit of padding, of tiles and of the context."""
 
 LATENT_STRIDE = 8
 """Pixels a side that one position of the latents covers."""

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream import Header, Index, InvalidField, Source, TileCoder, TileDamaged, read_tile
+from .config import PATCH_PX
 from .exact import ExactPatches, decode_exact, of_pixels
 from .images import Pixels
 from .memory import trim
 from .options import DecodeOptions
 from .tile_cache import Floats, TileCache
-from .tiling import PATCH_PX, TILE_PATCHES, Window, tiles_in
+from .tiling import TILE_PATCHES, Window, tiles_in
 from .view import View, view_of
 from .weights import Codec
 

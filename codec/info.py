@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bitstream import VERSION, Index, TileCoder, read_index
+from .config import PATCH_PX
 from .quality import lmbda_of
 from .sources import Source, opened
-from .tiling import PATCH_PX
 from .weight_paths import is_known
 
 

@@ -8,15 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
+from .fixed_point import KNOT_SPAN, KNOT_UNIT, UNIT
 from .qualities import PATCH, Quality, positions_of
 from .schedule import CodingStep, context_schedule, pick
 from .weight_file import WeightFile
 
 PRIOR = "context.priors.masked-diffusion"
-
-_UNIT = 64  # activations are multiples of 1/64
-_KNOT_SPAN = 10  # qualities from a knot to the next
-_KNOT_UNIT = 16  # gains at the knots are sixteenths of those between them
 
 Inputs = dict[str, OrtValue | NDArray]
 """Inputs of a graph, by name."""
@@ -115,14 +112,14 @@ class ContextConstants:
     ) -> dict[str, OrtValue]:
         """Return factor and offset (1, c, h, w) of some channels of a gain at some patches."""
         knots = self.file.arrays[f"{layer}.knots"][..., channels].astype(np.int64)
-        low, part = np.divmod(self._qualities, _KNOT_SPAN)
+        low, part = np.divmod(self._qualities, KNOT_SPAN)
         high = np.minimum(low + 1, len(knots) - 1)
         part = part[:, None, None]
-        sums = (_KNOT_SPAN - part) * knots[low] + part * knots[high]
-        unit = _KNOT_SPAN * _KNOT_UNIT
+        sums = (KNOT_SPAN - part) * knots[low] + part * knots[high]
+        unit = KNOT_SPAN * KNOT_UNIT
         scale, shift = ((sums + unit // 2) // unit).astype(np.float32).transpose(1, 0, 2)
         return {
-            "factor": _looked_up(scale / _UNIT, where),
+            "factor": _looked_up(scale / UNIT, where),
             "offset": _looked_up(shift + np.float32(0.5), where),
         }
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
 from .errors import BoundError, WeightsError
+from .fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX
 from .threads import threads
 from .weight_file import WeightFile
 
@@ -22,9 +23,6 @@ from .weight_file import WeightFile
 _BASIC = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
 _ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 _FLOAT_NETWORKS = ("analysis", "posterior", "synthesis")
-
-_SUM_LIMIT = 2**24  # below it float32 holds every integer
-_ACTIVATION_MAX = 1023
 
 
 @cache
@@ -125,8 +123,8 @@ def check_arithmetic(graphs: Graphs) -> None:
     """
     rng = np.random.default_rng(0)
     channels, rows, columns = 32, 12, 20
-    largest = _SUM_LIMIT // (channels * 9 * _ACTIVATION_MAX)
-    x = rng.integers(_ACTIVATION_MAX - 63, _ACTIVATION_MAX + 1, (channels, rows, columns))
+    largest = ACCUMULATOR_LIMIT // (channels * 9 * ACTIVATION_MAX)
+    x = rng.integers(ACTIVATION_MAX - 63, ACTIVATION_MAX + 1, (channels, rows, columns))
     weight = rng.integers(largest - 16, largest + 1, (channels, channels, 3, 3))
     weight[::2] *= -1
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))

@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 from ..bitstream import MAX_SYMBOL, PmfTables, gaussian_tables, joined
 from ..bitstream.escape import TOTAL
 from .errors import WeightsError
+from .fixed_point import CONTEXT_UNIT
 from .scales import SCALES, scale_of
 from .walk import QUARTERS
-
-EIGHTHS = 8
-"""Means of the context are multiples of 1/8 of a symbol; a table exists for each of the eight."""
 
 MAX_OFFSET = 3
 """Largest offset of a channel's scales, up and down, in scale indices: a factor of 1.45."""
@@ -33,7 +31,7 @@ MAX_OFFSET = 3
 OFFSET_CLASSES = 8
 """Classes of channels by how many symbols they code. The more, the rarer is an offset of zero."""
 
-FIRST_OFFSET_TABLE = SCALES * EIGHTHS
+FIRST_OFFSET_TABLE = SCALES * CONTEXT_UNIT
 _FIRST_LATENT_TABLE = FIRST_OFFSET_TABLE + OFFSET_CLASSES
 _FINE_TABLES = 32 * QUARTERS
 TABLE_COUNT = _FIRST_LATENT_TABLE + _FINE_TABLES
@@ -47,7 +45,7 @@ _QUARTERS = np.arange(LAST_QUARTER + 1)
 _LATENT_TABLES = np.where(
     _QUARTERS < _FINE_TABLES,
     _FIRST_LATENT_TABLE + _QUARTERS,
-    EIGHTHS * ((_QUARTERS + QUARTERS // 2) // QUARTERS),
+    CONTEXT_UNIT * ((_QUARTERS + QUARTERS // 2) // QUARTERS),
 ).astype(np.int32)
 
 _ONE_MORE = 4
@@ -99,16 +97,17 @@ def context_tables(
         eighths: means in eighths of a symbol, any shape.
         index: scale indices 0...63, of the same shape.
     """
-    whole = eighths >> 3
-    return (EIGHTHS * index + (eighths - EIGHTHS * whole)).astype(np.int32), whole.astype(np.int32)
+    whole, eighth = np.divmod(eighths, CONTEXT_UNIT)
+    return (CONTEXT_UNIT * index + eighth).astype(np.int32), whole.astype(np.int32)
 
 
 def offset_context_tables(
     tables: NDArray[np.int32], offsets: NDArray[np.integer] | int
 ) -> NDArray[np.int32]:
     """Return the tables of context coefficients whose scales are offset."""
-    index = tables // EIGHTHS
-    return tables + EIGHTHS * (np.clip(index + offsets, 0, SCALES - 1) - index).astype(np.int32)
+    index = tables // CONTEXT_UNIT
+    change = np.clip(index + offsets, 0, SCALES - 1) - index
+    return tables + CONTEXT_UNIT * change.astype(np.int32)
 
 
 def latent_tables(
@@ -127,7 +126,7 @@ def offset_tables(count: NDArray[np.integer]) -> NDArray[np.int32]:
 
 def start_tables() -> PmfTables:
     """Return all tables before anything is counted: Gaussians, and offsets mostly zero."""
-    context = gaussian_tables(scale_of(np.arange(SCALES)), np.arange(EIGHTHS) / EIGHTHS)
+    context = gaussian_tables(scale_of(np.arange(SCALES)), np.arange(CONTEXT_UNIT) / CONTEXT_UNIT)
     fine = scale_of(np.arange(_FINE_TABLES) / QUARTERS)
     return joined(joined(context, _start_of_offsets()), gaussian_tables(fine, np.zeros(1)))
 

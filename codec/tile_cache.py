@@ -19,12 +19,12 @@ from ..bitstream import (
     read_tile,
 )
 from .conditions import CodingConditions
-from .config import LATENTS_A_SIDE
+from .config import LATENTS_A_SIDE, PATCH_PX
 from .images import decode_alpha, fill_hidden
 from .options import DecodeOptions
 from .thumbnail import context_thumbnail
 from .tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
-from .tiling import PATCH_PX, Window, patch_grid, synthesis_halo, tiles_in
+from .tiling import Window, patch_grid, synthesis_halo, tiles_in
 from .view import View
 from .weights import Codec
 

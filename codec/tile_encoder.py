@@ -29,13 +29,13 @@ from ..bitstream import (
 )
 from .coders import AimedAt, ContextEncoder, LatentEncoder, Pairs
 from .conditions import CodingConditions
-from .config import LATENTS_A_SIDE
+from .config import LATENTS_A_SIDE, PATCH_PX
 from .exact import of_pixels
 from .images import Pixels, continue_edges, fill_hidden
 from .qualities import Quality
 from .runtime import Features, Floats, Runtime, torch_side
 from .stack import AnsStack, SymbolStack
-from .tiling import PATCH_PX, Window, analysis_halo, patch_grid
+from .tiling import Window, analysis_halo, patch_grid
 from .walk import walk
 from .weights import Codec
 

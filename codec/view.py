@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream import ArgumentError, Header
+from .config import PATCH_PX
 from .images import Pixels
 from .numbers import whole
-from .tiling import PATCH_PX, Window
+from .tiling import Window
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codec.config import LATENT_STRIDE, ModelConfig
+from ..codec.fixed_point import UNIT
 from ..codec.schedule import CodingStep
 from .blocks import Block, zero_conv
 from .dct import LatentDct, block_dct_weight, full_precision
-from .fixed_point import UNIT
 from .qualities import Quality, as_map, at_fine, at_latents
 
 PIXEL_SCALE = 1 / 64

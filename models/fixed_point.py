@@ -23,23 +23,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..codec.errors import BoundError
+from ..codec.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX
 
-UNIT = 64
-ACTIVATION_MAX = 1023
 WEIGHT_MAX = 127
 GAIN_MAX = 255
 SHIFT_MAX = 14
-ACCUMULATOR_LIMIT = 2**24
 POWERS = [2.0**-k for k in range(SHIFT_MAX + 1)]
 """The factors of shifts, exact on every machine as `exp2` need not be."""
 
 PRE_GAIN_MAX = ACCUMULATOR_LIMIT // (2 * GAIN_MAX) - 1
-KNOTS = 11
-"""Points between which what depends on quality is interpolated."""
-
-KNOT_UNIT = 16
-"""Gains at the knots are sixteenths of those between them."""
-
 GAIN_SHIFT_MAX = 2047
 """Largest shift of a gain, in activations; its knots then fit 16 bits."""
 

@@ -15,18 +15,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codec.errors import BoundError
-from ..codec.quality import QUALITIES, step_of
-from .fixed_point import (
+from ..codec.fixed_point import (
     ACCUMULATOR_LIMIT,
     ACTIVATION_MAX,
-    GAIN_MAX,
-    GAIN_SHIFT_MAX,
+    CONTEXT_UNIT,
+    KNOT_SPAN,
     KNOT_UNIT,
     KNOTS,
+    UNIT,
+)
+from ..codec.quality import QUALITIES, step_of
+from .fixed_point import (
+    GAIN_MAX,
+    GAIN_SHIFT_MAX,
     POWERS,
     PRE_GAIN_MAX,
     SHIFT_MAX,
-    UNIT,
     WEIGHT_MAX,
     channel_shifts,
     convolve,
@@ -38,12 +42,6 @@ from .fixed_point import (
 )
 from .prepared import EVERY, Channels, PreparedConv, PreparedGain, PreparedNorm
 from .qualities import over, without_channels
-
-KNOT_SPAN = (QUALITIES - 1) // (KNOTS - 1)
-"""Qualities from a knot to the next."""
-
-CONTEXT_UNIT = 8
-"""Means of the context are multiples of 1/8 of a symbol."""
 
 
 class FloatLayer(nn.Module):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..codec.fixed_point import CONTEXT_UNIT
 from ..codec.schedule import CodingStep
 from ..codec.walk import Prediction
-from .layers import CONTEXT_UNIT, Norm
+from .layers import Norm
 from .qualities import Quality, at_latents, at_patches, without_channels
 from .reconstruction import Reconstruction
 from .step import StepNetwork, pick, pick_quality, place

@@ -15,12 +15,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from ..codec.fixed_point import KNOTS, UNIT
 from ..codec.quality import QUALITIES, step_of
 from ..codec.scales import SCALE_MAX, SCALE_MIN, SCALES
 from ..codec.schedule import EVERYWHERE, CodingStep, Squares
 from ..codec.walk import QUARTERS
 from .blocks import FixedBlock
-from .fixed_point import KNOTS, UNIT, saturate, two_scales
+from .fixed_point import saturate, two_scales
 from .layers import FloatConv, FloatGain
 
 

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...bitstream import Coder, PmfTables, gaussian_tables, pop, push
+from ...bitstream.escape import TOTAL
 from ...models.distributions import Normal
-
-TOTAL = 1 << 24
-"""Sum of integer masses."""
 
 NARROWEST, WIDEST = 0.05, 2048.0
 """Standard deviations that have a table, in bins."""

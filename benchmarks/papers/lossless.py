@@ -33,13 +33,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...bitstream import Coder, coder_of, pop_under, push_under, words_of
+from ...bitstream.escape import TOTAL
 from ...models.distributions import Normal
 from ...models.vae.coders import Distribution, Inference, Posterior
 from ...models.vae.config import VaeConfig
 from ...models.vae.ladder import Ladder
 from ...models.vae.likelihoods import Independent
 from ...models.vae.model import Hvae
-from .bins import TOTAL, Bins
+from .bins import Bins
 from .codes import Code, Parts, Width, code_of
 from .pixels import levels, pop_pixels, push_pixels
 

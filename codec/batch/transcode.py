@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from ...bitstream import MAGIC, Header, read_index
 from .. import api
+from ..config import PATCH_PX
 from ..errors import ImageError, VerificationFailed, WeightsError, explain
 from ..images import format_of, read_image, to_pixels, write_image
 from ..options import DecodeOptions, EncodeOptions, prior_of
 from ..rate import psnr_of
-from ..tiling import PATCH_PX, analysis_halo, synthesis_halo, tile_side
+from ..tiling import analysis_halo, synthesis_halo, tile_side
 from ..weights import Codec, load_codec
 from .row import FAILED, KEPT, SUCCESS, Row
 

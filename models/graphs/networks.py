@@ -12,9 +12,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ...codec.fixed_point import CONTEXT_UNIT
 from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import ContextModel, DctVae, LatentModel
-from ..layers import CONTEXT_UNIT
 from ..prepared import PreparedConv, PreparedNorm
 from ..priors.masked_diffusion import MaskedDiffusion
 from ..qualities import QualityMap

@@ -10,12 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ...bitstream.escape import TOTAL
 from ...codec.config import ModelConfig
 from ...codec.errors import BoundError, WeightsError
 from ...codec.quality import QUALITIES, step_of
 from ..dct import MAX_COEFFICIENT
 from ..layers import FloatLayer, IntegerLayer, Norm
-from .interface import TOTAL, SymbolStack
+from .interface import SymbolStack
 
 PX = 2**10
 """Units a pixel of knots and edges."""

@@ -33,11 +33,11 @@ import torch
 from torch import Tensor, nn
 
 from ...codec.config import ModelConfig
+from ...codec.fixed_point import ACTIVATION_MAX, KNOTS, UNIT
 from ...codec.quality import QUALITIES, step_of
 from ...codec.scales import SCALE_MAX, SCALE_MIN, SCALES
 from .. import diffusion
 from ..distributions import sum_images
-from ..fixed_point import ACTIVATION_MAX, KNOTS, UNIT
 from ..layers import IntegerNorm, Norm
 from .interface import SymbolStack
 from .normal_bins import (

@@ -12,9 +12,6 @@ from torch import Tensor
 
 from ..layers import Norm
 
-TOTAL = 2**24
-"""Of the integer masses of a pmf."""
-
 
 class SymbolStack(Protocol):
     """A stack of symbols: what is pushed last is popped first.

@@ -17,15 +17,16 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ...bitstream.escape import TOTAL
 from ...codec.config import PATCH_PX, ModelConfig
 from ...codec.errors import BoundError
+from ...codec.fixed_point import ACTIVATION_MAX, CONTEXT_UNIT, UNIT
 from ...codec.quality import LMBDA_MAX, LMBDA_MIN, QUALITIES, step_of
 from ...codec.scales import LOG_RATIO, SCALE_MIN, SCALES
 from ..dct import ContextDct
-from ..fixed_point import ACTIVATION_MAX, UNIT
-from ..layers import CONTEXT_UNIT, FloatLayer, IntegerLayer, Norm
+from ..layers import FloatLayer, IntegerLayer, Norm
 from ..quantizers import gaussian_bits, scale_of
-from .interface import TOTAL, SymbolStack
+from .interface import SymbolStack
 
 INDEX_UNIT = 2**12
 """Units of a scale index in integers."""

@@ -30,7 +30,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 import torch
 from torch import Tensor
 
-from .interface import TOTAL, SymbolStack
+from ...bitstream.escape import TOTAL
+from .interface import SymbolStack
 
 LOG_SNR_MAX, LOG_SNR_MIN = 7, -10
 BINS_A_DEVIATION = 4

@@ -15,16 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ...codec.fixed_point import ACCUMULATOR_LIMIT, UNIT
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
-from ..fixed_point import (
-    ACCUMULATOR_LIMIT,
-    UNIT,
-    WEIGHT_MAX,
-    channel_shifts,
-    largest_sum,
-    quantise_filter,
-)
+from ..fixed_point import WEIGHT_MAX, channel_shifts, largest_sum, quantise_filter
 from ..layers import FloatConv
 from ..quantizers import Rounder
 from ..storage import eight_bit_scale, is_eight_bit

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.models.priors.interface import TOTAL
+from hvae_codec.bitstream.escape import TOTAL
 from hvae_codec.models.priors.normal_bins import (
     BINS_A_DEVIATION,
     LOG_SNR_MAX,

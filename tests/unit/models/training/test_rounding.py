@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hvae_codec.codec.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, UNIT
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, UNIT, channel_shifts
+from hvae_codec.models.fixed_point import channel_shifts
 from hvae_codec.models.layers import FloatConv
 from hvae_codec.models.storage import from_arrays, is_eight_bit, restored, stored
 from hvae_codec.models.training import rounding
