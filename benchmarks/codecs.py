@@ -18,10 +18,6 @@ if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
 OURS = "hvae-codec"
 OURS_EYE = f"{OURS}-eye"
 
-PACKAGES = ("", "bitstream", "codec", "codec.images", "models", "models.priors",
-            "models.training", "benchmarks", "cli")  # fmt: skip
-"""What is installed of this codec."""
-
 _THAT_CODE = ("bitstream", "codec", "codec.images", "models", "models.priors")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codec.color import RGB_TO_YCBCR
 from ..codec.quality import psnr_db
 
 MS_SSIM_MIN_PX = 161
@@ -21,7 +22,7 @@ SSIM_MIN_PX = 11
 SSIMULACRA2_MIN_PX = BUTTERAUGLI_MIN_PX = 8
 """Smallest side that they look at."""
 
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, full range, as JPEG has it
+_LUMA = RGB_TO_YCBCR[0]
 
 
 def bits_per_pixel(file_bytes: int, width: int, height: int) -> float:

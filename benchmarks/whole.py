@@ -8,6 +8,7 @@ uncompressed (PPM): no other format's compression counts.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .codecs import OURS, PACKAGES, Codec
+from .codecs import OURS, Codec
 
 RUNS = 5
 """How often each process is started; medians count."""
@@ -177,9 +178,9 @@ def _distribution_bytes(name: str) -> int | None:
 def _own_bytes() -> int:
     """Add up the files of this codec, which may be installed where it is developed."""
     home = __name__.partition(".")[0]
-    total = 0
-    for package in PACKAGES:
-        folder = Path(str(resources.files(".".join(filter(None, (home, package))))))
-        total += sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-    weights = Path(str(resources.files(f"{home}.models"))) / "weights"
-    return total + sum(file.stat().st_size for file in weights.glob("*.safetensors"))
+    files = [*Path(str(resources.files(home))).glob("*.*")]
+    for room in ("bitstream", "codec", "models", "benchmarks", "cli"):
+        for folder, below, names in os.walk(str(resources.files(f"{home}.{room}"))):
+            below[:] = [name for name in below if name not in ("__pycache__", "results")]
+            files += [Path(folder, name) for name in names]
+    return sum(file.stat().st_size for file in files)

@@ -46,7 +46,6 @@ from .errors import (
 from .escape import MAX_SYMBOL
 from .header import (
     MAGIC,
-    MAX_HEADER_BYTES,
     MAX_PIXELS,
     MAX_TILES,
     NO_WEIGHTS,
@@ -60,15 +59,13 @@ from .header import (
     unpack_header,
 )
 from .metadata import Metadata, MetadataKind
-from .quality_map import MAX_QUALITY, Offsets
+from .quality_map import Offsets
 from .source import Source
 from .tables import PmfTables, gaussian_tables, joined
 
 __all__ = [
     "MAGIC",
-    "MAX_HEADER_BYTES",
     "MAX_PIXELS",
-    "MAX_QUALITY",
     "MAX_SYMBOL",
     "MAX_TILES",
     "NO_WEIGHTS",

@@ -17,11 +17,11 @@ to decode levels 0...k exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,9 +29,6 @@ from . import escape
 from .errors import ArgumentError, StreamDamaged
 from .escape import MAX_SYMBOL, TOTAL
 from .tables import PmfTables, checked_index, checked_symbols
-
-# constriction ships no type stubs.
-_stream = cast(Any, constriction).stream
 
 
 class Coder(Protocol):
@@ -72,6 +69,17 @@ class Coder(Protocol):
         ...
 
 
+_CHANCE_UNIT = np.uint32(TOTAL // 128)  # chances are 128ths
+
+
+@cache
+def _stream() -> Any:  # noqa: ANN401 - constriction ships no type stubs
+    """Load the coders when first needed: looking into a file does without them."""
+    import constriction
+
+    return cast(Any, constriction).stream
+
+
 def _exact_model(pmf: NDArray[np.uint32]) -> object:
     """Return a model of exactly the integer masses `pmf`, `(n,)`, n >= 2, of sum 2**24.
 
@@ -80,18 +88,28 @@ def _exact_model(pmf: NDArray[np.uint32]) -> object:
     one, all sums are integers below 2**53, and the left side is the cumulative sum of pmf. (With
     p = pmf it is off nearly everywhere.)
     """
-    return _stream.model.Categorical(pmf.astype(np.float64) - 1.0, perfect=False)
+    return _stream().model.Categorical(pmf.astype(np.float64) - 1.0, perfect=False)
 
 
-_ANY_MASSES = _stream.model.Categorical(perfect=False)
-_ESCAPE_LENGTH = _exact_model(escape.LENGTH_PMF)
-_UNIFORM = _stream.model.Uniform()
+@cache
+def _any_masses() -> object:
+    return _stream().model.Categorical(perfect=False)
 
-_CHANCE_SHIFT = 17  # 128ths of a chance are masses of sum 2**24
-_BIT_MODELS = [
-    _exact_model(np.array([128 - chance, chance], np.uint32) * np.uint32(1 << _CHANCE_SHIFT))
-    for chance in range(1, 128)
-]
+
+@cache
+def _uniform() -> object:
+    return _stream().model.Uniform()
+
+
+@cache
+def _escape_length() -> object:
+    return _exact_model(escape.LENGTH_PMF)
+
+
+@cache
+def _bit_model(chance: int) -> object:
+    return _exact_model(np.array([128 - chance, chance], np.uint32) * _CHANCE_UNIT)
+
 
 # Models are built when first needed. They live beside the tables and not in them, because they
 # cannot be pickled.
@@ -201,15 +219,15 @@ def _push_values(coder: Coder, values: NDArray[np.int64]) -> None:
     """Push integers `(n,)`, 1...2**23 - 1, in Elias' gamma code."""
     k = escape.bit_lengths(values)
     size = 1 << k[k > 0]  # a Uniform of size 1 panics, and codes nothing anyway
-    coder.encode_reverse((values[k > 0] - size).astype(np.int32), _UNIFORM, size.astype(np.int32))
-    coder.encode_reverse(k.astype(np.int32), _ESCAPE_LENGTH)
+    coder.encode_reverse((values[k > 0] - size).astype(np.int32), _uniform(), size.astype(np.int32))
+    coder.encode_reverse(k.astype(np.int32), _escape_length())
 
 
 def _pop_values(coder: Coder, count: int) -> NDArray[np.int64]:
     """Pop what `_push_values` pushed; int64 `(count,)`."""
-    k = coder.decode(_ESCAPE_LENGTH, count).astype(np.int64)
+    k = coder.decode(_escape_length(), count).astype(np.int64)
     values = 1 << k
-    values[k > 0] += coder.decode(_UNIFORM, values[k > 0].astype(np.int32))
+    values[k > 0] += coder.decode(_uniform(), values[k > 0].astype(np.int32))
     return values
 
 
@@ -240,7 +258,7 @@ def push_under(coder: Coder, pmf: NDArray[np.integer], symbols: NDArray[np.integ
     if count == 1:
         coder.encode_reverse(entries, _exact_model(pmf[0]))
     else:
-        coder.encode_reverse(entries, _ANY_MASSES, pmf.astype(np.float64) - 1.0)
+        coder.encode_reverse(entries, _any_masses(), pmf.astype(np.float64) - 1.0)
 
 
 def pop_under(coder: Coder, pmf: NDArray[np.integer], count: int) -> NDArray[np.int32]:
@@ -257,18 +275,18 @@ def pop_under(coder: Coder, pmf: NDArray[np.integer], count: int) -> NDArray[np.
         return np.zeros(count, np.int32)
     if rows == 1:
         return coder.decode(_exact_model(pmf[0]), count)
-    return coder.decode(_ANY_MASSES, pmf.astype(np.float64) - 1.0)
+    return coder.decode(_any_masses(), pmf.astype(np.float64) - 1.0)
 
 
 def push_bits(coder: Coder, bits: NDArray[np.int32], chances: NDArray[np.integer]) -> None:
     """Push bits (n,), each set with a chance (n,) of 1...127 in 128; the first ends on top."""
     if bits.size:
-        push_under(coder, np.stack([128 - chances, chances], axis=1) << _CHANCE_SHIFT, bits)
+        push_under(coder, np.stack([128 - chances, chances], axis=1) * _CHANCE_UNIT, bits)
 
 
 def pop_bit(coder: Coder, chance: int) -> bool:
     """Pop a bit that was pushed with a chance in 128."""
-    return bool(coder.decode(_BIT_MODELS[chance - 1]))
+    return bool(coder.decode(_bit_model(chance)))
 
 
 def _checked_masses(pmf: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -295,13 +313,13 @@ def coder_of(words: NDArray[np.uint32] | None = None) -> Coder:
         StreamDamaged: the first word is 0, which the top of a stack never is.
     """
     if words is None:
-        return _stream.stack.AnsCoder()
+        return _stream().stack.AnsCoder()
     words = np.asarray(words)
     if words.ndim != 1 or words.dtype != np.uint32:
         raise ArgumentError(f"words are {words.dtype} of shape {words.shape}, not uint32 (n,)")
     if words.size and words[0] == 0:
         raise StreamDamaged("the first word of a tile is 0")
-    return _stream.stack.AnsCoder(words[::-1].copy())
+    return _stream().stack.AnsCoder(words[::-1].copy())
 
 
 def check_empty(coder: Coder) -> None:

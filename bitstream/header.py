@@ -195,14 +195,11 @@ def pack_header(header: Header) -> bytes:
     return packed + struct.pack("<I", zlib.crc32(packed))
 
 
-def unpack_header(
-    data: bytes | bytearray | memoryview, *, max_pixels: int | None = MAX_PIXELS
-) -> tuple[Header, int]:
+def unpack_header(data: bytes | bytearray | memoryview) -> tuple[Header, int]:
     """Read a header from the beginning of `data`, of which `MAX_HEADER_BYTES` are enough.
 
     Args:
         data: a file or its beginning.
-        max_pixels: limit on width x height; None for no limit.
 
     Returns:
         The header and the offset behind it.
@@ -213,7 +210,7 @@ def unpack_header(
         Truncated: `data` ends within the header.
         HeaderDamaged: the CRC32 does not match.
         InvalidField: a value is outside its range, a varint not the shortest, a reserved bit set.
-        ImageTooLarge: the image has more than `max_pixels` pixels.
+        ImageTooLarge: the image has more than `MAX_PIXELS` pixels.
     """
     data = bytes(data[:MAX_HEADER_BYTES])
     if data[:4] != MAGIC[: len(data)]:
@@ -247,8 +244,8 @@ def unpack_header(
             exact=bool(flags & _EXACT),
             map=bool(flags & _MAP),
         )
-    if max_pixels is not None and header.width * header.height > max_pixels:
-        raise ImageTooLarge(header.width, header.height, max_pixels)
+    if header.width * header.height > MAX_PIXELS:
+        raise ImageTooLarge(header.width, header.height, MAX_PIXELS)
     return header, end + 4
 
 

@@ -1,10 +1,10 @@
 """The command `hvae-codec`: a group of commands, one file each."""
 
-import os
 from typing import Any
 
 import click
 
+from ..codec.threads import spin_less
 from . import console
 from .benchmark import benchmark
 from .dataset import dataset
@@ -63,10 +63,7 @@ class _Group(click.Group):
 def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
     console.silence_libraries()
-    # PyTorch's threads wait for each other by spinning, by default for so long that where another
-    # program holds a core they hardly do anything else. Read when PyTorch is loaded.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    spin_less()
 
 
 for command in (

@@ -6,7 +6,6 @@ networks in PyTorch, on a GPU as well, several tiles at a time.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import TorchMissing
 from .qualities import Quality
+from .threads import spin_less
 from .walk import Network
 from .weight_file import WeightFile
 
@@ -122,10 +122,7 @@ def torch_side(module: str, wish: str) -> Any:  # noqa: ANN401
     Raises:
         TorchMissing: PyTorch is not installed.
     """
-    # PyTorch's threads wait for each other by spinning, by default for so long that where another
-    # program holds a core they hardly do anything else. Read when PyTorch is loaded.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    spin_less()
     try:
         return import_module(f"..models.{module}", __package__)
     except ModuleNotFoundError as error:

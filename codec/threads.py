@@ -14,6 +14,16 @@ def threads() -> int:
     return int(named) if named.isdigit() and int(named) else processors()
 
 
+def spin_less() -> None:
+    """Let PyTorch's threads wait without spinning; before PyTorch is loaded.
+
+    By default they spin for so long that where another program holds a core they hardly do
+    anything else.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def processors() -> int:
     """Count the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from ..codec import color, frequencies
 from ..codec.config import LATENT_STRIDE, PATCH_PX, ModelConfig
 from ..codec.frequencies import Coefficient, context_order, latent_order
 
-# Full-range BT.601 (JPEG): rows are Y, Cb, Cr. Errors of one unit in each weigh about the same in
-# RGB (1.00, 1.09, 0.82), so a squared error in YCbCr stands for one in RGB.
-RGB_TO_YCBCR = torch.tensor(
-    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
-)
-YCBCR_TO_RGB = torch.linalg.inv(RGB_TO_YCBCR.double()).float()
-
+RGB_TO_YCBCR = torch.from_numpy(color.RGB_TO_YCBCR).float()
+YCBCR_TO_RGB = torch.from_numpy(color.YCBCR_TO_RGB).float()
 
 MAX_COEFFICIENT = 128 * PATCH_PX
 """No coefficient of a patch is larger, in pixels: the norm of a black patch."""
@@ -41,10 +35,7 @@ def to_rgb(ycbcr: Tensor) -> Tensor:
 
 def dct_matrix(size: int) -> Tensor:
     """Return the orthonormal type-II DCT as a (frequency, sample) matrix."""
-    n = torch.arange(size, dtype=torch.float64)
-    matrix = torch.cos(math.pi / size * (n[None, :] + 0.5) * n[:, None])
-    matrix[0] *= math.sqrt(0.5)
-    return (matrix * math.sqrt(2.0 / size)).float()
+    return torch.from_numpy(frequencies.dct_matrix(size))
 
 
 def block_dct_weight(channels: int) -> Tensor:

@@ -29,7 +29,6 @@ from .dct import ContextDct
 from .layers import FloatGain, FloatNorm, IntegerNorm
 from .passes import LatentPass, Posterior
 from .priors import DEFAULT_PRIOR
-from .priors.interface import ContextPrior
 from .priors.masked_diffusion import MaskedDiffusion
 from .qualities import Quality, as_map, at_latents, at_patches
 from .reconstruction import Reconstruction
@@ -57,10 +56,6 @@ class ContextModel(nn.Module):
     def prior(self) -> MaskedDiffusion:
         """The prior that every weight file has."""
         return cast(MaskedDiffusion, self.priors[DEFAULT_PRIOR])
-
-    def named_prior(self, name: str) -> ContextPrior:
-        """Return the prior of a name, which must be one of `priors`."""
-        return cast(ContextPrior, self.priors[name])
 
     def steps(self, quality: Quality) -> Tensor:
         """Return the quantisation steps of context coefficients, (B, C, h or 1, w or 1) pixels."""

@@ -114,14 +114,6 @@ def models_of(file: WeightFile, name: str = "the weight file") -> Weights:
     return Weights(context, tuple(latents), file.first_qualities, file.tables)
 
 
-def carry_in(weights: Weights, dtype: torch.dtype) -> None:
-    """Carry integers in float32 (fast) or float64; the symbols are the same."""
-    for network in (weights.context.priors, *(model.trunk for model in weights.latents)):
-        for buffer in network.buffers():
-            if buffer.is_floating_point():
-                buffer.data = buffer.data.to(dtype)
-
-
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 

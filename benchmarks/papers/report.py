@@ -211,7 +211,7 @@ def shown(column: str, found: list[Any]) -> str:
     _, divisor = LARGER_UNITS.get(column, ("", 1))
     numbers = [float(v) / divisor for v in values]
     middle, error = sum(numbers) / len(numbers), standard_error(numbers)
-    if column.endswith(("_share", "_excess")) or (column == "excess" and "elbo" not in column):
+    if column.endswith(("_share", "_excess")) or column == "excess":
         return f"{middle:.1%}" + ("" if math.isnan(error) else f" ({error:.1%})")
     if middle == int(middle) and len(numbers) == 1:
         return f"{middle:,.0f}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache, partial
 from typing import Any
 
-from ...codec.weight_paths import shipped_weights
+from ...codec.weight_paths import digest_of, shipped_weights
 from ...models.vae.config import VaeConfig
 from ...models.vae.objectives import TrainConfig
 from . import rules_dct as rules
@@ -87,7 +86,7 @@ def files(scale: Scale, chosen: Chosen) -> list[Job]:
 
 @cache
 def _weights_hash() -> str:
-    return hashlib.sha256(shipped_weights("psnr").read_bytes()).hexdigest()[:8]
+    return digest_of(shipped_weights("psnr")).hex()[:8]
 
 
 TABLES = (

@@ -16,10 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 SAVE_EVERY_S = 60.0
 EMA = 0.998
@@ -58,8 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(folder: Path, out: Path, settings: dict[str, Any], minutes: float, number: int) -> None:
     """Train the model of one range; see `pack.write_pack`."""
     began = time.monotonic()
-    if find_spec("constriction") is None:  # training codes nothing
-        sys.modules["constriction"] = MagicMock()
     import torch
 
     from ...codec.threads import processors

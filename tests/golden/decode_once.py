@@ -62,15 +62,23 @@ def torch_runtime(file: WeightFile, options: argparse.Namespace) -> Runtime:
     import torch
 
     from hvae_codec.models.runtime import make_runtime
-    from hvae_codec.models.weights import carry_in
 
     torch.set_num_threads(options.threads)
     if options.without_onednn:
         torch.backends.mkldnn.set_flags(False)
     runtime: Any = make_runtime(file, "cpu")
-    carry_in(runtime.weights, getattr(torch, options.carrier))
+    _carry_in(runtime, getattr(torch, options.carrier))
     runtime.tiles_at_once = options.together
     return runtime
+
+
+def _carry_in(runtime: Any, dtype: Any) -> None:  # noqa: ANN401 - PyTorch may not be there
+    """Carry integers in float32 (fast) or float64; the symbols are the same."""
+    weights = runtime.weights
+    for network in (weights.context.priors, *(model.trunk for model in weights.latents)):
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                buffer.data = buffer.data.to(dtype)
 
 
 def main() -> None:

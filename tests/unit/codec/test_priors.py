@@ -164,7 +164,8 @@ def bits_of(codec: Codec, kind: Prior, u: Integers, quality: int) -> float:
     """What the prior says that a context takes."""
     context = context_of(codec)
     with torch.inference_mode():
-        prior, at = context.named_prior(kind.label), torch.tensor([quality])
+        prior: Any = context.priors[kind.label]
+        at = torch.tensor([quality])
         return float(prior.bits(torch.tensor(u)[None].float(), at, context.norm).sum())
 
 

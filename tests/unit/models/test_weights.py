@@ -19,7 +19,7 @@ from hvae_codec.models.convert import to_integer
 from hvae_codec.models.dct_vae import LatentModel
 from hvae_codec.models.layers import IntegerConv
 from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS
-from hvae_codec.models.weights import Weights, carry_in, load_weights, save_weights
+from hvae_codec.models.weights import Weights, load_weights, save_weights
 
 
 def without_graphs(path: Path, weights: Weights) -> Path:
@@ -198,18 +198,6 @@ def test_a_cut_file_is_refused(saved: Path, tmp_path: Path) -> None:
     path.write_bytes(saved.read_bytes()[:-100])
     with pytest.raises(WeightsError):
         load_weights(path)
-
-
-def test_carriers_change_and_values_do_not(saved: Path) -> None:
-    weights = load_weights(saved)
-    networks = weights.context.priors, weights.latents[0].trunk
-    before = [{n: v.clone() for n, v in network.state_dict().items()} for network in networks]
-    carry_in(weights, torch.float64)
-    for network, values in zip(networks, before, strict=True):
-        for name, value in network.state_dict().items():
-            assert value.dtype == torch.float64
-            assert torch.equal(value, values[name].double())
-    assert weights.latents[0].analysis.stem.weight.dtype == torch.float32
 
 
 def test_training_can_go_on_from_a_weight_file(saved: Path) -> None:
