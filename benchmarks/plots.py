@@ -94,7 +94,7 @@ def _plot(axes: Axes, row: Comparison, colour: object, curve: Curve) -> None:
 
 
 def _speed(summary: Summary) -> Figure | None:
-    """Draw what a decibel costs: bits against time. Random weights lend published curves times."""
+    """Plot rate against coding time. Times of published models are measured with random weights."""
     colours = {row.codec: (row, colour) for row, colour in _drawn(summary, everything=True)}
     timed = [
         (codec, *colours[codec.name])

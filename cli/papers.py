@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -73,7 +74,7 @@ def papers(
             raise click.UsageError("--data is needed: only tiny draws its images")
         until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         work = runner.Runner(
-            store.Store(out), runner.Sets(data, scale), scale, seeds, until, _told()
+            store.Store(out), runner.Sets(data, scale), scale, seeds, until, *_shown()
         )
         done = work.run(chosen)
         page = out / "report" / "papers.md"
@@ -87,8 +88,12 @@ def papers(
         console.note("not all is run: the same command goes on")
 
 
-def _told():  # noqa: ANN202 - a function of a line
-    """Return what shows progress: on a terminal one line that changes, else a line for each job."""
+def _shown() -> tuple[Callable[[str], None], Callable[[str], None]]:
+    """Return what shows jobs and progress: one line that changes, or without a terminal jobs."""
     if not sys.stderr.isatty():
-        return lambda line: None if " of " in line.rpartition(":")[2] else console.note(line)
-    return lambda line: click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+        return console.note, lambda line: None
+
+    def change(line: str) -> None:
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+    return change, change

@@ -12,7 +12,7 @@ from .config import LATENTS_A_SIDE
 from .decoder import decode_file
 from .errors import VerificationFailed
 from .images import Pixels, stretched_as
-from .promise import merging_mse
+from .minimum_psnr import merging_mse
 from .rate import squared_error
 from .tile_decoder import TileSource, Wanted, pop_tiles
 from .tiling import TILE_PATCHES, Window, tiles_in

@@ -279,8 +279,8 @@ class FirstLevels:
         return coder.code(step, number, prediction, residual)
 
 
-class AimedAt:
-    """Gives an encoder targets in place of the posterior: latents (B, C, H, W) in steps."""
+class TargetResidual:
+    """Codes target latents in place of what the posterior gives: (B, C, H, W) in steps."""
 
     def __init__(self, targets: NDArray, coder: Coder):
         self.targets, self.coder = targets, coder

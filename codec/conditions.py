@@ -62,7 +62,7 @@ class CodingConditions:
     def skips(self) -> bool:
         """Whether latents that are all but surely zero are not coded.
 
-        Where the networks count for less, so does what they are sure of: any symbol can be coded.
+        Near quality 100 the networks fade out, and so no symbol may be skipped.
         """
         offset = 0 if self.map is None else int(self.map.max())
         return self.config.learned_share(self.quality + offset) == 1

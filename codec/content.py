@@ -1,4 +1,4 @@
-"""What a tile shows: a photograph, graphics, or both; by looks that cost little beside networks.
+"""What a tile shows: a photograph, graphics, or both; by tests that are cheap beside networks.
 
 Graphics repeat colours exactly, and have edges of few colours. Photographs hardly repeat a colour;
 where they do, in a blown-out sky, edges are few or of many colours. Networks trained on photographs
@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .config import PATCH_PX
-from .promise import least_psnr_db, mse_of
+from .minimum_psnr import least_psnr_db, mse_of
 
 Mask = NDArray[np.bool_]
 

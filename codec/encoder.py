@@ -19,6 +19,7 @@ from ..bitstream import (
     write_container,
 )
 from ..bitstream.header import MAX_TILE
+from .candidates import Candidates
 from .conditions import CodingConditions
 from .content import Content, content_of
 from .exact import Mask, encode_exact
@@ -30,7 +31,6 @@ from .quality_maps import fitted
 from .runtime import Floats, torch_side
 from .tile_encoder import encode_tiles, push_tile
 from .tiling import Window, tile_side, tiles_in
-from .weigh import Ways
 from .weights import Codec
 
 
@@ -74,7 +74,7 @@ def encode_pixels(
         alphas: of the image, where it is coded several times: they are the same at every quality.
         effort: 0...9, how long symbols are searched for a smaller loss.
         offsets: (h, w) qualities that patches should have more than `quality`.
-        content: what the image shows. Of a photograph no patch is exact; auto looks.
+        content: what the image shows. photo: no patch is exact; auto decides tile by tile.
         tune: of the weights; by those for the eye photographs have less PSNR.
 
     Raises:
@@ -97,13 +97,13 @@ def encode_pixels(
     coder = _TileEncoder(codec, pixels, header, conditions, alphas, effort, tune)
     tiles: dict[int, Tile] = {}
     places = tiles_in(*pixels.size, side)
-    looks = {number: _look(pixels, window, quality, content) for number, window in places}
-    plain = [tile for tile in places if looks[tile[0]].is_photograph]
+    contents = {number: _content(pixels, window, quality, content) for number, window in places}
+    plain = [tile for tile in places if contents[tile[0]].is_photograph]
     for batch in batches(plain, codec.runtime.tiles_at_once):
         tiles.update(coder.learned(batch))
     for number, window in places:
         if number not in tiles:
-            tiles[number] = coder.weighed(number, window, looks[number])
+            tiles[number] = coder.best(number, window, contents[number])
     return _file(header, pixels, [tiles[number] for number, _ in places], quality_map)
 
 
@@ -177,7 +177,7 @@ def _file(
     return write_container(header, pixels.metadata, tiles, quality_map)
 
 
-def _look(pixels: Pixels, window: Window, quality: int, content: ContentKind) -> Content:
+def _content(pixels: Pixels, window: Window, quality: int, content: ContentKind) -> Content:
     """Return what a tile shows, or what it is said to show."""
     if content == "auto":
         colour = pixels.cut(*window.px)[..., : 1 if pixels.color.is_grey else 3]
@@ -210,8 +210,8 @@ class _TileEncoder:
             alpha = self.alphas.of(number, window)
             yield number, push_tile(self.codec, number, symbols, alpha, self.header.prior)
 
-    def weighed(self, number: int, window: Window, content: Content) -> Tile:
-        """Return a tile in the best of several ways."""
+    def best(self, number: int, window: Window, content: Content) -> Tile:
+        """Return the best of several codings of a tile."""
 
         def learned(where: Mask | None, exact: bytes) -> tuple[Tile, Floats]:
             (symbols,) = encode_tiles(
@@ -228,7 +228,7 @@ class _TileEncoder:
         levels = 1 + len(self.codec.config.level_channels)
         quality = self.header.quality
         seen = self.pixels, number, window, content
-        return Ways(*seen, quality, self.tune, levels, learned).tile()
+        return Candidates(*seen, quality, self.tune, levels, learned).tile()
 
 
 def batches(

@@ -1,4 +1,4 @@
-"""What networks lose at least where they code graphics, told without running them."""
+"""A lower bound of the networks' loss on graphics, computed without running them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from ..bitstream import (
     part_check,
     words_of,
 )
-from .coders import AimedAt, ContextEncoder, LatentEncoder, Pairs
+from .coders import ContextEncoder, LatentEncoder, Pairs, TargetResidual
 from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE, PATCH_PX
 from .exact import of_pixels
@@ -128,7 +128,7 @@ def encode_tiles(
         u, targets = _searched(codec, around, u, conditions, effort)
         encoder = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
         walk(runtime.context_pass(size, quality, u), encoder)
-        decoded = walk(runtime.latent_pass(u, quality), AimedAt(targets, coder)).latents
+        decoded = walk(runtime.latent_pass(u, quality), TargetResidual(targets, coder)).latents
     else:
         features = [
             each.features(runtime, context) for each, context in zip(around, u, strict=True)

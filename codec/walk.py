@@ -25,7 +25,7 @@ class Prediction(NamedTuple):
 
     Attributes:
         mean: in quantisation steps.
-        quarters: four times the scale index (`codec.tables.scale_of`), 0...252.
+        quarters: four times the scale index (`codec.scales.scale_of`), 0...252.
     """
 
     mean: Any

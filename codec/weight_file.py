@@ -72,7 +72,7 @@ class WeightFile:
         return serving_model(self.first_qualities, quality)
 
     def near(self, quality: int) -> tuple[int, int]:
-        """Return the lowest and the highest quality at which the model of a quality is at home."""
+        """Return the range of qualities that the model serving this quality was trained on."""
         model = self.model_at(quality)
         ends = (*self.first_qualities, QUALITIES)
         return max(0, ends[model] - BELOW), min(QUALITIES - 1, ends[model + 1] - 1 + ABOVE)

@@ -73,7 +73,7 @@ class Schedule:
     ends: tuple[float, float]
 
     def __call__(self, t: Tensor) -> Tensor:
-        """T (B,) in [0, 1] -> log-SNR (B,)."""
+        """t (B,) in [0, 1] -> log-SNR (B,)."""  # noqa: D403
         top, bottom = self.ends
         if self.kind == "linear-log-snr":
             return top + (bottom - top) * t

@@ -63,7 +63,7 @@ class ChannelContext(nn.Module):
 
     After Minnen & Singh 2020, "Channel-wise autoregressive entropy models".
 
-    The outputs of two convolutions are added, here and in `StepNetwork.raw`. Each has been shifted
+    The outputs of two convolutions are added, here and to those of the head. Each has been shifted
     by a bit at least, so that their sums are exact as well.
     """
 
@@ -131,7 +131,7 @@ class StepNetwork(nn.Module):
         Args:
             raw: (B, 2c, n, 1) outputs of the head, and of the channel context, before their gain.
             quality: (B,), or (B, 1, n).
-            outputs: see there.
+            outputs: (2c,) their numbers, to which the gain belongs.
         """
         if quality.dim() == 3:
             quality = quality[..., None]

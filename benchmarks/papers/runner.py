@@ -57,7 +57,8 @@ class Runner:
         scale: sizes.
         seeds: runs of each job; None takes what the tables say.
         until: time.monotonic() to stop at.
-        tell: gets a line for each job, and lines of progress.
+        tell: gets a line for each job.
+        progress: gets lines on how far the training of a job is.
     """
 
     store: Store
@@ -66,6 +67,7 @@ class Runner:
     seeds: int | None = None
     until: float = float("inf")
     tell: Tell = lambda line: None
+    progress: Tell = lambda line: None
 
     def run(self, tables: Iterable[Table]) -> bool:
         """Run all jobs of some tables; tell whether all is done."""
@@ -143,7 +145,7 @@ class Runner:
                 checkpoint=self.store.checkpoint(job, fingerprint),
                 data=self.sets.folder,
                 deadline=lambda: time.monotonic() >= self.until,
-                tick=lambda step, steps: self.tell(f"{name}: {step} of {steps}"),
+                tick=lambda step, steps: self.progress(f"{name}: {step} of {steps}"),
             )
             result, sheets = KINDS[job.kind](task)
         except DataMissing as missing:

@@ -124,7 +124,7 @@ class ImageAnalysis(nn.Module):
         super().__init__()
         self.context = context
         self.analysis, self.step_gain = latents.analysis, latents.step_gain
-        self.whole = [latents]
+        self.whole = [latents]  # in a list, so that its parameters are not those of this module
 
     def forward(
         self, rgb: Tensor, u: Tensor, quality_32: Tensor, quality_8: Tensor, quality_4: Tensor
@@ -203,7 +203,7 @@ class Synthesise(nn.Module):
         super().__init__()
         self.context = context
         self.synthesis, self.step_gain = latents.synthesis, latents.step_gain
-        self.whole = [DctVae(context.config, context, latents)]
+        self.whole = [DctVae(context.config, context, latents)]  # as above
 
     def forward(
         self, u: Tensor, latents: Tensor, quality_32: Tensor, quality_8: Tensor, quality_4: Tensor

@@ -2,8 +2,8 @@
 
 python -m hvae_codec.models.training.packed FOLDER --minutes MINUTES --out OUT
 
-OUT gets, of each range of qualities, `40-63.pt`, averaged weights in half precision, about every
-minute, and `40-63.jsonl`, what validation found.
+OUT gets, of each range of qualities, `28-64.pt`, averaged weights in half precision, about every
+minute, and `28-64.jsonl`, what validation found.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What happens at a layer of the walk.
 
-The walk of `hierarchy` visits the context and then z_L ... z_1. At each it hands a prior and a
-way to get the posterior to a coder, and the coder answers with the value of the variable. The
-coder alone decides whether that is inference, generation, or something in between:
+`Ladder.walk` and `Serial.walk` visit the context and then z_L ... z_1. At each they hand a prior
+and a way to get the posterior to a coder, and the coder answers with the value of the variable.
+The coder alone decides whether that is inference, generation, or something in between:
 
     z = coder.code(layer, prior, posterior)
 

@@ -1,6 +1,6 @@
 """What the papers measure of a trained model.
 
-    elbo            the bound, KL in closed form                    001 to 003
+    elbo            the bound, KL in closed form                    DCT-VAE, OU-VAE, DVP-VAE
     iwae            log mean exp of proper importance weights       OU-VAE, L_100 and L_5000
     mean_exp_kl     the same with KL in the weights' place: NOT a bound
     kl_units        KL of each unit, mean over images               DCT-VAE, eq. 3

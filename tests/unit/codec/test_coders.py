@@ -6,12 +6,12 @@ import pytest
 
 from hvae_codec.bitstream import check_empty, coder_of, gaussian_tables, words_of
 from hvae_codec.codec.coders import (
-    AimedAt,
     ContextDecoder,
     ContextEncoder,
     FirstLevels,
     LatentDecoder,
     LatentEncoder,
+    TargetResidual,
 )
 from hvae_codec.codec.scales import scale_of
 from hvae_codec.codec.schedule import ANCHORS, EVERYWHERE, CodingStep
@@ -173,7 +173,9 @@ def test_targets_take_the_place_of_what_the_network_wants() -> None:
     step = CodingStep(0, 0, 0, 2, ANCHORS, True, ((0, 2),))
     mean = np.full((1, 2, 8), 0.5)
     prediction = Prediction(mean, np.full((1, 2, 8), 200, np.uint8))
-    symbols = AimedAt(targets, LatentEncoder(TABLES, EVERY)).code(step, 0, prediction, refused)
+    symbols = TargetResidual(targets, LatentEncoder(TABLES, EVERY)).code(
+        step, 0, prediction, refused
+    )
     anchors = targets[..., (np.indices((4, 4)).sum(0) % 2) == 0]
     assert np.array_equal(symbols, np.rint(anchors - 0.5))
 

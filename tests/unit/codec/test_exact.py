@@ -27,8 +27,8 @@ from hvae_codec.codec.errors import VerificationFailed
 from hvae_codec.codec.exact import decode_exact, encode_exact
 from hvae_codec.codec.images import encode_lossless, to_pixels
 from hvae_codec.codec.info import inspect
+from hvae_codec.codec.minimum_psnr import least_graphics_psnr_db, merging_mse
 from hvae_codec.codec.options import TUNES, DecodeOptions, EncodeOptions
-from hvae_codec.codec.promise import merging_mse, promised_psnr_db
 from hvae_codec.codec.tiling import Window
 from hvae_codec.codec.weights import Codec
 from tests.drawn import GRAPHICS, Draw, photograph, text
@@ -291,7 +291,7 @@ def test_quality_is_kept_on_drawn_pictures(draw: Draw, seed: int) -> None:
         data = hvae_codec.encode(image, quality)
         error = np.asarray(hvae_codec.decode(data), float) - np.asarray(image, float)
         psnr_db = 10 * np.log10(255**2 / max(np.square(error).mean(), 1e-9))
-        assert psnr_db >= max(last, promised_psnr_db(quality, "eye"))
+        assert psnr_db >= max(last, least_graphics_psnr_db(quality, "eye"))
         if quality == 95:
             assert psnr_db >= 45
         if inspect(data).tile_coders == ("exact",):

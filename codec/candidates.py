@@ -1,8 +1,8 @@
-"""One tile, coded in several ways: the one with the smallest loss that keeps what quality promises.
+"""Candidate codings of a tile: the smallest loss wins, of those whose PSNR is high enough.
 
-The loss is bits + lambda * squared error, as in training. The ways: networks alone, exact patches
-alone, exact patches where the tile is graphics and networks elsewhere. Networks cost most, so a way
-that surely loses is not tried; and the way that wins is coded as small as it can be at last.
+The loss is bits + lambda * squared error, as in training. The candidates are: networks alone, exact
+patches alone, and exact patches where the tile is graphics with networks elsewhere. Networks cost
+most, so a candidate that surely loses is not tried. The winner is coded once more, thoroughly.
 
 Below quality 90 exact patches may have fewer colours than the image (`images/merging.py`).
 """
@@ -20,7 +20,7 @@ from .content import Content
 from .exact import Mask, colour_of, encode_exact, of_pixels, seen_samples
 from .images import Pixels, least_lossless_bytes, merge_colors
 from .least_loss import least_loss
-from .promise import least_psnr_db, merging_mse, mse_of, promised_psnr_db, typical_bpp
+from .minimum_psnr import least_graphics_psnr_db, least_psnr_db, merging_mse, mse_of, typical_bpp
 from .quality import lmbda_of
 from .tiling import Window
 
@@ -53,7 +53,7 @@ class Patches:
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class Candidate:
     """A coded tile, its bits, and its mean squared error over colours that are seen."""
 
     tile: Tile
@@ -66,8 +66,8 @@ class Way:
         return self.bits + lmbda * self.mse
 
 
-class Ways:
-    """The ways to code a tile.
+class Candidates:
+    """The ways in which a tile can be coded.
 
     Args:
         pixels: the whole image.
@@ -101,31 +101,31 @@ class Ways:
         self.patches = self._coded(self.graphic) if self.share else None
 
     def tile(self) -> Tile:
-        """Code the tile in the best way, as small as it can be."""
+        """Return the best candidate, coded thoroughly."""
         return _finished(self.number, self._best())
 
-    def _best(self) -> Way:
-        """Return the way with the smallest loss that keeps what the quality promises."""
+    def _best(self) -> Candidate:
+        """Return the candidate with the smallest loss, of those whose PSNR is high enough."""
         exact_bits = self._least_exact_bits()
         whole = self._exactly() if exact_bits <= self.typical else None
         if whole is not None and whole.bits <= self.typical:
             return whole  # no more than a photograph takes
-        ways = [] if whole is None else [whole]
+        candidates = [] if whole is None else [whole]
         patches = self.patches
         if patches is None or patches.loss(self.lmbda) > self._least_learned_loss():
-            ways.append(self._by_networks(None))
-        least = min(map(self._loss, ways), default=np.inf)
+            candidates.append(self._by_networks(None))
+        least = min(map(self._loss, candidates), default=np.inf)
         if patches and self.share < 1 and patches.loss(self.lmbda) < least:
-            ways.append(self._by_networks(patches))
-        promised = promised_psnr_db if self.share > 0.5 else least_psnr_db
-        allowed = mse_of(promised(self.quality, self.tune))
-        kept = [way for way in ways if way.mse <= allowed]
+            candidates.append(self._by_networks(patches))
+        least_db = least_graphics_psnr_db if self.share > 0.5 else least_psnr_db
+        allowed = mse_of(least_db(self.quality, self.tune))
+        kept = [candidate for candidate in candidates if candidate.mse <= allowed]
         if whole is None and exact_bits < min(map(self._loss, kept), default=np.inf):
             kept.append(self._exactly())
         return min(kept, key=self._loss)
 
-    def _loss(self, way: Way) -> float:
-        return way.loss(self.lmbda)
+    def _loss(self, candidate: Candidate) -> float:
+        return candidate.loss(self.lmbda)
 
     def _least_exact_bits(self) -> float:
         """Return the bits that the whole tile takes at least, coded exactly."""
@@ -141,19 +141,19 @@ class Ways:
         least = least_loss(colours, self.graphic, self.lmbda / self.size, largest)
         return max(self.typical * self.share, least)
 
-    def _exactly(self) -> Way:
+    def _exactly(self) -> Candidate:
         whole = self.patches
         if whole is None or self.share < 1:
             whole = self._coded(np.ones(self.window.size, bool))
         tile = Tile.exact_tile(self.number, whole.data, self.levels)
-        return Way(tile, 8 * len(whole.data), whole.mse, whole)
+        return Candidate(tile, 8 * len(whole.data), whole.mse, whole)
 
-    def _by_networks(self, patches: Patches | None) -> Way:
+    def _by_networks(self, patches: Patches | None) -> Candidate:
         where, exact = (None, b"") if patches is None else (patches.where, patches.data)
         tile, colours = self.learned(where, exact)
         bits = 8 * (len(exact) + len(tile.alpha or b"")) + 32 * tile.words.size
         mse = _mse(self.samples, self.pixels, where, colours)
-        return Way(tile, bits, mse + (0 if patches is None else patches.mse), patches)
+        return Candidate(tile, bits, mse + (0 if patches is None else patches.mse), patches)
 
     def _coded(self, where: Mask) -> Patches:
         return _patches(self.samples, where, self.quality, self.lmbda)
@@ -175,12 +175,16 @@ def _patches(samples: NDArray, where: Mask, quality: float, lmbda: float) -> Pat
     return min(exact, few, key=lambda patches: patches.loss(lmbda))
 
 
-def _finished(number: int, way: Way) -> Tile:
-    """Return the tile of a way, its exact patches as small as they can be."""
-    if way.patches is None or way.patches.samples.dtype != np.uint8:
-        return way.tile
-    data = min(encode_exact(way.patches.samples, way.patches.where), way.patches.data, key=len)
-    return replace(way.tile, exact=data, exact_check=part_check(number, data))
+def _finished(number: int, candidate: Candidate) -> Tile:
+    """Return the tile of a candidate, its exact patches coded thoroughly."""
+    if candidate.patches is None or candidate.patches.samples.dtype != np.uint8:
+        return candidate.tile
+    data = min(
+        encode_exact(candidate.patches.samples, candidate.patches.where),
+        candidate.patches.data,
+        key=len,
+    )
+    return replace(candidate.tile, exact=data, exact_check=part_check(number, data))
 
 
 def _mse(

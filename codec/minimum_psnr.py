@@ -1,6 +1,7 @@
-"""What a quality promises: the PSNR and the bits that photographs have with the shipped weights.
+"""The PSNR that a picture has at least at a quality, from what photographs have.
 
-Means over 41 photographs of 512x512 pixels, the validation part of CID22.
+Photographs: means over 41 of 512x512 pixels, the validation part of CID22, with the shipped
+weights. A picture that networks would code with less PSNR is coded exactly.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def typical_bpp(quality: float) -> float:
     return float(np.interp(quality, _QUALITIES, _BPP))
 
 
-def promised_psnr_db(quality: float, tune: str = "psnr") -> float:
-    """Return the PSNR that drawn pictures have at least: of photographs the mean, less 3 dB."""
+def least_graphics_psnr_db(quality: float, tune: str = "psnr") -> float:
+    """Return the PSNR that graphics have at least: the mean of photographs, less 3 dB."""
     less = _MARGIN_DB + (_EYE_LESS_DB if tune == "eye" else 0)
     return float(np.interp(quality, _QUALITIES, _PSNR_DB)) - less
 
@@ -39,13 +40,13 @@ def mse_of(psnr_db: float) -> float:
 
 def least_psnr_db(quality: float, tune: str = "psnr") -> float:
     """Return the PSNR that every picture has at least: of the hardest photograph, less 3 dB."""
-    return promised_psnr_db(quality, tune) - _SPREAD_DB
+    return least_graphics_psnr_db(quality, tune) - _SPREAD_DB
 
 
 def merging_mse(quality: float) -> float:
     """Return the squared error of a pixel up to which exact patches may share colours.
 
-    It is what the quality promises, but none from 90 on, and no more than 16 squared: outlines that
-    move further get halos.
+    It is that of the least PSNR of graphics. From 90 on it is 0, and it is never above 16 squared:
+    outlines that move further get halos.
     """
-    return 0.0 if quality >= 90 else min(mse_of(promised_psnr_db(quality)), 16.0**2)
+    return 0.0 if quality >= 90 else min(mse_of(least_graphics_psnr_db(quality)), 16.0**2)
