@@ -178,7 +178,7 @@ class Index:
         if size > self.end:
             raise TrailingData(f"{size - self.end} bytes are left over behind the last tile")
         if size < self.end and not may_be_cut:
-            raise Truncated(f"the file has {size} bytes, its index asks for {self.end}")
+            raise Truncated(f"the file is cut: {size} of {self.end} bytes are there")
         return size
 
 

@@ -122,18 +122,19 @@ class WrongWeights(BitstreamError):
 
     Args:
         file_hash: the hash prefix that the header names.
-        loaded_hash: the hash (prefix) of the weights at hand.
+        at_hand: those of the weights at hand.
     """
 
-    def __init__(self, file_hash: bytes, loaded_hash: bytes) -> None:
+    def __init__(self, file_hash: bytes, *at_hand: bytes) -> None:
         """Keep the parts of the message."""
-        super().__init__(file_hash, loaded_hash)
-        self.file_hash, self.loaded_hash = file_hash, loaded_hash
+        super().__init__(file_hash, *at_hand)
+        self.file_hash, self.at_hand = file_hash, at_hand
 
     def __str__(self) -> str:
+        others = " and ".join(digest.hex() for digest in self.at_hand)
         return (
-            f"the file was written with the weights {self.file_hash.hex()}, but only "
-            f"{self.loaded_hash.hex()} are at hand; set HVAE_CODEC_WEIGHTS to the weight file "
+            f"the file was written with the weights {self.file_hash.hex()}, but only {others} are "
+            "at hand; set HVAE_CODEC_WEIGHTS to the weight file "
             f"whose sha256 begins with {self.file_hash.hex()}"
         )
 

@@ -213,10 +213,12 @@ def unpack_header(data: bytes | bytearray | memoryview) -> tuple[Header, int]:
         ImageTooLarge: the image has more than `MAX_PIXELS` pixels.
     """
     data = bytes(data[:MAX_HEADER_BYTES])
+    if not data:
+        raise Truncated("the file is empty")
     if data[:4] != MAGIC[: len(data)]:
-        raise NotOurFile(f"the file begins with {data[:4].hex(' ')}, not with {MAGIC.hex(' ')}")
+        raise NotOurFile(f"not a file of this codec: it begins with {data[:4].hex(' ')}")
     if len(data) < 6:
-        raise Truncated(f"the file ends after {len(data)} bytes, within its header")
+        raise Truncated(f"the file is cut after {len(data)} bytes, within its header")
     version = data[4]
     if version != VERSION:
         raise UnsupportedVersion(f"version {version} is unknown, this program reads {VERSION}")
@@ -224,7 +226,7 @@ def unpack_header(data: bytes | bytearray | memoryview) -> tuple[Header, int]:
     at = 5 + taken
     end = at + 2 + WEIGHTS_BYTES
     if len(data) < end + 4:
-        raise Truncated(f"the file ends after {len(data)} bytes, its header takes {end + 4}")
+        raise Truncated(f"the file is cut after {len(data)} bytes, its header takes {end + 4}")
     if zlib.crc32(data[:end]) != struct.unpack_from("<I", data, end)[0]:
         raise HeaderDamaged("the header does not match its checksum")
     flags = int(flags)

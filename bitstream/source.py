@@ -47,7 +47,7 @@ class Cursor:
         """
         if count > self.size - self.at:
             raise Truncated(
-                f"{count} bytes announced at offset {self.at}, the data ends at {self.size}"
+                f"the file is cut after {self.size} bytes: {count} should follow byte {self.at}"
             )
         taken = self.peek(count)
         if len(taken) < count:  # the file shrank meanwhile

@@ -50,7 +50,7 @@ def unpack_varints(data: bytes, count: int) -> tuple[NDArray[np.int64], int]:
     # Integers of more than five bytes are wrong, whether their end is here or not.
     begun = int(ends[-1]) + 1 if ends.size else 0
     if ends.size < count and octets.size - begun < MAX_VARINT_BYTES:
-        raise Truncated(f"{count} integers announced, the data ends in number {ends.size}")
+        raise Truncated(f"the file is cut within integer {ends.size + 1} of {count}")
     starts = np.concatenate([[0], ends[:-1] + 1]) if ends.size else ends
     lengths = ends - starts + 1
     if ends.size < count or np.any(lengths > MAX_VARINT_BYTES):

@@ -101,7 +101,7 @@ def plan(
     suffix: str,
     is_output: Callable[[str], bool],
     is_input: Callable[[str], bool],
-    keep_suffix: bool = False,
+    keeps_suffix: Callable[[str], bool] = lambda source: False,
 ) -> list[Job]:
     """Decide where every output goes: -o, the second of two arguments, or a name like the input's.
 
@@ -111,7 +111,7 @@ def plan(
         suffix: replaces the input's where no output is named.
         is_output: tells of the second of two arguments whether it names the output.
         is_input: tells of a file in a folder whether it is meant.
-        keep_suffix: a.png becomes a.png.hvae, not a.hvae.
+        keeps_suffix: tells of an input whether a.png becomes a.png.hvae, not a.hvae.
 
     Raises:
         click.UsageError: two outputs would be one file, an output is an input, or stdin and
@@ -139,7 +139,8 @@ def plan(
     jobs = []
     for root in inputs:
         for source in _inputs(root, settings, is_input):
-            target = output or _target(source, root, settings.out_dir, suffix, keep_suffix)
+            keep = keeps_suffix(source)
+            target = output or _target(source, root, settings.out_dir, suffix, keep)
             jobs.append(Job(source, target, preserve=settings.preserve))
     _refuse_clashes(jobs)
     return [replace(job, replaces=settings.replaces(job)) for job in jobs]
@@ -155,9 +156,7 @@ def _inputs(root: str, settings: Settings, is_input: Callable[[str], bool]) -> l
     return found
 
 
-def _target(
-    source: str, root: str, out_dir: Path | None, suffix: str, keep_suffix: bool = False
-) -> str:
+def _target(source: str, root: str, out_dir: Path | None, suffix: str, keep_suffix: bool) -> str:
     """Name the output of a file that was given, or stands below a folder that was."""
     path = Path(source)
     if not path.name:

@@ -47,6 +47,11 @@ def spaced(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def counted(number: int, noun: str) -> str:
+    """Say how many there are: '1 tile', '2 tiles'."""
+    return f"{spaced(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def shown(path: str) -> str:
     """Name a file as a person reads it: without its folder, and '-' by what it stands for."""
     return "(pipe)" if path == STDIO else click.format_filename(Path(path).name)

@@ -10,6 +10,7 @@ import click
 from . import batch, console, files, images, options
 
 if TYPE_CHECKING:
+    from ..codec.decode import Decoded
     from ..codec.images import Style
     from ..codec.options import DecodeOptions
 
@@ -69,13 +70,16 @@ def decode(
     Of two arguments the second is the output unless it ends in .hvae or .bin; then it must not
     exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...).
     JPEG is written with quality 95 and colour in full resolution (4:4:4). What a format cannot
-    hold of the metadata is left out and told; alpha and 16 bits are refused there, but for a
-    --background. A --region carries no thumbnail of the whole.
+    hold of the metadata is left out and told. Where it cannot hold alpha or 16 bits, it is refused;
+    --background removes alpha. A --region is of the pixels as they are stored, before EXIF turns
+    them, and carries no thumbnail of the whole.
     """
     if sample and levels is None:
         raise click.UsageError("--sample draws what --levels leaves out: it needs --levels")
     if options.is_given("seed") and not sample:
         raise click.UsageError("--seed is for what --sample draws")
+    if options.is_given("suffix") and shared["output"] not in (None, console.STDIO):
+        raise click.UsageError("--format is for names that are not given; -o has its own suffix")
     settings, suffix = batch.Settings(**shared), f".{suffix.removeprefix('.')}"
     images.image_format(f"FILE{suffix}")  # or names could not be made of it
     jobs = batch.plan(sources, settings, suffix, is_output, files.is_coded)
@@ -133,17 +137,21 @@ def decode_file(wanted: "DecodeOptions", style: "Style", suffix: str, job: batch
             "left_out": left_out,
             "decode_s": seconds,
         },
-        _flaw(source, decoded.lost_tiles) if wanted.keep_going else None,
+        _flaw(source, decoded) if wanted.keep_going else None,
     )
 
 
-def _flaw(source: str | bytes, lost: tuple[int, ...]) -> str | None:
+def _flaw(source: str | bytes, decoded: "Decoded") -> str | None:
     """Say what a file lacks that was decoded all the same."""
     from ..bitstream import BitstreamError
     from ..codec import api
 
-    noun = "tile" if len(lost) == 1 else "tiles"
-    found = [f"{noun} {', '.join(map(str, lost))} damaged or missing"] if lost else []
+    found = []
+    if lost := decoded.lost_tiles:
+        noun = "tile" if len(lost) == 1 else "tiles"
+        levels = decoded.whole_levels
+        left = f"{console.counted(levels, 'level') if levels else 'no level'} of latents left"
+        found.append(f"{noun} {', '.join(map(str, lost))} damaged or missing, {left}")
     try:
         info = api.inspect(source)
     except BitstreamError as error:  # behind the tiles, or the picture would not be there

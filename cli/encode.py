@@ -46,7 +46,10 @@ def encode(
         # raw photographs are refused in a line each, not passed over
         return (is_image_name(name) and not files.is_coded(name)) or is_raw_name(name)
 
-    jobs = batch.plan(sources, settings, ".hvae", files.is_coded, is_input, keep_suffix)
+    def keeps_suffix(name: str) -> bool:
+        return keep_suffix or is_raw_name(name)  # or it would take the name of the JPEG beside it
+
+    jobs = batch.plan(sources, settings, ".hvae", files.is_coded, is_input, keeps_suffix)
     for job in jobs:
         # `-o *.jpg` names the first photograph as the output of the second
         if not files.is_coded(job.target) and is_image_name(job.target):

@@ -30,7 +30,7 @@ def check(source: str, target: str, replaces: bool) -> None:
     """
     if source == STDIO:
         _open(sys.stdin, "stdin")
-    elif Path(source).is_dir():
+    elif Path(source).is_dir() and os.access(source, os.R_OK | os.X_OK):
         raise IsADirectoryError(None, "is a folder", source)
     elif not os.access(source, os.R_OK):
         os.stat(source)  # is it there?
@@ -76,14 +76,22 @@ def descriptor(path: str | Path) -> int | None:
 
 
 def tree(folder: str, is_wanted: Callable[[str], bool], without: Path | None) -> Iterator[str]:
-    """Yield the files below a folder, in order; hidden ones and those of one folder excepted."""
+    """Yield the files below a folder, in order; hidden ones and those of one folder excepted.
+
+    A folder that cannot be read is yielded as well: `check` refuses it. Pipes are passed over.
+    """
     left_out = identity(without) if without else None
-    for place, folders, names in os.walk(folder):
+    closed: list[str] = []
+    for place, folders, names in os.walk(folder, onerror=lambda e: closed.append(e.filename)):
+        yield from closed
+        closed.clear()
         kept = (name for name in sorted(folders) if not name.startswith("."))
         folders[:] = [name for name in kept if identity(os.path.join(place, name)) != left_out]
         for name in sorted(names):
-            if not name.startswith(".") and is_wanted(name):
-                yield os.path.join(place, name)
+            path = os.path.join(place, name)
+            if not name.startswith(".") and is_wanted(name) and not _is_stream(Path(path)):
+                yield path
+    yield from closed
 
 
 def identity(path: str | Path) -> object:

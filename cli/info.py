@@ -56,7 +56,7 @@ def _describe(source: str, info: "FileInfo") -> str:
     cut = f", cut from {console.spaced(info.whole_bytes)}"
     lines = [
         f"{console.shown(source)}  {info.width}x{info.height} {info.color} {info.bit_depth} bit"
-        f"  quality {info.quality} (λ {info.lmbda:.5f}){_mapped(info)}",
+        f"  {_quality(info)}",
         f"  {'file':<12}{console.spaced(info.file_bytes):>12} bytes  {info.bpp:.3f} bpp"
         f"{cut if info.file_bytes < info.whole_bytes else ''}",
         f"  {'header':<12}{console.spaced(info.header_bytes):>12} bytes",
@@ -91,6 +91,9 @@ def _coders(info: "FileInfo") -> str:
     return "\n".join([": " + ", ".join(counts), *shown])
 
 
-def _mapped(info: "FileInfo") -> str:
+def _quality(info: "FileInfo") -> str:
+    if info.quality == 100 and set(info.tile_coders) == {"exact"}:
+        return "lossless"
     lowest, highest = info.qualities
-    return f", patches {lowest}…{highest}" if lowest < highest else ""
+    patches = f", patches {lowest}…{highest}" if lowest < highest else ""
+    return f"quality {info.quality} (λ {info.lmbda:.5f}){patches}"

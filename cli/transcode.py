@@ -124,8 +124,10 @@ def transcode(
         todo = plan(job)
     work = _engine(engine, address, workers, threads)
     if not quiet:
-        done = f"; {console.spaced(todo.done)} images were done before" if todo.done else ""
-        console.note(f"{len(todo.tasks)} shards, {todo.size / 1e6:.1f} MB{done}")
+        failed = f", {console.spaced(todo.failed)} of which failed" if todo.failed else ""
+        done = f"; {console.spaced(todo.done)} images were done before{failed}"
+        shards = console.counted(len(todo.tasks), "shard")
+        console.note(f"{shards}, {todo.size / 1e6:.1f} MB{done if todo.done else ''}")
     totals = _run(job, todo, work, quiet)
     if as_json:
         console.result_json(_record(totals))
@@ -218,7 +220,7 @@ def _tell(totals: "Totals", quiet: bool) -> None:
     if not quiet:
         share = f" ({stats.bytes / stats.original_bytes:.1%})" if stats.original_bytes else ""
         console.note(
-            f"{spaced(stats.count)} images: {spaced(stats.successes)} transcoded,"
+            f"{console.counted(stats.count, 'image')}: {spaced(stats.successes)} transcoded,"
             f" {spaced(stats.kept_original)} kept, {spaced(stats.failed)} failed"
             f"  {spaced(stats.original_bytes)} -> {spaced(stats.bytes)} bytes{share}"
             f"  {seconds:.1f} s ({stats.count / seconds:.2f} images/s,"
@@ -228,7 +230,9 @@ def _tell(totals: "Totals", quiet: bool) -> None:
         reasons = {k: v for k, v in stats.status_dict.items() if k not in _GOOD}
         worst = sorted(reasons.items(), key=lambda pair: -pair[1])
         for reason, times in worst[:_WORST]:
-            console.error(f"{spaced(times)} times: {reason}")
+            source = stats.examples.get(reason)
+            example = f", first of {click.format_filename(source)}" if source else ""
+            console.error(f"{console.counted(times, 'time')}: {reason}{example}")
         if len(worst) > _WORST:
             console.error(f"{len(worst) - _WORST} other reasons; see the rows of status failed_...")
     for failure in totals.failures:

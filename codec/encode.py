@@ -78,10 +78,12 @@ def encode(
             needs tune psnr.
         device: `cpu` or `cuda`.
         tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
-        roi: a grey picture of what matters, laid over the whole image: black is coded up to 30
-            qualities below white, as far as one model reaches; white has what was asked for.
-        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it;
-            in place of what `tune` would add.
+        roi: a grey picture of what matters, laid over the upright image: black is coded up to 30
+            qualities below white, as far as the model of the quality reaches; white has what was
+            asked for.
+        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it,
+            for the pixels as they are stored; in place of what `tune` would add. It also reaches
+            as far as the model of the quality: `inspect(data).qualities` says how far.
         page: which picture of a file of several, from 1 on; None for the only one.
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.

@@ -15,6 +15,8 @@ def whole(name: str, number: object) -> int:
     Raises:
         ArgumentError: it is none.
     """
+    if isinstance(number, bool):
+        raise ArgumentError(f"{name} {number!r} is not a whole number")
     try:
         return operator.index(number)  # type: ignore[arg-type]
     except TypeError:

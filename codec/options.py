@@ -45,9 +45,10 @@ class EncodeOptions:
             needs tune psnr.
         device: `cpu` or `cuda`.
         tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
-        roi: a grey picture of what matters: black is coded up to 30 qualities below white.
+        roi: a grey picture of what matters, laid over the upright image: black is coded up to 30
+            qualities below white.
         map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it;
-            in place of what `tune` would add.
+            in place of what `tune` would add. It reaches as far as the model of the quality.
         ssimulacra2: find the smallest quality that reaches this score; excludes quality,
             max_bytes, bpp and psnr.
         page: which picture of a file of several, from 1 on; None for the only one.
@@ -86,7 +87,12 @@ class EncodeOptions:
                 f"content {self.content} is not one of {', '.join(get_args(ContentKind))}"
             )
         if self.lossless and (self.has_target or self.quality is not None or self.effort):
-            raise ArgumentError("lossless excludes effort, and whatever finds a quality")
+            raise ArgumentError(
+                "lossless excludes effort, quality, max_bytes, bpp, psnr and ssimulacra2"
+            )
+        varies = self.roi is not None or self.map is not None
+        if self.lossless and (varies or self.content == "photo"):
+            raise ArgumentError("lossless excludes roi, map and content photo")
         if sum(aim is not None for aim in aims) > 1:
             raise ArgumentError("quality, max_bytes, bpp, psnr and ssimulacra2 exclude each other")
         if self.tune not in TUNES:

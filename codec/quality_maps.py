@@ -9,7 +9,7 @@ from PIL import Image
 from ..bitstream import Offsets
 from .color import RGB_TO_YCBCR
 from .config import PATCH_PX
-from .images import Pixels
+from .images import Pixels, exif_orientation, info_of
 from .options import EncodeOptions
 from .tiling import patch_grid
 
@@ -33,6 +33,13 @@ MIDDLE = 128
 
 _BLOCK = 8
 
+_T = Image.Transpose
+_BACK = {
+    2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE,
+    6: _T.ROTATE_90, 7: _T.TRANSVERSE, 8: _T.ROTATE_270,
+}  # fmt: skip
+"""What undoes an orientation of EXIF."""
+
 Floats = NDArray[np.float32]
 
 
@@ -44,8 +51,15 @@ def wanted_offsets(pixels: Pixels, options: EncodeOptions) -> Floats | None:
     elif options.tune == "eye":
         found.append(eye_offsets(pixels))
     if options.roi is not None:
-        found.append(roi_offsets(options.roi, size))
+        found.append(roi_offsets(_as_stored(options.roi, pixels), size))
     return np.sum(found, axis=0) if found else None
+
+
+def _as_stored(mask: Image.Image, pixels: Pixels) -> Image.Image:
+    """Turn a mask of the upright picture as its pixels are stored, which EXIF may turn."""
+    orientation = exif_orientation(info_of(pixels.metadata).get("exif", b""))
+    turn = _BACK.get(orientation)
+    return mask if turn is None else mask.transpose(turn)
 
 
 def eye_offsets(pixels: Pixels) -> Floats:

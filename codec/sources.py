@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ..bitstream import ArgumentError
 from ..bitstream import Source as OpenSource
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
@@ -20,10 +21,14 @@ def opened(source: Source) -> Iterator[OpenSource]:
 
     Raises:
         OSError: the file cannot be read.
+        ArgumentError: it is none of these.
     """
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file:
             yield file
+    elif not isinstance(source, bytes | bytearray | memoryview) and not hasattr(source, "read"):
+        kind = type(source).__name__
+        raise ArgumentError(f"{kind} is not a coded file: its bytes, its path, or itself open")
     else:
         # a cursor over bytes shares them, over anything else it would copy all for each tile
         yield bytes(source) if isinstance(source, bytearray | memoryview) else source

@@ -9,9 +9,19 @@ THREADS_VARIABLE = "HVAE_CODEC_THREADS"
 
 
 def threads() -> int:
-    """Return how many threads compute a graph."""
-    named = os.environ.get(THREADS_VARIABLE, "")
-    return int(named) if named.isdigit() and int(named) else processors()
+    """Return how many threads compute a graph.
+
+    Raises:
+        ArgumentError: the environment names no number of them.
+    """
+    named = os.environ.get(THREADS_VARIABLE)
+    if not named:
+        return processors()
+    if not named.isdigit() or not int(named):
+        from ..bitstream import ArgumentError  # --help does not wait for it
+
+        raise ArgumentError(f"{THREADS_VARIABLE} is {named!r}, not a number above 0")
+    return int(named)
 
 
 def spin_less() -> None:

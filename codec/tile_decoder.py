@@ -112,7 +112,7 @@ def _levels_there(tile: TileSource, wanted: Wanted) -> int:
     levels = min(wanted.levels, len(tile.coded.level_words))
     there = min(levels, tile.coded.whole_levels)
     if there < levels and not wanted.keep_going:
-        raise Truncated(f"the file ends before level {there} of tile {tile.number}, from 0 on")
+        raise Truncated(f"the file is cut: level {there} of tile {tile.number} is not there")
     return there
 
 

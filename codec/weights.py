@@ -104,7 +104,8 @@ def codec_for(header: Header, device: str = "cpu") -> Codec:
             return load_codec(path, device)
     if path := fetch_weights(header.weights):
         return load_codec(path, device)
-    raise WrongWeights(header.weights, digest_of(shipped)[: len(header.weights)])
+    digests = dict.fromkeys(digest_of(path) for path in (shipped, *weights_at_hand()))
+    raise WrongWeights(header.weights, *(digest[: len(header.weights)] for digest in digests))
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count, filterfalse
 from typing import Protocol
 
-from . import shards
+from . import shards, storage
 from .shards import Stats
 from .sources import Part, cut, parts_of
 from .target import Target
@@ -83,10 +83,12 @@ class Plan:
     Attributes:
         tasks: shards to write.
         done: images that earlier runs did, of whatever sources.
+        failed: of them, those that failed.
     """
 
     tasks: tuple[Task, ...]
     done: int
+    failed: int = 0
 
     @property
     def size(self) -> int:
@@ -117,17 +119,31 @@ def plan(job: Job) -> Plan:
         DataError: a Parquet file has no images.
     """
     images, others = parts_of(job.sources, job.shard_size, job.image_column)
+    _check_target(job)
     if job.mode == "overwrite":
         shards.delete_shards(job.target)
     done = shards.read_done(job.target)
     numbers = filterfalse(done.numbers.__contains__, count())
     if job.mode == "extend":
-        done = shards.Done(done.numbers)
+        done = shards.Done(done.numbers)  # all sources are to do
         numbers = count(max(done.numbers, default=-1) + 1)
     left: list[Part] = [*cut([i for i in images if i.url not in done.sources], job.shard_size)]
     left += [part.without(done.sources) for part in others if part.name not in done.parts]
     tasks = tuple(Task(number, part) for number, part in zip(numbers, left, strict=False))
-    return Plan(tasks, len(done.sources))
+    return Plan(tasks, len(done.sources), done.failed)
+
+
+def _check_target(job: Job) -> None:
+    """Refuse a target that is no folder, or one of the sources.
+
+    Raises:
+        OSError: it is.
+    """
+    filesystem, path = storage.place_of(job.target.url)
+    if storage.retrying(lambda: filesystem.exists(path) and not filesystem.isdir(path)):
+        raise NotADirectoryError(None, "is no folder, where shards could go", job.target.url)
+    if any(storage.place_of(source) == (filesystem, path) for source in job.sources):
+        raise OSError(None, "is a source as well; name another folder", job.target.url)
 
 
 def run(job: Job, tasks: Sequence[Task], engine: Engine, report: Report) -> Totals:

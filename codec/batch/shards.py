@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 
 from ..processes import undisturbed
 from . import storage
-from .row import SUCCESS, UNREADABLE, Row
+from .row import FAILED, SUCCESS, UNREADABLE, Row
 from .samples import Outcome, opened_shard
 from .target import Target
 
@@ -30,6 +30,7 @@ class Stats:
     Attributes:
         count: images, which are the sum of the next four.
         status_dict: how often each status, or reason of a failure, was met.
+        examples: of each reason of a failure, the source of the first image that has it.
         parts: names of the parts of which all is in this shard or in others.
     """
 
@@ -44,6 +45,7 @@ class Stats:
     start_time: float = 0.0
     end_time: float = 0.0
     status_dict: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
 
     @property
@@ -51,8 +53,8 @@ class Stats:
         """Images without an output."""
         return self.failed_to_read + self.failed_to_transcode
 
-    def add(self, row: Row) -> None:
-        """Count an image."""
+    def add(self, source: str, row: Row) -> None:
+        """Count an image, which came from a source."""
         name = {SUCCESS: "successes"}.get(row.status, row.status)
         setattr(self, name, getattr(self, name) + 1)
         self.count += 1
@@ -62,6 +64,8 @@ class Stats:
             self.pixels += (row.width or 0) * (row.height or 0)
         said = row.error or row.status
         self.status_dict[said] = self.status_dict.get(said, 0) + 1
+        if row.error:
+            self.examples.setdefault(row.error, source)
 
     def merge(self, other: Stats) -> None:
         """Count what another shard has."""
@@ -69,6 +73,7 @@ class Stats:
             if isinstance(value, int):
                 setattr(self, name, getattr(self, name) + value)
         self.status_dict = dict(Counter(self.status_dict) + Counter(other.status_dict))
+        self.examples = other.examples | self.examples
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,13 @@ class Done:
         numbers: of the shards that are done.
         sources: of the images that need no second try.
         parts: names of parts of which nothing is left.
+        failed: images that were read, and failed.
     """
 
     numbers: frozenset[int] = frozenset()
     sources: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
+    failed: int = 0
 
 
 def read_done(target: Target) -> Done:
@@ -94,7 +101,7 @@ def read_done(target: Target) -> Done:
     """
     import pyarrow.parquet as pq
 
-    numbers, sources, parts = set(), set(), set()
+    numbers, sources, parts, failed = set(), set(), set(), 0
     for name, number in _files_of_shards(target):
         if not name.endswith("_stats.json"):
             continue
@@ -102,9 +109,11 @@ def read_done(target: Target) -> Done:
         parts.update(json.loads(storage.read(target.file(name))).get("parts", ()))
         with storage.open_read(target.file(f"{number:05d}.parquet")) as stream:
             table = pq.read_table(stream, columns=["source", "status"])
-        rows = zip(table["source"].to_pylist(), table["status"].to_pylist(), strict=True)
+        statuses = table["status"].to_pylist()
+        rows = zip(table["source"].to_pylist(), statuses, strict=True)
         sources.update(source for source, status in rows if status != UNREADABLE)
-    return Done(frozenset(numbers), frozenset(sources), frozenset(parts))
+        failed += statuses.count(FAILED)
+    return Done(frozenset(numbers), frozenset(sources), frozenset(parts), failed)
 
 
 def delete_shards(target: Target) -> None:
@@ -136,7 +145,7 @@ def write_shard(
         part: name of the part that it is all of.
 
     Raises:
-        OSError: it cannot be written; nothing of it is there then.
+        OSError: it cannot be written. Without its stats file it counts as not there.
         Full: there is no room for it.
     """
     stats = Stats(start_time=time.time())
@@ -150,8 +159,8 @@ def write_shard(
                     written, sample = sample, []
                     with undisturbed():
                         shard.add(written)
-                        for _, _, _, row in written:
-                            stats.add(row)
+                        for item, _, _, row in written:
+                            stats.add(item.source, row)
         except KeyboardInterrupt as error:
             ended = error
     if part and not ended and not stats.failed_to_read:

@@ -14,7 +14,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
-from ..images import is_image_name
+from ..images import is_image_name, is_raw_name
 from . import storage
 
 
@@ -156,7 +156,7 @@ def cut(images: Sequence[ImageFile], shard_size: int) -> Iterator[ImagesPart]:
 def is_source(path: str) -> bool:
     """Tell by its name whether a file in a folder holds an image or many."""
     suffix = os.path.splitext(path)[1].lower()
-    return suffix in (".hvae", ".tar", ".parquet") or is_image_name(path)
+    return suffix in (".hvae", ".tar", ".parquet") or is_image_name(path) or is_raw_name(path)
 
 
 def _listed(sources: Iterable[str]) -> Iterator[tuple[str, str, int]]:

@@ -27,10 +27,17 @@ class Full(Exception):
 
 
 def place_of(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL or path, and the path in it."""
+    """Return the file system of a URL or path, and the path in it.
+
+    Raises:
+        OSError: the package of its protocol is not installed, or there is no such protocol.
+    """
     import fsspec
 
-    filesystem, path = fsspec.core.url_to_fs(url)
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise OSError(None, " ".join(str(error).split()), url) from error
     return filesystem, str(path)
 
 

@@ -5,7 +5,7 @@ from .files import format_of, is_image_name, read_image
 from .fill import continue_edges, fill_hidden
 from .lossless import decode_lossless, encode_lossless, least_lossless_bytes
 from .merging import merge_colors
-from .metadata import METADATA_KEYS, info_of, metadata_from
+from .metadata import METADATA_KEYS, exif_orientation, info_of, metadata_from
 from .pages import is_raw_name
 from .pixels import MODES, Pixels, to_image, to_pixels
 from .previews import without_previews
@@ -22,6 +22,7 @@ __all__ = [
     "decode_lossless",
     "encode_alpha",
     "encode_lossless",
+    "exif_orientation",
     "fill_hidden",
     "format_of",
     "info_of",

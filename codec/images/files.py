@@ -15,6 +15,16 @@ from ..errors import ImageError, LeftOut
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import PNG, png_chunks, png_damage, with_checksums, without_damaged_chunks
 
+_FORMATS = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | {".jxl": "JPEG XL"}
+"""Formats that packages teach Pillow."""
+
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
+_JPEG_XL = b"\xff\x0a", b"\0\0\0\x0cJXL "
+
+
+def _missing(name: str) -> str:
+    return f"{name} needs a package that is not installed: pip install 'hvae-codec[formats]'"
+
 
 @functools.cache
 def _register_openers() -> None:
@@ -51,9 +61,13 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise OSError(f"cannot be read as an image ({error})") from error
+        raise OSError(f"cannot be read as an image ({_line(error)})") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged data
-        raise OSError(f"cannot be read as an image ({error})") from error
+        raise OSError(f"cannot be read as an image ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
@@ -100,6 +114,12 @@ def _mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
 
 def _what_it_looks_like(data: bytes) -> str:
     """Say of a file that Pillow does not open whether it begins like one of a known format."""
+    if not data:
+        return "the file is empty"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in Image.OPEN:
+        return _missing("HEIC")
+    if data.startswith(_JPEG_XL) and "JXL" not in Image.OPEN:
+        return _missing("JPEG XL")
     for name, (_, accepts) in Image.OPEN.items():
         if accepts and len(data) > 4 and accepts(data[:16]) is True:
             return f"damaged, or a {name} of a kind that Pillow does not know"
@@ -107,9 +127,9 @@ def _what_it_looks_like(data: bytes) -> str:
 
 
 def is_image_name(path: str | os.PathLike[str]) -> bool:
-    """Tell by its suffix whether a file would be an image that Pillow opens or saves."""
+    """Tell by its suffix whether a file would be an image, of a format that is read or could be."""
     suffix = Path(path).suffix.lower()
-    return suffix in _known(suffix)
+    return suffix in _known(suffix) or suffix in _FORMATS
 
 
 def format_of(suffix: str) -> str:
@@ -120,6 +140,8 @@ def format_of(suffix: str) -> str:
     """
     suffix = suffix.lower()
     name = _known(suffix).get(suffix)
+    if name is None and suffix in _FORMATS:
+        raise ImageError(_missing(_FORMATS[suffix]))
     if name is None or name.upper() not in Image.SAVE:
         raise ImageError(f"no image format is known for '{suffix}'")
     return name

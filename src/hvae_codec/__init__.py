@@ -53,6 +53,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Load the codec at its first use: `--help` answers at once."""
+    if name == "errors":
+        return import_module(".errors", __name__)
     if name in __all__:
         return getattr(import_module(_HOMES.get(name, ".codec.decode"), __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

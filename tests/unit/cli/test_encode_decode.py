@@ -165,7 +165,9 @@ def test_lossless_takes_no_quality(hvae: Run, photo: Path, tmp_path: Path) -> No
         assert "--lossless" in result.stderr
     assert hvae("encode", photo, "--content", "painting").exit_code == 2
     assert not photo.with_suffix(".hvae").exists()
-    assert hvae("encode", photo, "--lossless", "--content", "photo").exit_code == 0
+    assert hvae("encode", photo, "--lossless", "--content", "photo").exit_code == 2
+    assert hvae("encode", photo, "--lossless", "--roi", photo).exit_code == 2
+    assert hvae("encode", photo, "--lossless").exit_code == 0
 
 
 def test_strip_leaves_exif_out(hvae: Run, photo: Path) -> None:
@@ -207,7 +209,7 @@ def test_what_is_left_of_a_damaged_file_is_written_and_counts_as_failed(
     assert result.exit_code == 1
     there = damaged.stat().st_size
     assert result.stderr.endswith(
-        f"Error: {damaged}: tiles 3, 7 damaged or missing;"
+        f"Error: {damaged}: tiles 3, 7 damaged or missing, 1 level of latents left;"
         f" cut, {there} of {there + 100} bytes are there\n"
     )
     assert json.loads(result.stdout)["lost_tiles"] == [3, 7]

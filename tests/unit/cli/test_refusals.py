@@ -183,3 +183,60 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(
         assert result.exit_code == 1
         assert result.stderr == f"Error: {target}: No space left on device\n"
     assert {path: path.read_bytes() for path in coded.parent.iterdir()} == before
+
+
+def test_what_a_folder_holds_and_cannot_be_read_is_named(
+    hvae: Run, photo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    photo.rename(folder / "a.png")
+    (folder / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (folder / "c.jxl").write_bytes(b"\xff\x0a" + bytes(40))
+    (folder / "d.png").touch()
+    os.mkfifo(folder / "pipe.png")
+    result = hvae("encode", "-r", folder, "--out-dir", tmp_path / "out", "--quiet")
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert lines[-1] == "Error: 3 of 4 files failed"
+    assert lines[0].startswith(f"Error: {folder / 'b.heic'}: ")
+    assert lines[1].startswith(f"Error: {folder / 'c.jxl'}: ")
+    assert lines[2] == f"Error: {folder / 'd.png'}: the file is empty"
+
+
+def test_a_folder_that_is_closed_is_named(
+    hvae: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = photo.parent / "closed"
+    closed.mkdir()
+    scandir, access = os.scandir, os.access
+
+    def refuse(path: str) -> object:
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(closed))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read all there is
+    monkeypatch.setattr(os, "access", lambda p, mode: str(p) != str(closed) and access(p, mode))
+    result = hvae("encode", "-r", photo.parent, "--out-dir", tmp_path / "out", "--quiet")
+    assert result.exit_code == 1
+    assert f"Error: {closed}: Permission denied" in result.stderr
+
+
+def test_a_raw_photograph_does_not_keep_the_jpeg_beside_it_from_its_turn(
+    hvae: Run, photo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    Image.open(photo).save(folder / "DSC_1.JPG")
+    (folder / "DSC_1.NEF").write_bytes(b"raw")
+    result = hvae("encode", "-r", folder, "--out-dir", tmp_path / "out", "--quiet")
+    assert result.exit_code == 1
+    assert "DSC_1.NEF: a raw photograph" in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["DSC_1.hvae"]
+
+
+def test_a_name_and_a_format_exclude_each_other(hvae: Run, coded: Path) -> None:
+    result = hvae("decode", coded, "-o", coded.with_suffix(".png"), "--format", "jpg")
+    assert result.exit_code == 2
+    assert "--format is for names that are not given" in result.stderr

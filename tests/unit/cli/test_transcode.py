@@ -71,14 +71,18 @@ def test_what_was_done_and_what_failed_is_told(folder: Path, tmp_path: Path, shi
     done = transcode(folder, tmp_path / "out", "-q", "20", "--measure", "--json", "-j", "1")
     assert done.returncode == 1
     first, second, *errors = done.stderr.splitlines()
-    assert first.startswith("1 shards, ")
+    assert first.startswith("1 shard, ")
     assert second.startswith("4 images: 3 transcoded, 0 kept, 1 failed  ")
-    assert errors == ["Error: 1 times: not an image in a format that Pillow knows"]
+    (error,) = errors
+    assert error.startswith("Error: 1 time: not an image in a format that Pillow knows, first of ")
+    assert error.endswith("/in/x.jpg")
     told = json.loads(done.stdout)
     assert (told["count"], told["successes"], told["failed_shards"]) == (4, 3, [])
     rows = pq.read_table(tmp_path / "out/00000.parquet").to_pylist()
     assert [row["quality"] for row in rows] == [20, 20, 20, None]
     assert all(row["psnr_db"] > 10 for row in rows[:3])
+    again = transcode(folder, tmp_path / "out", "-q", "20")
+    assert "4 images were done before, 1 of which failed" in again.stderr
     back = transcode(tmp_path / "out", tmp_path / "back", "--decode", "--to", "files", "--quiet")
     assert (back.returncode, back.stderr) == (0, "")
     assert sorted(path.name for path in (tmp_path / "back/00000").iterdir()) == [

@@ -270,3 +270,11 @@ def test_an_image_that_no_decoder_would_take_is_not_encoded(tiny_in_use: Path) -
 def test_a_scale_that_is_none_is_refused_before_the_file_is_read(scale: Any) -> None:  # noqa: ANN401
     with pytest.raises(ArgumentError, match="scale "):
         hvae_codec.decode("no/such.hvae", scale=scale)
+
+
+@pytest.mark.parametrize("source", [None, 5, Image.new("L", (1, 1))])
+def test_what_is_no_coded_file_is_refused(source: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ArgumentError, match="is not a coded file"):
+        hvae_codec.decode(source)
+    with pytest.raises(ArgumentError, match="quality True"):
+        hvae_codec.encode(Image.new("L", (1, 1)), quality=True)

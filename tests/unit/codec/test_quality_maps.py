@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hvae_codec.bitstream import ArgumentError, read_index
-from hvae_codec.codec import api
+from hvae_codec.codec import api, quality_maps
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
-from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.images import metadata, to_pixels
+from hvae_codec.codec.options import EncodeOptions
 from hvae_codec.codec.quality_maps import eye_offsets, fitted, map_offsets, roi_offsets
 from hvae_codec.codec.weights import Codec
 
@@ -137,3 +138,22 @@ def test_tune_eye_is_a_map(pixels: np.ndarray, tiny_in_use: object) -> None:
     assert data == api.encode(pixels, 50, map=api.quality_map(data))  # in place of its own
     with pytest.raises(ArgumentError, match="tune ear is not one of eye, psnr"):
         api.encode(pixels, tune="ear")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_is_of_the_upright_picture(orientation: int) -> None:
+    stored = np.zeros((64, 96, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(stored)
+    image.info["exif"] = exif.tobytes()
+    shown = ImageOps.exif_transpose(image)
+    assert shown is not None
+    mask = Image.new("L", (shown.width // 32, shown.height // 32), 0)
+    mask.putpixel((0, 0), 255)  # the patch that is seen at the top left
+    options = EncodeOptions(50, tune="psnr", roi=mask)
+    offsets = quality_maps.wanted_offsets(to_pixels(image), options)
+    assert offsets is not None
+    upright = metadata.upright(offsets[..., None], orientation)[..., 0]
+    assert upright[0, 0] == 0
+    assert (upright.ravel()[1:] < -20).all()

@@ -6,7 +6,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
+from hvae_codec.codec.threads import THREADS_VARIABLE, threads
 from hvae_codec.codec.weights import load_codec
 
 pytestmark = pytest.mark.usefixtures("shipped")
@@ -42,3 +44,12 @@ def test_verifying_beside_others_changes_nothing(photograph: np.ndarray) -> None
         encoded = pool.map(lambda _: api.encode(image), range(2))
         assert all(report.differing == 0 for report in reports)
         assert all(other == data for other in encoded)
+
+
+@pytest.mark.parametrize("named", ["0", "abc", "-1", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, named)
+    with pytest.raises(ArgumentError, match="not a number above 0"):
+        threads()

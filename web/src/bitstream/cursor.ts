@@ -15,7 +15,7 @@ export class Cursor {
     if (count > this.data.length - this.at) {
       throw new HvaeError(
         "Truncated",
-        `${count} bytes announced at offset ${this.at}, the data ends at ${this.data.length}`,
+        `the file is cut after ${this.data.length} bytes: ${count} should follow byte ${this.at}`,
       );
     }
     this.at += count;

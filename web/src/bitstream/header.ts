@@ -68,15 +68,16 @@ export interface Header {
  */
 export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
   const data = cursor.data;
+  if (!data.length) throw new HvaeError("Truncated", "the file is empty");
   const begin = data.subarray(0, 4);
   if (begin.some((octet, i) => octet !== MAGIC[i])) {
     throw new HvaeError(
       "NotOurFile",
-      `the file begins with ${hex(begin, " ")}, not with 8f 48 56 43`,
+      `not a file of this codec: it begins with ${hex(begin, " ")}`,
     );
   }
   if (data.length < 6) {
-    throw new HvaeError("Truncated", `the file ends after ${data.length} bytes, within its header`);
+    throw new HvaeError("Truncated", `the file is cut after ${data.length} bytes, within its header`);
   }
   cursor.at = 4;
   const version = cursor.byte();

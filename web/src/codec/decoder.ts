@@ -448,7 +448,7 @@ class Decoder {
     if (there >= this.wanted) return;
     throw new HvaeError(
       "Truncated",
-      `the file ends before level ${there} of tile ${tile.number}, from 0 on`,
+      `the file is cut: level ${there} of tile ${tile.number} is not there`,
     );
   }
 

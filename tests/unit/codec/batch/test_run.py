@@ -316,3 +316,15 @@ def test_other_processes_of_the_caller_live_on(tmp_path: Path) -> None:
     assert other.is_alive()
     other.kill()
     other.join()
+
+
+def test_a_target_that_is_a_file_or_a_source_is_refused_before_the_work(
+    photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="is no folder"):
+        plan(Job((str(photos),), Target(str(tmp_path / "file")), ToImages()))
+    with pytest.raises(OSError, match="is a source as well"):
+        plan(Job((str(photos),), Target(f"{photos}/"), ToImages()))
+    with pytest.raises(OSError):
+        plan(Job((str(photos),), Target("nonsense://bucket/x"), ToImages()))

@@ -52,7 +52,9 @@ def test_a_tar_has_the_samples_and_its_twin_a_row_for_every_image(tmp_path: Path
     assert (told["count"], told["successes"], told["failed_to_transcode"]) == (5, 4, 1)
     assert (stats.bytes, stats.original_bytes, stats.pixels) == (16, 36, 24)
     sources = frozenset(item.source for item, *_ in OUTCOMES)
-    assert read_done(Target(str(tmp_path))) == Done(frozenset([12]), sources, frozenset(["part"]))
+    assert read_done(Target(str(tmp_path))) == Done(
+        frozenset([12]), sources, frozenset(["part"]), 1
+    )
 
 
 def test_files_lie_in_a_folder_of_the_shard(tmp_path: Path) -> None:
