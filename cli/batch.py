@@ -180,11 +180,15 @@ def _refuse_clashes(jobs: list[Job]) -> None:
             continue
         name, identity = click.format_filename(job.target), files.identity(job.target)
         if identity in sources and not Path(job.target).is_dir():
-            raise click.UsageError(f"{name} is an input itself")
+            raise click.UsageError(f"{name} is an input and would be an output too{_several(jobs)}")
         other = targets.setdefault(identity, job)
         if other is not job and not Path(job.target).is_dir():
             pair = f"{click.format_filename(other.source)} and {click.format_filename(job.source)}"
             raise click.UsageError(f"{name} would be the output of both {pair}{_way_out(job)}")
+
+
+def _several(jobs: list[Job]) -> str:
+    return "; --out-dir takes several outputs" if len(jobs) > 1 else ""
 
 
 def _way_out(job: Job) -> str:

@@ -266,4 +266,6 @@ def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[
 
 def _refuse_to_replace(out: Path, inputs: Sequence[Path]) -> None:
     if files.identity(out) in [files.identity(path) for path in inputs]:
-        raise click.UsageError(f"{click.format_filename(out)} is an input itself")
+        raise click.UsageError(
+            f"{click.format_filename(out)} is an input and would be an output too"
+        )

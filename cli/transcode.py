@@ -128,6 +128,8 @@ def transcode(
         done = f"; {console.spaced(todo.done)} images were done before{failed}"
         shards = console.counted(len(todo.tasks), "shard")
         console.note(f"{shards}, {todo.size / 1e6:.1f} MB{done if todo.done else ''}")
+        if todo.otherwise:
+            console.note(f"what was done before was done by other options: {todo.otherwise[0]}")
     totals = _run(job, todo, work, quiet)
     if as_json:
         console.result_json(_record(totals))
@@ -201,7 +203,7 @@ def _run(job: "Job", todo: "Plan", engine: "Engine", quiet: bool) -> "Totals":
 
 def _record(totals: "Totals") -> dict[str, object]:
     told = asdict(totals.stats)
-    for name in ("parts", "start_time", "end_time"):  # of a shard
+    for name in ("parts", "description", "start_time", "end_time"):  # of a shard
         del told[name]
     return {
         **told,

@@ -43,7 +43,8 @@ class Local:
             for task, of_task in _by_task(tasks, outcomes):
                 reported = _reporting(of_task, report)
                 try:
-                    stats.merge(write_shard(job.target, task.number, reported, task.part.name))
+                    about = task.part.name, job.how.description
+                    stats.merge(write_shard(job.target, task.number, reported, *about))
                     in_a_row = 0
                 except OSError as error:
                     failures.append(Failure(task, error))

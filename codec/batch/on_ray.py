@@ -110,7 +110,8 @@ def _line(error: Exception) -> str:
 def _write_shard(job: Job, task: Task, in_hand: int, threads: int) -> Stats:
     """Write a shard, of whose images so many are in hand at a time."""
     outcomes = _outcomes(job.how, task, in_hand, threads)
-    return write_shard(job.target, task.number, outcomes, task.part.name)
+    about = task.part.name, job.how.description
+    return write_shard(job.target, task.number, outcomes, *about)
 
 
 def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outcome]:

@@ -84,11 +84,13 @@ class Plan:
         tasks: shards to write.
         done: images that earlier runs did, of whatever sources.
         failed: of them, those that failed.
+        otherwise: descriptions of how else they were done than this run does it.
     """
 
     tasks: tuple[Task, ...]
     done: int
     failed: int = 0
+    otherwise: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -130,7 +132,8 @@ def plan(job: Job) -> Plan:
     left: list[Part] = [*cut([i for i in images if i.url not in done.sources], job.shard_size)]
     left += [part.without(done.sources) for part in others if part.name not in done.parts]
     tasks = tuple(Task(number, part) for number, part in zip(numbers, left, strict=False))
-    return Plan(tasks, len(done.sources), done.failed)
+    otherwise = sorted(done.descriptions - {job.how.description})
+    return Plan(tasks, len(done.sources), done.failed, tuple(otherwise))
 
 
 def _check_target(job: Job) -> None:

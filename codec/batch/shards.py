@@ -32,6 +32,7 @@ class Stats:
         status_dict: how often each status, or reason of a failure, was met.
         examples: of each reason of a failure, the source of the first image that has it.
         parts: names of the parts of which all is in this shard or in others.
+        description: of what was done with each image; see `transcode.How`.
     """
 
     count: int = 0
@@ -47,6 +48,7 @@ class Stats:
     status_dict: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
+    description: str = ""
 
     @property
     def failed(self) -> int:
@@ -85,12 +87,14 @@ class Done:
         sources: of the images that need no second try.
         parts: names of parts of which nothing is left.
         failed: images that were read, and failed.
+        descriptions: of what was done with images.
     """
 
     numbers: frozenset[int] = frozenset()
     sources: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
     failed: int = 0
+    descriptions: frozenset[str] = frozenset()
 
 
 def read_done(target: Target) -> Done:
@@ -102,18 +106,27 @@ def read_done(target: Target) -> Done:
     import pyarrow.parquet as pq
 
     numbers, sources, parts, failed = set(), set(), set(), 0
+    descriptions: set[str] = set()
     for name, number in _files_of_shards(target):
         if not name.endswith("_stats.json"):
             continue
         numbers.add(number)
-        parts.update(json.loads(storage.read(target.file(name))).get("parts", ()))
+        told = json.loads(storage.read(target.file(name)))
+        parts.update(told.get("parts", ()))
+        descriptions.add(told.get("description", ""))
         with storage.open_read(target.file(f"{number:05d}.parquet")) as stream:
             table = pq.read_table(stream, columns=["source", "status"])
         statuses = table["status"].to_pylist()
         rows = zip(table["source"].to_pylist(), statuses, strict=True)
         sources.update(source for source, status in rows if status != UNREADABLE)
         failed += statuses.count(FAILED)
-    return Done(frozenset(numbers), frozenset(sources), frozenset(parts), failed)
+    return Done(
+        frozenset(numbers),
+        frozenset(sources),
+        frozenset(parts),
+        failed,
+        frozenset(descriptions - {""}),
+    )
 
 
 def delete_shards(target: Target) -> None:
@@ -134,7 +147,11 @@ def _files_of_shards(target: Target) -> Iterator[tuple[str, int]]:
 
 
 def write_shard(
-    target: Target, number: int, outcomes: Iterable[Outcome], part: str | None
+    target: Target,
+    number: int,
+    outcomes: Iterable[Outcome],
+    part: str | None,
+    description: str = "",
 ) -> Stats:
     """Write a shard; where the outcomes are broken off, with those that came.
 
@@ -143,12 +160,13 @@ def write_shard(
         number: of the shard.
         outcomes: of its images, in order.
         part: name of the part that it is all of.
+        description: of what is done with each image.
 
     Raises:
         OSError: it cannot be written. Without its stats file it counts as not there.
         Full: there is no room for it.
     """
-    stats = Stats(start_time=time.time())
+    stats = Stats(start_time=time.time(), description=description)
     ended: BaseException | None = None
     with opened_shard(target, f"{number:05d}") as shard:
         sample: list[Outcome] = []  # a sample is written whole or not at all

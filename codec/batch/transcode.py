@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from ...bitstream import MAGIC, Header, read_index
 from .. import api
@@ -45,6 +45,11 @@ class ToCoded:
     keep_original_if_larger: bool = False
     with_psnr: bool = False
     memory_bytes: int = DEFAULT_MEMORY
+
+    @property
+    def description(self) -> str:
+        """Which of the options are not the usual ones: 'encode quality=40'."""
+        return f"encode{_unusual(self.options)}"
 
     def load(self) -> None:
         """Load the weights that encode.
@@ -113,6 +118,11 @@ class ToImages:
     verify: bool = False
     memory_bytes: int = DEFAULT_MEMORY
 
+    @property
+    def description(self) -> str:
+        """Which of the options are not the usual ones: 'decode to png'."""
+        return f"decode to {self.suffix}{_unusual(self.options)}"
+
     def load(self) -> None:
         """Load the weights of new files; others may be asked for.
 
@@ -174,6 +184,12 @@ def transcode_bytes(data: bytes, how: How) -> Result:
         return None, None, Row(FAILED, error=_line(reason), original_bytes=len(data))
     digest = hashlib.sha256(out).hexdigest()
     return out, suffix, replace(row, original_bytes=len(data), bytes=len(out), sha256=digest)
+
+
+def _unusual(options: EncodeOptions | DecodeOptions) -> str:
+    usual = type(options)()
+    given = ((field.name, getattr(options, field.name)) for field in fields(options))
+    return "".join(f" {name}={v}" for name, v in given if v != getattr(usual, name))
 
 
 def _row_of(status: str, header: Header) -> Row:

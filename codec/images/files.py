@@ -143,5 +143,6 @@ def format_of(suffix: str) -> str:
     if name is None and suffix in _FORMATS:
         raise ImageError(_missing(_FORMATS[suffix]))
     if name is None or name.upper() not in Image.SAVE:
-        raise ImageError(f"no image format is known for '{suffix}'")
+        what = f"'{suffix}'" if suffix else "a name without a suffix"
+        raise ImageError(f"no image format is known for {what}")
     return name

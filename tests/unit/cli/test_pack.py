@@ -56,7 +56,7 @@ def test_what_makes_no_sense_is_refused(
 def test_a_pack_does_not_replace_its_start(hvae: Run, folder: Path, start: Path) -> None:
     result = hvae("pack", start, "--data", folder, "--valid", folder, "--start", start)
     assert result.exit_code == 2
-    assert "is an input itself" in result.stderr
+    assert "is an input and would be an output too" in result.stderr
     assert start.read_bytes() == b"hours of work"
 
 

@@ -83,6 +83,9 @@ def test_what_was_done_and_what_failed_is_told(folder: Path, tmp_path: Path, shi
     assert all(row["psnr_db"] > 10 for row in rows[:3])
     again = transcode(folder, tmp_path / "out", "-q", "20")
     assert "4 images were done before, 1 of which failed" in again.stderr
+    assert "other options" not in again.stderr
+    again = transcode(folder, tmp_path / "out", "-q", "30")
+    assert "done by other options: encode quality=20" in again.stderr
     back = transcode(tmp_path / "out", tmp_path / "back", "--decode", "--to", "files", "--quiet")
     assert (back.returncode, back.stderr) == (0, "")
     assert sorted(path.name for path in (tmp_path / "back/00000").iterdir()) == [

@@ -52,6 +52,7 @@ from hvae_codec.codec.batch import Job, OnRay, Row, Target, plan, run
 @dataclass(frozen=True)
 class Killing:
     memory_bytes: int = 10**8
+    description = "kill"
     def load(self): pass
     def outcome(self, data):
         if b"kill" in data:
