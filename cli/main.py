@@ -1,5 +1,6 @@
 """The command `hvae-codec`: a group of commands, one file each."""
 
+import errno
 from typing import Any
 
 import click
@@ -41,12 +42,21 @@ _EXTRAS |= dict.fromkeys(
 
 
 class _Group(click.Group):
-    """Names the extra of a package that a command misses."""
+    """Names the extra of a package that a command misses, and what keeps --help from stdout."""
+
+    def make_context(self, *given: Any, **named: Any) -> click.Context:  # noqa: ANN401
+        """Parse the arguments, or print the help that they ask for."""
+        with console.blame("stdout"):
+            return super().make_context(*given, **named)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise click.ClickException(f"stdout: {error.strerror}") from error
         except ModuleNotFoundError as error:
             package = (error.name or "").split(".")[0]
             if package not in _EXTRAS:

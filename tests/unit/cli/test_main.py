@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -86,3 +87,12 @@ def test_choices_are_what_there_is() -> None:
     (preset,) = (param for param in train.params if param.name == "preset")
     assert isinstance(preset.type, click.Choice)
     assert {*preset.type.choices} == {*PRESETS}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [["--help"], ["encode", "--help"], ["--version"]])
+def test_help_on_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "hvae_codec", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: stdout: No space left on device\n")
