@@ -187,7 +187,7 @@ def transcode_bytes(data: bytes, how: How) -> Result:
 
 
 def _unusual(options: EncodeOptions | DecodeOptions) -> str:
-    usual = type(options)()
+    usual = type(options)(device=options.device)  # the files of all devices are the same
     given = ((field.name, getattr(options, field.name)) for field in fields(options))
     return "".join(f" {name}={v}" for name, v in given if v != getattr(usual, name))
 
