@@ -39,7 +39,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: it is not a checkpoint.
     """
-    return read_saved(path, {"config", "qualities", "average", "seconds"}, "checkpoint")
+    return read_saved(path, {"config", "qualities", "average"}, "checkpoint")
 
 
 def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
@@ -83,7 +83,8 @@ def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
     """
     if path.suffix != ".safetensors":
         saved = read_checkpoint(path)
-        return {key: saved[key] for key in ("config", "average", "seconds")}
+        kept = {key: saved[key] for key in ("config", "average")}
+        return kept | {"seconds": saved.get("seconds", 0.0)}
     model = load_weights(path).model_at(sum(qualities) // 2).to_float()
     average = {f"module.{name}": value for name, value in model.state_dict().items()}
     average["n_averaged"] = torch.tensor(0)

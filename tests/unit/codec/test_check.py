@@ -11,6 +11,7 @@ from PIL import Image
 import hvae_codec
 from hvae_codec.bitstream import TileDamaged, read_index
 from hvae_codec.codec import api, check
+from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.errors import VerificationFailed
 from hvae_codec.codec.onnx_runtime import OnnxRuntime
 
@@ -111,8 +112,6 @@ def alter(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Let what verification decodes differ in one sample of a channel."""
 
     def altering(channel: int) -> None:
-        decode_file = check.decode_file
-
         def altered(*arguments: Any) -> Any:  # noqa: ANN401
             picture = decode_file(*arguments)
             samples = picture.pixels.samples.copy()

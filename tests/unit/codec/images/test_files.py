@@ -213,8 +213,10 @@ def test_what_is_no_image_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_suffix_names_a_format() -> None:
     assert [format_of(suffix) for suffix in (".png", ".JPG", ".pgm")] == ["PNG", "JPEG", "PPM"]
-    for suffix in (".nonsense", "", ".psd"):  # Pillow opens the last and does not write it
+    for suffix in (".nonsense", ".psd"):  # Pillow opens the last and does not write it
         with pytest.raises(ImageError, match=f"no image format is known for '{suffix}'"):
             format_of(suffix)
+    with pytest.raises(ImageError, match="no image format is known for a name without a suffix"):
+        format_of("")
     assert is_image_name("a.PSD")
     assert not is_image_name("a.hvac")
