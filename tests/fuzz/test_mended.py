@@ -18,7 +18,8 @@ from .mending import mended
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 
 MAX_FUZZED_PX = 128 * 128
-KINDS = "learned", "alpha", "map", "exact", "exact_16", "both"
+OTHERS = "learned", "map", "exact_16", "both"
+KINDS = "alpha", "exact", *OTHERS
 
 
 @functools.cache
@@ -59,7 +60,9 @@ def test_what_is_cut_off_the_checksums_is_put_back(kind: str) -> None:
     assert mended(bytes(data), digests()) == file_of(kind)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["alpha", "exact", *(pytest.param(k, marks=pytest.mark.slow) for k in OTHERS)]
+)
 @given(data=st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_wrong_bytes_are_an_error_or_a_picture(kind: str, data: st.DataObject) -> None:
