@@ -148,42 +148,69 @@ def _scene(
     )
 
 
-@torch.enable_grad()
-def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
-    context_model, quality, own = model.context, scene.quality, scene.own
-    lmbda = spread(model.config.lmbda(as_map(at_patches(quality))), PATCH_PX)
-    patches = (..., *scene.tile.slices(scene.window, 1))
-    inside = (..., *scene.tile.slices(scene.window, LATENTS_A_SIDE))
-    pixels = (..., *scene.tile.slices(scene.window, PATCH_PX))
-    original = scene.shown(scene.ycbcr)
-    targets, latents = _first_walk(model, scene)
-    first = context_model.image(scene.context, quality)[pixels]
-    start = targets[inside]
-    aim = context_model.exact(scene.ycbcr[pixels], own).requires_grad_()
-    reach = MAX_COEFFICIENT / context_model.steps(own)  # what priors reckon with
-    moved = torch.zeros_like(start, requires_grad=True)
-    groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]
-    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
-    least, best = torch.inf, (scene.context[patches], latents[inside])
-    for number in range(passes + 1):
-        torch.set_grad_enabled(number < passes)  # the last one only looks
-        context, curvature = _rounded(aim * scene.masks[0], context_model.gain)
-        contexts, latents = scene.context.clone(), latents.detach().clone()
-        contexts[patches] = context
-        image = context_model.image(contexts, quality)
-        off = model.latents.analysis.coefficients(image[pixels] - first)
-        off = off / model.latents.steps(own)
+class _Objective:
+    """The loss of a scene, of which the tile gets other symbols: bits + lambda * squared error."""
+
+    def __init__(self, model: DctVae, scene: _Scene):
+        self.model, self.scene = model, scene
+        self.patches, self.latents_inside, self.pixels = (
+            (..., *scene.tile.slices(scene.window, a_side))
+            for a_side in (1, LATENTS_A_SIDE, PATCH_PX)
+        )
+        quality = as_map(at_patches(scene.quality))
+        self.lmbda = spread(model.config.lmbda(quality), PATCH_PX)
+        self.original = scene.shown(scene.ycbcr)
+        self.contexts = scene.context
+        targets, self.latents = _first_walk(model, scene)
+        self.first = model.context.image(scene.context, scene.quality)[self.pixels]
+        self.targets = targets[self.latents_inside]
+
+    @property
+    def own(self) -> tuple[Tensor, Tensor]:
+        """The symbols of the tile: its context, and its latents in steps."""
+        return self.contexts[self.patches], self.latents[self.latents_inside]
+
+    def __call__(self, aim: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+        """Take symbols in, and return the loss and the curvature of rounding the context.
+
+        Args:
+            aim: (1, C, h, w) the context before it is rounded.
+            moved: (1, C', 4h, 4w) what is added to the targets of the latents, in steps.
+        """
+        model, scene = self.model, self.scene
+        context, curvature = _rounded(aim * scene.masks[0], model.context.gain)
+        contexts, latents = scene.context.clone(), self.latents.detach().clone()
+        contexts[self.patches] = context
+        image = model.context.image(contexts, scene.quality)
+        off = model.latents.analysis.coefficients(image[self.pixels] - self.first)
+        off = off / model.latents.steps(scene.own)
         # one picture needs all of the curvature: nothing averages over what is left of it
         quantizer = TrainingQuantizer(curvature=1.0, shared=0.0)
-        posterior = _aimed_at(start + moved - off)
-        latents[inside] = _code(model, context, own, quantizer, posterior, scene)
-        decoded = model.synthesise(contexts, latents, quality)
-        error = scene.shown(decoded) - original
-        prior_bits = context_model.prior.bits(context, own, context_model.norm)
-        distortion = (lmbda * error.square().mean(1, keepdim=True)).sum()
-        loss = quantizer.bits.sum() + prior_bits.sum() + distortion
+        posterior = _aimed_at(self.targets + moved - off)
+        latents[self.latents_inside] = _code(model, context, scene.own, quantizer, posterior, scene)
+        decoded = model.synthesise(contexts, latents, scene.quality)
+        error = scene.shown(decoded) - self.original
+        prior_bits = model.context.prior.bits(context, scene.own, model.context.norm)
+        distortion = (self.lmbda * error.square().mean(1, keepdim=True)).sum()
+        self.contexts, self.latents = contexts, latents
+        return quantizer.bits.sum() + prior_bits.sum() + distortion, curvature
+
+
+@torch.enable_grad()
+def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
+    objective = _Objective(model, scene)
+    aim = model.context.exact(scene.ycbcr[objective.pixels], scene.own).requires_grad_()
+    reach = MAX_COEFFICIENT / model.context.steps(scene.own)  # what priors reckon with
+    moved = torch.zeros_like(objective.targets, requires_grad=True)
+    groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
+    least, best = torch.inf, objective.own
+    for number in range(passes + 1):
+        torch.set_grad_enabled(number < passes)  # the last one only looks
+        loss, curvature = objective(aim, moved)
         if loss.item() < least:
-            least, best = loss.item(), (context.detach(), latents[inside].detach())
+            context, latents = objective.own
+            least, best = loss.item(), (context.detach(), latents.detach())
         if number < passes:
             aim.grad, moved.grad = torch.autograd.grad(loss + curvature, (aim, moved))
             optimiser.step()
