@@ -77,7 +77,10 @@ export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
     );
   }
   if (data.length < 6) {
-    throw new HvaeError("Truncated", `the file is cut after ${data.length} bytes, within its header`);
+    throw new HvaeError(
+      "Truncated",
+      `the file is cut after ${data.length} bytes, within its header`,
+    );
   }
   cursor.at = 4;
   const version = cursor.byte();
