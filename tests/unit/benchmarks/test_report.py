@@ -157,6 +157,7 @@ def test_the_page_needs_no_other_file(written: report.Report, folder: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_crops_are_of_equal_bits_or_scores(
     jpeg: Codec, own: Codec, photos: list[Path], tmp_path: Path
 ) -> None:

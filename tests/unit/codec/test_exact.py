@@ -28,7 +28,7 @@ from hvae_codec.codec.exact import decode_exact, encode_exact
 from hvae_codec.codec.images import encode_lossless, to_pixels
 from hvae_codec.codec.info import inspect
 from hvae_codec.codec.minimum_psnr import least_graphics_psnr_db, merging_mse
-from hvae_codec.codec.options import TUNES, DecodeOptions, EncodeOptions
+from hvae_codec.codec.options import DecodeOptions, EncodeOptions
 from hvae_codec.codec.tiling import Window
 from hvae_codec.codec.weights import Codec
 from tests.drawn import GRAPHICS, Draw, photograph, text
@@ -270,7 +270,7 @@ def test_content_can_be_told(content: str) -> None:
         EncodeOptions(content="painting")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("tune", TUNES)
+@pytest.mark.parametrize("tune", ["eye", pytest.param("psnr", marks=pytest.mark.slow)])
 def test_a_photograph_with_a_dark_sky_stays_with_the_networks(tune: str) -> None:
     """Half of its patches look drawn. Its PSNR by the weights for the eye is below a drawing's."""
     rocket = skimage.data.rocket()

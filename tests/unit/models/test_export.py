@@ -173,6 +173,7 @@ def test_what_is_in_memory_codes_as_the_file_does(
     assert data[32:] == other[32:]
 
 
+@pytest.mark.slow
 def test_photographs_round_filters_and_refine_tables(
     tiny_model: DctVae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
