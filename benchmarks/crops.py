@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -69,7 +70,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image by all codecs that come as near to a goal as they can; the original is first."""
+    """One image after each codec, whose file is its nearest to the goal; first the original."""
 
     image: str
     goal: Goal
@@ -105,7 +106,7 @@ def make(
 
 
 def _goals(path: Path, records: Sequence[Record]) -> list[Goal]:
-    """Return this codec's bits a pixel nearest to `RATES`, and `SCORES` where there are scores."""
+    """Return the goals of an image: this codec's bits a pixel nearest to `RATES`, then `SCORES`."""
     of_image = [record for record in records if record.image == path.name]
     own = [record for record in of_image if record.codec == OURS] or of_image
     nearest = (min((record.bpp for record in own), key=lambda b: abs(b - bpp)) for bpp in RATES)
@@ -116,34 +117,32 @@ def _goals(path: Path, records: Sequence[Record]) -> list[Goal]:
 
 
 def _crop_at(codec: Codec, path: Path, goal: Goal) -> list[Crop]:
-    """Find the setting whose file comes nearest to a goal, and crop what it decodes to."""
+    """Decode the codec's file that is nearest to a goal, and crop it."""
     import numpy as np
 
     image = read_image(path)
-    files: dict[int, bytes] = {}
-    scores: dict[int, float] = {}
 
+    @cache
     def file(setting: int) -> bytes:
-        if setting not in files:
-            files[setting] = codec.encode(image, setting)
-        return files[setting]
+        return codec.encode(image, setting)
+
+    @cache
+    def decoded(setting: int) -> Image.Image:
+        return codec.decode(file(setting))
 
     def rate(setting: int) -> float:
         return metrics.bits_per_pixel(len(file(setting)), *image.size)
 
+    @cache
     def score(setting: int) -> float:
-        if setting not in scores:
-            decoded = np.asarray(codec.decode(file(setting)))
-            scores[setting] = metrics.ssimulacra2_rgb(np.asarray(image), decoded)
-        return scores[setting]
+        return metrics.ssimulacra2_rgb(np.asarray(image), np.asarray(decoded(setting)))
 
     value = rate if goal.measure == "bpp" else score
     above = min(bisect_left(codec.accepts, goal.value, key=value), len(codec.accepts) - 1)
     near = codec.accepts[above], codec.accepts[max(above - 1, 0)]
     setting = min(near, key=lambda setting: abs(value(setting) - goal.value))
-    decoded = codec.decode(file(setting))
-    psnr_db = metrics.psnr_rgb(np.asarray(image), np.asarray(decoded))
-    part = _part(decoded, path)
+    psnr_db = metrics.psnr_rgb(np.asarray(image), np.asarray(decoded(setting)))
+    part = _part(decoded(setting), path)
     return [Crop(codec.name, setting, rate(setting), psnr_db, score(setting), part)]
 
 

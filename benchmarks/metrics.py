@@ -112,7 +112,7 @@ def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
 
 
 def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """Measure Butteraugli as the 3-norm of its distance map, with libjxl's `butteraugli_main`.
+    """Return the 3-norm of Butteraugli's distance map, from libjxl's program `butteraugli_main`.
 
     The largest distance tells of the worst place of an image; the 3-norm weighs all places, and
     agrees better with people who compare whole images.

@@ -58,6 +58,11 @@ class TorchMissing(ModelError):
     """Something needs PyTorch, which is not installed; the message names the command."""
 
 
+def one_line(text: object) -> str:
+    """Return a text, or the message of an error, in one line."""
+    return " ".join(str(text).split())
+
+
 def explain(error: Exception) -> str | None:
     """Say in one line what the user or the machine did to cause an error.
 

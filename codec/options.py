@@ -90,8 +90,7 @@ class EncodeOptions:
             raise ArgumentError(
                 "lossless excludes effort, quality, max_bytes, bpp, psnr and ssimulacra2"
             )
-        varies = self.roi is not None or self.map is not None
-        if self.lossless and (varies or self.content == "photo"):
+        if self.lossless and self._is_for_networks:
             raise ArgumentError("lossless excludes roi, map and content photo")
         if sum(aim is not None for aim in aims) > 1:
             raise ArgumentError("quality, max_bytes, bpp, psnr and ssimulacra2 exclude each other")
@@ -118,9 +117,11 @@ class EncodeOptions:
         Quality 100 is lossless, as in JPEG XL, because networks reach some 43 dB. They code it all
         the same where content is photo, or where a map or a region varies the quality.
         """
-        varies = self.roi is not None or self.map is not None
-        by_networks = varies or self.content == "photo"
-        return self.lossless or (quality == QUALITIES - 1 and not by_networks)
+        return self.lossless or (quality == QUALITIES - 1 and not self._is_for_networks)
+
+    @property
+    def _is_for_networks(self) -> bool:
+        return self.roi is not None or self.map is not None or self.content == "photo"
 
     @property
     def has_target(self) -> bool:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import one_line
 from ..threads import THREADS_VARIABLE
 from .local import killed, work
 from .reading import AHEAD_BYTES, read_ahead
@@ -95,16 +96,12 @@ class OnRay:
             try:
                 ray.init(self.address, num_cpus=cores, **quiet)
             except Exception as error:  # a bare one where a start takes too long
-                raise OSError(f"Ray cannot be reached or started: {_line(error)}") from error
+                raise OSError(f"Ray cannot be reached or started: {one_line(error)}") from error
         try:
             yield
         finally:
             if is_ours:
                 ray.shutdown()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _write_shard(job: Job, task: Task, in_hand: int, threads: int) -> Stats:

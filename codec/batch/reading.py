@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from ..errors import one_line
 from .row import UNREADABLE, Row
 from .sources import Item
 
@@ -43,4 +44,4 @@ def _content(item: Item) -> bytes | Row:
         return item.read()
     except Exception as error:  # as many kinds as there are file systems
         text = str(error) or type(error).__name__
-        return Row(UNREADABLE, error=" ".join(text.split()))
+        return Row(UNREADABLE, error=one_line(text))

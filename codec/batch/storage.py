@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from ..errors import one_line
+
 T = TypeVar("T")
 
 _PAUSES_S = (0.2, 1.0, 4.0)
@@ -37,7 +39,7 @@ def place_of(url: str) -> tuple[Any, str]:
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise OSError(None, " ".join(str(error).split()), url) from error
+        raise OSError(None, one_line(error), url) from error
     return filesystem, str(path)
 
 

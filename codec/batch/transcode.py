@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from ...bitstream import MAGIC, Header, read_index
 from .. import api
 from ..config import PATCH_PX
-from ..errors import ImageError, VerificationFailed, WeightsError, explain
+from ..errors import ImageError, VerificationFailed, WeightsError, explain, one_line
 from ..images import format_of, read_image, to_pixels, write_image
 from ..options import DecodeOptions, EncodeOptions, prior_of
 from ..rate import psnr_of
@@ -181,7 +181,7 @@ def transcode_bytes(data: bytes, how: How) -> Result:
         out, suffix, row = how.outcome(data)
     except Exception as error:
         reason = explain(error) or f"{type(error).__name__}: {error}"
-        return None, None, Row(FAILED, error=_line(reason), original_bytes=len(data))
+        return None, None, Row(FAILED, error=one_line(reason), original_bytes=len(data))
     digest = hashlib.sha256(out).hexdigest()
     return out, suffix, replace(row, original_bytes=len(data), bytes=len(out), sha256=digest)
 
@@ -194,10 +194,6 @@ def _unusual(options: EncodeOptions | DecodeOptions) -> str:
 
 def _row_of(status: str, header: Header) -> Row:
     return Row(status, width=header.width, height=header.height, quality=header.quality)
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _needed_bytes(width: int, height: int, seen: int, bytes_a_pixel: int) -> int:

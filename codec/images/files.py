@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from ..errors import ImageError, LeftOut
+from ..errors import ImageError, LeftOut, one_line
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import PNG, png_chunks, png_damage, with_checksums, without_damaged_chunks
 
@@ -61,13 +61,9 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise OSError(f"cannot be read as an image ({_line(error)})") from error
+        raise OSError(f"cannot be read as an image ({one_line(error)})") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged data
-        raise OSError(f"cannot be read as an image ({_line(error)})") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise OSError(f"cannot be read as an image ({one_line(error)})") from error
 
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
