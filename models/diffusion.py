@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -30,6 +31,9 @@ from .distributions import Normal, sum_images
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """Gives the noise of y (B, c, d, d) at log_snr (B,)."""
+
+Belief = Callable[[Tensor, Tensor], Normal]
+"""Gives r(u | y_t) for y (B, c, d, d) at log_snr (B,)."""
 
 
 # Forward process
@@ -108,10 +112,9 @@ def likelihood(y: Tensor, log_snr: Tensor) -> Normal:
     return Normal(y / alpha, (sigma / alpha).log().expand_as(y))
 
 
-def log_likelihood_units(u: Tensor, y: Tensor, log_snr: Tensor, step: Tensor | None) -> Tensor:
+def log_units(belief: Normal, u: Tensor, step: Tensor | None) -> Tensor:
     """Return log r(u | y_0) of each unit: a density, or on a lattice the mass of u's cell."""
-    normal = likelihood(y, log_snr)
-    return normal.log_units(u) if step is None else normal.log_cells(u, step)
+    return belief.log_units(u) if step is None else belief.log_cells(u, step)
 
 
 # Prior
@@ -139,7 +142,7 @@ def step_kl(noise_error: Tensor, log_snr: Tensor, earlier: Tensor) -> Tensor:
     return 0.5 * torch.expm1(earlier - log_snr) * noise_error
 
 
-def continuous_kl(u: Tensor, denoise: Denoiser, schedule: Schedule) -> Tensor:
+def continuous_kl(u: Tensor, reverse: Reverse, schedule: Schedule) -> Tensor:
     """Return one sample of the diffusion term for T = infinity (Kingma 2021, eq. 17).
 
     Times are spread evenly over the batch from one random start, which lowers the variance.
@@ -147,22 +150,20 @@ def continuous_kl(u: Tensor, denoise: Denoiser, schedule: Schedule) -> Tensor:
     batch = u.shape[0]
     t = (torch.rand(()) + torch.arange(batch) / batch) % 1.0
     t = t.to(u)
-    error = _noise_error(u, schedule(t), denoise)
-    return 0.5 * schedule.slope(t) * error
-
-
-def stepwise_kl(u: Tensor, denoise: Denoiser, schedule: Schedule, steps: int) -> Tensor:
-    """Return one sample of the diffusion term for T = `steps` (Kingma 2021, eq. 14)."""
-    t = torch.randint(1, steps + 1, u.shape[:1]).to(u) / steps
-    log_snr, earlier = schedule(t), schedule(t - 1 / steps)
-    error = _noise_error(u, log_snr, denoise)
-    return steps * step_kl(error, log_snr, earlier)
-
-
-def _noise_error(u: Tensor, log_snr: Tensor, denoise: Denoiser) -> Tensor:
+    log_snr = schedule(t)
     alpha, sigma = alpha_sigma(log_snr, u)
     noise = torch.randn_like(u)
-    return sum_images((noise - denoise(alpha * u + sigma * noise, log_snr)).square())
+    found = reverse.noise(alpha * u + sigma * noise, log_snr)
+    return 0.5 * schedule.slope(t) * sum_images((noise - found).square())
+
+
+def stepwise_kl(u: Tensor, reverse: Reverse, schedule: Schedule, steps: int) -> Tensor:
+    """Return one sample of the diffusion term for T = `steps`: that of one step, T times."""
+    t = torch.randint(1, steps + 1, u.shape[:1]).to(u) / steps
+    log_snr, earlier = schedule(t), schedule(t - 1 / steps)
+    y = forward(u, log_snr).draw()
+    q, r = step_back(y, u, log_snr, earlier), reverse.step(y, log_snr, earlier)
+    return steps * sum_images(q.kl_units(r))
 
 
 # One step of the chain
@@ -191,8 +192,75 @@ def guess(y: Tensor, noise: Tensor, log_snr: Tensor) -> Tensor:
     return (y - sigma * noise) / alpha
 
 
+# The way back, as a network has it
+
+
+class Reverse(Protocol):
+    """What a network makes of y_t: r(y_s | y_t) of each step, and r(u | y_0) at the end."""
+
+    @property
+    def noise(self) -> Denoiser:
+        """Finds the noise that is believed to be in y_t."""
+        ...
+
+    def step(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
+        """Return r(y_s | y_t)."""
+        ...
+
+    def last(self, y: Tensor, log_snr: Tensor) -> Normal:
+        """Return r(u | y_0)."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedVariance:
+    """The network finds the noise; variances are those of q(y_s | y_t, u) (Kingma 2021)."""
+
+    noise: Denoiser
+
+    def step(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
+        """See `Reverse`."""
+        return step_back(y, guess(y, self.noise(y, log_snr), log_snr), log_snr, earlier)
+
+    def last(self, y: Tensor, log_snr: Tensor) -> Normal:
+        """See `Reverse`."""
+        return likelihood(y, log_snr)
+
+
+@dataclass(frozen=True)
+class LearnedVariance:
+    """The network finds u and its variance, which widens every step (DCT-VAE, app. C).
+
+    Few steps then cost little: u need not be known before it can be known.
+    """
+
+    belief: Belief
+
+    def noise(self, y: Tensor, log_snr: Tensor) -> Tensor:
+        """See `Reverse`."""
+        alpha, sigma = alpha_sigma(log_snr, y)
+        return (y - alpha * self.belief(y, log_snr).mean) / sigma
+
+    def step(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
+        """See `Reverse`."""
+        u = self.belief(y, log_snr)
+        known = step_back(y, u.mean, log_snr, earlier)
+        # y_s is linear in u, so the variance of u adds to that of the step
+        alpha, _ = alpha_sigma(earlier, y)
+        share = _of_images(-torch.expm1(log_snr - earlier), y)
+        variance = known.std.square() + (share * alpha * u.std).square()
+        return Normal(known.mean, 0.5 * variance.log())
+
+    def last(self, y: Tensor, log_snr: Tensor) -> Normal:
+        """See `Reverse`."""
+        return self.belief(y, log_snr)
+
+
+# All steps
+
+
 def chain_log_weight(
-    u: Tensor, denoise: Denoiser, schedule: Schedule, steps: int, step: Tensor | None
+    u: Tensor, reverse: Reverse, schedule: Schedule, steps: int, step: Tensor | None
 ) -> Tensor:
     """Draw y_1 ... y_0 from q, and return log r(u, y) - log q(y | u), (B,).
 
@@ -205,21 +273,19 @@ def chain_log_weight(
     y = q.draw()
     total = Normal(zeros, zeros).log_density(y) - q.log_density(y)
     for log_snr, earlier in zip(times[:0:-1], times[-2::-1], strict=True):
-        believed = guess(y, denoise(y, log_snr), log_snr)
-        q, r = step_back(y, u, log_snr, earlier), step_back(y, believed, log_snr, earlier)
+        q, r = step_back(y, u, log_snr, earlier), reverse.step(y, log_snr, earlier)
         y = q.draw()
         total = total + r.log_density(y) - q.log_density(y)
-    return total + sum_images(log_likelihood_units(u, y, times[0], step))
+    return total + sum_images(log_units(reverse.last(y, times[0]), u, step))
 
 
 def draw_chain(
-    start: Tensor, denoise: Denoiser, schedule: Schedule, steps: int, temperature: float
+    start: Tensor, reverse: Reverse, schedule: Schedule, steps: int, temperature: float
 ) -> Tensor:
     """Draw u by going back from y_1 = `start`, (B, c, d, d), in `steps` steps."""
     y = start
     for i in range(steps, 0, -1):
         log_snr = schedule(torch.full(y.shape[:1], i / steps, dtype=y.dtype))
         earlier = schedule(torch.full(y.shape[:1], (i - 1) / steps, dtype=y.dtype))
-        believed = guess(y, denoise(y, log_snr), log_snr)
-        y = step_back(y, believed, log_snr, earlier).draw(temperature)
-    return likelihood(y, schedule(torch.zeros(y.shape[:1], dtype=y.dtype))).draw(temperature)
+        y = reverse.step(y, log_snr, earlier).draw(temperature)
+    return reverse.last(y, schedule(torch.zeros(y.shape[:1], dtype=y.dtype))).draw(temperature)

@@ -175,16 +175,16 @@ class DiffusionCode:
     def _step(self, i: int, y: Tensor, u: Tensor | None) -> GaussianCode:
         """Return q(y_s | y_t, u) of step i = T ... 1, or r(y_s | y_t)."""
         log_snr, earlier = self._log_snr(i), self._log_snr(i - 1)
-        if u is None:
-            u = diffusion.guess(y, self.prior.denoiser(y, log_snr), log_snr)
-        normal = diffusion.step_back(y, u, log_snr, earlier)
-        # both have the same deviation, so both sides find the same width
-        spread = normal.log_std.flatten()[0].exp()
-        return GaussianCode(normal, 2.0 ** float(torch.floor(torch.log2(spread / FINENESS))))
+        # the deviation of q does not depend on u, so both sides find the same width
+        q = diffusion.step_back(y, y if u is None else u, log_snr, earlier)
+        spread = q.log_std.flatten()[0].exp()
+        width = 2.0 ** float(torch.floor(torch.log2(spread / FINENESS)))
+        normal = self.prior.reverse.step(y, log_snr, earlier) if u is None else q
+        return GaussianCode(normal, width)
 
     def _last(self, y: Tensor) -> GaussianCode:
         """Return r(u | y_0)."""
-        return GaussianCode(diffusion.likelihood(y, self._log_snr(0)), self.width)
+        return GaussianCode(self.prior.reverse.last(y, self._log_snr(0)), self.width)
 
     def _log_snr(self, i: int) -> Tensor:
         return self.prior.schedule(torch.full((1,), i / self.prior.steps, dtype=torch.float64))

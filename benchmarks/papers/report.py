@@ -37,7 +37,7 @@ DEPARTURES = """## What is not as in the papers
 
 - Models are narrower and steps fewer, as the scale says; the papers' scale is there as well
   (`--scale paper`). Models of the short scale are far from trained. Their verdicts say whether a
-  claim shows so early, and no more: a context's prior, for one, then costs more than it saves.
+  claim shows so early, and no more.
 - Encoder, context and likelihood see one binary sample. The papers' public code shows the grey
   image to the first two (`context_grey`).
 - A diffusion is measured by its bound of T steps. The public code of DVP-VAE weighs T steps as if

@@ -279,11 +279,11 @@ def _data(u: Tensor, quality: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
 def _first_bits(x: Tensor, unit: Tensor, continuous: bool = False) -> Tensor:
     """Return the bits of u given a random z_0, (B,)."""
     log_snr = _SCHEDULE(x.new_zeros(len(x)))
-    z = diffusion.forward(x, log_snr).draw()
+    last = diffusion.likelihood(diffusion.forward(x, log_snr).draw(), log_snr)
     if continuous:
-        nats = -diffusion.log_likelihood_units(x, z, log_snr, None) - unit.log()  # of u, in steps
+        nats = -diffusion.log_units(last, x, None) - unit.log()  # of u, in steps
         return sum_images(nats) / _LOG_2
-    nats = -diffusion.log_likelihood_units(x, z, log_snr, unit)
+    nats = -diffusion.log_units(last, x, unit)
     return sum_images((nats / _LOG_2).clamp_max(_ESCAPE_BITS))
 
 

@@ -60,8 +60,9 @@ class VaeConfig:
         diffusion_width: channels of the diffusion's network.
         diffusion_blocks: its residual blocks.
         schedule: log-SNR against time.
-        log_snr: its ends at t = 0 and t = 1, for `linear-log-snr`.
-        predict: what the diffusion's network puts out.
+        log_snr: its ends at t = 0 and t = 1.
+        predict: what the diffusion's network puts out: the `noise` in its input (DVP-VAE, app. A),
+            or the `input` without noise and its variance (DCT-VAE, app. C).
         readout: what p(x | z) sees: the sum of all z_l (DVP-VAE, eq. 18), the features h_1
             (eq. 22) or z_1 (eq. 21).
         likelihood: p(x | z) without dependence between pixels, unless `pixelcnn_layers` > 0.

@@ -18,7 +18,7 @@ from .. import diffusion
 from ..distributions import Normal, sum_images
 from .coders import Distribution
 from .config import VaeConfig
-from .denoiser import Denoiser
+from .denoiser import InputNetwork, NoiseNetwork
 
 EncodeTop = Callable[[Tensor], Normal]
 """Gives q(z_L | x) for images x (K, C, H, W)."""
@@ -156,13 +156,13 @@ class Diffusion:
         prior = self.prior
         if prior.training:
             return prior.bound(z, prior.train_steps, self.step)
-        return diffusion.chain_log_weight(z, prior.denoiser, prior.schedule, prior.steps, self.step)
+        return diffusion.chain_log_weight(z, prior.reverse, prior.schedule, prior.steps, self.step)
 
     def draw(self, temperature: float = 1.0) -> Tensor:
         """Draw u, (batch, c, d, d), in T steps."""
         prior = self.prior
-        start = temperature * prior.denoiser.place.new_empty(self.batch, *prior.shape).normal_()
-        u = diffusion.draw_chain(start, prior.denoiser, prior.schedule, prior.steps, temperature)
+        start = temperature * prior.network.place.new_empty(self.batch, *prior.shape).normal_()
+        u = diffusion.draw_chain(start, prior.reverse, prior.schedule, prior.steps, temperature)
         return rounded(u, self.step)
 
 
@@ -176,7 +176,14 @@ class DiffusionPrior(nn.Module):
         self.schedule = diffusion.Schedule(config.schedule, config.log_snr)
         channels, side = shape[0], shape[-1]
         width, blocks = config.diffusion_width, config.diffusion_blocks
-        self.denoiser = Denoiser(channels, side, width, blocks, config.predict)
+        self.network: NoiseNetwork | InputNetwork
+        self.reverse: diffusion.Reverse
+        if config.predict == "noise":
+            self.network = NoiseNetwork(channels, side, width, blocks)
+            self.reverse = diffusion.FixedVariance(self.network)
+        else:
+            self.network = InputNetwork(channels, side, width, blocks)
+            self.reverse = diffusion.LearnedVariance(self.network)
 
     def forward(self, batch: int, step: Tensor | None, encode_top: EncodeTop) -> Distribution:
         """See `TopPrior`."""
@@ -193,11 +200,11 @@ class DiffusionPrior(nn.Module):
         ends = u.new_tensor([0.0, 1.0])
         first, last = (end.expand(u.shape[0]) for end in self.schedule(ends))
         y = diffusion.forward(u, first).draw()
-        reconstruction = sum_images(diffusion.log_likelihood_units(u, y, first, step))
+        reconstruction = sum_images(diffusion.log_units(self.reverse.last(y, first), u, step))
         if steps:
-            kl = diffusion.stepwise_kl(u, self.denoiser, self.schedule, steps)
+            kl = diffusion.stepwise_kl(u, self.reverse, self.schedule, steps)
         else:
-            kl = diffusion.continuous_kl(u, self.denoiser, self.schedule)
+            kl = diffusion.continuous_kl(u, self.reverse, self.schedule)
         return reconstruction - diffusion.prior_kl(u, last) - kl
 
 

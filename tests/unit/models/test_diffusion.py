@@ -5,7 +5,13 @@ import torch
 from torch import Tensor
 
 from hvae_codec.models import diffusion
-from hvae_codec.models.diffusion import Schedule, alpha_sigma
+from hvae_codec.models.diffusion import (
+    FixedVariance,
+    LearnedVariance,
+    Reverse,
+    Schedule,
+    alpha_sigma,
+)
 from hvae_codec.models.distributions import Normal, sum_images
 
 KINDS = ["linear-log-snr", "linear-beta", "cosine"]
@@ -22,15 +28,24 @@ def perfect(y: Tensor, log_snr: Tensor) -> Tensor:
     return alpha_sigma(log_snr, y)[1] * y
 
 
+def sure(y: Tensor, log_snr: Tensor) -> Normal:
+    """r(u | y_t) where u ~ N(0, I)."""
+    alpha, sigma = alpha_sigma(log_snr, y)
+    return Normal(alpha * y, sigma.log().expand_as(y))
+
+
+FIXED, LEARNED = FixedVariance(perfect), LearnedVariance(sure)
+
+
 def data(count: int) -> Tensor:
     return torch.randn(count, 1, 2, 2).double()
 
 
-def ends(u: Tensor, schedule: Schedule) -> Tensor:
+def ends(u: Tensor, schedule: Schedule, reverse: Reverse = FIXED) -> Tensor:
     """One sample of the bound but for its diffusion term."""
     first, last = schedule(torch.tensor([[0.0], [1.0]]).double().expand(2, len(u)))
     y = diffusion.forward(u, first).draw()
-    units = diffusion.log_likelihood_units(u, y, first, None)
+    units = diffusion.log_units(reverse.last(y, first), u, None)
     return sum_images(units) - diffusion.prior_kl(u, last)
 
 
@@ -78,18 +93,19 @@ def test_terms_in_closed_form_are_those_of_gaussians() -> None:
 def test_continuous_bound_is_tight_for_a_gaussian() -> None:
     u = data(100_000)
     schedule = Schedule("linear-log-snr", (10.0, -10.0))
-    bound = ends(u, schedule) - diffusion.continuous_kl(u, perfect, schedule)
+    bound = ends(u, schedule) - diffusion.continuous_kl(u, FIXED, schedule)
     entropy = 4 * 0.5 * math.log(2 * math.pi * math.e)
     # the ends cost 4e-4 nats a unit; the standard error of the mean is about 0.02
     assert bound.mean().item() == pytest.approx(-entropy, abs=0.1)
 
 
+@pytest.mark.parametrize("reverse", [FIXED, LEARNED], ids=["fixed", "learned"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_chain_and_terms_are_the_same_bound(kind: str) -> None:
+def test_chain_and_terms_are_the_same_bound(kind: str, reverse: Reverse) -> None:
     """Two ways to T steps: a chain of log ratios, and KL terms with one random step."""
     u, steps, schedule = data(50_000), 6, Schedule(kind, (5.0, -5.0))
-    chain = diffusion.chain_log_weight(u, perfect, schedule, steps, None)
-    terms = ends(u, schedule) - diffusion.stepwise_kl(u, perfect, schedule, steps)
+    chain = diffusion.chain_log_weight(u, reverse, schedule, steps, None)
+    terms = ends(u, schedule, reverse) - diffusion.stepwise_kl(u, reverse, schedule, steps)
     error = ((chain.var() + terms.var()) / len(u)).sqrt()
     assert abs(chain.mean() - terms.mean()) < 4 * error
 
@@ -97,18 +113,43 @@ def test_chain_and_terms_are_the_same_bound(kind: str) -> None:
 def test_more_steps_bound_better() -> None:
     u, schedule = data(20_000), Schedule("linear-log-snr", ENDS)
     bounds = [
-        diffusion.chain_log_weight(u, perfect, schedule, steps, None).mean().item()
+        diffusion.chain_log_weight(u, FIXED, schedule, steps, None).mean().item()
         for steps in (4, 16, 64)
     ]
     entropy = 4 * 0.5 * math.log(2 * math.pi * math.e)
     assert bounds[0] < bounds[1] < bounds[2] < -entropy + 0.05
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_learned_variances_make_few_steps_enough(steps: int) -> None:
+    """For a Gaussian u each step is exact, so every number of steps has the density itself."""
+    u, schedule = data(1000), Schedule("linear-beta", (2.0, -40.0))
+    weights = diffusion.chain_log_weight(u, LEARNED, schedule, steps, None)
+    expected = Normal(0 * u, 0 * u).log_density(u)
+    assert torch.allclose(weights, expected, atol=1e-6)
+
+
+def test_both_ways_back_believe_in_the_same_noise() -> None:
+    y, log_snr = data(5), torch.linspace(-3, 3, 5).double()
+    assert torch.allclose(FIXED.noise(y, log_snr), LEARNED.noise(y, log_snr))
+    fixed, learned = (way.step(y, log_snr, log_snr + 0.7) for way in (FIXED, LEARNED))
+    assert torch.allclose(fixed.mean, learned.mean)
+    assert (learned.std > fixed.std).all()
+
+
+def test_learned_samples_have_the_moments_of_the_data() -> None:
+    start = torch.randn(20_000, 1, 1, 1).double()
+    u = diffusion.draw_chain(start, LEARNED, Schedule("cosine", ENDS), 3, 1.0)
+    # five standard errors of 20,000 draws
+    assert u.mean().item() == pytest.approx(0, abs=0.035)
+    assert u.std().item() == pytest.approx(1, abs=0.025)
+
+
 def test_chain_weights_are_proper() -> None:
     """Their mean exponential is the density that the chain draws from, which is N(0, 1) here."""
     schedule = Schedule("linear-log-snr", (8.0, -8.0))
     u = torch.full((40_000, 1, 1, 1), 1.3).double()
-    weights = diffusion.chain_log_weight(u, perfect, schedule, 100, None)
+    weights = diffusion.chain_log_weight(u, FIXED, schedule, 100, None)
     estimate = torch.logsumexp(weights, 0) - math.log(len(u))
     expected = Normal(0 * u[:1], 0 * u[:1]).log_density(u[:1])
     assert estimate.item() == pytest.approx(expected.item(), abs=0.05)
@@ -117,7 +158,7 @@ def test_chain_weights_are_proper() -> None:
 def test_samples_have_the_moments_of_the_data() -> None:
     schedule = Schedule("linear-log-snr", ENDS)
     start = torch.randn(20_000, 1, 1, 1).double()
-    u = diffusion.draw_chain(start, perfect, schedule, 400, 1.0)
+    u = diffusion.draw_chain(start, FIXED, schedule, 400, 1.0)
     # five standard errors of 20,000 draws; 400 steps lose a hundredth of the deviation
     assert u.mean().item() == pytest.approx(0, abs=0.035)
     assert u.std().item() == pytest.approx(1, abs=0.035)
@@ -127,5 +168,6 @@ def test_on_a_lattice_the_masses_sum_to_one() -> None:
     log_snr = torch.tensor([2.0]).double().expand(401)
     points = (0.25 * torch.arange(-200, 201).double()).view(-1, 1, 1, 1)
     y = torch.full_like(points, 0.4)
-    masses = diffusion.log_likelihood_units(points, y, log_snr, torch.tensor(0.25).double())
+    last = FIXED.last(y, log_snr)
+    masses = diffusion.log_units(last, points, torch.tensor(0.25).double())
     assert masses.exp().sum().item() == pytest.approx(1, abs=1e-9)

@@ -113,6 +113,7 @@ def test_a_number_costs_its_density(bins: Bins) -> None:
     "changes",
     [
         {"prior": "diffusion"},
+        {"prior": "diffusion", "predict": "input"},  # DCT-VAE
         {"prior": "gaussian"},
         {"prior": "mixture"},
         {"prior": "diffusion", "context_code": "noise"},  # DVP-VAE itself

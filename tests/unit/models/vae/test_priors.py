@@ -70,13 +70,19 @@ def test_a_pseudo_input_learns(small, bars: Tensor) -> None:  # noqa: ANN001
     assert gradient is not None and gradient.abs().sum() > 0  # type: ignore
 
 
-def test_diffusion_trains_on_the_bound_and_is_measured_by_the_chain(small) -> None:  # noqa: ANN001
-    model = Hvae(small(context="dct", prior="diffusion", diffusion_train_steps=4))
+@pytest.mark.parametrize("predict", ["noise", "input"])
+def test_diffusion_trains_on_the_bound_and_is_measured_by_the_chain(
+    small,  # noqa: ANN001
+    predict: str,
+) -> None:
+    changes = {"predict": predict, "diffusion_train_steps": 4}
+    model = Hvae(small(context="dct", prior="diffusion", **changes))
+    torch.nn.init.normal_(model.prior.network.head.weight, std=0.1)  # type: ignore
     u = torch.randn(4000, 1, 4, 4)
     prior = model.prior(len(u), None, model.hierarchy.encode_top)
     with torch.no_grad():
         model.train()
-        model.prior.denoiser.eval()  # without dropout  # type: ignore
+        model.prior.network.eval()  # without dropout  # type: ignore
         trained = prior.log_density(u)
         model.eval()
         measured = prior.log_density(u)
