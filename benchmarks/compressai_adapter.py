@@ -16,7 +16,7 @@ from ..codec.images import to_pixels
 from ..codec.options import DEFAULT_QUALITY
 from ..codec.stack import CountingStack
 from ..codec.tile_encoder import encode_tiles, push_context
-from ..codec.tiling import tile_side, tiles_in
+from ..codec.tiling import default_tile_side, tiles_in
 from ..codec.weights import load_codec
 
 
@@ -88,7 +88,7 @@ class CompressaiAdapter(nn.Module):
         height, width = image.shape[:2]
         conditions = CodingConditions(self.codec.config, self.quality, is_grey=False)
         kinds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        tiles = tiles_in(height, width, tile_side(height, width))
+        tiles = tiles_in(height, width, default_tile_side(height, width))
         for batch in batches(tiles, self.codec.runtime.tiles_at_once):
             windows = [window for _, window in batch]
             for symbols in encode_tiles(self.codec, pixels, windows, conditions):

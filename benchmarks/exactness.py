@@ -145,7 +145,7 @@ def decode(folder: Path, *, runtime: str, tf32: bool, no_onednn: bool) -> None:
         conditions = CodingConditions.of(header, codec.config)
         picture = decode_file(codec, data, index, DecodeOptions(keep_going=True))
         pixels.append(picture.samples.ravel())
-        for number, window in tiles_in(header.height, header.width, header.tile):
+        for number, window in tiles_in(header.height, header.width, header.tile_side):
             count = symbol_count(conditions, window)
             symbols += count
             differing += count * (number in picture.lost_tiles)
@@ -200,7 +200,7 @@ class _Zeros:
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.Coder`."""
+        """See `codec.walk.SymbolCoder`."""
         import torch
 
         return torch.zeros_like(prediction.mean)

@@ -38,7 +38,7 @@ from ..codec.options import DecodeOptions, prior_of
 from ..codec.stack import AnsStack, CountingStack, Sampling
 from ..codec.tile_decoder import pop_contexts
 from ..codec.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
-from ..codec.tiling import Window, tile_side, tiles_in
+from ..codec.tiling import Window, default_tile_side, tiles_in
 from ..codec.walk import walk
 from ..codec.weights import Codec, load_codec
 from ..models.convert import to_float
@@ -96,7 +96,7 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
     image = read_image(path)
     pixels, original = to_pixels(image), np.asarray(image)
     height, width = pixels.size
-    side = tile_side(height, width)
+    side = default_tile_side(height, width)
     places = tiles_in(height, width, side)
     rows, alone = [], []
     for quality in QUALITIES:
@@ -105,7 +105,7 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
         psnr, latents_bytes = 0.0, 0
         for number, (name, kind) in enumerate(_ways(codec, diffusion)):
             header = Header(
-                width=width, height=height, quality=quality, tile=side,
+                width=width, height=height, quality=quality, tile_side=side,
                 weights=codec.file.digest[:4], color=pixels.color, prior=kind,
             )  # fmt: skip
             try:

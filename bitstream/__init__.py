@@ -1,7 +1,7 @@
 """Bytes and integers: container, header, checksums, ANS, frozen pmf tables. No tensors."""
 
 from .ans import (
-    Coder,
+    EntropyCoder,
     bulk_words,
     check_empty,
     coder_of,
@@ -73,8 +73,8 @@ __all__ = [
     "VERSION",
     "ArgumentError",
     "BitstreamError",
-    "Coder",
     "Color",
+    "EntropyCoder",
     "Header",
     "HeaderDamaged",
     "HvaeError",

@@ -31,7 +31,7 @@ from .escape import MAX_SYMBOL, TOTAL
 from .tables import PmfTables, checked_index, checked_symbols
 
 
-class Coder(Protocol):
+class EntropyCoder(Protocol):
     """What is used of `constriction.stream.stack.AnsCoder`."""
 
     def encode_reverse(
@@ -64,7 +64,7 @@ class Coder(Protocol):
         """Tell whether nothing is left."""
         ...
 
-    def clone(self) -> Coder:
+    def clone(self) -> EntropyCoder:
         """Return a copy that goes its own way."""
         ...
 
@@ -147,7 +147,7 @@ def _groups(
 
 
 def push(
-    coder: Coder, index: NDArray[np.integer], symbols: NDArray[np.integer], tables: PmfTables
+    coder: EntropyCoder, index: NDArray[np.integer], symbols: NDArray[np.integer], tables: PmfTables
 ) -> None:
     """Push symbols, each under the table that its index names.
 
@@ -181,7 +181,7 @@ def push(
         coder.encode_reverse(entries[begin:end], models[table])
 
 
-def pop(coder: Coder, index: NDArray[np.integer], tables: PmfTables) -> NDArray[np.int32]:
+def pop(coder: EntropyCoder, index: NDArray[np.integer], tables: PmfTables) -> NDArray[np.int32]:
     """Pop what `push` pushed with the same index and tables; int32 `(n,)`.
 
     A stack that holds something else gives other symbols, an empty one gives made-up symbols: it
@@ -215,7 +215,7 @@ def pop(coder: Coder, index: NDArray[np.integer], tables: PmfTables) -> NDArray[
     return symbols
 
 
-def _push_values(coder: Coder, values: NDArray[np.int64]) -> None:
+def _push_values(coder: EntropyCoder, values: NDArray[np.int64]) -> None:
     """Push integers `(n,)`, 1...2**23 - 1, in Elias' gamma code."""
     k = escape.bit_lengths(values)
     size = 1 << k[k > 0]  # a Uniform of size 1 panics, and codes nothing anyway
@@ -223,7 +223,7 @@ def _push_values(coder: Coder, values: NDArray[np.int64]) -> None:
     coder.encode_reverse(k.astype(np.int32), _escape_length())
 
 
-def _pop_values(coder: Coder, count: int) -> NDArray[np.int64]:
+def _pop_values(coder: EntropyCoder, count: int) -> NDArray[np.int64]:
     """Pop what `_push_values` pushed; int64 `(count,)`."""
     k = coder.decode(_escape_length(), count).astype(np.int64)
     values = 1 << k
@@ -231,7 +231,7 @@ def _pop_values(coder: Coder, count: int) -> NDArray[np.int64]:
     return values
 
 
-def push_under(coder: Coder, pmf: NDArray[np.integer], symbols: NDArray[np.integer]) -> None:
+def push_under(coder: EntropyCoder, pmf: NDArray[np.integer], symbols: NDArray[np.integer]) -> None:
     """Push symbols, each under masses of its own; the first of them ends on top.
 
     Args:
@@ -261,7 +261,7 @@ def push_under(coder: Coder, pmf: NDArray[np.integer], symbols: NDArray[np.integ
         coder.encode_reverse(entries, _any_masses(), pmf.astype(np.float64) - 1.0)
 
 
-def pop_under(coder: Coder, pmf: NDArray[np.integer], count: int) -> NDArray[np.int32]:
+def pop_under(coder: EntropyCoder, pmf: NDArray[np.integer], count: int) -> NDArray[np.int32]:
     """Pop `count` symbols that `push_under` pushed under the same masses; int32 `(count,)`.
 
     Raises:
@@ -278,13 +278,13 @@ def pop_under(coder: Coder, pmf: NDArray[np.integer], count: int) -> NDArray[np.
     return coder.decode(_any_masses(), pmf.astype(np.float64) - 1.0)
 
 
-def push_bits(coder: Coder, bits: NDArray[np.int32], chances: NDArray[np.integer]) -> None:
+def push_bits(coder: EntropyCoder, bits: NDArray[np.int32], chances: NDArray[np.integer]) -> None:
     """Push bits (n,), each set with a chance (n,) of 1...127 in 128; the first ends on top."""
     if bits.size:
         push_under(coder, np.stack([128 - chances, chances], axis=1) * _CHANCE_UNIT, bits)
 
 
-def pop_bit(coder: Coder, chance: int) -> bool:
+def pop_bit(coder: EntropyCoder, chance: int) -> bool:
     """Pop a bit that was pushed with a chance in 128."""
     return bool(coder.decode(_bit_model(chance)))
 
@@ -298,12 +298,12 @@ def _checked_masses(pmf: NDArray[np.integer]) -> NDArray[np.integer]:
     return pmf
 
 
-def words_of(coder: Coder) -> NDArray[np.uint32]:
+def words_of(coder: EntropyCoder) -> NDArray[np.uint32]:
     """Return what lies on the stack, uint32 `(n,)`, what is popped first standing first."""
     return coder.get_compressed()[::-1].copy()
 
 
-def coder_of(words: NDArray[np.uint32] | None = None) -> Coder:
+def coder_of(words: NDArray[np.uint32] | None = None) -> EntropyCoder:
     """Return a stack on which `words` lie, as `words_of` gave them; an empty one without.
 
     Any prefix of what `words_of` gave will do; the stack is then shorter at its bottom.
@@ -322,7 +322,7 @@ def coder_of(words: NDArray[np.uint32] | None = None) -> Coder:
     return _stream().stack.AnsCoder(words[::-1].copy())
 
 
-def check_empty(coder: Coder) -> None:
+def check_empty(coder: EntropyCoder) -> None:
     """Refuse a stack on which something is left, once everything was popped.
 
     Raises:
@@ -332,7 +332,7 @@ def check_empty(coder: Coder) -> None:
         raise StreamDamaged(f"{coder.num_words()} words are left over behind the last symbol")
 
 
-def bulk_words(coder: Coder) -> int:
+def bulk_words(coder: EntropyCoder) -> int:
     """Return how many words popping will not touch until it has undone all that is pushed later.
 
     The rest, up to 64 bits, is the state that every push changes.

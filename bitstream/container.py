@@ -182,16 +182,16 @@ class Index:
         return size
 
 
-def level_checks(tile: int, levels: Sequence[Sequence[NDArray[np.integer]]]) -> tuple[int, ...]:
+def level_checks(number: int, levels: Sequence[Sequence[NDArray[np.integer]]]) -> tuple[int, ...]:
     """Return, for each level, the CRC32 of all symbols up to its end, as little-endian int32.
 
     It begins from the tile's number, so that no tile passes for another.
 
     Args:
-        tile: number of the tile, row by row.
+        number: of the tile, row by row.
         levels: arrays of integers within int32, of any shape; coarse to fine.
     """
-    crc, checks = tile, []
+    crc, checks = number, []
     for level in levels:
         for symbols in level:
             crc = zlib.crc32(np.ascontiguousarray(symbols, dtype="<i4").tobytes(), crc)
@@ -199,9 +199,9 @@ def level_checks(tile: int, levels: Sequence[Sequence[NDArray[np.integer]]]) -> 
     return tuple(checks)
 
 
-def part_check(tile: int, part: bytes) -> int:
+def part_check(number: int, part: bytes) -> int:
     """Return the CRC32 of a tile's coded alpha or exact patches, from the tile's number on."""
-    return zlib.crc32(part, tile)
+    return zlib.crc32(part, number)
 
 
 def write_container(
@@ -351,24 +351,24 @@ def _spread(values: NDArray | int, of: NDArray[np.bool_], kind: type) -> NDArray
     return spread
 
 
-def read_tile(source: Source, index: Index, tile: int, levels: int | None = None) -> Tile:
+def read_tile(source: Source, index: Index, number: int, levels: int | None = None) -> Tile:
     """Read one tile of the file whose index was read, with a seek a level.
 
     Args:
         source: what `read_index` read.
         index: its result.
-        tile: 0...tiles - 1, row by row.
+        number: of the tile, 0...tiles - 1, row by row.
         levels: read no more than these, from the coarsest on. Nor is a level read that the file
             does not hold whole, or one behind it.
 
     Raises:
         ArgumentError: there is no such tile.
     """
-    if not 0 <= tile < len(index.level_words):
-        raise ArgumentError(f"tile {tile} is outside 0...{len(index.level_words) - 1}")
+    if not 0 <= number < len(index.level_words):
+        raise ArgumentError(f"tile {number} is outside 0...{len(index.level_words) - 1}")
     cursor = Cursor(source)
     pieces = []
-    for offset, size in index.spans[tile, : 2 + (index.levels if levels is None else levels)]:
+    for offset, size in index.spans[number, : 2 + (index.levels if levels is None else levels)]:
         cursor.at = int(offset)
         piece = cursor.peek(int(size))
         if len(piece) < size:
@@ -377,11 +377,11 @@ def read_tile(source: Source, index: Index, tile: int, levels: int | None = None
     alpha, exact, *words = [*pieces, *([None] * (2 - len(pieces)))]
     return Tile(
         np.frombuffer(b"".join(words), "<u4").astype(np.uint32),
-        tuple(index.level_words[tile].tolist()),
-        tuple(index.checks[tile].tolist()),
+        tuple(index.level_words[number].tolist()),
+        tuple(index.checks[number].tolist()),
         alpha,
-        int(index.alpha_checks[tile]),
-        TileCoder(index.coders[tile]),
+        int(index.alpha_checks[number]),
+        TileCoder(index.coders[number]),
         exact,
-        int(index.exact_checks[tile]),
+        int(index.exact_checks[number]),
     )

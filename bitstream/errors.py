@@ -104,17 +104,19 @@ class TileDamaged(BitstreamError):
     """A tile does not decode to the symbols that were coded.
 
     Args:
-        tile: index of the tile, row by row.
+        number: of the tile, row by row.
         reason: what was noticed.
     """
 
-    def __init__(self, tile: int, reason: str = "its symbols do not match their checksum") -> None:
+    def __init__(
+        self, number: int, reason: str = "its symbols do not match their checksum"
+    ) -> None:
         """Keep the parts of the message."""
-        super().__init__(tile, reason)
-        self.tile, self.reason = tile, reason
+        super().__init__(number, reason)
+        self.number, self.reason = number, reason
 
     def __str__(self) -> str:
-        return f"tile {self.tile} is damaged: {self.reason}"
+        return f"tile {self.number} is damaged: {self.reason}"
 
 
 class WrongWeights(BitstreamError):

@@ -39,7 +39,7 @@ MAGIC = b"\x8fHVC"
 VERSION = 2
 PATCH_PX = 32  # side of a patch: the unit of padding, of tiles and of the context
 MAX_SIDE_PX = 1 << 24
-MAX_TILE = 64  # 2048 px; bounds what a decoder must hold at once
+MAX_TILE_SIDE = 64  # 2048 px; bounds what a decoder must hold at once
 MAX_TILES = 1 << 14  # 2**24 x 1 px in tiles of 1024; each takes its time, however small it is
 MAX_PIXELS = 2 * 89_478_485  # where Pillow stops believing that an image is not a bomb
 MAX_HEADER_BYTES = 30  # with varints of five bytes, which a file may hold to be refused
@@ -99,7 +99,7 @@ class Header:
         width: in px, 1...2**24.
         height: in px, 1...2**24.
         quality: 0...100.
-        tile: side of a tile in patches of 32 px, 1...64.
+        tile_side: of a tile, in patches of 32 px, 1...64.
         weights: first 4 bytes of the weights' hash.
         color: channels.
         bit_depth: of a channel, 8 or 16.
@@ -115,7 +115,7 @@ class Header:
     width: int
     height: int
     quality: int
-    tile: int
+    tile_side: int
     weights: bytes
     color: Color = Color.RGB
     bit_depth: int = 8
@@ -129,7 +129,7 @@ class Header:
             ("width", self.width, 1, MAX_SIDE_PX),
             ("height", self.height, 1, MAX_SIDE_PX),
             ("quality", self.quality, 0, 100),
-            ("tile", self.tile, 1, MAX_TILE),
+            ("tile side", self.tile_side, 1, MAX_TILE_SIDE),
         ):
             if not low <= value <= high:
                 raise ArgumentError(f"{name} {value} is outside {low}...{high}")
@@ -150,7 +150,7 @@ class Header:
     @property
     def tile_grid(self) -> tuple[int, int]:
         """Rows and columns of tiles."""
-        side = self.tile * PATCH_PX  # ceil of a ceil: whole patches need no separate rounding
+        side = self.tile_side * PATCH_PX  # ceil of a ceil: whole patches need no separate rounding
         return -(-self.height // side), -(-self.width // side)
 
     @property
@@ -189,7 +189,7 @@ def pack_header(header: Header) -> bytes:
         MAGIC
         + bytes([VERSION])
         + pack_varints([flags, header.width, header.height])
-        + bytes([header.quality, header.tile])
+        + bytes([header.quality, header.tile_side])
         + header.weights
     )
     return packed + struct.pack("<I", zlib.crc32(packed))
@@ -237,7 +237,7 @@ def unpack_header(data: bytes | bytearray | memoryview) -> tuple[Header, int]:
             width=int(width),
             height=int(height),
             quality=data[at],
-            tile=data[at + 1],
+            tile_side=data[at + 1],
             weights=data[at + 2 : end],
             color=Color(flags & 3),
             bit_depth=16 if flags & _DEEP else 8,

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .ans import Coder, check_empty, coder_of, pop_bit, push_bits, words_of
+from .ans import EntropyCoder, check_empty, coder_of, pop_bit, push_bits, words_of
 from .errors import ArgumentError, MapDamaged, StreamDamaged, field_errors
 from .source import Cursor
 from .varint import pack_varints
@@ -75,7 +75,7 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, coder: Coder):
+    def __init__(self, coder: EntropyCoder):
         self.chances, self.coder = _Chances(), coder
 
     def code(self, context: tuple[int, ...], bit: bool) -> bool:

@@ -53,7 +53,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
         BitstreamError: the usual decoder already fails.
     """
     header = index.header
-    tiles = tiles_in(header.height, header.width, header.tile)
+    tiles = tiles_in(header.height, header.width, header.tile_side)
     usual = decode_file(codec, source, index)
     if codec is None or not header.needs_weights:
         return VerifyReport(len(tiles), 0, 0, 0, header.largest_sample)

@@ -24,7 +24,7 @@ from .tables import (
     offset_context_tables,
     offset_tables,
 )
-from .walk import QUARTERS, Coder, Prediction
+from .walk import QUARTERS, Prediction, SymbolCoder
 
 ERROR_PRICE = 14.0
 """How much dearer an error of the context is than the curvature of the distortion says: all that
@@ -58,7 +58,7 @@ class ContextEncoder:
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
-        """See `walk.Coder`."""
+        """See `walk.SymbolCoder`."""
         start, stop = step.slices[number]
         mask = self.mask[start:stop]
         tables, whole = _gaussians(prediction)
@@ -77,9 +77,9 @@ class ContextEncoder:
         worth = ERROR_PRICE * CURVATURE * (1 - 2 * np.abs(exact - near))
         return np.where(saved > worth, other, near)
 
-    def push(self, stack: SymbolStack, patches: int, tile: int = 0) -> None:
+    def push(self, stack: SymbolStack, patches: int, place: int = 0) -> None:
         """Push the context of a tile of so many patches: its slices, and on top its offsets."""
-        slices = [(channels, t[tile], s[tile]) for channels, t, s in self._slices]
+        slices = [(channels, t[place], s[place]) for channels, t, s in self._slices]
         own = offset_tables(np.full(self.mask.size, patches))
         offsets = choose_offsets(
             np.concatenate([np.repeat(channels, t.shape[1]) for channels, t, _ in slices]),
@@ -108,22 +108,22 @@ class ContextDecoder:
         self.stacks, self.mask = stacks, mask
         own = offset_tables(np.full(mask.size, patches))[mask]
         self.offsets = np.zeros((len(stacks), mask.size), np.int32)
-        for tile, stack in enumerate(stacks):
-            self.offsets[tile, mask] = stack.pop(own)
+        for place, stack in enumerate(stacks):
+            self.offsets[place, mask] = stack.pop(own)
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
-        """See `walk.Coder`."""
+        """See `walk.SymbolCoder`."""
         start, stop = step.slices[number]
         mask = self.mask[start:stop]
         tables, whole = _gaussians(prediction)
         symbols = -whole
         if mask.any():
             tables = offset_context_tables(tables, self.offsets[:, start:stop, None])[:, mask]
-            for tile, stack in enumerate(self.stacks):
-                popped = stack.pop(tables[tile].ravel())
-                symbols[tile, mask] = popped.reshape(tables.shape[1:])
+            for place, stack in enumerate(self.stacks):
+                popped = stack.pop(tables[place].ravel())
+                symbols[place, mask] = popped.reshape(tables.shape[1:])
         return whole + symbols - prediction.mean
 
 
@@ -170,32 +170,32 @@ class LatentEncoder:
         self, tables: Tables, mask: NDArray[np.bool_], tiles: int = 1, *, skips: bool = True
     ):
         self.tables, self.mask, self.skipping = tables, mask, tables if skips else None
-        self._calls: list[list[list[_Coded]]] = [[] for _ in range(tiles)]  # tile, level, step
+        self._calls: list[list[list[_Coded]]] = [[] for _ in range(tiles)]  # place, level, step
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
-        """See `walk.Coder`."""
+        """See `walk.SymbolCoder`."""
         symbols = np.rint(residual())
         coded = _is_coded(self.skipping, self.mask, step, prediction)
         symbols = np.where(coded, symbols, np.float32(0))
-        for tile, levels in enumerate(self._calls):
+        for place, levels in enumerate(self._calls):
             if step.level == len(levels):
                 levels.append([])
-            where = np.flatnonzero(coded[tile])
+            where = np.flatnonzero(coded[place])
             levels[step.level].append(
                 _Coded(
                     channels=where // coded.shape[2],
-                    quarters=prediction.quarters[tile].ravel()[where],
-                    symbols=symbols[tile].ravel()[where].astype(np.int32),
+                    quarters=prediction.quarters[place].ravel()[where],
+                    symbols=symbols[place].ravel()[where].astype(np.int32),
                     width=step.stop - step.start,
                 )
             )
         return symbols
 
-    def levels(self, tile: int = 0) -> list[Pairs]:
+    def levels(self, place: int = 0) -> list[Pairs]:
         """Return what is pushed of a tile: of each level its offsets, then those of each step."""
-        return [self._level(calls) for calls in self._calls[tile]]
+        return [self._level(calls) for calls in self._calls[place]]
 
     def _level(self, calls: list[_Coded]) -> Pairs:
         own = offset_tables(calls[0].count)
@@ -240,20 +240,20 @@ class LatentDecoder:
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
-        """See `walk.Coder`."""
+        """See `walk.SymbolCoder`."""
         coded = _is_coded(self.skipping, self.mask, step, prediction)
         symbols = np.zeros(coded.shape, np.float32)
-        for tile, (stack, levels) in enumerate(zip(self.stacks, self.coded, strict=True)):
-            where = np.flatnonzero(coded[tile])
+        for place, (stack, levels) in enumerate(zip(self.stacks, self.coded, strict=True)):
+            where = np.flatnonzero(coded[place])
             channels = where // coded.shape[2]
-            quarters = prediction.quarters[tile].ravel()[where]
+            quarters = prediction.quarters[place].ravel()[where]
             if step.level not in levels:
                 count = np.bincount(channels, minlength=step.stop - step.start)
                 levels[step.level] = [stack.pop(offset_tables(count))]
             offsets = levels[step.level][0]
             popped = stack.pop(latent_tables(quarters, offsets[channels]))
             levels[step.level].append(popped)
-            symbols[tile].reshape(-1)[where] = popped
+            symbols[place].reshape(-1)[where] = popped
         return symbols
 
 
@@ -266,13 +266,13 @@ class FirstLevels:
         rest: codes the others; None leaves them at their means.
     """
 
-    def __init__(self, coder: Coder, levels: int, rest: Coder | None = None):
+    def __init__(self, coder: SymbolCoder, levels: int, rest: SymbolCoder | None = None):
         self.coder, self.levels, self.rest = coder, levels, rest
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
-        """See `walk.Coder`."""
+        """See `walk.SymbolCoder`."""
         coder = self.coder if step.level < self.levels else self.rest
         if coder is None:
             return np.zeros(prediction.quarters.shape, np.float32)
@@ -282,12 +282,12 @@ class FirstLevels:
 class TargetResidual:
     """Codes target latents in place of what the posterior gives: (B, C, H, W) in steps."""
 
-    def __init__(self, targets: NDArray, coder: Coder):
+    def __init__(self, targets: NDArray, coder: SymbolCoder):
         self.targets, self.coder = targets, coder
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
-        """See `walk.Coder`."""
+        """See `walk.SymbolCoder`."""
         wanted = pick(self.targets[:, step.start : step.stop], step.squares)
         return self.coder.code(step, number, prediction, lambda: wanted - prediction.mean)

@@ -64,7 +64,7 @@ def decode_file(
     if codec is None and (index.coders != TileCoder.EXACT).any():
         raise InvalidField("the file names no weights, but some of its tiles need them")
     view = view_of(header, options.region, options.scale)
-    order = tiles_in(view.height, view.width, header.tile, view.patches)
+    order = tiles_in(view.height, view.width, header.tile_side, view.patches)
     if view.is_wide:  # lines along the shorter side are shorter
         order.sort(key=lambda tile: tile[1].left)
     cache = TileCache(codec, source, index, view, options, order) if codec else None

@@ -29,7 +29,7 @@ from .options import (
 from .quality_maps import wanted_offsets
 from .rate import best_within, psnr_of, smallest_reaching, ssimulacra2_of
 from .score import check_metric
-from .tiling import tile_side
+from .tiling import default_tile_side
 from .weights import Codec, load_codec
 
 ImageSource = Image.Image | np.ndarray | str | os.PathLike[str] | bytes | Pixels
@@ -153,13 +153,15 @@ def encode_with(
 
 
 def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
-    side = tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
+    side = (
+        default_tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
+    )
     coded = stretched(pixels)
     learned = partial(
         encode_pixels,
         codec,
         coded,
-        tile=side,
+        tile_side=side,
         prior=prior,
         effort=options.effort,
         offsets=wanted_offsets(coded, options),

@@ -18,7 +18,7 @@ from ..bitstream import (
     Tile,
     write_container,
 )
-from ..bitstream.header import MAX_TILE
+from ..bitstream.header import MAX_TILE_SIDE
 from .candidates import Candidates
 from .conditions import CodingConditions
 from .content import Content, content_of
@@ -30,7 +30,7 @@ from .quality import QUALITIES
 from .quality_maps import fitted
 from .runtime import Floats, torch_side
 from .tile_encoder import encode_tiles, push_tile
-from .tiling import Window, tile_side, tiles_in
+from .tiling import Window, default_tile_side, tiles_in
 from .weights import Codec
 
 
@@ -55,7 +55,7 @@ def encode_pixels(
     pixels: Pixels,
     quality: float,
     *,
-    tile: int | None = None,
+    tile_side: int | None = None,
     prior: Prior = Prior.MASKED_DIFFUSION,
     alphas: Alphas | None = None,
     effort: int = 0,
@@ -69,7 +69,7 @@ def encode_pixels(
         codec: weights and tables.
         pixels: what `images.to_pixels` gave.
         quality: 0...100.
-        tile: side of a tile in patches; None for `tile_side`.
+        tile_side: of a tile, in patches; None for `default_tile_side`.
         prior: of the context.
         alphas: of the image, where it is coded several times: they are the same at every quality.
         effort: 0...9, how long symbols are searched for a smaller loss.
@@ -85,7 +85,7 @@ def encode_pixels(
     """
     quality = quality_of(quality)
     effort = effort_of(effort)
-    side = tile_side(*pixels.size) if tile is None else tile
+    side = default_tile_side(*pixels.size) if tile_side is None else tile_side
     quality_map = None if offsets is None else fitted(offsets, quality, *codec.file.near(quality))
     header = _header(pixels, side, quality, codec.file.digest[:4], prior)
     codec.check_prior(prior)  # refused before the work
@@ -107,24 +107,24 @@ def encode_pixels(
     return _file(header, pixels, [tiles[number] for number, _ in places], quality_map)
 
 
-def encode_losslessly(pixels: Pixels, tile: int = MAX_TILE) -> bytes:
+def encode_losslessly(pixels: Pixels, tile_side: int = MAX_TILE_SIDE) -> bytes:
     """Encode pixels into a file that gives them back bit for bit, and needs no weights.
 
     Args:
         pixels: the image.
-        tile: side of a tile in patches.
+        tile_side: of a tile, in patches.
 
     Raises:
         ArgumentError, ImageTooLarge: as `encode_pixels`.
     """
-    header = _header(pixels, tile, QUALITIES - 1, NO_WEIGHTS)
+    header = _header(pixels, tile_side, QUALITIES - 1, NO_WEIGHTS)
     tiles = [
         Tile.exact_tile(
             number,
             encode_exact(pixels.cut(*window.px), np.ones(window.size, bool)),
             levels=1,
         )
-        for number, window in tiles_in(*pixels.size, header.tile)
+        for number, window in tiles_in(*pixels.size, header.tile_side)
     ]
     return _file(header, pixels, tiles)
 
@@ -153,7 +153,7 @@ def _header(
         width=width,
         height=height,
         quality=quality,
-        tile=side,
+        tile_side=side,
         weights=weights,
         color=pixels.color,
         bit_depth=pixels.bit_depth,

@@ -105,7 +105,7 @@ def describe(index: Index, file_bytes: int) -> FileInfo:
         alpha_bytes=int(index.alpha_bytes.sum()),
         exact_bytes=int(index.exact_bytes.sum()),
         tiles=header.tile_count,
-        tile_px=header.tile * PATCH_PX,
+        tile_px=header.tile_side * PATCH_PX,
         tile_coders=tuple(TileCoder(coder).name.lower() for coder in index.coders),
         levels=levels,
         weights=header.weights.hex(),

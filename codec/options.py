@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from PIL import Image
 
 from ..bitstream import ArgumentError, Prior
-from ..bitstream.header import MAX_TILE
+from ..bitstream.header import MAX_TILE_SIDE
 from .config import PATCH_PX
 from .numbers import check_above_zero, effort_of, quality_of, whole
 from .quality import QUALITIES
@@ -107,7 +107,7 @@ class EncodeOptions:
             raise ArgumentError(f"page {self.page} is not 1 or above")
         if self.tile_px is not None:
             side, rest = divmod(whole("tile_px", self.tile_px), PATCH_PX)
-            if rest or not 1 <= side <= MAX_TILE:
+            if rest or not 1 <= side <= MAX_TILE_SIDE:
                 raise ArgumentError(f"tile_px {self.tile_px} is no multiple of 32 up to 2048")
         check_device(self.device)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..bitstream import (
     ArgumentError,
-    Coder,
+    EntropyCoder,
     PmfTables,
     bulk_words,
     pop,
@@ -70,7 +70,7 @@ class AnsStack:
         lowest: the fewest words that popping left untouched (`bitstream.level_words`).
     """
 
-    def __init__(self, coder: Coder, tables: PmfTables, *, is_encoder: bool = False):
+    def __init__(self, coder: EntropyCoder, tables: PmfTables, *, is_encoder: bool = False):
         self.coder, self.tables, self.is_encoder = coder, tables, is_encoder
         self.lowest = bulk_words(coder)
         self._bits = coder.num_valid_bits()

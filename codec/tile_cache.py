@@ -118,7 +118,7 @@ class TileCache:
 
     def _decode(self, number: int, seen: Window) -> None:
         """Decode the tiles that a window sees, and with them others of the same size to come."""
-        place = (self.view.height, self.view.width, self.header.tile)
+        place = (self.view.height, self.view.width, self.header.tile_side)
         missing = [
             tile
             for tile in tiles_in(*place, seen)

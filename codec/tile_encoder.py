@@ -72,14 +72,14 @@ class _Surrounded:
     """A tile amid what its analysis sees.
 
     Attributes:
-        tile: its patches.
+        window: its patches.
         seen: they and those around.
         rgb: (1, 3, H, W) of `seen`, in 0...255.
         quality: of `seen`.
         context: (1, C, h, w) of `seen`, not rounded.
     """
 
-    tile: Window
+    window: Window
     seen: Window
     rgb: Floats
     quality: Quality
@@ -88,20 +88,20 @@ class _Surrounded:
     @property
     def own_context(self) -> Floats:
         """That of the tile: (1, C, h, w)."""
-        return self.context[(..., *self.tile.slices(self.seen, 1))]
+        return self.context[(..., *self.window.slices(self.seen, 1))]
 
     def features(self, runtime: Runtime, own: Floats) -> Features:
         """Analyse the tile beside its coded context (C, h, w); around it contexts are rounded."""
         context = np.floor(self.context + 0.5)
-        context[(..., *self.tile.slices(self.seen, 1))] = own
-        here = self.tile.slices(self.seen, LATENTS_A_SIDE)
+        context[(..., *self.window.slices(self.seen, 1))] = own
+        here = self.window.slices(self.seen, LATENTS_A_SIDE)
         return runtime.analyse(self.rgb, context, self.quality).crop(*here)
 
 
 def encode_tiles(
     codec: Codec,
     pixels: Pixels,
-    tiles: Sequence[Window],
+    windows: Sequence[Window],
     conditions: CodingConditions,
     effort: int = 0,
     exact_patches: NDArray[np.bool_] | None = None,
@@ -111,19 +111,21 @@ def encode_tiles(
     Args:
         codec: the weights.
         pixels: the whole image.
-        tiles: the patches of each.
+        windows: the patches of each tile.
         conditions: of the file.
         effort: how long symbols are searched for a smaller loss; needs PyTorch.
         exact_patches: (h, w), those of the one tile that another coder codes: here they go on
             as their surroundings.
     """
     runtime = codec.runtime
-    around = [_surrounded(codec, pixels, tile, conditions, exact_patches) for tile in tiles]
-    size, quality = (len(tiles), *tiles[0].size), conditions.at(tiles)
+    around = [_surrounded(codec, pixels, window, conditions, exact_patches) for window in windows]
+    size, quality = (len(windows), *windows[0].size), conditions.at(windows)
     encoder = ContextEncoder(codec.tables, conditions.context_mask)
     own = np.concatenate([each.own_context for each in around])
     u = walk(runtime.context_pass(size, quality, own), encoder).context
-    coder = LatentEncoder(codec.tables, conditions.latent_mask, len(tiles), skips=conditions.skips)
+    coder = LatentEncoder(
+        codec.tables, conditions.latent_mask, len(windows), skips=conditions.skips
+    )
     if effort:
         u, targets = _searched(codec, around, u, conditions, effort)
         encoder = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
@@ -137,21 +139,21 @@ def encode_tiles(
     integers = u.astype(np.int32)
     return [
         TileSymbols(conditions, integers[n], encoder, n, coder.levels(n), decoded[n])
-        for n in range(len(tiles))
+        for n in range(len(windows))
     ]
 
 
 def _surrounded(
     codec: Codec,
     pixels: Pixels,
-    tile: Window,
+    window: Window,
     conditions: CodingConditions,
     exact_patches: NDArray[np.bool_] | None,
 ) -> _Surrounded:
-    seen = tile.grown(analysis_halo(codec.config), patch_grid(*pixels.size))
-    rgb, quality = _rgb(pixels, seen, tile, exact_patches), conditions.at([seen])
+    seen = window.grown(analysis_halo(codec.config), patch_grid(*pixels.size))
+    rgb, quality = _rgb(pixels, seen, window, exact_patches), conditions.at([seen])
     context = codec.runtime.exact_context(rgb, quality) * conditions.context_mask[:, None, None]
-    return _Surrounded(tile, seen, rgb, quality, context)
+    return _Surrounded(window, seen, rgb, quality, context)
 
 
 def _searched(
@@ -164,29 +166,29 @@ def _searched(
     """Return contexts (B, C, h, w) and latents to aim at, (B, C, 4h, 4w), of a smaller loss."""
     search = torch_side("search", f"effort {effort}").search
     found = [
-        search(codec.file, each.rgb, u[n : n + 1], each.seen, each.tile, conditions, effort)
+        search(codec.file, each.rgb, u[n : n + 1], each.seen, each.window, conditions, effort)
         for n, each in enumerate(around)
     ]
     contexts, targets = (np.concatenate(each) for each in zip(*found, strict=True))
     return contexts, targets
 
 
-def _rgb(pixels: Pixels, window: Window, tile: Window, exact: NDArray[np.bool_] | None) -> Floats:
+def _rgb(pixels: Pixels, seen: Window, window: Window, exact: NDArray[np.bool_] | None) -> Floats:
     """Cut a window out of an image, its last row and column repeated.
 
     Hidden colour and exact patches are replaced, and 16 bits become fractions of 8-bit levels.
 
     Args:
         pixels: the whole image.
-        window: what is cut out.
-        tile: within it.
+        seen: what is cut out.
+        window: the tile, within it.
         exact: patches of the tile.
 
     Returns:
         float32 (1, 3, h, w) in 0...255.
     """
-    height, width = (side * PATCH_PX for side in window.size)
-    part = pixels.cut(*window.px)
+    height, width = (side * PATCH_PX for side in seen.size)
+    part = pixels.cut(*seen.px)
     missing = ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0))
     if any(after for _, after in missing):
         part = np.pad(part, missing, mode="edge")
@@ -197,7 +199,7 @@ def _rgb(pixels: Pixels, window: Window, tile: Window, exact: NDArray[np.bool_] 
         samples = fill_hidden(samples[:-1], samples[-1:] > 0)
     if exact is not None:
         visible = np.ones((1, height, width), bool)
-        rows, columns = tile.slices(window, PATCH_PX)
+        rows, columns = window.slices(seen, PATCH_PX)
         visible[0, rows, columns] = ~of_pixels(exact, (height, width))
         samples = continue_edges(samples, visible)
     return np.ascontiguousarray(np.broadcast_to(samples, (3, height, width)))[None]

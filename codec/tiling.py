@@ -80,7 +80,7 @@ def patch_grid(height: int, width: int) -> Window:
     return Window(0, 0, -(-height // PATCH_PX), -(-width // PATCH_PX))
 
 
-def tile_side(height: int, width: int) -> int:
+def default_tile_side(height: int, width: int) -> int:
     """Return the side of an image's tiles, in patches, that cuts it along the fewest edges.
 
     Across an edge nothing is known of the other side, which costs bits; larger tiles cost memory.

@@ -6,7 +6,7 @@
         the network learns the values
 
 The pass touches no array. `Network` is a float network in training, an integer network in PyTorch
-or in ONNX Runtime. `Coder` adds up bits, writes symbols, reads them, or draws them.
+or in ONNX Runtime. `SymbolCoder` adds up bits, writes symbols, reads them, or draws them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Network(Protocol):
         ...
 
 
-class Coder(Protocol):
+class SymbolCoder(Protocol):
     """What decides the values of a slice."""
 
     def code(
@@ -82,7 +82,7 @@ class Coder(Protocol):
 N = TypeVar("N", bound=Network)
 
 
-def walk(network: N, coder: Coder) -> N:
+def walk(network: N, coder: SymbolCoder) -> N:
     """Code all steps of a network's schedule, and return the network."""
     for step in network.schedule:
         network.advance(step)

@@ -22,7 +22,7 @@ from ..codec.config import FINEST, ModelConfig
 from ..codec.frequencies import context_gain
 from ..codec.quality import step_of
 from ..codec.schedule import CodingStep
-from ..codec.walk import Coder, walk
+from ..codec.walk import SymbolCoder, walk
 from . import convert
 from .analysis import Analysis, LatentPosterior
 from .dct import ContextDct
@@ -152,7 +152,7 @@ class DctVae(nn.Module):
         latents.trunk.start_from(residual.transpose(0, 1).flatten(1).std(dim=1).clamp_min(0.1))
 
     def code_latents(
-        self, u: Tensor, quality: Quality, coder: Coder, posterior: Posterior | None = None
+        self, u: Tensor, quality: Quality, coder: SymbolCoder, posterior: Posterior | None = None
     ) -> Tensor:
         """Walk the trunk: (B, latent_channels, H/8, W/8) latents in steps, as they are shown.
 

@@ -52,7 +52,7 @@ class BitCounter:
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.Coder`."""
+        """See `codec.walk.SymbolCoder`."""
         offset = residual()
         self._count(step, gaussian_bits(offset, scale_of(prediction.quarters / QUARTERS)))
         return offset
@@ -85,7 +85,7 @@ class Rounder(BitCounter):
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.Coder`."""
+        """See `codec.walk.SymbolCoder`."""
         symbols = torch.round(residual().float())
         self._count(step, gaussian_bits(symbols, scale_of(prediction.quarters / QUARTERS)))
         return symbols
@@ -123,7 +123,7 @@ class TrainingQuantizer(BitCounter):
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.Coder`."""
+        """See `codec.walk.SymbolCoder`."""
         wanted, scale = residual().float(), scale_of(prediction.quarters / QUARTERS)
         at, spread = wanted.detach(), scale.detach()
         symbols = torch.round(at)

@@ -23,7 +23,7 @@ from ..codec.config import LATENTS_A_SIDE, PATCH_PX
 from ..codec.quality import CURVATURE
 from ..codec.schedule import CodingStep
 from ..codec.tiling import Window, synthesis_halo
-from ..codec.walk import Coder, Prediction
+from ..codec.walk import Prediction, SymbolCoder
 from ..codec.weight_file import WeightFile
 from .dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
 from .dct_vae import DctVae
@@ -51,7 +51,7 @@ def search(
     rgb: Floats,
     u: Floats,
     seen: Window,
-    tile: Window,
+    window: Window,
     conditions: CodingConditions,
     effort: int,
 ) -> tuple[Floats, Floats]:
@@ -62,7 +62,7 @@ def search(
         rgb: (1, 3, H, W) in 0...255, the tile and what the analysis sees around it.
         u: (1, C, h, w) the context of the tile as it was decided.
         seen: the patches of `rgb`.
-        tile: those of the tile.
+        window: those of the tile.
         conditions: of the file.
         effort: in units of `PASSES` passes.
 
@@ -71,7 +71,7 @@ def search(
         pass with the smallest loss.
     """
     model = _float_model(file, file.model_at(conditions.quality))
-    scene = _scene(model, torch.tensor(rgb), torch.tensor(u), seen, tile, conditions)
+    scene = _scene(model, torch.tensor(rgb), torch.tensor(u), seen, window, conditions)
     found = _search(model, scene, effort * PASSES)
     return found[0].numpy().astype(np.float32), found[1].numpy()
 
@@ -91,8 +91,8 @@ class _Scene:
         ycbcr: (1, 3, H, W) in pixels about zero.
         context: (1, C, H/32, W/32) integers.
         posterior: the encoder's, of the whole scene.
-        window: where the scene lies, in patches.
-        tile: where the tile lies.
+        near: where the scene lies, in patches.
+        window: where the tile lies.
         quality: of the scene.
         own: of the tile.
         masks: of the channels that are coded, (C, 1, 1) for context and latents.
@@ -102,8 +102,8 @@ class _Scene:
     ycbcr: Tensor
     context: Tensor
     posterior: Posterior
+    near: Window
     window: Window
-    tile: Window
     quality: Quality
     own: Quality
     masks: tuple[Tensor, Tensor]
@@ -120,7 +120,7 @@ def _scene(
     rgb: Tensor,
     u: Tensor,
     seen: Window,
-    tile: Window,
+    window: Window,
     conditions: CodingConditions,
 ) -> _Scene:
     at = tensors_of(conditions.at([seen]))
@@ -130,19 +130,19 @@ def _scene(
     )
     ycbcr = to_ycbcr(rgb)
     context = model.context.quantise(ycbcr, at) * masks[0]
-    context[(..., *tile.slices(seen, 1))] = u
+    context[(..., *window.slices(seen, 1))] = u
     features = model.latents.features(ycbcr, model.context.image(context, at), at)
-    near = tile.grown(synthesis_halo(conditions.config), seen)
+    near = window.grown(synthesis_halo(conditions.config), seen)
     quality = tensors_of(conditions.at([near]))
     found, coefficients = (x[(..., *near.slices(seen, LATENTS_A_SIDE))] for x in features)
     return _Scene(
         ycbcr=ycbcr[(..., *near.slices(seen, PATCH_PX))],
         context=context[(..., *near.slices(seen, 1))],
         posterior=model.latents.posterior(found, coefficients, quality),
-        window=near,
-        tile=tile,
+        near=near,
+        window=window,
         quality=quality,
-        own=tensors_of(conditions.at([tile])),
+        own=tensors_of(conditions.at([window])),
         masks=(masks[0], masks[1]),
         is_grey=conditions.is_grey,
     )
@@ -154,7 +154,7 @@ class _Objective:
     def __init__(self, model: DctVae, scene: _Scene):
         self.model, self.scene = model, scene
         self.patches, self.latents_inside, self.pixels = (
-            (..., *scene.tile.slices(scene.window, a_side))
+            (..., *scene.window.slices(scene.near, a_side))
             for a_side in (1, LATENTS_A_SIDE, PATCH_PX)
         )
         quality = as_map(at_patches(scene.quality))
@@ -230,13 +230,13 @@ def _aimed_at(targets: Tensor) -> Posterior:
 class _Masked:
     """Codes the channels of a mask (C, 1, 1); the others stay at their means."""
 
-    def __init__(self, coder: Coder, mask: Tensor):
+    def __init__(self, coder: SymbolCoder, mask: Tensor):
         self.coder, self.mask = coder, mask[:, :, 0]
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: object
     ) -> Tensor:
-        """See `codec.walk.Coder`."""
+        """See `codec.walk.SymbolCoder`."""
         mask = self.mask[step.start : step.stop] > 0
         chosen = mask[:, 0]
         part = Prediction(prediction.mean[:, chosen], prediction.quarters[:, chosen])
@@ -250,7 +250,7 @@ def _code(
     model: DctVae,
     context: Tensor,
     quality: Quality,
-    coder: Coder,
+    coder: SymbolCoder,
     posterior: Posterior,
     scene: _Scene,
 ) -> Tensor:

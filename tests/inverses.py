@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hvae_codec.bitstream import Coder, coder_of, words_of
+from hvae_codec.bitstream import EntropyCoder, coder_of, words_of
 
 
 def check_inverse(
-    push: Callable[[Coder], object],
-    pop: Callable[[Coder], Any],
+    push: Callable[[EntropyCoder], object],
+    pop: Callable[[EntropyCoder], Any],
     expected: ArrayLike,
     *,
     words: int = 2000,

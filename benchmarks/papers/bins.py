@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...bitstream import Coder, PmfTables, gaussian_tables, pop, push
+from ...bitstream import EntropyCoder, PmfTables, gaussian_tables, pop, push
 from ...bitstream.escape import TOTAL
 from ...models.distributions import Normal
 
@@ -40,7 +40,7 @@ class Bins:
         offsets = (np.arange(OFFSETS) + 0.5) / OFFSETS - 0.5
         return Bins(gaussian_tables(scales, offsets))
 
-    def push(self, coder: Coder, normal: Normal, width: Tensor | float, z: Tensor) -> None:
+    def push(self, coder: EntropyCoder, normal: Normal, width: Tensor | float, z: Tensor) -> None:
         """Push numbers that lie at the middle of bins, k * width.
 
         Args:
@@ -53,7 +53,7 @@ class Bins:
         symbols = _flat(z / width)
         push(coder, index, np.rint(symbols).astype(np.int64) - centre, self.tables)
 
-    def pop(self, coder: Coder, normal: Normal, width: Tensor | float) -> Tensor:
+    def pop(self, coder: EntropyCoder, normal: Normal, width: Tensor | float) -> Tensor:
         """Pop what `push` pushed. From words of another origin it draws from the distribution."""
         index, centre = self._find(normal, width)
         symbols = pop(coder, index, self.tables) + centre

@@ -18,7 +18,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...bitstream import Coder, pop_under, push_under
+from ...bitstream import EntropyCoder, pop_under, push_under
 from ...models import diffusion
 from ...models.distributions import Normal
 from ...models.vae.coders import Distribution
@@ -35,19 +35,19 @@ Parts = list[Tensor]
 class Code(Protocol):
     """How a variable of one image, (1, ...), is coded under a prior."""
 
-    def take(self, coder: Coder, z: Tensor) -> Parts:
+    def take(self, coder: EntropyCoder, z: Tensor) -> Parts:
         """Pop parts that go with z."""
         ...
 
-    def push(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def push(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """Push z and the parts that were taken for it."""
         ...
 
-    def pop(self, coder: Coder) -> tuple[Tensor, Parts]:
+    def pop(self, coder: EntropyCoder) -> tuple[Tensor, Parts]:
         """Pop z and its parts."""
         ...
 
-    def give_back(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def give_back(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """Push what `take` popped."""
         ...
 
@@ -71,19 +71,19 @@ class GaussianCode:
     normal: Normal
     width: Width
 
-    def take(self, coder: Coder, z: Tensor) -> Parts:
+    def take(self, coder: EntropyCoder, z: Tensor) -> Parts:
         """See `Code`."""
         return []
 
-    def push(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def push(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """See `Code`."""
         Bins.build().push(coder, self.normal, self.width, z)
 
-    def pop(self, coder: Coder) -> tuple[Tensor, Parts]:
+    def pop(self, coder: EntropyCoder) -> tuple[Tensor, Parts]:
         """See `Code`."""
         return Bins.build().pop(coder, self.normal, self.width), []
 
-    def give_back(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def give_back(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """See `Code`."""
 
 
@@ -94,22 +94,22 @@ class MixtureCode:
     mixture: Mixture
     width: Width
 
-    def take(self, coder: Coder, z: Tensor) -> Parts:
+    def take(self, coder: EntropyCoder, z: Tensor) -> Parts:
         """See `Code`."""
         return [self._pop_component(coder, self.mixture.log_joint(z))]
 
-    def push(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def push(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """See `Code`."""
         self._component(parts[0]).push(coder, z, [])
         self._push_component(coder, self.mixture.log_weights, parts[0])
 
-    def pop(self, coder: Coder) -> tuple[Tensor, Parts]:
+    def pop(self, coder: EntropyCoder) -> tuple[Tensor, Parts]:
         """See `Code`."""
         number = self._pop_component(coder, self.mixture.log_weights)
         z, _ = self._component(number).pop(coder)
         return z, [number]
 
-    def give_back(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def give_back(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """See `Code`."""
         self._push_component(coder, self.mixture.log_joint(z), parts[0])
 
@@ -117,10 +117,10 @@ class MixtureCode:
         components = self.mixture.components
         return GaussianCode(Normal(components.mean[number], components.log_std[number]), self.width)
 
-    def _push_component(self, coder: Coder, logits: Tensor, number: Tensor) -> None:
+    def _push_component(self, coder: EntropyCoder, logits: Tensor, number: Tensor) -> None:
         push_under(coder, masses(logits.view(1, -1).softmax(1)), number.numpy())
 
-    def _pop_component(self, coder: Coder, logits: Tensor) -> Tensor:
+    def _pop_component(self, coder: EntropyCoder, logits: Tensor) -> Tensor:
         found = pop_under(coder, masses(logits.view(1, -1).softmax(1)), 1)
         return torch.from_numpy(found).long()
 
@@ -132,33 +132,33 @@ class DiffusionCode:
     prior: DiffusionPrior
     width: Width
 
-    def take(self, coder: Coder, z: Tensor) -> Parts:
+    def take(self, coder: EntropyCoder, z: Tensor) -> Parts:
         """See `Code`."""
         return self._pop_chain(coder, z)
 
-    def push(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def push(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """See `Code`."""
         self._last(parts[-1]).push(coder, z, [])
         self._push_chain(coder, None, parts)
 
-    def pop(self, coder: Coder) -> tuple[Tensor, Parts]:
+    def pop(self, coder: EntropyCoder) -> tuple[Tensor, Parts]:
         """See `Code`."""
         parts = self._pop_chain(coder, None)
         z, _ = self._last(parts[-1]).pop(coder)
         return z, parts
 
-    def give_back(self, coder: Coder, z: Tensor, parts: Parts) -> None:
+    def give_back(self, coder: EntropyCoder, z: Tensor, parts: Parts) -> None:
         """See `Code`."""
         self._push_chain(coder, z, parts)
 
-    def _push_chain(self, coder: Coder, u: Tensor | None, y: Parts) -> None:
+    def _push_chain(self, coder: EntropyCoder, u: Tensor | None, y: Parts) -> None:
         """Push the chain under q(y | u), or under r(y) where u is not known."""
         steps = self.prior.steps
         for i in range(1, steps + 1):
             self._step(i, y[steps - i], u).push(coder, y[steps - i + 1], [])
         self._first(u).push(coder, y[0], [])
 
-    def _pop_chain(self, coder: Coder, u: Tensor | None) -> Parts:
+    def _pop_chain(self, coder: EntropyCoder, u: Tensor | None) -> Parts:
         y = [self._first(u).pop(coder)[0]]
         for i in range(self.prior.steps, 0, -1):
             y.append(self._step(i, y[-1], u).pop(coder)[0])

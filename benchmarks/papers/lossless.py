@@ -32,7 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...bitstream import Coder, coder_of, pop_under, push_under, words_of
+from ...bitstream import EntropyCoder, coder_of, pop_under, push_under, words_of
 from ...bitstream.escape import TOTAL
 from ...models.distributions import Normal
 from ...models.vae.coders import Distribution, Inference, Posterior
@@ -65,7 +65,7 @@ class _Coded(NamedTuple):
 class _PopPosterior:
     """Pops each variable under q, and the parts that go with it."""
 
-    coder: Coder
+    coder: EntropyCoder
     widths: dict[int, Width]
     coded: list[_Coded] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ class _PopPosterior:
 class _PopPrior:
     """Pops each variable and its parts under p."""
 
-    coder: Coder
+    coder: EntropyCoder
     widths: dict[int, Width]
     coded: list[_Coded] = field(default_factory=list)
 
@@ -128,7 +128,7 @@ class Lossless:
         self.known = np.random.default_rng(1).integers(0, 256, _most_numbers(config) // 2 + 16)
 
     @torch.no_grad()
-    def push(self, coder: Coder, pixels: Tensor) -> None:
+    def push(self, coder: EntropyCoder, pixels: Tensor) -> None:
         """Push one image; pops from the stack on its way."""
         self._whiten(coder)
         latents = _PopPosterior(coder, self.widths)
@@ -138,7 +138,7 @@ class Lossless:
             code.push(coder, z, parts)
 
     @torch.no_grad()
-    def pop(self, coder: Coder) -> Tensor:
+    def pop(self, coder: EntropyCoder) -> Tensor:
         """Pop the image that was pushed last."""
         latents = _PopPrior(coder, self.widths)
         walked = self.model.walk(latents, 1)
@@ -154,7 +154,7 @@ class Lossless:
         self._whiten(coder)
         return pixels
 
-    def _whiten(self, coder: Coder) -> None:
+    def _whiten(self, coder: EntropyCoder) -> None:
         """Exchange the top of the stack for its exclusive or with known bytes; undoes itself."""
         push_under(coder, BYTE, pop_under(coder, BYTE, self.known.size) ^ self.known)
 
@@ -190,14 +190,14 @@ def initial_words(lossless: Lossless, pixels: Tensor) -> int:
     plenty = 1 << 14
     coder = _Watched(coder_of(_random_words(plenty)))
     for image in pixels[:20]:
-        lossless.push(cast(Coder, coder), image[None])
+        lossless.push(cast(EntropyCoder, coder), image[None])
     return plenty - coder.lowest + 4
 
 
 class _Watched:
     """A stack that remembers how low it was."""
 
-    def __init__(self, coder: Coder):
+    def __init__(self, coder: EntropyCoder):
         self.coder, self.lowest = coder, coder.num_words()
 
     def decode(self, model: object, *params: Any) -> NDArray[np.int32]:  # noqa: ANN401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...bitstream import Coder, pop_under, push_under
+from ...bitstream import EntropyCoder, pop_under, push_under
 from ...models.vae.likelihoods import Independent
 from .bins import masses
 
@@ -15,7 +15,9 @@ def levels(likelihood: Independent) -> int:
     return 1 if likelihood.pixels.kind == "bernoulli" else 255
 
 
-def push_pixels(coder: Coder, likelihood: Independent, features: Tensor, pixels: Tensor) -> None:
+def push_pixels(
+    coder: EntropyCoder, likelihood: Independent, features: Tensor, pixels: Tensor
+) -> None:
     """Push the pixels of an image, integers (1, C, H, W), under p(x | z).
 
     Args:
@@ -30,7 +32,7 @@ def push_pixels(coder: Coder, likelihood: Independent, features: Tensor, pixels:
         push_under(coder, masses(every[c]), pixels[0, c].flatten().numpy())
 
 
-def pop_pixels(coder: Coder, likelihood: Independent, features: Tensor) -> Tensor:
+def pop_pixels(coder: EntropyCoder, likelihood: Independent, features: Tensor) -> Tensor:
     """Pop what `push_pixels` pushed: integers (1, C, H, W)."""
     raw = likelihood.raw(features)
     pixels = torch.zeros(1, likelihood.pixels.channels, *raw.shape[2:], dtype=torch.int64)

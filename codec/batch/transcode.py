@@ -13,7 +13,7 @@ from ..errors import ImageError, VerificationFailed, WeightsError, explain, one_
 from ..images import format_of, read_image, to_pixels, write_image
 from ..options import DecodeOptions, EncodeOptions, prior_of
 from ..rate import psnr_of
-from ..tiling import analysis_halo, synthesis_halo, tile_side
+from ..tiling import analysis_halo, default_tile_side, synthesis_halo
 from ..weights import Codec, load_codec
 from .row import FAILED, KEPT, SUCCESS, Row
 
@@ -91,7 +91,7 @@ class ToCoded:
             seen = side + 2 * halo
             return _needed_bytes(width, height, seen, _ENCODER_BYTES_A_PIXEL) + file_bytes
 
-        usual = tile_side(height, width)
+        usual = default_tile_side(height, width)
         if self.options.tile_px is not None:
             usual = self.options.tile_px // PATCH_PX
         smallest = min(usual, _SMALLEST_TILE)
@@ -150,7 +150,7 @@ class ToImages:
         return out.getvalue(), self.suffix, row
 
     def _refuse_large(self, header: Header, file_bytes: int) -> None:
-        seen = header.tile + 2 * synthesis_halo(load_codec(device=self.options.device).config)
+        seen = header.tile_side + 2 * synthesis_halo(load_codec(device=self.options.device).config)
         size = header.width, header.height
         needed = _needed_bytes(*size, seen, _DECODER_BYTES_A_PIXEL) + file_bytes
         if needed > self.memory_bytes:

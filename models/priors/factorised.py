@@ -16,7 +16,7 @@ from ...codec.errors import BoundError, WeightsError
 from ...codec.quality import QUALITIES, step_of
 from ..dct import MAX_COEFFICIENT
 from ..layers import FloatLayer, IntegerLayer, Norm
-from .interface import SymbolStack
+from .stack import TensorStack
 
 PX = 2**10
 """Units a pixel of knots and edges."""
@@ -146,7 +146,7 @@ class Factorised(nn.Module):
         return bits.view(centre.shape).sum(dim=(0, 2, 3))[None]
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
+        self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         """See `interface.ContextPrior`."""
         masses = self._masses(quality)
@@ -156,7 +156,7 @@ class Factorised(nn.Module):
 
     def pop(
         self,
-        stack: SymbolStack,
+        stack: TensorStack,
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,

@@ -39,7 +39,6 @@ from ...codec.scales import SCALE_MAX, SCALE_MIN, SCALES
 from .. import diffusion
 from ..distributions import sum_images
 from ..layers import IntegerNorm, Norm
-from .interface import SymbolStack
 from .normal_bins import (
     DATA_BITS,
     LOG_SNR_MAX,
@@ -56,6 +55,7 @@ from .soft_rounding import (
     soft_round,
     soft_round_integers,
 )
+from .stack import TensorStack
 from .unet import UNet
 
 STEPS = 50
@@ -172,7 +172,7 @@ class GaussianDiffusion(nn.Module):
             return diffusion.step_kl(error, log_snr, earlier) / _LOG_2
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
+        self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         """Push the context (1, C, h, w) of a tile; see `interface.ContextPrior`.
 
@@ -184,7 +184,7 @@ class GaussianDiffusion(nn.Module):
 
     def pop(
         self,
-        stack: SymbolStack,
+        stack: TensorStack,
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,
@@ -211,7 +211,7 @@ class _Coding:
         self.outward = norm.outward_table[quality[0]].long()[:, None, None]
         self.scale = torch.bucketize(self.outward, torch.tensor(_scale_limits()))
 
-    def push(self, stack: SymbolStack, u: Tensor) -> None:
+    def push(self, stack: TensorStack, u: Tensor) -> None:
         """Push the context (C, h, w) of a chunk, int64."""
         schedule = self.schedule
         k = self._spread(schedule.first.pop(stack, self._only(self._start(u))), u)
@@ -222,7 +222,7 @@ class _Coding:
             k = after
         schedule.last.push(stack, self._only(torch.zeros_like(k)), self._only(k))
 
-    def pop(self, stack: SymbolStack, size: tuple[int, int]) -> Tensor:
+    def pop(self, stack: TensorStack, size: tuple[int, int]) -> Tensor:
         """Pop the context (C, h, w) of a chunk, int64: `push`, from its end to its beginning."""
         schedule = self.schedule
         k = torch.zeros(len(self.mask), *size, dtype=torch.int64)

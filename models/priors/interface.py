@@ -1,4 +1,4 @@
-"""What a prior of the context is, and the stack that the research priors code on.
+"""What a prior of the context is.
 
 A prior is fitted by minimising `bits`. The masked diffusion codes by `codec.walk`. The others code
 by `push` and `pop`, and are sampled by popping from a stack that draws at random.
@@ -11,34 +11,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ..layers import Norm
-
-
-class SymbolStack(Protocol):
-    """A stack of symbols: what is pushed last is popped first.
-
-    Popping before pushing (bits-back) takes from what lies there already.
-    """
-
-    def push(self, eighths: Tensor, index: Tensor, values: Tensor) -> None:
-        """Push integers (n,), each under a Gaussian: means (n,) in eighths, scale indices (n,)."""
-        ...
-
-    def pop(self, eighths: Tensor, index: Tensor) -> Tensor:
-        """Pop what was pushed under the same Gaussians: (n,) integers."""
-        ...
-
-    def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
-        """Push symbols (n,) in 0...K-1 under masses of their own.
-
-        Args:
-            pmf: int64 (n, K), each >= 1, of sum 2**24 in a row.
-            symbols: (n,) integers.
-        """
-        ...
-
-    def pop_under(self, pmf: Tensor) -> Tensor:
-        """Pop what was pushed under the same masses: (n,) integers in 0...K-1."""
-        ...
+from .stack import TensorStack
 
 
 class ContextPrior(Protocol):
@@ -59,10 +32,10 @@ class ContextPrior(Protocol):
 
 
 class ResearchPrior(ContextPrior, Protocol):
-    """A prior that codes on a `SymbolStack`."""
+    """A prior that codes on a `TensorStack`."""
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
+        self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         """Push the context (1, C, h, w) of a tile; `mask` (C,) bool tells which channels.
 
@@ -72,7 +45,7 @@ class ResearchPrior(ContextPrior, Protocol):
 
     def pop(
         self,
-        stack: SymbolStack,
+        stack: TensorStack,
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,

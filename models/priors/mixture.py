@@ -26,7 +26,7 @@ from ...codec.scales import LOG_RATIO, SCALE_MIN, SCALES
 from ..dct import ContextDct
 from ..layers import FloatLayer, IntegerLayer, Norm
 from ..quantizers import gaussian_bits, scale_of
-from .interface import SymbolStack
+from .stack import TensorStack
 
 INDEX_UNIT = 2**12
 """Units of a scale index in integers."""
@@ -247,7 +247,7 @@ class Mixture(nn.Module):
         return bits.sum(2) - weights
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
+        self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         """See `interface.ContextPrior`."""
         assert isinstance(self.components, IntegerComponents)
@@ -259,7 +259,7 @@ class Mixture(nn.Module):
 
     def pop(
         self,
-        stack: SymbolStack,
+        stack: TensorStack,
         size: tuple[int, int],
         quality: Tensor,
         norm: Norm,

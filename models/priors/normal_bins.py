@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from ...bitstream.escape import TOTAL
-from .interface import SymbolStack
+from .stack import TensorStack
 
 LOG_SNR_MAX, LOG_SNR_MIN = 7, -10
 BINS_A_DEVIATION = 4
@@ -166,7 +166,7 @@ class Bins:
         self.rows = mass.roll(-self._turn, dims=1)
         self._high, self._low = _uniform((RING - self.window) // _DIGIT), _uniform(_DIGIT)
 
-    def push(self, stack: SymbolStack, mean: Tensor, latents: Tensor) -> None:
+    def push(self, stack: TensorStack, mean: Tensor, latents: Tensor) -> None:
         """Push latents (n,) in -2**15...2**15 - 1 under means (n,) in offsets; all int64."""
         pmf, first = self._at(mean)
         distance = (latents - first) % RING
@@ -177,7 +177,7 @@ class Bins:
         entry = distance.clamp_max(self.window) - self._turn
         stack.push_under(pmf, entry % (self.window + 1))
 
-    def pop(self, stack: SymbolStack, mean: Tensor) -> Tensor:
+    def pop(self, stack: TensorStack, mean: Tensor) -> Tensor:
         """Pop what was pushed under the same means: int64 (n,) in -2**15...2**15 - 1."""
         pmf, first = self._at(mean)
         distance = (stack.pop_under(pmf) + self._turn) % (self.window + 1)

@@ -77,7 +77,7 @@ class GaussianPosterior:
         return z, self.gaussian.log_density(z)
 
 
-class Coder(Protocol):
+class LayerCoder(Protocol):
     """Decides the value of a variable."""
 
     def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
@@ -118,7 +118,7 @@ class Inference:
     posteriors: list[Posterior] = field(default_factory=list)
 
     def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
-        """See `Coder`."""
+        """See `LayerCoder`."""
         q = posterior()
         z, log_q = q.draw()
         log_ratio = prior.log_density(z) - log_q
@@ -138,7 +138,7 @@ class Generation:
     temperature: float = 1.0
 
     def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
-        """See `Coder`."""
+        """See `LayerCoder`."""
         return prior.draw(self.temperature)
 
 
@@ -150,10 +150,10 @@ class First:
     """
 
     count: int
-    first: Coder
-    rest: Coder
+    first: LayerCoder
+    rest: LayerCoder
 
     def code(self, layer: int, prior: Distribution, posterior: Callable[[], Posterior]) -> Tensor:
-        """See `Coder`."""
+        """See `LayerCoder`."""
         coder = self.first if layer < self.count else self.rest
         return coder.code(layer, prior, posterior)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..distributions import Normal
 from .blocks import ResBlock, gaussian_of, resize
-from .coders import Coder, Distribution, GaussianPosterior, Posterior, unknown_posterior
+from .coders import Distribution, GaussianPosterior, LayerCoder, Posterior, unknown_posterior
 from .config import VaeConfig
 from .flows import Flow, FlowPosterior
 
@@ -110,7 +110,7 @@ class Ladder(nn.Module):
 
     def walk(
         self,
-        coder: Coder,
+        coder: LayerCoder,
         features: Features | None,
         batch: int,
         top: Distribution | None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .coders import Coder, Generation, Inference, LayerTerms, Posterior, unknown_posterior
+from .coders import Generation, Inference, LayerCoder, LayerTerms, Posterior, unknown_posterior
 from .config import VaeConfig
 from .contexts import Context
 from .ladder import Features, Ladder
@@ -82,7 +82,7 @@ class Hvae(nn.Module):
 
     def walk(
         self,
-        coder: Coder,
+        coder: LayerCoder,
         batch: int,
         features: Features | list[Drawn] | None = None,
         posterior: Callable[[], Posterior] | None = None,
@@ -104,7 +104,7 @@ class Hvae(nn.Module):
         latents, h = self.hierarchy.walk(coder, features, batch, top, picture)  # type: ignore[arg-type]
         return Walked(u, tuple(latents), self.readout(latents, h))
 
-    def infer(self, coder: Coder, x: Tensor, seen: Tensor | None = None) -> Walked:
+    def infer(self, coder: LayerCoder, x: Tensor, seen: Tensor | None = None) -> Walked:
         """Walk with an image at hand.
 
         Args:

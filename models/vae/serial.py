@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..distributions import Normal
 from .blocks import ConvGaussian, MlpGaussian
-from .coders import Coder, Distribution, GaussianPosterior, Posterior, unknown_posterior
+from .coders import Distribution, GaussianPosterior, LayerCoder, Posterior, unknown_posterior
 from .config import VaeConfig
 from .flows import Flow, FlowPosterior
 
@@ -96,7 +96,7 @@ class Serial(nn.Module):
 
     def walk(
         self,
-        coder: Coder,
+        coder: LayerCoder,
         features: Sequence[Drawn] | None,
         batch: int,
         top: Distribution | None,

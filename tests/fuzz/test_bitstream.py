@@ -38,7 +38,7 @@ from hvae_codec.bitstream import (
 from hvae_codec.bitstream.varint import pack_varints
 
 TABLES = gaussian_tables(np.geomspace(0.1, 30, 16), np.zeros(1))
-HEADER = Header(width=60, height=30, quality=9, tile=1, weights=b"abcd", metadata=True)
+HEADER = Header(width=60, height=30, quality=9, tile_side=1, weights=b"abcd", metadata=True)
 HEADER = replace(HEADER, color=Color.RGB_ALPHA, exact=True)  # 1 x 2 tiles
 INDICES = [np.arange(n) % 16 for n in (3, 20, 50)]
 
@@ -173,6 +173,6 @@ def test_a_million_symbols_out_of_one_word_end() -> None:
 
 
 def test_a_header_that_promises_many_tiles_costs_nothing() -> None:
-    wide = Header(width=1 << 24, height=8, quality=9, tile=32, weights=b"abcd")  # 16,384 tiles
+    wide = Header(width=1 << 24, height=8, quality=9, tile_side=32, weights=b"abcd")  # 16,384 tiles
     with pytest.raises(Truncated, match="cut within integer"):
         read_index(pack_header(wide) + b"\x40" + bytes(1000))

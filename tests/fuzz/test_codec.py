@@ -18,7 +18,7 @@ def file(request: pytest.FixtureRequest, tiny_in_use: object, photograph: np.nda
     """Two tiles and a profile, and maybe alpha."""
     image = Image.fromarray(photograph[100:130, 200:260]).convert(request.param)
     image.info["icc_profile"] = b"a profile"
-    return encode_pixels(load_codec(), to_pixels(image), 20, tile=1)
+    return encode_pixels(load_codec(), to_pixels(image), 20, tile_side=1)
 
 
 def refused_or_right(data: bytes, right: Image.Image) -> bool:

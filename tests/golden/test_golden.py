@@ -101,7 +101,7 @@ def encode(codec: Codec, photograph: np.ndarray, name: str) -> bytes:
     offsets = None
     if kind == "map":
         offsets = np.random.default_rng(0).integers(-10, 11, (4, 6)).astype(np.float32)
-    return encode_pixels(codec, to_pixels(samples), quality, tile=tile, offsets=offsets)
+    return encode_pixels(codec, to_pixels(samples), quality, tile_side=tile, offsets=offsets)
 
 
 def decode(codec: Codec, data: bytes) -> np.ndarray:

@@ -29,7 +29,7 @@ QUALITY = st.integers(0, 100)
     channels=st.integers(1, 4),
     deep=st.booleans(),
     quality=QUALITY,
-    tile=st.integers(1, 5),
+    tile_side=st.integers(1, 5),
     seed=st.integers(0, 99),
     content=st.sampled_from(["auto", "photo"]),
 )
@@ -41,7 +41,7 @@ def test_any_image_comes_back(
     channels: int,
     deep: bool,
     quality: int,
-    tile: int,
+    tile_side: int,
     seed: int,
     content: ContentKind,
 ) -> None:
@@ -50,7 +50,9 @@ def test_any_image_comes_back(
     noise = np.random.default_rng(seed).integers(
         0, np.iinfo(dtype).max, shape, dtype, endpoint=True
     )
-    data = encode_pixels(tiny_codec, to_pixels(noise), quality, tile=tile, content=content)
+    data = encode_pixels(
+        tiny_codec, to_pixels(noise), quality, tile_side=tile_side, content=content
+    )
     samples = decode_file(tiny_codec, data, read_index(data)).samples
     assert (samples.shape, samples.dtype) == (noise.shape, noise.dtype)
     if channels in (2, 4):
@@ -61,13 +63,13 @@ def test_any_image_comes_back(
 def coded(tiny_codec: Codec, photograph: np.ndarray) -> Callable[[int], bytes]:
     """Files of one picture, by the side of their tiles."""
     pixels = to_pixels(photograph[50:150, 150:231])
-    return cache(lambda tile: encode_pixels(tiny_codec, pixels, 60, tile=tile))
+    return cache(lambda side: encode_pixels(tiny_codec, pixels, 60, tile_side=side))
 
 
 @given(
     region=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
     scale=st.sampled_from(SCALES),
-    tile=st.integers(1, 3),
+    tile_side=st.integers(1, 3),
 )
 @settings(max_examples=8)
 def test_a_region_is_a_part_of_the_whole(
@@ -75,10 +77,10 @@ def test_a_region_is_a_part_of_the_whole(
     coded: Callable[[int], bytes],
     region: tuple[float, float, float, float],
     scale: int,
-    tile: int,
+    tile_side: int,
 ) -> None:
     height, width = 100, 81
-    data = coded(tile)
+    data = coded(tile_side)
     x, y = int(region[0] * (width - 1)), int(region[1] * (height - 1))
     w, h = 1 + int(region[2] * (width - x - 1)), 1 + int(region[3] * (height - y - 1))
     index = read_index(data)

@@ -8,21 +8,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvae_codec.bitstream import Coder, coder_of, words_of
+from hvae_codec.bitstream import EntropyCoder, coder_of, words_of
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.stack import AnsStack
 from hvae_codec.codec.tables import start_tables
 from hvae_codec.models.convert import to_integer
 from hvae_codec.models.layers import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
-from hvae_codec.models.research_priors import TensorStack
+from hvae_codec.models.priors.stack import TensorStack
 from tests.inverses import check_inverse
 
 CONFIG = PRESETS["tiny"]
 TABLES = start_tables()
 
 
-def stack_of(coder: Coder) -> TensorStack:
+def stack_of(coder: EntropyCoder) -> TensorStack:
     return TensorStack(AnsStack(coder, TABLES, is_encoder=True))
 
 

@@ -161,7 +161,7 @@ def test_a_value_that_a_file_may_not_have_is_its_field() -> None:
     with pytest.raises(InvalidField, match="no JSON object of strings"):
         hvae_codec.decode(write_container(header, metadata, [read_tile(data, index, 0)]))
     with pytest.raises(hvae_codec.ArgumentError, match="quality 101"):
-        Header(width=1, height=1, quality=101, tile=1, weights=bytes(4))
+        Header(width=1, height=1, quality=101, tile_side=1, weights=bytes(4))
 
 
 def test_an_image_of_a_kind_that_cannot_be_coded_has_an_error_of_its_own(tmp_path: Path) -> None:

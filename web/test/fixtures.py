@@ -84,7 +84,7 @@ def main(out: Path) -> None:
 
     def encode(size: tuple[int, int], quality: int, tile: int) -> bytes:
         pixels = to_pixels(np.asarray(photo.resize(size, Image.Resampling.LANCZOS)))
-        return encode_pixels(codec, pixels, quality, tile=tile)
+        return encode_pixels(codec, pixels, quality, tile_side=tile)
 
     whole = encode((768, 512), 60, 32)
     tiles = encode((500, 333), 45, 4)
@@ -140,7 +140,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     """Add files of text, and of text beside a photograph: exact tiles and exact patches."""
     add("screen", encode_image(text(np.random.default_rng(0))))
     image = page()
-    mixed = encode_pixels(codec, to_pixels(image), 50, tile=7)
+    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7)
     index = read_index(mixed)
     assert [*index.coders] == [2, 1, 0, 1], index.coders
     add("mixed", mixed)
@@ -156,7 +156,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     alpha = Image.new("L", image.size, 255)
     alpha.paste(Image.linear_gradient("L").resize((320, 300)), (0, 60))
     image.putalpha(alpha)
-    add("mixed_alpha", encode_pixels(codec, to_pixels(image), 50, tile=7))
+    add("mixed_alpha", encode_pixels(codec, to_pixels(image), 50, tile_side=7))
     lossless = encode_image(np.asarray(image), lossless=True)
     add("lossless", lossless)
     add("lossless_lost_kept", lossless[:-5] + b"damag", keepGoing=True)
@@ -174,11 +174,11 @@ def of_many_qualities(add: Callable[..., None], codec: Codec) -> None:
     """Add files with a quality map."""
     pixels = to_pixels(np.asarray(Image.fromarray(data.chelsea()).resize((330, 250))))
     offsets = np.random.default_rng(0).integers(-15, 16, (8, 11)).astype(np.float32)
-    patches = encode_pixels(codec, pixels, 40, tile=5, offsets=offsets)
+    patches = encode_pixels(codec, pixels, 40, tile_side=5, offsets=offsets)
     add("patches", patches)
     add("patches_thumbnail", patches, scale=8)
     header = read_index(patches).header
-    begin = patches.index(bytes([header.quality, header.tile]) + header.weights) + 10
+    begin = patches.index(bytes([header.quality, header.tile_side]) + header.weights) + 10
     damaged = bytearray(patches)
     damaged[begin + 5] ^= 1
     add("damaged_map", bytes(damaged))
@@ -195,7 +195,7 @@ def deep(add: Callable[..., None], codec: Codec) -> None:
     add("deep_colour", lossless)
     add("deep_thumbnail", lossless, scale=8)
     add("deep_lost", lossless[:-5] + b"damag")
-    mixed = encode_pixels(codec, to_pixels(np.asarray(page(), np.uint16) * 257), 50, tile=7)
+    mixed = encode_pixels(codec, to_pixels(np.asarray(page(), np.uint16) * 257), 50, tile_side=7)
     assert [*read_index(mixed).coders] == [0, 1, 0, 1]
     add("deep_mixed", mixed)
 

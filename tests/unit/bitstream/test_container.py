@@ -29,7 +29,7 @@ from hvae_codec.bitstream import (
     write_container,
 )
 
-HEADER = Header(width=64, height=40, quality=50, tile=1, weights=b"abcd")  # 2 x 2 tiles
+HEADER = Header(width=64, height=40, quality=50, tile_side=1, weights=b"abcd")  # 2 x 2 tiles
 ICC = (MetadataKind.ICC, b"icc")
 EXIF = (MetadataKind.EXIF, b"Exif\x00\x00MM")
 XMP = (MetadataKind.XMP, b"<x/>" * 50)
@@ -69,7 +69,9 @@ def crc(data: bytes) -> bytes:
 
 
 def test_golden_bytes() -> None:
-    header = Header(width=40, height=3, quality=1, tile=1, weights=b"abcd", color=Color.GREY_ALPHA)
+    header = Header(
+        width=40, height=3, quality=1, tile_side=1, weights=b"abcd", color=Color.GREY_ALPHA
+    )
     header = replace(header, metadata=True)
     tiles = [
         Tile(np.array(words, np.uint32), (1, 1), (0x0102, 0x03040506 + n), b"A" * (1 + n), 0x77 + n)
@@ -194,7 +196,7 @@ def test_damage_before_the_tiles_is_named() -> None:
 )
 def test_crafted_metadata_is_refused(section: str, error: type[Exception], message: str) -> None:
     body = bytes.fromhex(section)
-    header = Header(width=1, height=1, quality=1, tile=1, weights=b"abcd", metadata=True)
+    header = Header(width=1, height=1, quality=1, tile_side=1, weights=b"abcd", metadata=True)
     index = bytes.fromhex("01 00 00000000")
     with pytest.raises(error, match=message):
         read_index(pack_header(header) + body + crc(body) + index + crc(index))
@@ -213,14 +215,14 @@ def test_crafted_metadata_is_refused(section: str, error: type[Exception], messa
 )
 def test_crafted_indices_are_refused(index: str, error: type[Exception], message: str) -> None:
     body = bytes.fromhex(index)
-    header = pack_header(Header(width=1, height=1, quality=1, tile=1, weights=b"abcd"))
+    header = pack_header(Header(width=1, height=1, quality=1, tile_side=1, weights=b"abcd"))
     with pytest.raises(error, match=message):
         read_index(header + body + (crc(body) if error is not Truncated else b""))
 
 
 def test_an_announced_giant_takes_no_memory() -> None:
     body = bytes.fromhex("01 ffffffff0f 00000000")
-    header = pack_header(Header(width=1, height=1, quality=1, tile=1, weights=b"abcd"))
+    header = pack_header(Header(width=1, height=1, quality=1, tile_side=1, weights=b"abcd"))
     data = header + body + crc(body) + bytes(12)
     index = read_index(data)
     assert index.end == len(data) - 12 + 4 * (2**32 - 1)

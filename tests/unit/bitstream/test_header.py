@@ -25,7 +25,7 @@ from hvae_codec.bitstream import (
     unpack_header,
 )
 
-PHOTO = Header(width=768, height=512, quality=40, tile=16, weights=b"\xde\xad\xbe\xef")
+PHOTO = Header(width=768, height=512, quality=40, tile_side=16, weights=b"\xde\xad\xbe\xef")
 GOLDEN_PHOTO = "8f485643 02 01 8006 8004 28 10 deadbeef adf7492d"
 
 
@@ -45,7 +45,7 @@ def test_golden_bytes_with_every_field_in_use() -> None:
         width=1,
         height=1 << 24,
         quality=100,
-        tile=64,
+        tile_side=64,
         weights=b"\x00\x01\x02\x03",
         color=Color.RGB_ALPHA,
         bit_depth=16,
@@ -64,10 +64,10 @@ def test_a_quality_map_takes_a_second_byte_of_flags() -> None:
 
 
 def test_the_longest_image_has_as_many_tiles_as_there_may_be() -> None:
-    longest = replace(PHOTO, width=1 << 24, height=1, tile=32)
+    longest = replace(PHOTO, width=1 << 24, height=1, tile_side=32)
     assert longest.tile_count == MAX_TILES
     with pytest.raises(ArgumentError, match="32768 tiles are more than 16384"):
-        replace(longest, tile=16)
+        replace(longest, tile_side=16)
 
 
 def test_a_photograph_takes_16_bytes_beside_the_checksum() -> None:
@@ -89,7 +89,7 @@ def test_what_follows_the_header_is_left_alone() -> None:
     ],
 )
 def test_tile_grid(width: int, height: int, tile: int, grid: tuple[int, int]) -> None:
-    header = replace(PHOTO, width=width, height=height, tile=tile)
+    header = replace(PHOTO, width=width, height=height, tile_side=tile)
     assert header.tile_grid == grid
     assert header.tile_count == grid[0] * grid[1]
 
@@ -101,8 +101,8 @@ def test_tile_grid(width: int, height: int, tile: int, grid: tuple[int, int]) ->
         {"height": (1 << 24) + 1},
         {"quality": 101},
         {"quality": -1},
-        {"tile": 0},
-        {"tile": 256},
+        {"tile_side": 0},
+        {"tile_side": 256},
         {"weights": b"abc"},
         {"bit_depth": 12},
         {"prior": 5},

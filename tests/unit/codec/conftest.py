@@ -18,9 +18,9 @@ class Files:
 
     codec: Codec
 
-    def encode(self, image: Any, quality: int = 50, tile: int = 32) -> bytes:  # noqa: ANN401
+    def encode(self, image: Any, quality: int = 50, tile_side: int = 32) -> bytes:  # noqa: ANN401
         pixels = to_pixels(image)
-        return encode_pixels(self.codec, pixels, quality, tile=tile, content="photo")
+        return encode_pixels(self.codec, pixels, quality, tile_side=tile_side, content="photo")
 
     def decode(self, data: Any, index: Index | None = None, **options: Any) -> Picture:  # noqa: ANN401
         index = index or read_index(data)

@@ -74,7 +74,7 @@ def test_verification_passes_and_says_what_it_saw(photograph: np.ndarray) -> Non
 def test_a_decoder_that_computes_otherwise_is_reported(
     shipped_files: Files, photograph: np.ndarray, broken: list[str]
 ) -> None:
-    data = shipped_files.encode(photograph[:64, 200:264], tile=1)
+    data = shipped_files.encode(photograph[:64, 200:264], tile_side=1)
     report = check.verify_file(shipped_files.codec, data, read_index(data))
     assert broken
     assert (report.tiles, report.max_pixel_difference) == (4, None)
@@ -86,7 +86,7 @@ def test_a_fault_in_one_tile_counts_that_tile(
 ) -> None:
     pixels = np.full((32, 64, 3), 128, np.uint8)
     pixels[:, 32:] = photograph[100:132, 200:232]
-    data = shipped_files.encode(pixels, 60, tile=1)
+    data = shipped_files.encode(pixels, 60, tile_side=1)
     report = check.verify_file(shipped_files.codec, data, read_index(data))
     assert broken
     assert (report.tiles, report.differing) == (2, report.symbols // 2)

@@ -99,7 +99,7 @@ def test_alpha_comes_back_exactly(
     top = np.iinfo(dtype).max
     alpha = np.random.default_rng(0).integers(0, top, samples.shape[:2], dtype, endpoint=True)
     samples = np.concatenate([samples[..., : channels - 1], alpha[..., None]], axis=2)
-    decoded = files.samples(files.encode(samples, tile=2))
+    decoded = files.samples(files.encode(samples, tile_side=2))
     assert decoded.shape == samples.shape
     assert np.array_equal(decoded[..., -1], alpha)
 
@@ -207,7 +207,7 @@ def test_words_left_over_are_noticed(files: Files, photograph: np.ndarray) -> No
 
 
 def test_tiles_do_not_pass_for_each_other(files: Files, tiny_codec: Codec) -> None:
-    data = files.encode(np.full((32, 64, 3), 9, np.uint8), tile=1)
+    data = files.encode(np.full((32, 64, 3), 9, np.uint8), tile_side=1)
     index = read_index(data)
     one, other = (read_tile(data, index, n) for n in (0, 1))
     assert np.array_equal(one.words, other.words)
@@ -229,7 +229,7 @@ def test_mixed_precision_around_the_codec_changes_nothing(
 
 
 def test_tiles_of_one_batch_fail_alone(files: Files, photograph: np.ndarray) -> None:
-    data = files.encode(photograph[:64, 200:264], tile=1)
+    data = files.encode(photograph[:64, 200:264], tile_side=1)
     index = read_index(data)
     windows = dict(tiles_in(64, 64, 1))
     sources = [TileSource(n, windows[n], read_tile(data, index, n)) for n in range(4)]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hvae_codec.bitstream import (
     ArgumentError,
-    Coder,
+    EntropyCoder,
     Prior,
     bulk_words,
     read_index,
@@ -39,7 +39,8 @@ from hvae_codec.models.dct_vae import ContextModel, DctVae
 from hvae_codec.models.layers import Norm
 from hvae_codec.models.priors import DEFAULT_PRIOR, make_prior
 from hvae_codec.models.priors import PRIORS as MAKERS
-from hvae_codec.models.priors.interface import ResearchPrior, SymbolStack
+from hvae_codec.models.priors.interface import ResearchPrior
+from hvae_codec.models.priors.stack import TensorStack
 from hvae_codec.models.training.contexts import float_norm
 from hvae_codec.models.weights import load_weights, save_weights
 from tests.conftest import torch_codec, weights_of
@@ -110,12 +111,12 @@ def round_trip(codec: Codec, kind: Prior, u: Integers, quality: int, is_grey: bo
     conditions = CodingConditions(codec.config, quality, is_grey)
     size = (u.shape[1], u.shape[2])
 
-    def push(coder: Coder) -> None:
+    def push(coder: EntropyCoder) -> None:
         stack = AnsStack(coder, codec.tables.pmfs, is_encoder=True)
         codec.research_priors.push(kind.label, stack, u, conditions)
         assert stack.lowest <= bulk_words(coder)
 
-    def pop(coder: Coder) -> NDArray[np.float32]:
+    def pop(coder: EntropyCoder) -> NDArray[np.float32]:
         stack = AnsStack(coder, codec.tables.pmfs)
         found = codec.research_priors.pop(kind.label, stack, size, conditions)
         assert found.dtype == np.float32
@@ -192,7 +193,7 @@ def test_a_file_names_its_prior_and_decodes_by_it(
     # bits-back borrows from the latents, which must be many
     quality, tile = (95, 32) if kind is Prior.GAUSSIAN_DIFFUSION else (50, 2)
     usual, data = (
-        encode_pixels(every_codec, pixels, quality, tile=tile, prior=p, content="photo")
+        encode_pixels(every_codec, pixels, quality, tile_side=tile, prior=p, content="photo")
         for p in (Prior.MASKED_DIFFUSION, kind)
     )
     index = read_index(data)
@@ -253,14 +254,14 @@ class BitsBack(nn.Module):
         self.inner, self.masses = inner, torch.full((400, 256), 2**16)
 
     def push(
-        self, stack: SymbolStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
+        self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
         extra = stack.pop_under(self.masses)
         self.inner.push(stack, u, quality, norm, mask)
         stack.push_under(self.masses, extra)
 
     def pop(
-        self, stack: SymbolStack, size: tuple[int, int], quality: Tensor, norm: Norm, mask: Tensor
+        self, stack: TensorStack, size: tuple[int, int], quality: Tensor, norm: Norm, mask: Tensor
     ) -> Tensor:
         extra = stack.pop_under(self.masses)
         u = self.inner.pop(stack, size, quality, norm, mask)

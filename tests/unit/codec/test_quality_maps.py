@@ -31,7 +31,7 @@ def pixels(photograph: np.ndarray) -> np.ndarray:
 def encoded(
     files: Files, pixels: np.ndarray, offsets: np.ndarray, quality: int, tile: int
 ) -> bytes:
-    return encode_pixels(files.codec, to_pixels(pixels), quality, tile=tile, offsets=offsets)
+    return encode_pixels(files.codec, to_pixels(pixels), quality, tile_side=tile, offsets=offsets)
 
 
 @pytest.mark.parametrize("tile", [32, 2])

@@ -49,7 +49,7 @@ def test_tiles_are_searched_in_their_surroundings(
     pixels = photograph[60:188, 180:308]
     losses = []
     for effort in (0, 2):
-        data = encode_pixels(tiny_codec, Pixels(pixels), 50, tile=2, effort=effort)
+        data = encode_pixels(tiny_codec, Pixels(pixels), 50, tile_side=2, effort=effort)
         losses.append(loss(data, pixels, 50))
     assert losses[1] < 0.99 * losses[0]
 

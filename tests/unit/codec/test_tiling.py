@@ -3,13 +3,13 @@ import pytest
 
 from hvae_codec.bitstream import Header
 from hvae_codec.codec.config import PATCH_PX
-from hvae_codec.codec.tiling import Window, patch_grid, tile_side, tiles_in
+from hvae_codec.codec.tiling import Window, default_tile_side, patch_grid, tiles_in
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (32, 33), (70, 300), (1025, 64)])
 @pytest.mark.parametrize("tile", [1, 2, 3, 32])
 def test_tiles_cover_the_grid_once(height: int, width: int, tile: int) -> None:
-    header = Header(width=width, height=height, quality=5, tile=tile, weights=b"abcd")
+    header = Header(width=width, height=height, quality=5, tile_side=tile, weights=b"abcd")
     grid = patch_grid(height, width)
     count = np.zeros(grid.size, np.int64)
     tiles = tiles_in(height, width, tile)
@@ -33,7 +33,7 @@ def test_tiles_cover_the_grid_once(height: int, width: int, tile: int) -> None:
     ],
 )
 def test_tiles_are_as_large_as_leaves_the_fewest_edges(height: int, width: int, side: int) -> None:
-    assert tile_side(height, width) == side
+    assert default_tile_side(height, width) == side
 
 
 def test_a_window_touches_some_tiles() -> None:

@@ -164,7 +164,7 @@ def test_arithmetic_in_fewer_bits_is_noticed(
 
 
 def header_of(digest: bytes) -> Header:
-    return Header(width=9, height=9, quality=9, tile=1, weights=digest[:4])
+    return Header(width=9, height=9, quality=9, tile_side=1, weights=digest[:4])
 
 
 def test_weights_are_found_by_what_the_file_names(

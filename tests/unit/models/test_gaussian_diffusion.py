@@ -14,7 +14,7 @@ from hvae_codec.codec.stack import AnsStack, Integers, Sampling, SamplingStack
 from hvae_codec.models.convert import to_integer
 from hvae_codec.models.layers import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
-from hvae_codec.models.research_priors import TensorStack
+from hvae_codec.models.priors.stack import TensorStack
 
 CONFIG = PRESETS["tiny"]
 EVERY = torch.ones(CONFIG.context_channels, dtype=torch.bool)

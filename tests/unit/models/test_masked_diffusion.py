@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.bitstream import Coder
+from hvae_codec.bitstream import EntropyCoder
 from hvae_codec.codec.coders import ContextDecoder, ContextEncoder
 from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.schedule import CodingStep
@@ -54,14 +54,14 @@ def test_what_is_written_is_read_back(
     encoder = encoded(tiny_codec, context, quality, decides=False)
     pmfs, patches = tiny_codec.tables.pmfs, size[0] * size[1]
 
-    def pop(coder: Coder) -> np.ndarray:
+    def pop(coder: EntropyCoder) -> np.ndarray:
         every = np.ones(context.shape[1], bool)
         decoder = ContextDecoder([AnsStack(coder, pmfs)], every, patches)
         return walk(tiny_codec.runtime.context_pass((1, *size), quality), decoder).context  # type: ignore
 
     for tile in range(2):
 
-        def push(coder: Coder, tile: int = tile) -> None:
+        def push(coder: EntropyCoder, tile: int = tile) -> None:
             encoder.push(AnsStack(coder, pmfs), patches, tile)
 
         check_inverse(push, pop, context[tile : tile + 1])

@@ -15,21 +15,16 @@ from hvae_codec.models.priors.normal_bins import (
     Bins,
     schedule_of,
 )
+from hvae_codec.models.priors.stack import TensorStack
 
 DEVIATIONS = [Decimal(4), Decimal("14.03"), Decimal("31.4")]
 
 
-class Pile:
+class Pile(TensorStack):
     """A stack of what was pushed, which insists on being popped under the same masses."""
 
     def __init__(self) -> None:
         self.layers: list[tuple[Tensor, Tensor]] = []
-
-    def push(self, eighths: Tensor, index: Tensor, values: Tensor) -> None:
-        raise NotImplementedError("bins have masses of their own")
-
-    def pop(self, eighths: Tensor, index: Tensor) -> Tensor:
-        raise NotImplementedError("bins have masses of their own")
 
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         self.layers.append((pmf, symbols))

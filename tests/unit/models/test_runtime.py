@@ -32,7 +32,7 @@ def popped(codec: Codec, data: bytes) -> list[DecodedTile]:
     header = index.header
     sources = [
         TileSource(n, window, read_tile(data, index, n, index.levels))
-        for n, window in tiles_in(header.height, header.width, header.tile)
+        for n, window in tiles_in(header.height, header.width, header.tile_side)
     ]
     wanted = Wanted(levels=index.levels)
     return [tile for each in sources for tile in pop_tiles(codec, index, [each], wanted)]
@@ -48,7 +48,7 @@ def test_what_one_side_writes_the_other_reads(
 ) -> None:
     samples = photograph[60:156, 200:264]
     pixels = to_pixels(samples[..., 1] if is_grey else samples)
-    data = encode_pixels(codecs[writer], pixels, quality, tile=2)
+    data = encode_pixels(codecs[writer], pixels, quality, tile_side=2)
     tiles = {side: popped(codec, data) for side, codec in codecs.items()}
     assert len(tiles["onnx"]) == 2
     for one, other in zip(tiles["onnx"], tiles["torch"], strict=True):

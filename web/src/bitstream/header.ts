@@ -11,7 +11,7 @@ export const MAX_PIXELS = 1 << 26;
 const MAGIC = [0x8f, 0x48, 0x56, 0x43];
 const VERSION = 2;
 const MAX_SIDE_PX = 1 << 24;
-const MAX_TILE = 64;
+const MAX_TILE_SIDE = 64;
 const MAX_TILES = 1 << 14;
 const WEIGHTS_BYTES = 4;
 
@@ -41,7 +41,7 @@ export interface Header {
   /** 0...100 */
   quality: number;
   /** Side of a tile in patches of 32 px. */
-  tile: number;
+  tileSide: number;
   /** First 4 bytes of the weights' hash, in hexadecimal. */
   weights: string;
   /** Whether there is a tile that networks decode. */
@@ -94,7 +94,7 @@ export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
   const width = cursor.varint();
   const height = cursor.varint();
   const quality = cursor.byte();
-  const tile = cursor.byte();
+  const tileSide = cursor.byte();
   const weights = hex(cursor.take(WEIGHTS_BYTES));
   const end = cursor.at;
   if (crc32(data.subarray(0, end)) !== cursor.uint32()) {
@@ -106,8 +106,8 @@ export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
   checkRange("width", width, 1, MAX_SIDE_PX);
   checkRange("height", height, 1, MAX_SIDE_PX);
   checkRange("quality", quality, 0, 100);
-  checkRange("tile", tile, 1, MAX_TILE);
-  const side = tile * PATCH_PX;
+  checkRange("tile side", tileSide, 1, MAX_TILE_SIDE);
+  const side = tileSide * PATCH_PX;
   const grid: [number, number] = [Math.ceil(height / side), Math.ceil(width / side)];
   if (grid[0] * grid[1] > MAX_TILES) {
     throw new HvaeError("InvalidField", `${grid[0] * grid[1]} tiles are more than ${MAX_TILES}`);
@@ -124,7 +124,7 @@ export function readHeader(cursor: Cursor, maxPixels = MAX_PIXELS): Header {
     width,
     height,
     quality,
-    tile,
+    tileSide,
     weights,
     needsWeights: /[^0]/.test(weights),
     isGrey: !(flags & IS_COLOUR),

@@ -68,7 +68,7 @@ export function patchGrid({ width, height }: Header): Window {
 /** Return the windows of all tiles, row by row. */
 export function tileWindows(header: Header): Window[] {
   const grid = patchGrid(header);
-  const side = header.tile;
+  const side = header.tileSide;
   const windows: Window[] = [];
   for (let top = 0; top < grid.bottom; top += side) {
     for (let left = 0; left < grid.right; left += side) {

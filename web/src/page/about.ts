@@ -15,7 +15,7 @@ export function describe(index: Index, fileBytes: number): void {
       "bytes",
       `${spaced(fileBytes)} of ${spaced(index.end)}, ${((index.end * 8) / pixels).toFixed(3)} bits a pixel`,
     ],
-    ["tiles", `${tiles.length} of ${32 * header.tile} px`],
+    ["tiles", `${tiles.length} of ${32 * header.tileSide} px`],
     ["weights", header.needsWeights ? header.weights : "none needed"],
   ]);
   const of = (level: number) =>

@@ -11,7 +11,7 @@ from hvae_codec.benchmarks.papers.codes import code_of
 from hvae_codec.benchmarks.papers.data import ImageSet, drawn
 from hvae_codec.benchmarks.papers.lossless import Lossless, measure
 from hvae_codec.benchmarks.papers.pixels import pop_pixels, push_pixels
-from hvae_codec.bitstream import Coder, coder_of, words_of
+from hvae_codec.bitstream import EntropyCoder, coder_of, words_of
 from hvae_codec.models.distributions import Normal
 from hvae_codec.models.vae import Hvae, VaeConfig
 from hvae_codec.models.vae.objectives import TrainConfig
@@ -65,11 +65,11 @@ def check_chain(codec: Lossless, x: Tensor) -> None:
     """A chain of images comes back, and the stack is what it was before."""
     pixels = (x * codec.levels).round().long()
 
-    def push(coder: Coder) -> None:
+    def push(coder: EntropyCoder) -> None:
         for image in pixels:
             codec.push(coder, image[None])
 
-    def pop(coder: Coder) -> Tensor:
+    def pop(coder: EntropyCoder) -> Tensor:
         return torch.cat([codec.pop(coder) for _ in pixels]).flip(0)
 
     check_inverse(push, pop, pixels, words=lossless.initial_words(codec, pixels))
