@@ -17,7 +17,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,41 +93,86 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
 
     Where the latents do not cover what the Gaussian diffusion borrows, there is no row.
     """
-    image = read_image(path)
-    pixels, original = to_pixels(image), np.asarray(image)
-    height, width = pixels.size
-    side = default_tile_side(height, width)
-    places = tiles_in(height, width, side)
-    rows, alone = [], []
+    image, rows, alone = read_image(path), [], []
     for quality in QUALITIES:
-        conditions = CodingConditions(codec.config, quality, is_grey=pixels.color.is_grey)
-        symbols = [encode_tiles(codec, pixels, [window], conditions)[0] for _, window in places]
-        psnr, latents_bytes = 0.0, 0
-        for number, (name, kind) in enumerate(_ways(codec, diffusion)):
-            header = Header(
-                width=width, height=height, quality=quality, tile_side=side,
-                weights=codec.file.digest[:4], color=pixels.color, prior=kind,
-            )  # fmt: skip
+        walked = _walked(codec, path.stem, image, quality)
+        usual = walked.file(Prior.MASKED_DIFFUSION)
+        latents_bytes = len(usual) - api.inspect(usual).levels[0].bytes
+        psnr_db = walked.psnr(usual)
+        alone.append(walked.context_alone(usual))
+        for name, kind in _ways(codec, diffusion):
             try:
-                tiles = [push_tile(codec, n, s, prior=kind) for n, s in enumerate(symbols)]
+                size = len(walked.file(kind))
             except PayloadTooShort:
                 continue
-            data = write_container(header, (), tiles)
-            if number == 0:
-                info = api.inspect(data)
-                latents_bytes = len(data) - info.levels[0].bytes
-                psnr = psnr_rgb(original, _decoded(codec, data))
-                cut = info.header_bytes + info.levels[0].bytes
-                dim = psnr_rgb(original, _decoded(codec, data, levels=0))
-                alone.append(Point(path.stem, quality, 8 * cut / (width * height), dim))
-            bound = sum(_bound_bits(codec, s, kind) for s in symbols) / 8
-            seconds = [_coding_seconds(codec, s, kind) for s in symbols]
-            push, pop = (sum(side) for side in zip(*seconds, strict=True))
+            push_s, pop_s = walked.coding_seconds(kind)
             rows.append(
-                Row(path.stem, width * height, quality, name, len(data), len(data) - latents_bytes,
-                    bound, psnr, push, pop)
-            )  # fmt: skip
+                Row(
+                    image=path.stem,
+                    pixels=image.width * image.height,
+                    quality=quality,
+                    prior=name,
+                    file_bytes=size,
+                    context_bytes=size - latents_bytes,
+                    bound_bytes=sum(_bound_bits(codec, s, kind) for s in walked.symbols) / 8,
+                    psnr_db=psnr_db,
+                    push_s=push_s,
+                    pop_s=pop_s,
+                )
+            )
     return rows, alone
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """An image at one quality after its networks have run: any prior codes its symbols."""
+
+    codec: Codec
+    image: str
+    original: np.ndarray
+    header: Header
+    symbols: list[TileSymbols]
+
+    def file(self, kind: Prior) -> bytes:
+        """Return the whole file under a prior; raise PayloadTooShort where it borrows too much."""
+        tiles = [push_tile(self.codec, n, s, prior=kind) for n, s in enumerate(self.symbols)]
+        return write_container(replace(self.header, prior=kind), (), tiles)
+
+    def psnr(self, data: bytes, levels: int | None = None) -> float:
+        """Return the PSNR of a file, or of its first levels, in dB."""
+        options = DecodeOptions(levels=levels)
+        decoded = decode_file(self.codec, data, read_index(data), options).samples
+        return psnr_rgb(self.original, decoded)
+
+    def context_alone(self, data: bytes) -> Point:
+        """Return bits and PSNR of a file that is cut behind its context."""
+        info = api.inspect(data)
+        bits = 8 * (info.header_bytes + info.levels[0].bytes)
+        bpp = bits / (self.header.width * self.header.height)
+        return Point(self.image, self.header.quality, bpp, self.psnr(data, levels=0))
+
+    def coding_seconds(self, kind: Prior) -> tuple[float, float]:
+        """Return what pushing and popping the contexts of all tiles take."""
+        each = [_coding_seconds(self.codec, symbols, kind) for symbols in self.symbols]
+        return sum(push for push, _ in each), sum(pop for _, pop in each)
+
+
+def _walked(codec: Codec, name: str, image: Image.Image, quality: int) -> _Walked:
+    pixels = to_pixels(image)
+    height, width = pixels.size
+    side = default_tile_side(height, width)
+    conditions = CodingConditions(codec.config, quality, is_grey=pixels.color.is_grey)
+    header = Header(
+        width=width,
+        height=height,
+        quality=quality,
+        tile_side=side,
+        weights=codec.file.digest[:4],
+        color=pixels.color,
+    )
+    windows = [window for _, window in tiles_in(height, width, side)]
+    symbols = [encode_tiles(codec, pixels, [window], conditions)[0] for window in windows]
+    return _Walked(codec, name, np.asarray(image), header, symbols)
 
 
 def _ways(codec: Codec, diffusion: bool) -> Iterator[tuple[str, Prior]]:
@@ -148,10 +193,6 @@ def _diffusion(codec: Codec) -> GaussianDiffusion:
     prior = codec.research_priors.context.priors[Prior.GAUSSIAN_DIFFUSION.label]
     assert isinstance(prior, GaussianDiffusion)
     return prior
-
-
-def _decoded(codec: Codec, data: bytes, levels: int | None = None) -> np.ndarray:
-    return decode_file(codec, data, read_index(data), DecodeOptions(levels=levels)).samples
 
 
 @torch.inference_mode()
@@ -327,29 +368,39 @@ def main(argv: list[str] | None = None) -> None:
     for folder, paths in zip(options.folders, found, strict=True):
         measured = [measure(codec, path) for path in tqdm(paths, desc=folder.name)]
         rows = [row for some, _ in measured for row in some]
-        records += [asdict(row) for row in rows]
+        records += rows
         parts.append(table(folder.name.capitalize(), rows))
         if folder == options.folders[0]:
             context = curve_of([point for _, some in measured for point in some])
-            other = curve_of([point for path in paths for point in jpeg(path)])
-            parts.append(against_jpeg(context, other))
-            if options.plot:
-                plot(options.plot, context, other, len(paths))
+            parts.append(_context_alone(context, paths, options.plot))
             sheet(options.out / "sheet.png", paths[:6])
     if options.diffusion:
         paths = found[0][:: max(1, len(found[0]) // options.diffusion)][: options.diffusion]
         slow = [measure(codec, path, diffusion=True)[0] for path in tqdm(paths, desc="diffusion")]
         rows = [row for some in slow for row in some]
-        records += [asdict(row) for row in rows]
+        records += rows
         parts.append(table(", ".join(path.stem for path in paths), rows))
-    (options.out / "priors.json").write_text(json.dumps(records, indent=1))
+    as_json = json.dumps([asdict(row) for row in records], indent=1)
+    (options.out / "priors.json").write_text(as_json)
     text = "\n\n".join(parts)
     print(text)
     if options.markdown:
-        before, _, rest = options.markdown.read_text("utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        filled = f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
-        options.markdown.write_text(filled, "utf-8")
+        _fill(options.markdown, text)
+
+
+def _context_alone(context: Curve, paths: list[Path], plotted: Path | None) -> str:
+    """Compare the context alone with JPEG: a table, and a plot where one is asked for."""
+    other = curve_of([point for path in paths for point in jpeg(path)])
+    if plotted:
+        plot(plotted, context, other, len(paths))
+    return against_jpeg(context, other)
+
+
+def _fill(page: Path, text: str) -> None:
+    """Replace the measured part of a page."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":
