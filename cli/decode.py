@@ -47,6 +47,7 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
 @click.option(
     "--background", type=options.Colour(), help="Lay alpha on this colour: white, #1e90ff, ..."
 )
+@click.option("--depth", type=click.Choice(["8"]), help="Bits a channel: 8 rounds 16 to 8.")
 @options.device_option
 @click.option("--keep-going", is_flag=True, help="Write what is left of a damaged file; exit 1.")
 @options.batch_options
@@ -61,6 +62,7 @@ def decode(
     quality: int | None,
     strip: bool,
     background: tuple[int, int, int] | None,
+    depth: str | None,
     device: str,
     keep_going: bool,
     **shared: Any,  # noqa: ANN401
@@ -71,8 +73,8 @@ def decode(
     exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...).
     JPEG is written with quality 95 and colour in full resolution (4:4:4). What a format cannot
     hold of the metadata is left out and told. Where it cannot hold alpha or 16 bits, it is refused;
-    --background removes alpha. A --region is of the pixels as they are stored, before EXIF turns
-    them, and carries no thumbnail of the whole.
+    --background removes alpha, --depth 8 the finer bits. A --region is of the pixels as they are
+    stored, before EXIF turns them, and carries no thumbnail of the whole.
     """
     if sample and levels is None:
         raise click.UsageError("--sample draws what --levels leaves out: it needs --levels")
@@ -91,7 +93,7 @@ def decode(
     from ..codec.options import DecodeOptions
     from ..codec.stack import Sampling
 
-    style = Style(quality, strip, background)
+    style = Style(quality, strip, background, int(depth) if depth else None)
     sampling = Sampling(seed) if sample else None
     wanted = DecodeOptions(region, _SCALES[scale], levels, keep_going, sampling, device)
     batch.run(jobs, partial(decode_file, wanted, style, suffix), settings)

@@ -250,8 +250,15 @@ def to_image(pixels: Pixels, info: Mapping[str, bytes]) -> Image.Image:
     return image
 
 
+def in_eight_bits(samples: np.ndarray) -> np.ndarray:
+    """Round uint16 samples to the nearest of 256 levels; uint8 ones are left as they are."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def _image_of(samples: np.ndarray) -> Image.Image:
     grey = samples.shape[2] == 1
-    if samples.dtype == np.uint16 and not grey:
-        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if not grey:
+        samples = in_eight_bits(samples)
     return Image.fromarray(np.ascontiguousarray(samples[..., 0] if grey else samples))

@@ -143,7 +143,7 @@ def write_sixteen_bits(samples: np.ndarray, format: str, info: Mapping[str, Any]
     if format == "PNG":
         return _with_chunks(_imagecodecs().png_encode(np.ascontiguousarray(samples)), info)
     if format != "TIFF":
-        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF")
+        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF, or 8 bits")
     channels, buffer, tags = samples.shape[2], io.BytesIO(), []
     if (orientation := exif_orientation(info.get("exif", b""))) in range(2, 9):
         tags.append((ORIENTATION, "H", 1, orientation, True))

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from ..errors import ImageError
 from .metadata import COMMENT, TIFF_LAYOUT, XMP_TAG, exif_orientation, upright
-from .pixels import Pixels, to_image
+from .pixels import Pixels, in_eight_bits, to_image
 from .profiles import codes_of
 from .segments import with_code_points
 from .sixteen_bits import write_sixteen_bits
@@ -51,11 +51,13 @@ class Style:
             Pillow's own choice of the others.
         strip: leave EXIF, XMP and text out; an orientation is applied first.
         background: red, green and blue, 0...255, that alpha is laid on; None keeps alpha.
+        depth: 8 rounds 16 bits a channel to 8; None keeps them.
     """
 
     quality: int | None = None
     strip: bool = False
     background: tuple[int, int, int] | None = None
+    depth: int | None = None
 
 
 def write_image(
@@ -90,6 +92,8 @@ def write_image(
     style = style or Style()
     if style.background and pixels.color.has_alpha:
         pixels = _laid_on(pixels, style.background)
+    if style.depth == 8 and pixels.bit_depth == 16:
+        pixels = Pixels(in_eight_bits(pixels.samples))
     if style.strip:
         pixels, metadata = _stripped(pixels, metadata)
     _refuse_losses(format, pixels)
@@ -117,7 +121,7 @@ def _refuse_losses(format: str, pixels: Pixels) -> None:
     if format in _FEW_COLOURS and color.channels > 1:
         raise ImageError(f"{format} holds 256 colours; write PNG, TIFF or WebP")
     if pixels.bit_depth == 16 and color.channels == 1 and format not in _HOLD_16_BITS:
-        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF")
+        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF, or 8 bits")
 
 
 def _laid_on(pixels: Pixels, background: tuple[int, int, int]) -> Pixels:

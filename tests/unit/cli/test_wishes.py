@@ -208,6 +208,8 @@ def test_options_of_writing(hvae: Run, photo: Path) -> None:
         assert Image.open(target).size == (16, 24)
         assert not Image.open(target).getexif()
     assert sizes[0] < sizes[1]
+    assert hvae("decode", coded, photo.with_name("8.bmp"), "--depth", 8).exit_code == 0
+    assert hvae("decode", coded, "--depth", 16).exit_code == 2
     for wrong in ("nothing", "#12345", "rgba(1,2,3,4)"):
         assert hvae("decode", coded, "--background", wrong).exit_code == 2
 

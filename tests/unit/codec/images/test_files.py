@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, ImageOps
 from hvae_codec.codec.errors import ImageError
 from hvae_codec.codec.images import (
     Pixels,
+    Style,
     format_of,
     is_image_name,
     read_image,
@@ -122,6 +123,14 @@ def test_grey_of_16_bits_is_not_cut(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(ImageError, match="does not hold 16 bits a channel; write PNG or TIFF"):
         write(path, picture(1, deep=True))
     assert not path.exists()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_become_eight_where_told(channels: int) -> None:
+    pixels, stream = picture(channels, deep=True), io.BytesIO()
+    write_image(stream, pixels, {}, "BMP", Style(depth=8))
+    found = np.asarray(Image.open(stream)).reshape(pixels.samples.shape)
+    assert np.abs(found - pixels.samples / 257).max() <= 0.5
 
 
 @pytest.mark.parametrize(
