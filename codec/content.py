@@ -15,7 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .config import PATCH_PX
+from .images import Pixels
 from .minimum_psnr import least_psnr_db, mse_of
+from .tiling import patch_grid, tiles_in
 
 Mask = NDArray[np.bool_]
 
@@ -56,10 +58,24 @@ def content_of(samples: NDArray, largest: int, quality: float) -> Content:
         largest: the largest value of a sample.
         quality: 0...100.
     """
-    missing = [(0, -side % PATCH_PX) for side in samples.shape[:2]]
-    whole = np.pad(samples, [*missing, (0, 0)], mode="edge") if np.any(missing) else samples
-    graphic = _graphic(whole, largest)
+    graphic = _graphic(_whole(samples), largest)
     return Content(graphic, not graphic.all() and _is_doubtful(samples, largest, quality))
+
+
+def graphic_patches(pixels: Pixels, tile_side: int) -> Mask:
+    """Return the patches of a whole image that are graphics, (h, w), as its tiles are looked at."""
+    found = np.zeros(patch_grid(*pixels.size).size, bool)
+    for _, window in tiles_in(*pixels.size, tile_side):
+        samples = _whole(pixels.cut(*window.px)[..., : 1 if pixels.color.is_grey else 3])
+        rows, columns = slice(window.top, window.bottom), slice(window.left, window.right)
+        found[rows, columns] = _graphic(samples, pixels.largest_sample)
+    return found
+
+
+def _whole(samples: NDArray) -> NDArray:
+    """Repeat the last row and column of samples (H, W, C) to whole patches."""
+    missing = [(0, -side % PATCH_PX) for side in samples.shape[:2]]
+    return np.pad(samples, [*missing, (0, 0)], mode="edge") if np.any(missing) else samples
 
 
 def _graphic(samples: NDArray, largest: int) -> Mask:

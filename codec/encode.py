@@ -164,7 +164,7 @@ def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) 
         tile_side=side,
         prior=prior,
         effort=options.effort,
-        offsets=wanted_offsets(coded, options),
+        offsets=wanted_offsets(coded, options, side),
         content=options.content,
         tune=options.tune,
     )

@@ -9,6 +9,7 @@ from PIL import Image
 from ..bitstream import Offsets
 from .color import RGB_TO_YCBCR
 from .config import PATCH_PX
+from .content import graphic_patches
 from .images import Pixels, exif_orientation, info_of
 from .options import EncodeOptions
 from .tiling import patch_grid
@@ -43,13 +44,20 @@ _BACK = {
 Floats = NDArray[np.float32]
 
 
-def wanted_offsets(pixels: Pixels, options: EncodeOptions) -> Floats | None:
-    """Return the sum of all offsets that were asked for, (h, w); None where there are none."""
+def wanted_offsets(pixels: Pixels, options: EncodeOptions, tile_side: int) -> Floats | None:
+    """Return the sum of all offsets that were asked for, (h, w); None where there are none.
+
+    Args:
+        pixels: the image.
+        options: what was asked for.
+        tile_side: of the file's tiles, in patches.
+    """
     size, found = pixels.size, []
     if options.map is not None:
         found.append(map_offsets(options.map, size))
     elif options.tune == "eye":
-        found.append(eye_offsets(pixels))
+        graphic = graphic_patches(pixels, tile_side) if options.content == "auto" else None
+        found.append(eye_offsets(pixels, graphic))
     if options.roi is not None:
         found.append(roi_offsets(_as_stored(options.roi, pixels), size))
     return np.sum(found, axis=0) if found else None
@@ -62,40 +70,60 @@ def _as_stored(mask: Image.Image, pixels: Pixels) -> Image.Image:
     return mask if turn is None else mask.transpose(turn)
 
 
-def eye_offsets(pixels: Pixels) -> Floats:
+def eye_offsets(pixels: Pixels, graphic: NDArray[np.bool_] | None = None) -> Floats:
     """Return offsets that move bits to where the eye sees errors: out of busy patches, into smooth.
 
-    A patch gets `STRENGTH` qualities less for each doubling of its variance over the picture's
-    geometric mean.
+    A patch gets `STRENGTH` qualities less for each doubling of its variance over the geometric
+    mean. The mean is of what networks show: graphics and what is transparent say nothing of a
+    photograph beside them, and have offsets of zero.
+
+    Args:
+        pixels: the image.
+        graphic: (h, w), the patches that are graphics; None where none is.
 
     Returns:
         (h, w) of the grid of patches, multiples of `UNIT`.
     """
     activity = _activity(pixels)
-    offsets = STRENGTH * (activity.mean() - activity)
-    return np.rint(offsets.clip(-FARTHEST, FARTHEST) / UNIT) * np.float32(UNIT)
+    counted = np.isfinite(activity)
+    if graphic is not None:
+        counted &= ~graphic
+    if not counted.any():
+        return np.zeros_like(activity)
+    offsets = STRENGTH * (activity[counted].mean() - np.where(counted, activity, 0))
+    offsets = np.where(counted, offsets, 0).clip(-FARTHEST, FARTHEST)
+    return np.rint(offsets / UNIT) * np.float32(UNIT)
 
 
 def _activity(pixels: Pixels) -> Floats:
-    """Return the log2 variance of each patch, of luma in 0...255: (h, w)."""
+    """Return the log2 variance of each patch, of luma in 0...255: (h, w).
+
+    Transparent pixels do not count; a patch of nothing else has -inf.
+    """
     height, width = pixels.size
     rows, columns = patch_grid(height, width).size
     activity = np.empty((rows, columns), np.float32)
     for row in range(rows):
-        patches = _luma(pixels, row).reshape(PATCH_PX, columns, PATCH_PX)
-        activity[row] = np.log2(patches.var(axis=(0, 2)) + FAINTEST)
+        luma, visible = (part.reshape(PATCH_PX, columns, PATCH_PX) for part in _luma(pixels, row))
+        if visible.all():
+            activity[row] = np.log2(luma.var(axis=(0, 2)) + FAINTEST)
+            continue
+        for column in range(columns):
+            seen = luma[:, column][visible[:, column]]
+            activity[row, column] = np.log2(seen.var() + FAINTEST) if seen.size else -np.inf
     return activity
 
 
-def _luma(pixels: Pixels, row: int) -> Floats:
-    """Return the luma of a row of patches, its last row and column repeated: (32, w)."""
+def _luma(pixels: Pixels, row: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return luma and visibility of a row of patches, its last row and column repeated: (32, w)."""
     width = pixels.size[1]
     part = pixels.cut(slice(row * PATCH_PX, (row + 1) * PATCH_PX), slice(0, width))
+    visible = part[..., -1] > 0 if pixels.color.has_alpha else np.ones(part.shape[:2], bool)
     part = part.astype(np.float32) * np.float32(255 / pixels.largest_sample)
     weights = RGB_TO_YCBCR[0].astype(np.float32)
     luma = part[..., 0] if pixels.color.is_grey else part[..., :3] @ weights
     missing = (0, PATCH_PX - len(luma)), (0, -width % PATCH_PX)
-    return np.pad(luma, missing, mode="edge")
+    return np.pad(luma, missing, mode="edge"), np.pad(visible, missing, mode="edge")
 
 
 def roi_offsets(mask: Image.Image, size: tuple[int, int]) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -125,10 +126,15 @@ class LogisticMixture:
             channel: 0 ... C - 1.
             scaled: (B, C, H, W) in [-1, 1]; channels from `channel` on are not read.
         """
+        return self._coupled([scaled[:, None, before] for before in range(channel)])
+
+    def _coupled(self, known: Sequence[Tensor]) -> Tensor:
+        """Return the means of the next channel, (B, K, H, W), given those before: (B, 1 or K, ...)."""
+        channel = len(known)
         mean = self.means[:, :, channel]
         first = channel * (channel - 1) // 2
-        for before in range(channel):
-            mean = mean + self.couplings[:, :, first + before] * scaled[:, None, before]
+        for before, value in enumerate(known):
+            mean = mean + self.couplings[:, :, first + before] * value
         return mean
 
     def level_probabilities(self, channel: int, scaled: Tensor) -> Tensor:
@@ -164,10 +170,11 @@ class LogisticMixture:
 
     def mean(self) -> Tensor:
         """Return the mean of x, (B, C, H, W) in [0, 1], the ends of the range not weighed."""
-        weights = torch.softmax(self.log_weights, dim=1)
-        scaled = torch.zeros_like(self.means[:, 0])
-        for c in range(self.means.shape[2]):
-            scaled[:, c] = (weights * self.mean_of(c, scaled)).sum(1)
+        means: list[Tensor] = []  # of each component, whose channels depend on one another alone
+        for _ in range(self.means.shape[2]):
+            means.append(self._coupled(means))
+        weights = torch.softmax(self.log_weights, dim=1)[:, :, None]
+        scaled = (weights * torch.stack(means, dim=2)).sum(1)
         return ((scaled + 1) / 2).clamp(0, 1)
 
 

@@ -76,10 +76,10 @@ class ImageSet:
             generator = torch.Generator().manual_seed(TEST_SEED + start)
             yield self._pair(images[start : start + size], generator)
 
-    def contexts(self) -> Iterator[Tensor]:
-        """Yield training images in [0, 1] for what a context needs of them."""
-        for start in range(0, len(self.train), 5000):
-            yield torch.from_numpy(self.train[start : start + 5000]).float() / 255
+    def contexts(self, grey: bool = False) -> Iterator[Tensor]:
+        """Yield training images in [0, 1], grey or as they are drawn, for what a context needs."""
+        for x, picture in self.batches("train", len(self.train), 5000):
+            yield picture if grey else x
 
     def _pair(self, images: Array, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         grey = torch.from_numpy(images).float() / 255

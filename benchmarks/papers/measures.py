@@ -76,7 +76,7 @@ def trained(task: Task) -> tuple[Hvae, Progress]:
     config = task.job.training
     torch.manual_seed(config.seed)
     model = Hvae(task.job.model)
-    model.fit_context(task.images.contexts())
+    model.fit_context(task.images.contexts(task.job.model.context_grey))
     source = _Seen(task.images, task.job.model.context_grey)
     trainer = Trainer(model, config, source)
     watch = lambda step, record: task.tick(step, config.steps)  # noqa: E731

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from hvae_codec.bitstream import ArgumentError, read_index
 from hvae_codec.codec import api, quality_maps
+from hvae_codec.codec.content import graphic_patches
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import metadata, to_pixels
@@ -101,6 +102,25 @@ def test_the_eye_wants_more_of_smooth_patches_than_of_busy_ones() -> None:
     assert np.array_equal(eye_offsets(to_pixels(samples.astype(np.uint16) * 257)), offsets)
 
 
+def test_neither_graphics_nor_what_is_hidden_change_a_photograph(photograph: np.ndarray) -> None:
+    """What stands beside a photograph has no say in how it is coded."""
+    photo = photograph[:128, 200:328]
+    alone = eye_offsets(to_pixels(photo))
+    assert alone.any()
+    page = np.full_like(photo, 255)
+    page[::3, ::2] = 0
+    both = to_pixels(np.concatenate([photo, page], axis=1))
+    graphic = graphic_patches(both, 32)
+    assert graphic[:, 4:].all() and not graphic[:, :4].any()
+    assert np.array_equal(eye_offsets(both, graphic), np.pad(alone, ((0, 0), (0, 4))))
+    alpha = np.zeros((128, 256, 1), np.uint8)
+    alpha[:, :128] = 255
+    for hidden in (np.zeros_like(photo), np.random.default_rng(0).integers(0, 256, photo.shape)):
+        colour = np.concatenate([photo, hidden.astype(np.uint8)], axis=1)
+        pixels = to_pixels(np.concatenate([colour, alpha], axis=2))
+        assert np.array_equal(eye_offsets(pixels), np.pad(alone, ((0, 0), (0, 4))))
+
+
 def test_the_eye_leaves_a_picture_alone_that_is_the_same_throughout() -> None:
     rng = np.random.default_rng(0)
     for samples in (np.full((70, 50, 3), 80), rng.integers(0, 256, (96, 96, 3))):
@@ -152,7 +172,7 @@ def test_a_mask_is_of_the_upright_picture(orientation: int) -> None:
     mask = Image.new("L", (shown.width // 32, shown.height // 32), 0)
     mask.putpixel((0, 0), 255)  # the patch that is seen at the top left
     options = EncodeOptions(50, tune="psnr", roi=mask)
-    offsets = quality_maps.wanted_offsets(to_pixels(image), options)
+    offsets = quality_maps.wanted_offsets(to_pixels(image), options, 32)
     assert offsets is not None
     upright = metadata.upright(offsets[..., None], orientation)[..., 0]
     assert upright[0, 0] == 0
