@@ -104,7 +104,9 @@ def _activity(pixels: Pixels) -> Floats:
     rows, columns = patch_grid(height, width).size
     activity = np.empty((rows, columns), np.float32)
     for row in range(rows):
-        luma, visible = (part.reshape(PATCH_PX, columns, PATCH_PX) for part in _luma(pixels, row))
+        luma, visible = _luma(pixels, row)
+        luma = luma.reshape(PATCH_PX, columns, PATCH_PX)
+        visible = visible.reshape(luma.shape)
         if visible.all():
             activity[row] = np.log2(luma.var(axis=(0, 2)) + FAINTEST)
             continue
