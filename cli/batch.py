@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from ..codec.threads import THREADS_VARIABLE
+from ..codec.threads import THREADS_VARIABLE, processors
 from . import console, files
 
 
@@ -263,7 +263,7 @@ def share_cores(processes: int, threads: int | None) -> None:
     if threads:
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     elif processes > 1:
-        share = max(1, (os.cpu_count() or 1) // processes)
+        share = max(1, processors() // processes)
         for name in _THREADS:
             os.environ.setdefault(name, str(share))
 

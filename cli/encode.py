@@ -70,10 +70,11 @@ def encode_file(
         job: what to read and write.
     """
     from ..codec import api
+    from ..codec.errors import noting_leftovers
 
     source = files.seekable(job.source)
     start = time.perf_counter()
-    with images.noting_leftovers() as left_out:
+    with noting_leftovers() as left_out:
         data, flaw = _encoded(source, wanted, keep_going)
     seconds = time.perf_counter() - start
     source_bytes = files.size_of(source)

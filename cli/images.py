@@ -1,6 +1,5 @@
 """Image files of the command line: '-' is stdin or stdout, and the suffix names the format."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,21 +12,6 @@ from . import files
 if TYPE_CHECKING:
     from ..codec.api import Decoded
     from ..codec.images import Style
-
-
-@contextmanager
-def noting_leftovers() -> Iterator[list[str]]:
-    """Collect what is left out of images; the list is filled at the end."""
-    from ..codec.errors import LeftOut
-
-    names: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", LeftOut)
-        yield names
-    for warning in caught:
-        if isinstance(warning.message, LeftOut):
-            names += warning.message.names
 
 
 @contextmanager

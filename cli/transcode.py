@@ -1,11 +1,11 @@
 """`hvae-codec transcode`: datasets of images become datasets of coded files, and back."""
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..codec.threads import processors
 from . import batch, console, options
 from .encoding import encode_options, encoding_options
 
@@ -171,7 +171,7 @@ def _engine(name: str, address: str | None, workers: int | None, threads: int) -
         return OnRay(workers or 0, threads, address)
     if address:
         raise click.UsageError("--address is of a Ray cluster; it needs --engine ray")
-    workers = workers or max(1, (os.cpu_count() or 1) // threads)
+    workers = workers or max(1, processors() // threads)
     batch.share_cores(workers, threads)
     return Local(workers)
 
@@ -228,6 +228,9 @@ def _tell(totals: "Totals", quiet: bool) -> None:
             f"  {seconds:.1f} s ({stats.count / seconds:.2f} images/s,"
             f" {stats.pixels / 1e6 / seconds:.2f} MP/s)"
         )
+        if stats.left_out:
+            told = (f"{name} of {times}" for name, times in sorted(stats.left_out.items()))
+            console.note(f"left out: {', '.join(told)}")
     if stats.failed:
         reasons = {k: v for k, v in stats.status_dict.items() if k not in _GOOD}
         worst = sorted(reasons.items(), key=lambda pair: -pair[1])

@@ -1,6 +1,9 @@
 """What can go wrong beside a damaged file (`bitstream.errors`)."""
 
 import errno
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..bitstream import BitstreamError, HvaeError
 from ..bitstream import ImageError as ImageError
@@ -16,6 +19,18 @@ class LeftOut(UserWarning):
     def __init__(self, source: str, names: tuple[str, ...]):
         super().__init__(f"{source or 'the image'} is encoded without {', '.join(names)}")
         self.names = names
+
+
+@contextmanager
+def noting_leftovers() -> Iterator[list[str]]:
+    """Collect what is left out of images, each name once; the list is filled at the end."""
+    names: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", LeftOut)
+        yield names
+    found = (w.message.names for w in caught if isinstance(w.message, LeftOut))
+    names += dict.fromkeys(name for some in found for name in some)
 
 
 class VerificationFailed(BitstreamError):

@@ -129,7 +129,7 @@ class LogisticMixture:
         return self._coupled([scaled[:, None, before] for before in range(channel)])
 
     def _coupled(self, known: Sequence[Tensor]) -> Tensor:
-        """Return the means of a channel, (B, K, H, W), given those before, (B, 1 or K, H, W) each."""
+        """Return the means of a channel, (B, K, H, W), given those before, (B, 1 or K, H, W)."""
         channel = len(known)
         mean = self.means[:, :, channel]
         first = channel * (channel - 1) // 2

@@ -60,7 +60,7 @@ class Local:
         in_hand: deque = deque()
 
         def contents() -> Iterator[bytes | Row]:
-            for task, item, content in read_ahead(items):
+            for task, item, content in read_ahead(how, items):
                 in_hand.append((task, item))
                 yield content
 

@@ -123,7 +123,7 @@ def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outc
         item, content, ref = waiting.popleft()
         return item, *_result(ref, content)
 
-    for _, item, content in read_ahead((None, item) for item in task.part.items()):
+    for _, item, content in read_ahead(how, ((None, item) for item in task.part.items())):
         waiting.append((item, content, one.remote(how_ref, content, threads)))
         held += item.size
         while len(waiting) > in_hand or held > AHEAD_BYTES:

@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from ..errors import one_line
-from .row import UNREADABLE, Row
+from .row import FAILED, UNREADABLE, Row
 from .sources import Item
+from .transcode import How, refusal
 
 Tag = TypeVar("Tag")
 
@@ -19,14 +20,16 @@ AHEAD_BYTES = 1 << 28
 _READERS = 16
 
 
-def read_ahead(items: Iterable[tuple[Tag, Item]]) -> Iterator[tuple[Tag, Item, bytes | Row]]:
+def read_ahead(
+    how: How, items: Iterable[tuple[Tag, Item]]
+) -> Iterator[tuple[Tag, Item, bytes | Row]]:
     """Yield items with their content, or with a row that says why there is none, in order."""
     pool = ThreadPoolExecutor(_READERS)
     waiting: deque[tuple[Tag, Item, Future[bytes | Row]]] = deque()
     held = 0
     try:
         for tag, item in items:
-            waiting.append((tag, item, pool.submit(_content, item)))
+            waiting.append((tag, item, pool.submit(_content, how, item)))
             held += item.size
             while len(waiting) > 2 * _READERS or held > AHEAD_BYTES:
                 tag, item, future = waiting.popleft()
@@ -39,7 +42,9 @@ def read_ahead(items: Iterable[tuple[Tag, Item]]) -> Iterator[tuple[Tag, Item, b
         pool.shutdown(cancel_futures=True)
 
 
-def _content(item: Item) -> bytes | Row:
+def _content(how: How, item: Item) -> bytes | Row:
+    if reason := refusal(how, item.suffix):
+        return Row(FAILED, error=reason)
     try:
         return item.read()
     except Exception as error:  # as many kinds as there are file systems

@@ -25,6 +25,7 @@ class Row:
         quality: of the coded file, 0...100.
         psnr_db: of the coded file over all colour samples, where it was asked for.
         sha256: of the output, in hexadecimal.
+        left_out: what the input holds and the output does not: names, with commas between them.
     """
 
     status: str
@@ -36,6 +37,7 @@ class Row:
     quality: int | None = None
     psnr_db: float | None = None
     sha256: str | None = None
+    left_out: str | None = None
 
     @property
     def is_good(self) -> bool:
@@ -61,5 +63,6 @@ def arrow_schema() -> Any:  # noqa: ANN401
             ("quality", pa.int32()),
             ("psnr_db", pa.float64()),
             ("sha256", text),
+            ("left_out", text),
         ]
     )

@@ -120,8 +120,8 @@ def plan(job: Job) -> Plan:
         OSError: sources or target cannot be listed or read.
         DataError: a Parquet file has no images.
     """
-    images, others = parts_of(job.sources, job.shard_size, job.image_column)
     _check_target(job)
+    images, others = parts_of(job.sources, job.shard_size, job.image_column, job.target.url)
     if job.mode == "overwrite":
         shards.delete_shards(job.target)
     done = shards.read_done(job.target)
@@ -137,16 +137,14 @@ def plan(job: Job) -> Plan:
 
 
 def _check_target(job: Job) -> None:
-    """Refuse a target that is no folder, or one of the sources.
+    """Refuse a target that is no folder.
 
     Raises:
-        OSError: it is.
+        OSError: it is none.
     """
     filesystem, path = storage.place_of(job.target.url)
-    if storage.retrying(lambda: filesystem.exists(path) and not filesystem.isdir(path)):
+    if storage.kind_of(filesystem, path) not in ("directory", None):
         raise NotADirectoryError(None, "is no folder, where shards could go", job.target.url)
-    if any(storage.place_of(source) == (filesystem, path) for source in job.sources):
-        raise OSError(None, "is a source as well; name another folder", job.target.url)
 
 
 def run(job: Job, tasks: Sequence[Task], engine: Engine, report: Report) -> Totals:

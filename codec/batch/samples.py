@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -58,7 +59,7 @@ class _Keys:
         self.taken: set[str] = set()
 
     def free(self, wished: str) -> str:
-        parts = [part for part in wished.split("/") if part not in ("", ".", "..")]
+        parts = [_plain(part) for part in wished.split("/") if part not in ("", ".", "..")]
         first = key = "/".join(parts) or "sample"
         number = 1
         while key in self.taken:
@@ -154,10 +155,17 @@ def _members(sample: Sequence[Outcome]) -> Iterator[tuple[str, bytes]]:
 
 
 def _beside(sample: Sequence[Outcome]) -> dict[str, bytes]:
-    return {suffix: data for item, _, _, _ in sample for suffix, data in item.beside.items()}
+    return {
+        _plain(suffix): data for item, _, _, _ in sample for suffix, data in item.beside.items()
+    }
+
+
+def _plain(part: str) -> str:
+    """Make what a source calls something a part of a file's name, which leads to no folder."""
+    return re.sub(r"[/\\\0]", "_", part)
 
 
 def _suffix(item: Item, suffix: str | None) -> str:
     """Return the suffix of an output: of `left.jpg`, `left.hvae`."""
     before, dot, last = item.suffix.rpartition(".")
-    return before + dot + (suffix or last)
+    return _plain(before + dot + (suffix or last))

@@ -31,6 +31,7 @@ class Stats:
         count: images, which are the sum of the next four.
         status_dict: how often each status, or reason of a failure, was met.
         examples: of each reason of a failure, the source of the first image that has it.
+        left_out: how many outputs lack what their inputs held, by its name.
         parts: names of the parts of which all is in this shard or in others.
         description: of what was done with each image; see `transcode.How`.
     """
@@ -47,6 +48,7 @@ class Stats:
     end_time: float = 0.0
     status_dict: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
     description: str = ""
 
@@ -68,6 +70,8 @@ class Stats:
         self.status_dict[said] = self.status_dict.get(said, 0) + 1
         if row.error:
             self.examples.setdefault(row.error, source)
+        for name in row.left_out.split(", ") if row.left_out else ():
+            self.left_out[name] = self.left_out.get(name, 0) + 1
 
     def merge(self, other: Stats) -> None:
         """Count what another shard has."""
@@ -75,6 +79,7 @@ class Stats:
             if isinstance(value, int):
                 setattr(self, name, getattr(self, name) + value)
         self.status_dict = dict(Counter(self.status_dict) + Counter(other.status_dict))
+        self.left_out = dict(Counter(self.left_out) + Counter(other.left_out))
         self.examples = other.examples | self.examples
 
 

@@ -115,20 +115,21 @@ def failing(message: str) -> Callable[[], bytes]:
 
 
 def parts_of(
-    sources: Sequence[str], shard_size: int, image_column: str | None
+    sources: Sequence[str], shard_size: int, image_column: str | None, target: str | None = None
 ) -> tuple[list[ImageFile], list[Container]]:
-    """Find what there is.
+    """Find what there is, but for what lies in the target.
 
     Args:
         sources: paths or URLs of folders and files, with `*`, `?`, `[...]` and `{00..99}`.
         shard_size: images that a part of a Parquet file has at most, but for one of its row groups.
         image_column: of Parquet files; None for the one whose name tells.
+        target: URL of the folder that shards go to, which may lie in a source.
 
     Returns:
         The image files, and the parts of all else.
 
     Raises:
-        OSError: one of them is not there or cannot be listed.
+        OSError: one of them is not there, cannot be listed, or lies in the target.
         DataError: a Parquet file has no images, or nothing was found.
     """
     from .parquet import parquet_parts
@@ -136,7 +137,7 @@ def parts_of(
 
     images: list[ImageFile] = []
     others: list[Container] = []
-    for url, key, size in _listed(sources):
+    for url, key, size in _listed(sources, target):
         suffix = os.path.splitext(url)[1].lower()
         if suffix == ".tar":
             others.append(TarPart(url, size))
@@ -159,26 +160,28 @@ def is_source(path: str) -> bool:
     return suffix in (".hvae", ".tar", ".parquet") or is_image_name(path) or is_raw_name(path)
 
 
-def _listed(sources: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+def _listed(sources: Iterable[str], target: str | None) -> Iterator[tuple[str, str, int]]:
     """Yield URL, key and bytes of all files, each once, in order."""
     import braceexpand
 
     seen: set[str] = set()
     for given in sources:
-        for source in braceexpand.braceexpand(given):
-            for url, key, size in _files_of(source):
+        # a name may look like a pattern
+        is_name = storage.kind_of(*storage.place_of(given)) is not None
+        for source in [given] if is_name else braceexpand.braceexpand(given):
+            for url, key, size in _files_of(source, target):
                 if url not in seen:
                     seen.add(url)
                     yield url, key, size
 
 
-def _files_of(source: str) -> Iterator[tuple[str, str, int]]:
+def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]:
     filesystem, path = storage.place_of(source)
-    is_glob = any(sign in path for sign in "*?[")
-    if is_glob:
+    kind = storage.kind_of(filesystem, path)
+    if kind is None and any(sign in path for sign in "*?["):
         listed = storage.retrying(lambda: filesystem.glob(path, detail=True))
         root = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
-    elif storage.retrying(lambda: filesystem.isdir(path)):
+    elif kind == "directory":
         listed = storage.retrying(lambda: filesystem.find(path, detail=True))
         root = path.rstrip("/")
     else:
@@ -192,6 +195,11 @@ def _files_of(source: str) -> Iterator[tuple[str, str, int]]:
     }
     if not found:
         raise FileNotFoundError(None, "no images, tar shards or Parquet files there", source)
+    if target is not None and (ours := storage.below(filesystem, root, target)) is not None:
+        # what an earlier run wrote is no source of the next
+        found = {name: size for name, size in found.items() if not name.startswith(ours)}
+        if not found:
+            raise OSError(None, "lies in the target; name another folder to write to", source)
     for name in sorted(found):
         # the rows beside a shard; hidden files are not whole
         is_twin = name.endswith(".parquet") and f"{name[:-8]}.tar" in found

@@ -51,6 +51,25 @@ def local_path(url: str) -> Path | None:
     return Path(path) if isinstance(filesystem, LocalFileSystem) else None
 
 
+def below(filesystem: Any, root: str, folder: str) -> str | None:  # noqa: ANN401
+    """Return how paths below `root` begin that lie in a folder; None where none can.
+
+    Args:
+        filesystem: where `root` is.
+        root: a path.
+        folder: URL or path of the folder.
+    """
+    other, path = place_of(folder)
+    if other != filesystem:
+        return None
+    here, there = root.rstrip("/"), path.rstrip("/")
+    if local_path(folder) is not None:
+        here, there = (os.path.realpath(each).replace(os.sep, "/") for each in (here, there))
+    if f"{here}/".startswith(f"{there}/"):
+        return root
+    return root.rstrip("/") + there[len(here) :] + "/" if there.startswith(f"{here}/") else None
+
+
 def retrying(call: Callable[[], T]) -> T:
     """Call again after a fault that may pass.
 
@@ -67,6 +86,17 @@ def retrying(call: Callable[[], T]) -> T:
                 raise
             time.sleep(pause)
     return call()
+
+
+def kind_of(filesystem: Any, path: str) -> str | None:  # noqa: ANN401
+    """Return `file` or `directory`, or None where nothing is there.
+
+    `isdir` and `exists` of fsspec take every fault for a no.
+    """
+    try:
+        return str(retrying(lambda: filesystem.info(path))["type"])
+    except FileNotFoundError:
+        return None
 
 
 def read(url: str) -> bytes:

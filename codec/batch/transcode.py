@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+
+from PIL import Image
 
 from ...bitstream import MAGIC, Header, read_index
 from .. import api
 from ..config import PATCH_PX
-from ..errors import ImageError, VerificationFailed, WeightsError, explain, one_line
-from ..images import format_of, read_image, to_pixels, write_image
+from ..errors import (
+    ImageError,
+    VerificationFailed,
+    WeightsError,
+    explain,
+    noting_leftovers,
+    one_line,
+)
+from ..images import (
+    RAW_PHOTOGRAPH,
+    format_of,
+    is_raw_name,
+    read_image,
+    to_pixels,
+    write_image,
+)
 from ..options import DecodeOptions, EncodeOptions, prior_of
 from ..rate import psnr_of
 from ..tiling import analysis_halo, default_tile_side, synthesis_halo
@@ -66,13 +83,13 @@ class ToCoded:
         """Return the output, its suffix (None for the input's), and its row."""
         if data.startswith(MAGIC):
             return data, None, _row_of(KEPT, read_index(data).header)
-        with read_image(data) as image:
+        with noting_leftovers() as left_out, read_image(data) as image:
             options = self._fitting(image.width, image.height, len(data))
             coded = api.encode_with(image, options)
         header = read_index(coded).header
         if self.keep_original_if_larger and len(coded) >= len(data):
             return data, None, replace(_row_of(KEPT, header), quality=None)
-        row = _row_of(SUCCESS, header)
+        row = replace(_row_of(SUCCESS, header), left_out=_listed(left_out))
         if self.with_psnr:
             with read_image(data) as image:
                 pixels = to_pixels(image, strip=self.options.strip, page=self.options.page)
@@ -144,9 +161,11 @@ class ToImages:
             raise VerificationFailed(f"{report.differing} of {report.symbols} symbols differ")
         decoded = api.decode_with(data, self.options)
         out = io.BytesIO()
-        write_image(out, decoded.picture, decoded.metadata, format_of(f".{self.suffix}"))
+        format = format_of(f".{self.suffix}")
+        left_out = write_image(out, decoded.picture, decoded.metadata, format)
         height, width = decoded.picture.size
-        row = replace(_row_of(SUCCESS, header), width=width, height=height)
+        row = _row_of(SUCCESS, header)
+        row = replace(row, width=width, height=height, left_out=_listed(left_out))
         return out.getvalue(), self.suffix, row
 
     def _refuse_large(self, header: Header, file_bytes: int) -> None:
@@ -161,6 +180,12 @@ How = ToCoded | ToImages
 
 Result = tuple[bytes | None, str | None, Row]
 """The output, None where it failed; its suffix, None for that of the input; its row."""
+
+
+def refusal(how: How, suffix: str) -> str | None:
+    """Say why an image is not done, as far as its suffix tells: `left.nef` is a raw photograph."""
+    is_raw = isinstance(how, ToCoded) and is_raw_name(f"x.{suffix.rpartition('.')[2]}")
+    return RAW_PHOTOGRAPH if is_raw else None
 
 
 def transcode_bytes(data: bytes, how: How) -> Result:
@@ -189,7 +214,19 @@ def transcode_bytes(data: bytes, how: How) -> Result:
 def _unusual(options: EncodeOptions | DecodeOptions) -> str:
     usual = type(options)(device=options.device)  # the files of all devices are the same
     given = ((field.name, getattr(options, field.name)) for field in fields(options))
-    return "".join(f" {name}={v}" for name, v in given if v != getattr(usual, name))
+    return "".join(f" {name}={_named(v)}" for name, v in given if v != getattr(usual, name))
+
+
+def _named(value: object) -> object:
+    """Return a value as two runs would name it: a picture by a hash of what it shows."""
+    if not isinstance(value, Image.Image):
+        return value
+    shown = f"{value.mode} {value.size} ".encode() + value.tobytes()
+    return hashlib.sha256(shown).hexdigest()[:12]
+
+
+def _listed(names: Sequence[str]) -> str | None:
+    return ", ".join(names) or None
 
 
 def _row_of(status: str, header: Header) -> Row:

@@ -6,7 +6,7 @@ from .fill import continue_edges, fill_hidden
 from .lossless import decode_lossless, encode_lossless, least_lossless_bytes
 from .merging import merge_colors
 from .metadata import METADATA_KEYS, exif_orientation, info_of, metadata_from
-from .pages import is_raw_name
+from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .pixels import MODES, Pixels, to_image, to_pixels
 from .previews import without_previews
 from .span import squeezed, stretched, stretched_as
@@ -15,6 +15,7 @@ from .writing import Style, write_image
 __all__ = [
     "METADATA_KEYS",
     "MODES",
+    "RAW_PHOTOGRAPH",
     "Pixels",
     "Style",
     "continue_edges",

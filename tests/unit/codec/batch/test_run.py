@@ -7,6 +7,7 @@ import signal
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -307,6 +308,25 @@ def test_a_tar_without_images_is_done_once(tmp_path: Path, place: str) -> None:
     assert not plan(job).tasks
 
 
+def test_a_shard_in_the_target_is_no_source(tmp_path: Path) -> None:
+    """It would be deleted, or be replaced by its own output, which has its name."""
+    write_tar(tmp_path / "00000.tar", {"a.png": drawn(1)})
+    before = (tmp_path / "00000.tar").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    for source in ("00000.tar", "*.tar"):
+        for target in (".", "link"):
+            job = Job((f"{tmp_path}/{source}",), Target(f"{tmp_path}/{target}"), ToImages())
+            with pytest.raises(OSError, match="lies in the target"):
+                plan(replace(job, mode="overwrite"))
+    assert (tmp_path / "00000.tar").read_bytes() == before
+
+
+def test_what_lies_in_the_target_is_not_done_again(photos: Path) -> None:
+    job = Job((str(photos),), Target(f"{photos}/out"), ToImages())
+    assert done(job).stats.count == 13
+    assert not plan(job).tasks
+
+
 def test_other_processes_of_the_caller_live_on(tmp_path: Path) -> None:
     other = multiprocessing.get_context("spawn").Process(target=signal.pause)
     other.start()
@@ -324,7 +344,9 @@ def test_a_target_that_is_a_file_or_a_source_is_refused_before_the_work(
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="is no folder"):
         plan(Job((str(photos),), Target(str(tmp_path / "file")), ToImages()))
-    with pytest.raises(OSError, match="is a source as well"):
-        plan(Job((str(photos),), Target(f"{photos}/"), ToImages()))
+    for source, target in ((photos, f"{photos}/"), (photos / "000.png", photos)):
+        with pytest.raises(OSError, match="lies in the target"):
+            plan(Job((str(source),), Target(str(target)), ToImages(), mode="overwrite"))
+    assert len([*photos.rglob("*.png")]) == 12
     with pytest.raises(OSError):
         plan(Job((str(photos),), Target("nonsense://bucket/x"), ToImages()))

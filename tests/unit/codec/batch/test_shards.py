@@ -81,6 +81,24 @@ def test_parquet_holds_the_samples_and_is_a_source(tmp_path: Path) -> None:
     assert {item.read() for item in items} == {b"data"}
 
 
+@pytest.mark.parametrize("kind", ["webdataset", "files", "parquet"])
+def test_no_name_leads_out_of_the_target(tmp_path: Path, kind: str) -> None:
+    """A Parquet file calls what is beside its images as it likes."""
+    target = tmp_path / "a/b/out"
+    beside = {"x/../../../../evil.txt": b"evil", "..\\evil": b"evil", "n\0": b"evil"}
+    item = Item("../../k", "../../jpg", "s/k", 4, held(b"data"), beside)
+    row = Row("success", bytes=4)
+    write_shard(Target(str(target), kind), 0, [(item, b"data", "hvae", row)], None)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {
+        path for path in target.rglob("*") if path.is_file()
+    }
+    names = names_in(target / "00000") if kind == "files" else []
+    if kind == "webdataset":
+        names = [*read_tar(target / "00000.tar")]
+    assert len(names) == (0 if kind == "parquet" else 4)
+    assert not any("/" in name or "\\" in name or "\0" in name for name in names)
+
+
 def test_what_could_not_be_read_is_not_done(tmp_path: Path) -> None:
     item, *_ = outcome("x")
     unread: Outcome = (item, None, None, Row("failed_to_read", error="timed out"))

@@ -70,6 +70,13 @@ def test_what_is_not_there_is_named(tmp_path: Path, photos: Path) -> None:
             keys_of(nothing)
 
 
+@pytest.mark.parametrize("name", ["a [1]", "b{c,d}", "e*"])
+def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "x.png").write_bytes(drawn(1))
+    assert keys_of(tmp_path / name) == ["x"]
+
+
 def test_shards_have_so_many_images(photos: Path) -> None:
     images, _ = parts_of([str(photos)], 5, None)
     assert [len(part.files) for part in cut(images, 5)] == [5, 5, 3]

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from hvae_codec.bitstream import read_index
 from hvae_codec.codec import api
 from hvae_codec.codec.batch import ToCoded, ToImages, transcode_bytes
+from hvae_codec.codec.batch.transcode import refusal
 from hvae_codec.codec.errors import ImageError, WeightsError
+from hvae_codec.codec.images import RAW_PHOTOGRAPH
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
 
 from .conftest import drawn
@@ -151,3 +154,29 @@ def test_the_psnr_of_a_narrow_range_is_that_of_the_range() -> None:
     assert data
     error = np.square(np.asarray(api.decode(data)).astype(float) - samples).mean()
     assert row.psnr_db == pytest.approx(10 * np.log10(4000**2 / error), abs=0.3)
+
+
+def test_what_is_left_out_is_in_the_row() -> None:
+    noted = PngInfo()
+    noted.add(b"tIME", bytes([7, 234, 11, 29, 12, 0, 0]))
+    exif = Image.Exif()
+    exif[0x010E] = "a place"
+    photo = io.BytesIO()
+    Image.new("RGB", (40, 24), "teal").save(photo, "PNG", pnginfo=noted, exif=exif)
+    out, _, row = transcode_bytes(photo.getvalue(), ToCoded())
+    assert out and row.left_out == "time of change"
+    assert transcode_bytes(IMAGE, ToCoded())[2].left_out is None
+    assert transcode_bytes(out, ToImages(suffix="bmp"))[2].left_out == "EXIF"
+
+
+def test_raw_photographs_are_known_by_their_suffix() -> None:
+    assert refusal(ToCoded(), "left.nef") == RAW_PHOTOGRAPH
+    assert refusal(ToCoded(), "jpg") is None
+    assert refusal(ToImages(), "nef") is None  # it stays as it is
+
+
+def test_equal_pictures_are_equal_options() -> None:
+    described = [
+        ToCoded(EncodeOptions(roi=Image.new("L", (4, 4), grey))).description for grey in (9, 9, 8)
+    ]
+    assert described[0] == described[1] != described[2]
