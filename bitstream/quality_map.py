@@ -112,6 +112,8 @@ def _walk(bits: _Bits, steps: NDArray[np.int64]) -> None:
             predicted = (2 * left + up + beyond + 2) >> 2 if row else left
             context = min(roughness, 6) + 7 * (row > 0)
             here[column] = predicted + _code(bits, context, here[column] - predicted)
+            if abs(here[column]) > MAX_QUALITY:  # before more work is done for what is no map
+                raise StreamDamaged(f"an offset of a patch is beyond {MAX_QUALITY} qualities")
             left, corner = here[column], up
         steps[row] = above = here
 

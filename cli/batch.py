@@ -152,7 +152,7 @@ def _inputs(root: str, settings: Settings, is_input: Callable[[str], bool]) -> l
         return [root]
     found = list(files.tree(root, is_input, settings.out_dir))
     if not found:
-        raise click.UsageError(f"{click.format_filename(root)} holds nothing to do")
+        raise click.UsageError(f"{console.named(root)} holds nothing to do")
     return found
 
 
@@ -178,12 +178,12 @@ def _refuse_clashes(jobs: list[Job]) -> None:
     for job in jobs:
         if job.target == console.STDIO:
             continue
-        name, identity = click.format_filename(job.target), files.identity(job.target)
+        name, identity = console.named(job.target), files.identity(job.target)
         if identity in sources and not Path(job.target).is_dir():
             raise click.UsageError(f"{name} is an input and would be an output too{_several(jobs)}")
         other = targets.setdefault(identity, job)
         if other is not job and not Path(job.target).is_dir():
-            pair = f"{click.format_filename(other.source)} and {click.format_filename(job.source)}"
+            pair = f"{console.named(other.source)} and {console.named(job.source)}"
             raise click.UsageError(f"{name} would be the output of both {pair}{_way_out(job)}")
 
 
@@ -272,12 +272,17 @@ def _ready(jobs: list[Job]) -> list[Job]:
     """Return the files that can be begun; what is wrong with the others is told at once."""
     ready = []
     for job in jobs:
-        error = _attempt(lambda job: files.check(job.source, job.target, job.replaces), job)
+        error = _attempt(_check, job)
         if isinstance(error, str):
             console.error(error)
         else:
             ready.append(job)
     return ready
+
+
+def _check(job: Job) -> None:
+    files.check_source(job.source)
+    files.check_target(job.target, job.replaces)
 
 
 def _tell(job: Job, outcome: Done | str, settings: Settings) -> list[str]:
@@ -288,7 +293,7 @@ def _tell(job: Job, outcome: Done | str, settings: Settings) -> list[str]:
         console.note(outcome.line)
     if settings.as_json:
         console.result_json(outcome.record)
-    return [f"{click.format_filename(job.source)}: {outcome.flaw}"] if outcome.flaw else []
+    return [f"{console.named(job.source)}: {outcome.flaw}"] if outcome.flaw else []
 
 
 def _attempt(work: Callable[[Job], Result], job: Job) -> Result | str:
@@ -301,7 +306,7 @@ def _attempt(work: Callable[[Job], Result], job: Job) -> Result | str:
     except OSError:
         raise  # a reader that closed its pipe: click ends quietly
     except Exception:
-        return f"{click.format_filename(job.source)}: {traceback.format_exc()}"
+        return f"{console.named(job.source)}: {traceback.format_exc()}"
 
 
 def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str, None, None]:
@@ -325,5 +330,5 @@ def _outcomes(work: Work, jobs: list[Job], workers: int) -> Generator[Done | str
 
 
 def _killed(job: Job) -> str:
-    name = click.format_filename(job.source)
+    name = console.named(job.source)
     return f"{name}: not done, its process was killed (too little memory?)"

@@ -131,7 +131,7 @@ def benchmark(
         console.result_json(report.as_json(written))
     else:
         console.result(report.text(written))
-    console.note(f"wrote {click.format_filename(out)}")
+    console.note(f"wrote {console.named(out)}")
 
 
 def _codecs(qualities: tuple[int, ...], effort: int, eye: bool, peers: str | None) -> list["Codec"]:

@@ -1,6 +1,7 @@
 """Everything that the commands print: results on stdout, the rest on stderr, errors as one line."""
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -54,7 +55,13 @@ def counted(number: int, noun: str) -> str:
 
 def shown(path: str) -> str:
     """Name a file as a person reads it: without its folder, and '-' by what it stands for."""
-    return "(pipe)" if path == STDIO else click.format_filename(Path(path).name)
+    return "(pipe)" if path == STDIO else named(Path(path).name)
+
+
+def named(path: str | os.PathLike[str]) -> str:
+    """Return a name of a file in one line: control characters could write over the terminal."""
+    name = click.format_filename(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def speed(width: int, height: int, seconds: float) -> str:
@@ -76,7 +83,7 @@ def blame(path: str) -> Iterator[None]:
         if message is None:
             raise
         culprit = getattr(error, "filename", None) or path
-        raise click.ClickException(f"{click.format_filename(culprit)}: {message}") from error
+        raise click.ClickException(f"{named(culprit)}: {message}") from error
 
 
 def for_each(paths: Iterable[str], work: Callable[[str], bool]) -> None:

@@ -36,7 +36,7 @@ def dataset(name: str, folder: Path) -> None:
 
         fetched = datasets.fetch_kodak(folder, progress=sys.stderr.isatty())
         total = len(datasets.KODAK)
-    there = click.format_filename(folder)
+    there = console.named(folder)
     console.note(f"{there}: {total} images of {name}, {fetched} fetched now")
 
 
@@ -47,5 +47,5 @@ def _papers(name: str, folder: Path) -> None:
 
         counts, fetched = fetch.fetch(name, folder, progress=sys.stderr.isatty())
     images = ", ".join(f"{console.spaced(count)} {part}" for part, count in counts.items())
-    there = click.format_filename(folder)
+    there = console.named(folder)
     console.note(f"{there}: {name}, images: {images}; {fetched} files fetched now")

@@ -53,7 +53,7 @@ def encode(
     for job in jobs:
         # `-o *.jpg` names the first photograph as the output of the second
         if not files.is_coded(job.target) and is_image_name(job.target):
-            name = click.format_filename(job.target)
+            name = console.named(job.target)
             raise click.UsageError(f"{name} is an image by its name; coded files end in .hvae")
     batch.run(jobs, partial(encode_file, wanted, keep_going, skip_larger), settings)
 

@@ -21,12 +21,11 @@ CODED_SUFFIXES = {".hvae", ".bin"}
 _EXISTS = "exists already; --overwrite replaces it"
 
 
-def check(source: str, target: str, replaces: bool) -> None:
-    """Refuse, before the work begins, an input that is not there or an output that cannot be.
+def check_source(source: str) -> None:
+    """Refuse, before the work begins, an input that is not there.
 
     Raises:
-        OSError: one of them; the error names it.
-        click.ClickException: the output is stdout, and a terminal.
+        OSError: it is not; the error names it.
     """
     if source == STDIO:
         _open(sys.stdin, "stdin")
@@ -35,6 +34,15 @@ def check(source: str, target: str, replaces: bool) -> None:
     elif not os.access(source, os.R_OK):
         os.stat(source)  # is it there?
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), source)
+
+
+def check_target(target: str, replaces: bool) -> None:
+    """Refuse, before the work begins, an output that cannot be.
+
+    Raises:
+        OSError: it cannot; the error names it.
+        click.ClickException: it is stdout, and a terminal.
+    """
     if target == STDIO:
         _open(sys.stdout, "stdout")
     number = descriptor(target)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import files
+from . import console, files
 
 if TYPE_CHECKING:
     from ..codec.api import Decoded
@@ -39,7 +39,7 @@ def image_format(path: str, on_stdout: str = ".png") -> str:
     try:
         return format_of(on_stdout if files.descriptor(path) is not None else Path(path).suffix)
     except ImageError as error:
-        raise click.UsageError(f"{click.format_filename(path)}: {error}") from None
+        raise click.UsageError(f"{console.named(path)}: {error}") from None
 
 
 def write_image(

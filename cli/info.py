@@ -28,6 +28,8 @@ def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
     """
     if picture is not None and len(sources) > 1:
         raise click.UsageError("--map writes the map of one file")
+    if picture == console.STDIO and as_json:
+        raise click.UsageError("--map - and --json would both go to stdout")
     name = None if picture is None else images.image_format(picture)
 
     def show(source: str) -> bool:
@@ -41,6 +43,7 @@ def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
         if picture is not None:
             from ..codec import api
 
+            files.check_target(picture, replaces=True)
             drawn = api.quality_map(files.seekable(source))
             with files.writing(picture) as stream:
                 drawn.save(stream, name)

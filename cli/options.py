@@ -155,14 +155,14 @@ class Picture(click.Path):
         param: click.Parameter | None,
         context: click.Context | None,
     ) -> Any:  # noqa: ANN401
-        """Return the loaded image."""
-        from PIL import Image
+        """Return the picture in grey."""
+        from ..codec.errors import ImageError
+        from ..codec.images import grey_picture
 
         path = super().convert(value, param, context)
         try:
-            with Image.open(path) as image:
-                return image.convert("L")
-        except (OSError, Image.DecompressionBombError) as error:
+            return grey_picture(os.fsdecode(path))
+        except (OSError, ImageError) as error:
             self.fail(f"'{value}' is not a picture: {error}", param, context)
 
 

@@ -78,9 +78,7 @@ def pack(
     if crop_px % 32:
         raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
     if files.identity(out) in [files.identity(path) for path in starts]:
-        raise click.UsageError(
-            f"{click.format_filename(out)} is an input and would be an output too"
-        )
+        raise click.UsageError(f"{console.named(out)} is an input and would be an output too")
 
     from ..models.training.pack import write_pack
 

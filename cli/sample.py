@@ -34,7 +34,7 @@ def sample(
     from ..codec.stack import Sampling
 
     with console.blame(output):
-        files.check(console.STDIO, output, replaces=True)
+        files.check_target(output, replaces=True)
         sampling = Sampling(seed, temperature)
         picture = api.sample(size, quality, prior=prior, sampling=sampling, device=device)
         images.write_image(output, api.Decoded(Pixels(picture, "RGB"), {}, (), 0))

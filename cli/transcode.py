@@ -236,7 +236,7 @@ def _tell(totals: "Totals", quiet: bool) -> None:
         worst = sorted(reasons.items(), key=lambda pair: -pair[1])
         for reason, times in worst[:_WORST]:
             source = stats.examples.get(reason)
-            example = f", first of {click.format_filename(source)}" if source else ""
+            example = f", first of {console.named(source)}" if source else ""
             console.error(f"{console.counted(times, 'time')}: {reason}{example}")
         if len(worst) > _WORST:
             console.error(f"{len(worst) - _WORST} other reasons; see the rows of status failed_...")

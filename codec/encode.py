@@ -32,7 +32,9 @@ from .score import check_metric
 from .tiling import default_tile_side
 from .weights import Codec, load_codec
 
-ImageSource = Image.Image | np.ndarray | str | os.PathLike[str] | bytes | Pixels
+ImageSource = (
+    Image.Image | np.ndarray | str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
+)
 """What can be encoded: an image or an array; an image file's path, or its bytes; or its pixels."""
 
 
@@ -208,6 +210,8 @@ def _losslessly(pixels: Pixels, options: EncodeOptions) -> bytes:
 def _read(image: ImageSource, options: EncodeOptions) -> Pixels:
     if isinstance(image, Pixels):
         return image
+    if isinstance(image, bytearray | memoryview):
+        image = bytes(image)
     if isinstance(image, str | os.PathLike | bytes):
         with read_image(image) as opened_image:
             return to_pixels(opened_image, strip=options.strip, page=options.page)

@@ -14,6 +14,8 @@ SOURCE_VARIABLE = "HVAE_CODEC_WEIGHTS_FROM"
 """Environment variable: a folder, or the URL of one, of weight files that are named by their hash,
 `0123abcd.safetensors`; nothing is fetched without it."""
 
+_OWN_MACHINE = "http://127.0.0.1", "http://localhost", "http://[::1]"
+
 _SUFFIX = ".safetensors"
 
 
@@ -39,6 +41,8 @@ def fetch_weights(prefix: bytes) -> Path | None:
     if not source:
         return None
     url = source if "://" in source else Path(source).absolute().as_uri()
+    if url.startswith("http:") and not url.startswith(_OWN_MACHINE):
+        raise WeightsError(f"{SOURCE_VARIABLE} is {url}: weights are fetched by https alone")
     import urllib.request  # takes as long to load as all that a file's description needs
 
     address = f"{url.rstrip('/')}/{kept.name}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from PIL import Image
 
 from ..bitstream import ArgumentError, Prior
 from ..bitstream.header import MAX_TILE_SIDE
 from .config import PATCH_PX
+from .errors import ImageError
+from .images import grey_picture
 from .numbers import check_above_zero, effort_of, quality_of, whole
 from .quality import QUALITIES
 from .stack import Sampling
@@ -46,8 +48,8 @@ class EncodeOptions:
         device: `cpu` or `cuda`.
         tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
         roi: a grey picture of what matters, laid over the upright image: black is coded up to 30
-            qualities below white.
-        map: a grey picture of qualities to add, 128 less than its grey, as `quality_map` gives it;
+            qualities below white. An image, an array or a path.
+        map: another one, of qualities to add, 128 less than its grey, as `quality_map` gives it;
             in place of what `tune` would add. It reaches as far as the model of the quality.
         ssimulacra2: find the smallest quality that reaches this score; excludes quality,
             max_bytes, bpp and psnr.
@@ -109,6 +111,9 @@ class EncodeOptions:
             side, rest = divmod(whole("tile_px", self.tile_px), PATCH_PX)
             if rest or not 1 <= side <= MAX_TILE_SIDE:
                 raise ArgumentError(f"tile_px {self.tile_px} is no multiple of 32 up to 2048")
+        for name in ("roi", "map"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _grey(name, getattr(self, name)))
         check_device(self.device)
 
     def is_lossless_at(self, quality: float | None) -> bool:
@@ -160,7 +165,28 @@ class DecodeOptions:
         if scale not in SCALES:
             raise ArgumentError(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
         object.__setattr__(self, "scale", scale)  # 8.0 is 8
+        if self.sampling is not None and not isinstance(self.sampling, Sampling):
+            raise ArgumentError(f"sampling is {self.sampling!r}, not a Sampling")
+        if self.region is not None:
+            object.__setattr__(self, "region", _checked_region(self.region))
         check_device(self.device)
+
+
+def _grey(name: str, picture: Any) -> Image.Image:  # noqa: ANN401
+    if isinstance(picture, Image.Image) and picture.mode == "L" and picture.format is None:
+        return picture
+    try:
+        return grey_picture(picture)
+    except ImageError as error:
+        raise ArgumentError(f"{name} is no picture in grey: {error}") from error
+
+
+def _checked_region(region: Any) -> Region:  # noqa: ANN401
+    try:
+        x, y, width, height = (whole("region", value) for value in region)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"region {region!r} is not x, y, width and height") from error
+    return x, y, width, height
 
 
 def check_device(device: str) -> None:
@@ -169,6 +195,8 @@ def check_device(device: str) -> None:
     Raises:
         ArgumentError: it is not `cpu`, `cuda`, or `cuda` with a number.
     """
+    if not isinstance(device, str):
+        raise ArgumentError(f"device is of type {type(device).__name__}, not a name")
     name, _, number = device.partition(":")
     if device != "cpu" and not (name == "cuda" and (number.isdigit() or device == "cuda")):
         raise ArgumentError(f"device {device} is not cpu or cuda")

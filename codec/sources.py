@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ def opened(source: Source) -> Iterator[OpenSource]:
         OSError: the file cannot be read.
         ArgumentError: it is none of these.
     """
+    if isinstance(source, io.TextIOBase):
+        raise ArgumentError("the file is open as text, not as bytes: open it with mode 'rb'")
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file:
             yield file

@@ -154,7 +154,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if whole("seed", self.seed) < 0:
             raise ArgumentError(f"seed {self.seed} is negative")
-        if not 0 <= self.temperature < math.inf:
+        if not isinstance(self.temperature, int | float) or not 0 <= self.temperature < math.inf:
             raise ArgumentError(f"temperature {self.temperature} is not 0 or above")
 
 

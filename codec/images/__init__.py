@@ -4,6 +4,7 @@ from .alpha import decode_alpha, encode_alpha
 from .files import format_of, is_image_name, read_image
 from .fill import continue_edges, fill_hidden
 from .lossless import decode_lossless, encode_lossless, least_lossless_bytes
+from .masks import grey_picture
 from .merging import merge_colors
 from .metadata import METADATA_KEYS, exif_orientation, info_of, metadata_from
 from .pages import RAW_PHOTOGRAPH, is_raw_name
@@ -26,6 +27,7 @@ __all__ = [
     "exif_orientation",
     "fill_hidden",
     "format_of",
+    "grey_picture",
     "info_of",
     "is_image_name",
     "is_raw_name",

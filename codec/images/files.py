@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from ...bitstream import MAGIC
 from ..errors import ImageError, LeftOut, one_line
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import PNG, png_chunks, png_damage, with_checksums, without_damaged_chunks
@@ -112,6 +113,8 @@ def _what_it_looks_like(data: bytes) -> str:
     """Say of a file that Pillow does not open whether it begins like one of a known format."""
     if not data:
         return "the file is empty"
+    if data.startswith(MAGIC):
+        return "coded already: `decode` makes an image of it"
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in Image.OPEN:
         return _missing("HEIC")
     if data.startswith(_JPEG_XL) and "JXL" not in Image.OPEN:

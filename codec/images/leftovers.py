@@ -27,7 +27,8 @@ _BEGINNINGS = {
 def file_of(image: Image.Image) -> bytes:
     """Return the file that an image comes from; nothing where it is not at hand, or not needed.
 
-    A file that was closed when its pixels were loaded is read again.
+    A file that was closed when its pixels were loaded is read again, and taken for its file where
+    it holds the same pixels: another one may lie there by now.
     """
     begins = _BEGINNINGS.get(image.format or "")
     stream: Any = getattr(image, "fp", None)
@@ -41,7 +42,20 @@ def file_of(image: Image.Image) -> bytes:
     elif begins and name and os.path.isfile(name):
         with open(name, "rb") as file:
             data = file.read()
+        data = data if _holds(data, image) else b""
     return data if begins and data.startswith(begins) else b""
+
+
+def _holds(data: bytes, image: Image.Image) -> bool:
+    """Tell whether a file holds a loaded image."""
+    try:
+        with Image.open(io.BytesIO(data), formats=[image.format or ""]) as other:
+            if getattr(other, "n_frames", 1) > 1:
+                other.seek(image.tell())
+            same = other.size == image.size and other.info == image.info
+            return same and np.array_equal(np.asarray(other), np.asarray(image))
+    except Exception:  # Pillow's readers raise nearly anything on damaged data
+        return False
 
 
 def with_its_end(image: Image.Image, file: bytes) -> Image.Image:

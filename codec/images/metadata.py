@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ TIFF_LAYOUT |= {529, 530, 532}
 """
 
 _ICC_TAG = 34675
+_DIRECTORIES = {34665, 34853}  # EXIF's own, and that of GPS
 # The orientation, XMP and the profile are tags of a TIFF, but no EXIF: they are kept elsewhere.
 _NO_EXIF = TIFF_LAYOUT | {ORIENTATION, XMP_TAG, _ICC_TAG}
 
@@ -136,7 +137,18 @@ def _unpack_text(item: bytes) -> dict[str, str]:
         text = None
     if not isinstance(text, dict) or not all(isinstance(value, str) for value in text.values()):
         raise InvalidField("the text is no JSON object of strings")
+    try:
+        "".join(part for item in text.items() for part in item).encode()
+    except UnicodeEncodeError as error:  # JSON may hold half of a character
+        raise InvalidField("the text holds what is no Unicode") from error
     return text
+
+
+def png_text(text: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield keywords and texts as PNG takes them: 1 to 79 Latin letters, and no NUL in either."""
+    for key, value in text.items():
+        keyword = key.replace("\0", " ").strip().encode("latin1", "replace")[:79].decode("latin1")
+        yield keyword.strip() or COMMENT, value.replace("\0", " ")
 
 
 def _text_of(image: Image.Image) -> dict[str, str]:
@@ -216,7 +228,11 @@ def _exif_elsewhere(image: Image.Image) -> bytes:
     if RAW_EXIF in image.info or not len(found):
         return found.tobytes() if len(found) else b""
     exif = Image.Exif()
-    exif.load(found.tobytes())
+    if found.bigtiff:  # as which Pillow would write it, and read nothing of it
+        for tag, value in found.items():
+            exif[tag] = dict(found.get_ifd(tag)) if tag in _DIRECTORIES else value
+    else:
+        exif.load(found.tobytes())
     for tag in _NO_EXIF & set(exif):
         del exif[tag]
     return exif.tobytes() if len(exif) else b""

@@ -27,6 +27,9 @@ _RAW_SUFFIXES = {
 }  # fmt: skip
 RAW_PHOTOGRAPH = "a raw photograph, of which only a preview could be read; develop it first"
 
+_DRAWINGS = {"EPS", "WMF"}
+"""Formats that Pillow hands to a program of its own (Ghostscript), whoever wrote the file."""
+
 _SMALLER_COPY = {"PCD"}
 """Formats of which Pillow reads a smaller copy than they hold."""
 
@@ -42,6 +45,8 @@ def refuse_previews(image: Image.Image) -> None:
     Raises:
         ImageError: it is a raw photograph, or Pillow reads a smaller copy of it.
     """
+    if image.format in _DRAWINGS:
+        raise ImageError(f"{image.format} is a drawing, which a program would have to run")
     if image.format in _SMALLER_COPY:
         raise ImageError(f"of {image.format}, only a smaller copy can be read; convert it first")
     name = getattr(image, "filename", "")

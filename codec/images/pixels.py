@@ -143,7 +143,7 @@ def to_pixels(
         return Pixels(_checked(image))
     if not isinstance(image, Image.Image):
         kind = type(image).__name__
-        raise ImageError(f"an image is a Pillow image or an array, not {kind} (see Image.open)")
+        raise ImageError(f"an image is a Pillow image, an array, a path or bytes, not {kind}")
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
     try:
@@ -231,6 +231,7 @@ def _from_inks(cmyk: Image.Image, left_out: list[str]) -> Image.Image:
             rgb = ImageCms.profileToProfile(cmyk, source, srgb, outputMode="RGB")
         if rgb is None:
             left_out.append("ICC profile (none of inks)")
+    left_out.append("inks (RGB in their place)")
     rgb = rgb or cmyk.convert("RGB")
     rgb.info = {key: value for key, value in cmyk.info.items() if key != "icc_profile"}
     return rgb

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import ImageError
-from .metadata import ORIENTATION, XMP_TAG, exif_orientation, upright
+from .metadata import ORIENTATION, XMP_TAG, exif_orientation, png_text, upright
 from .profiles import codes_of
 from .segments import critical_chunks
 
@@ -45,6 +45,8 @@ def read_sixteen_bits(image: Image.Image) -> tuple[np.ndarray, Image.Image] | No
     """
     if _is_cut_by_pillow(image):
         data = _file_of(image)
+        if image.format == "PNG" and image.tell():
+            raise ImageError("of an animated PNG of 16 bits only the first picture can be read")
         loaded = Image.open(io.BytesIO(data), formats=[image.format or ""])
         loaded.seek(image.tell())
         loaded.load()  # Pillow would cut the samples of the given image
@@ -181,9 +183,9 @@ def _with_chunks(png: bytes, info: Mapping[str, Any]) -> bytes:
         PngImagePlugin.putchunk(buffer, b"eXIf", exif.removeprefix(b"Exif\0\0"))
     if xmp := info.get("xmp"):
         PngImagePlugin.putchunk(buffer, b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + xmp)
-    for key, value in info.get("text", {}).items():
-        keyword = key.encode("latin1", "replace")[:79]
-        PngImagePlugin.putchunk(buffer, b"iTXt", keyword + b"\0" * 5 + value.encode())
+    for keyword, value in png_text(info.get("text", {})):
+        chunk = keyword.encode("latin1") + b"\0" * 5 + value.encode()
+        PngImagePlugin.putchunk(buffer, b"iTXt", chunk)
     assert struct.unpack_from(">I4s", png, 8) == (13, b"IHDR")
     return png[:33] + buffer.getvalue() + png[33:]
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import ImageError
-from .metadata import COMMENT, TIFF_LAYOUT, XMP_TAG, exif_orientation, upright
+from .metadata import COMMENT, TIFF_LAYOUT, XMP_TAG, exif_orientation, png_text, upright
 from .pixels import Pixels, in_eight_bits, to_image
-from .profiles import codes_of
+from .profiles import codes_of, misfit
 from .segments import with_code_points
 from .sixteen_bits import write_sixteen_bits
 
@@ -89,9 +89,12 @@ def write_image(
             or the library that writes 16 bits is not installed.
         OSError: Pillow's writer refuses the picture, or the file cannot be written.
     """
-    style = style or Style()
+    style, left_out = style or Style(), list[str]()
     if style.background and pixels.color.has_alpha:
         pixels = _laid_on(pixels, style.background)
+        if misfit(metadata.get("icc_profile", b""), pixels.color):
+            metadata = {key: value for key, value in metadata.items() if key != "icc_profile"}
+            left_out.append(_NAMES["icc_profile"])
     if style.depth == 8 and pixels.bit_depth == 16:
         pixels = Pixels(in_eight_bits(pixels.samples))
     if style.strip:
@@ -100,9 +103,10 @@ def write_image(
     if pixels.bit_depth == 16 and pixels.color.channels > 1:
         data = write_sixteen_bits(pixels.samples, format, metadata)
         lost = {"exif", "text"} if format == "TIFF" else set()
-        left_out = [name for key, name in _NAMES.items() if key in lost & set(metadata)]
+        left_out += [name for key, name in _NAMES.items() if key in lost & set(metadata)]
     else:
-        data, left_out = _written(to_image(pixels, {}), metadata, format, style)
+        data, others = _written(to_image(pixels, {}), metadata, format, style)
+        left_out += others
     if isinstance(target, str | os.PathLike):
         Path(target).write_bytes(data)
     else:
@@ -206,7 +210,7 @@ def _save_options(format: str, metadata: Mapping[str, Any], style: Style) -> dic
     """Return the options of Pillow's writer of a format; not every writer takes `xmp`."""
     options: dict[str, Any] = {k: v for k, v in metadata.items() if k != "text"}
     text = metadata.get("text", {})
-    if format in ("JPEG", "MPO"):
+    if format in ("JPEG", "MPO", "PDF"):  # of which the last holds a JPEG
         if exif := metadata.get("exif"):  # of a WebP without the prefix that makes it EXIF here
             options["exif"] = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
         # Pillow's own choice, 75 and 4:2:0, would lose more than most files of ours have lost.
@@ -226,8 +230,8 @@ def _chunks(metadata: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
     chunks = PngImagePlugin.PngInfo()
     if xmp := metadata.get("xmp"):
         chunks.add_itxt("XML:com.adobe.xmp", cast(str, xmp))  # bytes, too, and verbatim
-    for key, value in metadata.get("text", {}).items():
-        chunks.add_text(key, value)  # as iTXt where it is not Latin
+    for keyword, value in png_text(metadata.get("text", {})):
+        chunks.add_text(keyword, value)  # as iTXt where it is not Latin
     return chunks
 
 

@@ -3,7 +3,7 @@
 import open from "@cornerstonejs/codec-openjpeg/decodewasmjs";
 import type { DecodeJpeg2000 } from "./codec/lossless.ts";
 
-/** The markers that a codestream begins with; width and height follow at the bytes 8 and 12. */
+/** The markers that a codestream begins with; sizes follow at byte 8, those of tiles at byte 24. */
 const SOC_SIZ = 0xff4fff51;
 
 /** Return what decodes codestreams, by the compiled `openjpegwasm_decode.wasm`. */
@@ -13,8 +13,10 @@ export async function openJpeg2000(wasmBinary: ArrayBuffer): Promise<DecodeJpeg2
     // the size is looked at first, so that a made-up one takes no memory
     const { buffer, byteOffset, byteLength } = codestream;
     const begin = new DataView(buffer, byteOffset, byteLength);
-    if (byteLength < 16 || begin.getUint32(0) !== SOC_SIZ) return null;
-    if (begin.getUint32(8) !== width || begin.getUint32(12) !== height) return null;
+    if (byteLength < 42 || begin.getUint32(0) !== SOC_SIZ) return null;
+    const sizes = [width, height, 0, 0, width, height, 0, 0]; // one tile: many take memory
+    if (sizes.some((size, i) => begin.getUint32(8 + 4 * i) !== size)) return null;
+    if (begin.getUint16(40) !== 1) return null;
     const decoder = new openjpeg.J2KDecoder();
     try {
       decoder.getEncodedBuffer(byteLength).set(codestream);

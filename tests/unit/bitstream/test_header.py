@@ -147,7 +147,7 @@ def test_a_damaged_header_is_noticed() -> None:
         ("8f485643 02 01 00 8004 28 10 deadbeef", "width 0"),
         ("8f485643 02 01 8006 00 28 10 deadbeef", "height 0"),
         ("8f485643 02 01 8006 8004 65 10 deadbeef", "quality 101"),
-        ("8f485643 02 01 8006 8004 28 00 deadbeef", "tile 0"),
+        ("8f485643 02 01 8006 8004 28 00 deadbeef", "tile side 0"),
         ("8f485643 02 01 868000 8004 28 10 deadbeef", "more bytes than it needs"),
         ("8f485643 02 01 8000 8004 28 10 deadbeef", "more bytes than it needs"),
         ("8f485643 02 01 ffffffffff0f 8004 28 10 deadbeef", "more than 5 bytes"),

@@ -115,7 +115,8 @@ def test_a_stream_that_is_closed_is_named(
     monkeypatch.setattr(sys, name, None)
     source, target = ("-", str(photo)) if name == "stdin" else (str(photo), "-")
     with pytest.raises(OSError, match="is closed") as caught:
-        files.check(source, target, replaces=True)
+        files.check_source(source)
+        files.check_target(target, replaces=True)
     assert caught.value.filename == name
     with pytest.raises(OSError, match="is closed"):
         files.read_bytes(source) if name == "stdin" else files.write_bytes(target, b"new")

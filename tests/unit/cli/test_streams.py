@@ -14,7 +14,8 @@ pytestmark = pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="there is 
 COPY = """
 import sys
 from hvae_codec.cli import files
-files.check(sys.argv[1], sys.argv[2], replaces=True)
+files.check_source(sys.argv[1])
+files.check_target(sys.argv[2], replaces=True)
 files.write_bytes(sys.argv[2], files.read_bytes(sys.argv[1]))
 """
 

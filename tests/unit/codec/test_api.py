@@ -105,8 +105,45 @@ def test_metadata_of_another_kind_is_refused(picture: Image.Image, given: dict[s
 
 @pytest.mark.parametrize("image", [7, [[0, 1]], None])
 def test_what_is_no_image_is_refused(image: Any) -> None:  # noqa: ANN401
-    with pytest.raises(hvae_codec.ImageError, match="a Pillow image or an array, not "):
+    with pytest.raises(hvae_codec.ImageError, match="an array, a path or bytes, not "):
         hvae_codec.encode(image)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"roi": "no-such.png"},
+        {"map": 7},
+        {"device": None},
+        {"device": 1},
+    ],
+)
+def test_options_of_wrong_types_are_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises((hvae_codec.HvaeError, OSError), match=next(iter(options)) + "|No such"):
+        hvae_codec.encode(np.zeros((4, 4), np.uint8), **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"region": 5}, {"region": (1, 2)}, {"sampling": 1}, {"device": None}]
+)
+def test_wrong_types_are_refused_of_decoding_too(options: dict[str, Any]) -> None:
+    data = hvae_codec.encode(np.zeros((4, 4), np.uint8), lossless=True)
+    with pytest.raises(ValueError, match=next(iter(options))):
+        hvae_codec.decode(data, **options)
+    with pytest.raises(ValueError, match="open as text"):
+        hvae_codec.decode(io.StringIO("x"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="temperature"):
+        hvae_codec.Sampling(temperature="a")  # type: ignore[arg-type]
+
+
+def test_bytes_of_any_kind_are_an_image_file(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(file, "PNG")
+    data = hvae_codec.encode(file.getvalue(), lossless=True)
+    assert hvae_codec.encode(bytearray(file.getvalue()), lossless=True) == data
+    assert hvae_codec.encode(memoryview(file.getvalue()), lossless=True) == data
+    with pytest.raises(OSError, match="coded already"):
+        hvae_codec.encode(data)
 
 
 def test_the_package_tells_what_it_has() -> None:

@@ -98,6 +98,13 @@ function walk(bits: Bits, rows: number, columns: number): Int32Array {
       const predicted = row ? (2 * left + up + beyond + 2) >> 2 : left;
       const context = Math.min(roughness, 6) + 7 * Number(row > 0);
       here[column] = predicted + bits.popInteger(context);
+      // before more work is done for what is no map
+      if (Math.abs(here[column]) > MAX_QUALITY) {
+        throw new HvaeError(
+          "StreamDamaged",
+          `an offset of a patch is beyond ${MAX_QUALITY} qualities`,
+        );
+      }
       [left, corner] = [here[column], up];
     }
     above = here;

@@ -195,6 +195,38 @@ def test_a_stream_gets_what_a_path_gets(tmp_path: Path, channels: int, deep: boo
             assert np.array_equal(to_pixels(image).samples, picture(channels, deep).samples)
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_text_of_any_kind_makes_a_whole_png(deep: bool) -> None:
+    if deep:
+        pytest.importorskip("imagecodecs")
+    text = {"": "nameless", "a\0b": "x\0y", "ключ": "значение", "k" * 90: "long"}
+    stream = io.BytesIO()
+    write_image(stream, picture(3, deep), {"text": text}, "PNG")
+    found = Image.open(stream).text  # type: ignore[attr-defined]
+    assert found == {"Comment": "nameless", "a b": "x y", "????": "значение", "k" * 79: "long"}
+
+
+def test_a_profile_of_grey_is_not_given_to_colour() -> None:
+    grey_profile = bytes(16) + b"GRAY" + bytes(120)
+    pixels = picture(2)
+    for colour, named in (((255, 0, 0), ["ICC profile"]), ((9, 9, 9), [])):
+        stream = io.BytesIO()
+        style = Style(background=colour)
+        left_out = write_image(stream, pixels, {"icc_profile": grey_profile}, "PNG", style)
+        assert left_out == named
+        assert ("icc_profile" in Image.open(stream).info) != bool(named)
+
+
+def test_a_pdf_is_no_worse_than_a_jpeg() -> None:
+    pdf, jpeg = io.BytesIO(), io.BytesIO()
+    write_image(pdf, picture(3), {}, "PDF")
+    write_image(jpeg, picture(3), {}, "JPEG")
+    begin = pdf.getvalue().index(b"\xff\xd8")
+    assert np.array_equal(
+        np.asarray(Image.open(io.BytesIO(pdf.getvalue()[begin:]))), np.asarray(Image.open(jpeg))
+    )
+
+
 def test_a_stream_stays_empty_where_the_format_cannot_hold_the_picture() -> None:
     stream = io.BytesIO()
     with pytest.raises(ImageError, match="does not hold alpha"):

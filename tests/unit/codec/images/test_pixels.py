@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from hvae_codec.bitstream import Color, MetadataKind
 from hvae_codec.codec.errors import ImageError, LeftOut
-from hvae_codec.codec.images import Pixels, info_of, to_image, to_pixels
+from hvae_codec.codec.images import Pixels, grey_picture, info_of, to_image, to_pixels
 
 RAMP = Image.linear_gradient("L").resize((20, 12))
 PICTURE = Image.merge("RGB", (RAMP, RAMP.rotate(180), RAMP))
@@ -238,6 +239,50 @@ def test_how_a_tiff_was_compressed_is_no_exif() -> None:
     opened = saved(PICTURE, "TIFF", compression="jpeg")
     assert opened.tag_v2[347]  # type: ignore[attr-defined]
     assert not to_pixels(opened).metadata
+
+
+def test_exif_of_a_bigtiff(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    PICTURE.save(tmp_path / "big.tif", "TIFF", exif=exif, big_tiff=True)
+    with Image.open(tmp_path / "big.tif") as image:
+        found = info_of(to_pixels(image).metadata)
+    back = Image.Exif()
+    back.load(found["exif"])
+    assert dict(back) == {0x010E: "a description"}
+
+
+def test_a_file_that_lies_there_by_now_is_not_the_images(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    PICTURE.save(path)
+    image = Image.open(path)
+    image.load()
+    noted = PngImagePlugin.PngInfo()
+    noted.add(b"cICP", bytes([9, 16, 0, 1]))  # Rec. 2100 PQ
+    PICTURE.transpose(Image.Transpose.ROTATE_180).save(path, pnginfo=noted)
+    assert not to_pixels(image).metadata
+    PICTURE.save(path, pnginfo=noted)  # the same pixels: its own file, as far as one can tell
+    assert to_pixels(image).metadata
+
+
+def test_drawings_are_not_run() -> None:
+    begin = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n"
+    with pytest.raises(ImageError, match="EPS is a drawing"):
+        to_pixels(Image.open(io.BytesIO(begin)))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_mask_is_grey_upright_and_of_eight_bits(tmp_path: Path, orientation: int) -> None:
+    ramp = np.linspace(0, 65535, 12 * 8).astype(np.uint16).reshape(12, 8)
+    wanted = (ramp.astype(np.uint32) + 128) // 257
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = wanted.astype(np.uint8) if orientation == 1 else np.rot90(wanted.astype(np.uint8))
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "8.png", exif=exif)
+    assert np.array_equal(grey_picture(tmp_path / "8.png"), wanted)
+    assert np.array_equal(grey_picture(ramp), wanted)
+    Image.fromarray(ramp).save(tmp_path / "16.png")
+    assert np.array_equal(grey_picture(tmp_path / "16.png"), wanted)
 
 
 def test_cmyk_is_converted_and_its_profile_dropped() -> None:

@@ -2,13 +2,14 @@
 
 import io
 import struct
+import zlib
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hvae_codec.codec.errors import ImageError
+from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import info_of, to_pixels
 from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
 
@@ -50,6 +51,26 @@ def test_exif_goes_into_png() -> None:
     assert Image.open(io.BytesIO(data)).getexif()[0x010E] == "a description"
     with pytest.raises(ImageError, match="JPEG does not hold 16 bits"):
         write_sixteen_bits(photo(3), "JPEG", {})
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def test_of_an_animation_only_the_first_picture_is_read() -> None:
+    still = write_sixteen_bits(photo(3), "PNG", {})
+    begin, at = still[:33], still.index(b"IDAT")
+    (size,) = struct.unpack(">I", still[at - 4 : at])
+    pixels = still[at + 4 : at + 4 + size]
+    frames = [struct.pack(">IIIIIHHBB", n, 20, 12, 0, 0, 1, 10, 0, 0) for n in (0, 1)]
+    data = begin + chunk(b"acTL", struct.pack(">II", 2, 0)) + chunk(b"fcTL", frames[0])
+    data += chunk(b"IDAT", pixels) + chunk(b"fcTL", frames[1])
+    data += chunk(b"fdAT", struct.pack(">I", 2) + pixels) + chunk(b"IEND", b"")
+    with pytest.warns(LeftOut, match="1 more picture"):
+        first = to_pixels(Image.open(io.BytesIO(data)), page=1)
+    assert np.array_equal(first.samples, photo(3))
+    with pytest.raises(ImageError, match="only the first picture"):
+        to_pixels(Image.open(io.BytesIO(data)), page=2)
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
