@@ -1,5 +1,6 @@
 """Everything that the commands print: results on stdout, the rest on stderr, errors as one line."""
 
+import errno
 import json
 import os
 import sys
@@ -25,6 +26,8 @@ def silence_libraries() -> None:
 def result(text: str) -> None:
     """Print what the command was asked for; raises as `blame` does, of stdout."""
     with blame("stdout"):
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "is closed")  # click would say nothing, and to nobody
         click.echo(text)
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,7 +108,10 @@ def identity(path: str | Path) -> object:
     try:
         status = os.stat(path)
     except OSError:
-        return os.path.realpath(path)
+        place = os.path.realpath(path)
+        if sys.platform in ("win32", "darwin"):  # whose disks know no case, as a rule
+            return unicodedata.normalize("NFC", place).casefold()
+        return place
     return status.st_dev, status.st_ino
 
 

@@ -17,7 +17,7 @@ from .check import check_encoded
 from .config import PATCH_PX
 from .encoder import Alphas, check_size, encode_losslessly, encode_pixels
 from .errors import TargetError
-from .images import Pixels, metadata_from, read_image, stretched, to_pixels
+from .images import GreySource, Pixels, metadata_from, read_image, stretched, to_pixels
 from .options import (
     DEFAULT_PRIOR,
     DEFAULT_QUALITY,
@@ -53,11 +53,12 @@ def encode(
     effort: int = 0,
     device: str = "cpu",
     tune: str = DEFAULT_TUNE,
-    roi: Image.Image | None = None,
-    map: Image.Image | None = None,
+    roi: GreySource | None = None,
+    map: GreySource | None = None,
     page: int | None = None,
     content: ContentKind = "auto",
     lossless: bool = False,
+    tile_px: int | None = None,
 ) -> bytes:
     """Encode an image.
 
@@ -90,6 +91,8 @@ def encode(
         content: `auto` decides for each tile whether it is coded exactly, by the networks, or
             partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
         lossless: every sample comes back as it was; instead of a quality.
+        tile_px: side of a tile, a multiple of 32 up to 2048. Smaller ones need less memory, and
+            more bits; None chooses 1024 to 1280, or 2048 where all is lossless.
 
     Returns:
         The whole file.
@@ -126,6 +129,7 @@ def encode(
         page=page,
         content=content,
         lossless=lossless,
+        tile_px=tile_px,
     )
     return encode_with(image, options, metadata)
 

@@ -11,7 +11,7 @@ from ..bitstream import ArgumentError, Prior
 from ..bitstream.header import MAX_TILE_SIDE
 from .config import PATCH_PX
 from .errors import ImageError
-from .images import grey_picture
+from .images import GreySource, grey_picture
 from .numbers import check_above_zero, effort_of, quality_of, whole
 from .quality import QUALITIES
 from .stack import Sampling
@@ -74,8 +74,8 @@ class EncodeOptions:
     effort: int = 0
     device: str = "cpu"
     tune: str = DEFAULT_TUNE
-    roi: Image.Image | None = None
-    map: Image.Image | None = None
+    roi: GreySource | None = None
+    map: GreySource | None = None
     ssimulacra2: float | None = None
     page: int | None = None
     content: ContentKind = "auto"

@@ -10,7 +10,7 @@ from ..bitstream import Offsets
 from .color import RGB_TO_YCBCR
 from .config import PATCH_PX
 from .content import graphic_patches
-from .images import Pixels, exif_orientation, info_of
+from .images import GreySource, Pixels, exif_orientation, info_of
 from .options import EncodeOptions
 from .tiling import patch_grid
 
@@ -54,13 +54,18 @@ def wanted_offsets(pixels: Pixels, options: EncodeOptions, tile_side: int) -> Fl
     """
     size, found = pixels.size, []
     if options.map is not None:
-        found.append(map_offsets(options.map, size))
+        found.append(map_offsets(_image(options.map), size))
     elif options.tune == "eye":
         graphic = graphic_patches(pixels, tile_side) if options.content == "auto" else None
         found.append(eye_offsets(pixels, graphic))
     if options.roi is not None:
-        found.append(roi_offsets(_as_stored(options.roi, pixels), size))
+        found.append(roi_offsets(_as_stored(_image(options.roi), pixels), size))
     return np.sum(found, axis=0) if found else None
+
+
+def _image(picture: GreySource) -> Image.Image:
+    assert isinstance(picture, Image.Image)  # the options have read it
+    return picture
 
 
 def _as_stored(mask: Image.Image, pixels: Pixels) -> Image.Image:

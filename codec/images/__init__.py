@@ -4,7 +4,7 @@ from .alpha import decode_alpha, encode_alpha
 from .files import format_of, is_image_name, read_image
 from .fill import continue_edges, fill_hidden
 from .lossless import decode_lossless, encode_lossless, least_lossless_bytes
-from .masks import grey_picture
+from .masks import GreySource, grey_picture
 from .merging import merge_colors
 from .metadata import METADATA_KEYS, exif_orientation, info_of, metadata_from
 from .pages import RAW_PHOTOGRAPH, is_raw_name
@@ -17,6 +17,7 @@ __all__ = [
     "METADATA_KEYS",
     "MODES",
     "RAW_PHOTOGRAPH",
+    "GreySource",
     "Pixels",
     "Style",
     "continue_edges",

@@ -10,8 +10,10 @@ from PIL import Image
 from .files import read_image
 from .pixels import in_eight_bits, to_pixels
 
+GreySource = Image.Image | np.ndarray | str | os.PathLike[str]
 
-def grey_picture(source: Image.Image | np.ndarray | str | os.PathLike[str]) -> Image.Image:
+
+def grey_picture(source: GreySource) -> Image.Image:
     """Return the luma of a picture, upright, in 8 bits and without alpha: mode L.
 
     Args:

@@ -258,6 +258,14 @@ def test_steps_are_drawn_as_they_are(bitstream: dict[str, Any]) -> None:
                 assert (i, j) in steps[int(number) - 1]
 
 
+def test_the_bitstream_page_takes_a_file_apart(bitstream: dict[str, Any]) -> None:
+    (example,) = blocks(ROOT / "docs" / "bitstream.md", "hex")
+    data = bytes.fromhex("".join(re.split(r" {2,}", line)[0] for line in example.splitlines()))
+    for decode in (hvae_codec.decode, lambda file: bitstream["decode"](file, None)):
+        assert np.array_equal(np.asarray(decode(data)), np.zeros((1, 1, 3)))
+    assert hvae_codec.encode(np.zeros((1, 1, 3), np.uint8), lossless=True)[:20] == data[:20]
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_bitstream_page_has_the_schedules_of_the_codec(
     bitstream: dict[str, Any], name: str

@@ -6,6 +6,7 @@
  *     loading   "lazy" waits until it is nearly on the screen
  *     width, height    size in CSS px; of the picture by default
  *     fallback  address of an image that is shown where decoding fails
+ *     max-pixels  a larger picture is refused; 67108864 by default
  *
  * Events: `progress` (levels there, of how many), `load`, `error` (an HvaeError as its detail).
  */
@@ -83,7 +84,12 @@ export class ImgHvae extends HTMLElement {
   /** Begin to load, or wait until the element comes near the screen. */
   private begin(): void {
     this.stop();
-    if (!this.src || !this.isConnected) return;
+    this.naturalWidth = this.naturalHeight = 0;
+    if (!this.src || !this.isConnected) {
+      this.canvas.width = this.canvas.height = 0;
+      this.show(this.canvas);
+      return;
+    }
     if (this.getAttribute("loading") !== "lazy") {
       void this.load();
       return;
@@ -102,20 +108,27 @@ export class ImgHvae extends HTMLElement {
   private async load(): Promise<void> {
     const stopping = new AbortController();
     this.stopping = stopping;
-    const painter = new Painter(this.canvas);
-    this.show(this.canvas);
+    // a canvas of its own: what still comes of the picture before must not be drawn over this one
+    const canvas = this.canvas.cloneNode() as HTMLCanvasElement;
+    canvas.width = canvas.height = 0;
+    this.canvas = canvas;
+    const painter = new Painter(canvas);
+    this.show(canvas);
     try {
       let levels = 0;
       await show(new URL(this.src, document.baseURI).href, {
         progressive: true,
         signal: stopping.signal,
+        maxPixels: Number(this.getAttribute("max-pixels")) || undefined,
         onIndex: (index) => {
+          if (stopping.signal.aborted) return;
           levels = index.levels;
           painter.begin(index);
-          [this.naturalWidth, this.naturalHeight] = [this.canvas.width, this.canvas.height];
+          [this.naturalWidth, this.naturalHeight] = [canvas.width, canvas.height];
           this.size();
         },
         onArea: (area) => {
+          if (stopping.signal.aborted) return;
           void painter.draw(area);
           this.tell("progress", { levels: area.levels, of: levels });
         },

@@ -315,5 +315,21 @@ test("<img-hvae> loads when it is near, has a size and words, and falls back", a
   await page.locator("#far").evaluate((far) => far.scrollIntoView());
   await complete("far");
   assert.equal(await widthOf("far"), 768);
+
+  // another address, of what is no picture: nothing is left of the one before
+  const failed = page.locator("#one").evaluate(
+    (one: any, address) =>
+      new Promise((resolve) => {
+        one.addEventListener("error", () => resolve(one.shadowRoot.textContent));
+        one.src = address;
+      }),
+    `/files/${broken}`,
+  );
+  assert.match(String(await failed), /a cat/);
+  assert.equal(await widthOf("one"), 0);
+  await page.locator("#far").evaluate((far) => far.removeAttribute("src"));
+  await page.waitForFunction(() => !(document.getElementById("far") as any).naturalWidth);
+  const canvas = page.locator("#far canvas");
+  assert.equal(await canvas.evaluate((it: HTMLCanvasElement) => it.width), 0);
   await page.context().close();
 });

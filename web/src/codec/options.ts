@@ -15,6 +15,7 @@ export interface DecodeOptions {
   keepGoing?: boolean;
   /** Show the picture while it comes: its context, and its levels as bytes arrive. */
   progressive?: boolean;
+  /** A larger picture is refused; 2**26 by default, which a browser can hold. */
   maxPixels?: number;
 }
 
