@@ -1,8 +1,8 @@
 """Kodak: bits and PSNR of the first variables, and JPEG beside them.
 
 DCT-VAE, sec. 5.3.2: only the context (or the top layers) of patches of 32x32 is taken from q, all
-else is drawn from p. Bits are KL, as in the paper; JPEG's are those of files. The codec's own
-context is measured by files as well.
+else is drawn from p at a low temperature. Bits are KL, as in the paper; JPEG's are those of files.
+The codec's own context is measured by files as well.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .strokes import draw_strokes
 PATCH = 32
 QUALITIES = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 TEMPERATURE = 0.1
+"""Of what is drawn from p."""
 
 Pixels = NDArray[np.uint8]
 

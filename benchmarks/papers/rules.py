@@ -62,8 +62,8 @@ def standard_error(found: Sequence[float]) -> float:
     return math.sqrt(sum((v - middle) ** 2 for v in found) / (len(found) - 1) / len(found))
 
 
-def difference(results: Results, better: str, worse: str, key: str) -> tuple[float, float]:
-    """Return the mean of better - worse, paired by seed, and its standard error.
+def differences(results: Results, better: str, worse: str, key: str) -> list[float]:
+    """Return better - worse of each seed that has both.
 
     Raises:
         Missing: no seed has both.
@@ -75,6 +75,12 @@ def difference(results: Results, better: str, worse: str, key: str) -> tuple[flo
     gaps = [one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]
     if not gaps:
         raise Missing(f"{better}, {worse}: {key} of one seed")
+    return gaps
+
+
+def difference(results: Results, better: str, worse: str, key: str) -> tuple[float, float]:
+    """Return the mean of `differences`, and its standard error; raises as they do."""
+    gaps = differences(results, better, worse, key)
     return sum(gaps) / len(gaps), standard_error(gaps)
 
 

@@ -91,4 +91,7 @@ def context_beats_jpeg(results: Results) -> Verdict:
         f"{mean(results, 'kodak', 'jpeg_bpp'):.3f} bpp at "
         f"{mean(results, 'kodak', 'context_psnr_db'):.1f} dB"
     )
+    if results.get("vdvae"):
+        bpp, psnr = (mean(results, "vdvae", key) for key in ("context_bpp", "context_psnr_db"))
+        reason += f"; VDVAE's top layers {bpp:.3f} bpp at {psnr:.1f} dB, not judged"
     return graded(wins >= images * 5 / 6, wins > images / 2, reason)

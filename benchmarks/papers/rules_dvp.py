@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rules import Missing, Results, Verdict, clear, difference, graded, mean, values
+from .rules import Missing, Results, Verdict, clear, difference, differences, graded, mean, values
 
 
 def pseudo_inputs_help(results: Results) -> Verdict:
@@ -28,14 +28,11 @@ def aggregation_wakes_units(results: Results) -> Verdict:
     """
     sign, parts, ratio = [], [], 0.0
     for data in ("mnist", "omniglot"):
-        sums, paths = (
-            values(results, f"{data} {kind}", "active_share") for kind in ("aggregate", "path")
-        )
-        sign += [a > b for a, b in zip(sums, paths, strict=False)]
-        ratio = ratio or mean(results, f"{data} aggregate", "active_share") / max(
-            mean(results, f"{data} path", "active_share"), 1e-9
-        )
-        parts.append(f"{data} {sum(paths) / len(paths):.1%} to {sum(sums) / len(sums):.1%}")
+        sums, path = (f"{data} {kind}" for kind in ("aggregate", "path"))
+        sign += [gap > 0 for gap in differences(results, sums, path, "active_share")]
+        with_, without = (mean(results, job, "active_share") for job in (sums, path))
+        ratio = ratio or with_ / max(without, 1e-9)
+        parts.append(f"{data} {without:.1%} to {with_:.1%}")
     return graded(all(sign) and ratio >= 1.5, all(sign), "; ".join(parts))
 
 

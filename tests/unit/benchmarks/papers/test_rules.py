@@ -89,6 +89,35 @@ def test_aggregation(path: tuple, sums: tuple, outcome: str) -> None:
     assert judge(rules_dvp.aggregation_wakes_units, results).outcome == outcome
 
 
+def test_aggregation_is_paired_by_seed() -> None:
+    """Seed 1 of the path is missing: its neighbours must not move up."""
+    results = {}
+    for data in ("mnist", "omniglot"):
+        sums = runs("active_share", 0.9, 0.2, 0.9)
+        results[f"{data} aggregate"] = sums
+        results[f"{data} path"] = runs("active_share", 0.4, 0.0, 0.3)[::2]
+    assert judge(rules_dvp.aggregation_wakes_units, results).outcome == REPRODUCED
+
+
+def test_four_smoothed_layers_are_judged_and_five_only_named() -> None:
+    results = {
+        "VAE L 2": [{"iwae": -86.0}],
+        "OU L 4 0.9": [{"iwae": -86.5, "valid_elbo": -91.0}],
+        "OU L 5 0.9": [{"iwae": -83.0, "valid_elbo": -90.0}],
+    }
+    verdict = judge(rules_ou.smoothing_is_better, results)
+    assert verdict.outcome == NOT_REPRODUCED
+    assert verdict.reason == "-0.50 nats over the VAE; with five layers +3.00, not judged"
+
+
+def test_gaps_of_one_seed_have_no_error() -> None:
+    one = {"approximation": 1.0, "amortisation": 2.0, "elbo": -90.0}
+    for gaussian, said in (([one], True), ([one, one], False)):
+        verdict = judge(rules_notes.amortisation_dominates, {"gaussian": gaussian, "iaf": [one]})
+        assert verdict.outcome == REPRODUCED
+        assert verdict.reason.endswith("one seed, without an error") == said
+
+
 def phase(mnist: list[float], omniglot: list[float]) -> dict[str, list[dict[str, float]]]:
     rhos = (0.7, 0.8, 0.9, 1.0)
     return {
@@ -132,3 +161,20 @@ def test_a_context_that_wins_on_five_of_six_photographs() -> None:
     for wins, outcome in ((20, REPRODUCED), (19, DIRECTION), (12, NOT_REPRODUCED)):
         results = {"kodak": [kodak | {"wins": wins}]}
         assert judge(rules_dct.context_beats_jpeg, results).outcome == outcome
+    both = results | {"vdvae": [kodak | {"wins": 24, "context_bpp": 0.01}]}
+    verdict = judge(rules_dct.context_beats_jpeg, both)
+    assert verdict.outcome == NOT_REPRODUCED
+    assert verdict.reason.endswith("VDVAE's top layers 0.010 bpp at 20.0 dB, not judged")
+
+
+def test_claims_say_no_more_than_their_rules() -> None:
+    """What a rule does not look at stands among the paper's figures."""
+    for name, words in {
+        "dct-vae/3": "at every size",
+        "dct-vae/6": "VDVAE",
+        "ou-vae/2": "Vamp",
+        "ou-vae/3": "L 5",
+        "dvp-vae/learned": "always",
+    }.items():
+        assert words not in TABLES[name].claim
+        assert words in TABLES[name].paper
