@@ -13,7 +13,8 @@ from 0 to 1. All of it depends on the log signal-to-noise ratio alone:
                 - sum_i E KL(q(y_s | y_t, u) || r(y_s | y_t))        diffusion, s = t - 1/T
 
 DVP-VAE's eq. 31 lacks the logarithm on the left, and its eq. 17 subtracts the bound where it has
-to add it. All terms are (B,), in nats. u is (B, c, d, d); on a lattice, `step` is its distance.
+to add it. All terms are (B,), in nats. u is (B, c, d, d); on a lattice, `cell` is the
+distance of its points.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..codec.errors import ConfigError
 from .distributions import Normal, sum_images
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""Gives the noise of y (B, c, d, d) at log_snr (B,)."""
+"""Gives the noise that is believed to be in y_t (B, c, d, d), at log_snr (B,)."""
 
 Belief = Callable[[Tensor, Tensor], Normal]
-"""Gives r(u | y_t) for y (B, c, d, d) at log_snr (B,)."""
+"""Gives r(u | y_t) for y_t (B, c, d, d) at log_snr (B,)."""
 
 
 # Forward process
@@ -60,6 +62,8 @@ def _of_images(x: Tensor, like: Tensor) -> Tensor:
 
 # -log alpha**2 = floor + rise t + curve t**2 is the integral of beta(t) = 0.1 ... 20 (Ho 2020)
 BETA_FLOOR, BETA_RISE, BETA_CURVE = 1e-4, 0.1, 9.95
+BETA_ENDS = (9.21, -10.05)
+"""Its log-SNR at t = 0 and t = 1, rounded to what lies within."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,19 @@ class Schedule:
         kind: `linear-log-snr` falls linearly from `ends[0]` to `ends[1]` (DVP-VAE, table 7).
             `linear-beta` is the part of Ho 2020's, and `cosine` that of Nichol 2021's, which lies
             between `ends`.
-        ends: log-SNR at t = 0 and at t = 1.
+        ends: log-SNR at t = 0 and at t = 1; `linear-beta` goes from 9.21 to -10.05.
+
+    Raises:
+        ConfigError: the schedule does not reach an end.
     """
 
     kind: str
     ends: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        highest, lowest = BETA_ENDS if self.kind == "linear-beta" else (math.inf, -math.inf)
+        if not lowest <= self.ends[1] <= self.ends[0] <= highest:
+            raise ConfigError(f"{self.kind} does not fall from {self.ends[0]} to {self.ends[1]}")
 
     def __call__(self, t: Tensor) -> Tensor:
         """t (B,) in [0, 1] -> log-SNR (B,)."""  # noqa: D403
@@ -91,7 +103,7 @@ class Schedule:
         """Return when the whole schedule of `kind` reaches a log-SNR."""
         if self.kind == "cosine":
             return 2 / math.pi * math.atan(math.exp(-log_snr / 2))
-        falling = max(0.0, math.log1p(math.exp(-log_snr)) - BETA_FLOOR)
+        falling = math.log1p(math.exp(-log_snr)) - BETA_FLOOR
         root = math.sqrt(BETA_RISE**2 + 4 * BETA_CURVE * falling)
         return (root - BETA_RISE) / (2 * BETA_CURVE)
 
@@ -112,9 +124,9 @@ def likelihood(y: Tensor, log_snr: Tensor) -> Normal:
     return Normal(y / alpha, (sigma / alpha).log().expand_as(y))
 
 
-def log_units(belief: Normal, u: Tensor, step: Tensor | None) -> Tensor:
+def log_units(belief: Normal, u: Tensor, cell: Tensor | None) -> Tensor:
     """Return log r(u | y_0) of each unit: a density, or on a lattice the mass of u's cell."""
-    return belief.log_units(u) if step is None else belief.log_cells(u, step)
+    return belief.log_units(u) if cell is None else belief.log_cells(u, cell)
 
 
 # Prior
@@ -162,15 +174,18 @@ def stepwise_kl(u: Tensor, reverse: Reverse, schedule: Schedule, steps: int) -> 
     t = torch.randint(1, steps + 1, u.shape[:1]).to(u) / steps
     log_snr, earlier = schedule(t), schedule(t - 1 / steps)
     y = forward(u, log_snr).draw()
-    q, r = step_back(y, u, log_snr, earlier), reverse.step(y, log_snr, earlier)
+    q, r = step_back(y, known(u), log_snr, earlier), reverse.transition(y, log_snr, earlier)
     return steps * sum_images(q.kl_units(r))
 
 
 # One step of the chain
 
 
-def step_back(y: Tensor, u: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
-    """Return q(y_s | y_t, u), s < t (DVP-VAE, eq. 26 to 28); r(y_s | y_t) puts its guess for u.
+def step_back(y: Tensor, u: Normal, log_snr: Tensor, earlier: Tensor) -> Normal:
+    """Return the integral of q(y_s | y_t, u) over a Gaussian of u, s < t.
+
+    With `known(u)` that is q(y_s | y_t, u) itself (DVP-VAE, eq. 26 to 28). With r(u | y_t) it is
+    r(y_s | y_t).
 
     Args:
         y: y_t, (B, c, d, d).
@@ -182,8 +197,15 @@ def step_back(y: Tensor, u: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
     alpha_s, sigma_s = alpha_sigma(earlier, y)
     # 1 - SNR_t / SNR_s is the share of the noise that is taken back
     share = _of_images(-torch.expm1(log_snr - earlier), y)
-    mean = (1 - share) * (alpha_s / alpha_t) * y + share * alpha_s * u
-    return Normal(mean, (sigma_s * share.sqrt()).log().expand_as(y))
+    mean = (1 - share) * (alpha_s / alpha_t) * y + share * alpha_s * u.mean
+    # y_s is linear in u, so the variance of u adds to that of the step
+    variance = sigma_s.square() * share + (share * alpha_s * u.std).square()
+    return Normal(mean, 0.5 * variance.log())
+
+
+def known(u: Tensor) -> Normal:
+    """Return a Gaussian without variance: u itself."""
+    return Normal(u, torch.full_like(u, -math.inf))
 
 
 def guess(y: Tensor, noise: Tensor, log_snr: Tensor) -> Tensor:
@@ -203,7 +225,7 @@ class Reverse(Protocol):
         """Finds the noise that is believed to be in y_t."""
         ...
 
-    def step(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
+    def transition(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
         """Return r(y_s | y_t)."""
         ...
 
@@ -218,9 +240,9 @@ class FixedVariance:
 
     noise: Denoiser
 
-    def step(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
+    def transition(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
         """See `Reverse`."""
-        return step_back(y, guess(y, self.noise(y, log_snr), log_snr), log_snr, earlier)
+        return step_back(y, known(guess(y, self.noise(y, log_snr), log_snr)), log_snr, earlier)
 
     def last(self, y: Tensor, log_snr: Tensor) -> Normal:
         """See `Reverse`."""
@@ -229,9 +251,10 @@ class FixedVariance:
 
 @dataclass(frozen=True)
 class LearnedVariance:
-    """The network finds u and its variance, which widens every step (DCT-VAE, app. C).
+    """The network gives r(u | y_t), a Gaussian whose variance widens every step (DCT-VAE, app. C).
 
-    Few steps then cost little: u need not be known before it can be known.
+    r(y_s | y_t) = integral of q(y_s | y_t, u) r(u | y_t) du, in closed form. So few steps cost
+    little.
     """
 
     belief: Belief
@@ -241,15 +264,9 @@ class LearnedVariance:
         alpha, sigma = alpha_sigma(log_snr, y)
         return (y - alpha * self.belief(y, log_snr).mean) / sigma
 
-    def step(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
+    def transition(self, y: Tensor, log_snr: Tensor, earlier: Tensor) -> Normal:
         """See `Reverse`."""
-        u = self.belief(y, log_snr)
-        known = step_back(y, u.mean, log_snr, earlier)
-        # y_s is linear in u, so the variance of u adds to that of the step
-        alpha, _ = alpha_sigma(earlier, y)
-        share = _of_images(-torch.expm1(log_snr - earlier), y)
-        variance = known.std.square() + (share * alpha * u.std).square()
-        return Normal(known.mean, 0.5 * variance.log())
+        return step_back(y, self.belief(y, log_snr), log_snr, earlier)
 
     def last(self, y: Tensor, log_snr: Tensor) -> Normal:
         """See `Reverse`."""
@@ -260,7 +277,7 @@ class LearnedVariance:
 
 
 def chain_log_weight(
-    u: Tensor, reverse: Reverse, schedule: Schedule, steps: int, step: Tensor | None
+    u: Tensor, reverse: Reverse, schedule: Schedule, steps: int, cell: Tensor | None
 ) -> Tensor:
     """Draw y_1 ... y_0 from q, and return log r(u, y) - log q(y | u), (B,).
 
@@ -273,19 +290,19 @@ def chain_log_weight(
     y = q.draw()
     total = Normal(zeros, zeros).log_density(y) - q.log_density(y)
     for log_snr, earlier in zip(times[:0:-1], times[-2::-1], strict=True):
-        q, r = step_back(y, u, log_snr, earlier), reverse.step(y, log_snr, earlier)
+        q, r = step_back(y, known(u), log_snr, earlier), reverse.transition(y, log_snr, earlier)
         y = q.draw()
         total = total + r.log_density(y) - q.log_density(y)
-    return total + sum_images(log_units(reverse.last(y, times[0]), u, step))
+    return total + sum_images(log_units(reverse.last(y, times[0]), u, cell))
 
 
 def draw_chain(
     start: Tensor, reverse: Reverse, schedule: Schedule, steps: int, temperature: float
 ) -> Tensor:
-    """Draw u by going back from y_1 = `start`, (B, c, d, d), in `steps` steps."""
+    """Draw u by ancestral sampling: back from y_1 = `start`, (B, c, d, d), in `steps` steps."""
     y = start
     for i in range(steps, 0, -1):
         log_snr = schedule(torch.full(y.shape[:1], i / steps, dtype=y.dtype))
         earlier = schedule(torch.full(y.shape[:1], (i - 1) / steps, dtype=y.dtype))
-        y = reverse.step(y, log_snr, earlier).draw(temperature)
+        y = reverse.transition(y, log_snr, earlier).draw(temperature)
     return reverse.last(y, schedule(torch.zeros(y.shape[:1], dtype=y.dtype))).draw(temperature)

@@ -176,10 +176,10 @@ class DiffusionCode:
         """Return q(y_s | y_t, u) of step i = T ... 1, or r(y_s | y_t)."""
         log_snr, earlier = self._log_snr(i), self._log_snr(i - 1)
         # the deviation of q does not depend on u, so both sides find the same width
-        q = diffusion.step_back(y, y if u is None else u, log_snr, earlier)
+        q = diffusion.step_back(y, diffusion.known(y if u is None else u), log_snr, earlier)
         spread = q.log_std.flatten()[0].exp()
         width = 2.0 ** float(torch.floor(torch.log2(spread / FINENESS)))
-        normal = self.prior.reverse.step(y, log_snr, earlier) if u is None else q
+        normal = self.prior.reverse.transition(y, log_snr, earlier) if u is None else q
         return GaussianCode(normal, width)
 
     def _last(self, y: Tensor) -> GaussianCode:

@@ -180,8 +180,8 @@ def _widths(model: Hvae, x: Tensor) -> dict[int, Width]:
         if posterior.gaussian is not None:
             narrow = torch.quantile(posterior.gaussian.std.flatten()[:100_000], 0.05)
             widths[terms.layer] = 2.0 ** math.floor(math.log2(float(narrow) / FINENESS))
-    if model.context is not None and model.context.step is not None:
-        widths[0] = model.context.step.double().expand(model.config.context_shape)
+    if model.context is not None and model.context.cell is not None:
+        widths[0] = model.context.cell.double().expand(model.config.context_shape)
     return widths
 
 

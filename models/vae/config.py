@@ -50,8 +50,10 @@ class VaeConfig:
         context: u = f(x), the top latent variable (DCT-VAE, sec. 4; DVP-VAE, sec. 3).
         context_side: side d of u, (c, d, d).
         context_code: `noise` is r(u | x) = N(f(x), sigma**2) (DVP-VAE, eq. 9). `lattice` rounds
-            f(x) to `context_bits` bits. `integers` rounds f(x) S to integers (DCT-VAE, sec. 4.4).
-        context_bits: bits of a coefficient on the lattice.
+            f(x) to a lattice of `context_bits` bits. `integers` rounds f(x) S to integers
+            (DCT-VAE, sec. 4.4).
+        context_bits: b of the lattice, whose points are 2**(1 - b) apart from -1 to 1: with both
+            ends 2**b + 1 points, one more than b bits name.
         context_grey: the context and the encoder see the grey image, as in the public code.
         prior: of the top variable: u where there is a context, z_L otherwise.
         components: of a mixture, or pseudo-inputs of a VampPrior.
@@ -139,6 +141,10 @@ class VaeConfig:
             raise ConfigError("smoothing needs Gaussian posteriors, without flow steps")
 
     def _check_top(self) -> None:
+        if self.prior == "vamp" and self.flow_steps:
+            raise ConfigError("a VampPrior needs Gaussian posteriors, without flow steps")
+        if self.prior == "diffusion" and self.network == "mlp":
+            raise ConfigError("a diffusion is over (c, d, d): the units of an mlp have no place")
         if self.context == "none":
             return
         if self.inference == "serial":

@@ -132,8 +132,11 @@ class Context(nn.Module):
         self.transform.fit(batches)
 
     @property
-    def step(self) -> Tensor | None:
-        """Distance of the points of the lattice, (C, d, d) or (1,); None without one."""
+    def cell(self) -> Tensor | None:
+        """Distance of the points of the lattice, (C, d, d) or (1,); None without one.
+
+        b bits make 2**b cells from -1 to 1, and with both ends 2**b + 1 points.
+        """
         if self.code == "noise":
             return None
         if self.code == "integers":
@@ -147,10 +150,10 @@ class Context(nn.Module):
         if self.code == "noise":
             log_std = 0.5 * self.log_variance.clamp(*LOG_VARIANCE)
             return GaussianPosterior(Normal(u, log_std.expand_as(u)))
-        step = self.step
-        assert step is not None
-        step = step.to(u)
-        return PointPosterior(step * torch.floor(u.clamp(-1, 1) / step + 0.5))
+        cell = self.cell
+        assert cell is not None
+        cell = cell.to(u)
+        return PointPosterior(cell * torch.floor(u.clamp(-1, 1) / cell + 0.5))
 
     def picture(self, u: Tensor) -> Tensor:
         """Bring u (B, C, d, d) back to (B, C, D, D): f_dagger."""

@@ -4,7 +4,7 @@
     iwae            log mean exp of proper importance weights       OU-VAE, L_100 and L_5000
     mean_exp_kl     the same with KL in the weights' place: NOT a bound
     kl_units        KL of each unit, mean over images               DCT-VAE, eq. 3
-    active          variance of the mean of q > 0.01                DCT-VAE, eq. 4 and 5
+    active          variance of the mean of q > 0.01, see `bound`   DCT-VAE, eq. 4 and 5
 
 `mean_exp_kl` is what the public code of DCT-VAE and DVP-VAE computes and calls the negative
 log-likelihood: log mean exp over samples of log p(x | z) - sum of analytic KL. For an exact
@@ -133,7 +133,12 @@ class _Sums:
 
 @torch.no_grad()
 def bound(model: Hvae, batches: Batches) -> Bound:
-    """Measure the bound and the use of each unit, with one sample of z for each image."""
+    """Measure the bound and the use of each unit, with one sample of z for each image.
+
+    The variance that makes a unit active is that of the mean of q over images, each with one
+    z_{>l}, as in the papers' public code. Eq. 4 of DCT-VAE has the variance over images of the
+    expectation over z_{>l}. So noise from the layers above counts as activity here.
+    """
     sums: list[_Sums] = []
     elbo, reconstruction = [], 0.0
     for x, seen in batches:
@@ -173,7 +178,8 @@ def log_likelihood(model: Hvae, batches: Batches, samples: int) -> LogLikelihood
 def continuous_context_kl(model: Hvae, batches: Batches, draws: int = 10) -> float | None:
     """Return the context's KL under a diffusion of infinitely many steps, nats an image.
 
-    The bound of T steps is larger than this; the difference is what finite steps cost.
+    With a perfect network that of T steps is larger, and the difference is what finite steps cost.
+    With another one it may be smaller: it weighs the errors at each time otherwise.
 
     Args:
         model: in evaluation mode.
@@ -189,7 +195,7 @@ def continuous_context_kl(model: Hvae, batches: Batches, draws: int = 10) -> flo
     for _, seen in batches:
         u, log_q = model.context.posterior(seen).draw()
         for _ in range(draws):
-            bound_on_u = model.prior.bound(u, 0, model.context.step)
+            bound_on_u = model.prior.bound(u, 0, model.context.cell)
             total += float((log_q - bound_on_u).double().sum())
             count += len(u)
     return total / count

@@ -95,8 +95,8 @@ class Hvae(nn.Module):
             features: what the posteriors of z need, from `hierarchy.encode`.
             posterior: gives q(u | x).
         """
-        step = self.context.step if self.context else None
-        top = self.prior(batch, step, self.hierarchy.encode_top)
+        cell = self.context.cell if self.context else None
+        top = self.prior(batch, cell, self.hierarchy.encode_top)
         u = picture = None
         if self.context:
             u = coder.code(0, top, posterior or unknown_posterior)

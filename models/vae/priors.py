@@ -27,7 +27,7 @@ EncodeTop = Callable[[Tensor], Normal]
 class TopPrior(Protocol):
     """Gives p of the top variable, for a batch, perhaps on a lattice."""
 
-    def __call__(self, batch: int, step: Tensor | None, encode_top: EncodeTop) -> Distribution:
+    def __call__(self, batch: int, cell: Tensor | None, encode_top: EncodeTop) -> Distribution:
         """Return p of the top variable for `batch` samples."""
         ...
 
@@ -37,20 +37,20 @@ class LatticeNormal:
     """A Gaussian that gives a point of a lattice the mass of its cell."""
 
     normal: Normal
-    step: Tensor
+    cell: Tensor
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return the log mass, (B,), in nats."""
-        return sum_images(self.normal.log_cells(z, self.step))
+        return sum_images(self.normal.log_cells(z, self.cell))
 
     def draw(self, temperature: float = 1.0) -> Tensor:
         """Draw a point of the lattice."""
-        return rounded(self.normal.draw(temperature), self.step)
+        return rounded(self.normal.draw(temperature), self.cell)
 
 
-def rounded(z: Tensor, step: Tensor | None) -> Tensor:
+def rounded(z: Tensor, cell: Tensor | None) -> Tensor:
     """Return the nearest points of a lattice; z itself where there is none."""
-    return z if step is None else step * torch.floor(z / step + 0.5)
+    return z if cell is None else cell * torch.floor(z / cell + 0.5)
 
 
 class GaussianPrior(nn.Module):
@@ -68,11 +68,11 @@ class GaussianPrior(nn.Module):
             else:
                 self.register_buffer(name, zeros, persistent=False)
 
-    def forward(self, batch: int, step: Tensor | None, encode_top: EncodeTop) -> Distribution:
+    def forward(self, batch: int, cell: Tensor | None, encode_top: EncodeTop) -> Distribution:
         """See `TopPrior`."""
         shape = (batch, *self.mean.shape)
         normal = Normal(self.mean.expand(shape), self.log_std.expand(shape))
-        return normal if step is None else LatticeNormal(normal, step)
+        return normal if cell is None else LatticeNormal(normal, cell)
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,19 @@ class Mixture:
         batch: how many `draw` gives.
         components: (K, ...) means and deviations.
         log_weights: (K,), normalised.
-        step: distance of a lattice, or None.
+        cell: distance of the points of a lattice, or None.
     """
 
     batch: int
     components: Normal
     log_weights: Tensor
-    step: Tensor | None = None
+    cell: Tensor | None = None
 
     def log_joint(self, z: Tensor) -> Tensor:
         """Return log p(z, component), (B, K), in nats."""
         normal = Normal(self.components.mean[None], self.components.log_std[None])
         z = z[:, None]
-        units = normal.log_units(z) if self.step is None else normal.log_cells(z, self.step)
+        units = normal.log_units(z) if self.cell is None else normal.log_cells(z, self.cell)
         return units.flatten(2).sum(2) + self.log_weights
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class Mixture:
         """Draw z, (batch, ...)."""
         chosen = torch.multinomial(self.log_weights.exp(), self.batch, replacement=True)
         normal = Normal(self.components.mean[chosen], self.components.log_std[chosen])
-        return rounded(normal.draw(temperature), self.step)
+        return rounded(normal.draw(temperature), self.cell)
 
 
 class MixturePrior(nn.Module):
@@ -118,10 +118,10 @@ class MixturePrior(nn.Module):
         self.log_std = nn.Parameter(torch.full((components, *shape), -0.5))
         self.logits = nn.Parameter(torch.zeros(components))
 
-    def forward(self, batch: int, step: Tensor | None, encode_top: EncodeTop) -> Distribution:
+    def forward(self, batch: int, cell: Tensor | None, encode_top: EncodeTop) -> Distribution:
         """See `TopPrior`."""
         components = Normal(self.mean, self.log_std.clamp(min=-7))
-        return Mixture(batch, components, torch.log_softmax(self.logits, 0), step)
+        return Mixture(batch, components, torch.log_softmax(self.logits, 0), cell)
 
 
 class VampPrior(nn.Module):
@@ -131,12 +131,12 @@ class VampPrior(nn.Module):
         super().__init__()
         self.pseudo_inputs = nn.Parameter(torch.randn(components, *image) - 1)
 
-    def forward(self, batch: int, step: Tensor | None, encode_top: EncodeTop) -> Distribution:
+    def forward(self, batch: int, cell: Tensor | None, encode_top: EncodeTop) -> Distribution:
         """See `TopPrior`."""
         components = encode_top(torch.sigmoid(self.pseudo_inputs))
         count = len(self.pseudo_inputs)
         uniform = components.mean.new_full((count,), -math.log(count))
-        return Mixture(batch, components, uniform, step)
+        return Mixture(batch, components, uniform, cell)
 
 
 @dataclass(frozen=True)
@@ -149,21 +149,21 @@ class Diffusion:
 
     prior: DiffusionPrior
     batch: int
-    step: Tensor | None
+    cell: Tensor | None
 
     def log_density(self, z: Tensor) -> Tensor:
         """See the class; (B,), in nats."""
         prior = self.prior
         if prior.training:
-            return prior.bound(z, prior.train_steps, self.step)
-        return diffusion.chain_log_weight(z, prior.reverse, prior.schedule, prior.steps, self.step)
+            return prior.bound(z, prior.train_steps, self.cell)
+        return diffusion.chain_log_weight(z, prior.reverse, prior.schedule, prior.steps, self.cell)
 
     def draw(self, temperature: float = 1.0) -> Tensor:
         """Draw u, (batch, c, d, d), in T steps."""
         prior = self.prior
         start = temperature * prior.network.place.new_empty(self.batch, *prior.shape).normal_()
         u = diffusion.draw_chain(start, prior.reverse, prior.schedule, prior.steps, temperature)
-        return rounded(u, self.step)
+        return rounded(u, self.cell)
 
 
 class DiffusionPrior(nn.Module):
@@ -185,22 +185,22 @@ class DiffusionPrior(nn.Module):
             self.network = InputNetwork(channels, side, width, blocks)
             self.reverse = diffusion.LearnedVariance(self.network)
 
-    def forward(self, batch: int, step: Tensor | None, encode_top: EncodeTop) -> Distribution:
+    def forward(self, batch: int, cell: Tensor | None, encode_top: EncodeTop) -> Distribution:
         """See `TopPrior`."""
-        return Diffusion(self, batch, step)
+        return Diffusion(self, batch, cell)
 
-    def bound(self, u: Tensor, steps: int, step: Tensor | None) -> Tensor:
+    def bound(self, u: Tensor, steps: int, cell: Tensor | None) -> Tensor:
         """Return one sample of the bound on log r(u), (B,), in nats.
 
         Args:
             u: (B, c, d, d).
             steps: T; 0 is continuous time.
-            step: distance of a lattice, or None.
+            cell: distance of the points of a lattice, or None.
         """
         ends = u.new_tensor([0.0, 1.0])
         first, last = (end.expand(u.shape[0]) for end in self.schedule(ends))
         y = diffusion.forward(u, first).draw()
-        reconstruction = sum_images(diffusion.log_units(self.reverse.last(y, first), u, step))
+        reconstruction = sum_images(diffusion.log_units(self.reverse.last(y, first), u, cell))
         if steps:
             kl = diffusion.stepwise_kl(u, self.reverse, self.schedule, steps)
         else:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hvae_codec.codec.errors import ConfigError
 from hvae_codec.models import diffusion
 from hvae_codec.models.diffusion import (
     FixedVariance,
@@ -60,6 +61,27 @@ def test_the_noise_grows(kind: str) -> None:
     assert torch.allclose(schedule.slope(t[1:-1]), numeric, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [
+        ("linear-beta", (9.3, -6.0)),  # before its t = 0
+        ("linear-beta", (7.0, -10.1)),  # after its t = 1
+        ("cosine", (-6.0, 7.0)),
+        ("linear-log-snr", (7.0, float("nan"))),
+    ],
+)
+def test_ends_that_a_schedule_does_not_reach(kind: str, ends: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match=f"{kind} does not fall from"):
+        Schedule(kind, ends)
+
+
+def test_all_of_linear_beta() -> None:
+    log_snr = Schedule("linear-beta", diffusion.BETA_ENDS)(torch.tensor([0.0, 1.0]).double())
+    assert log_snr.tolist() == pytest.approx(diffusion.BETA_ENDS)
+    whole = -math.log(math.expm1(1e-4)), -math.log(math.expm1(1e-4 + 0.1 + 9.95))
+    assert whole == pytest.approx(diffusion.BETA_ENDS, abs=0.01)
+
+
 def test_alpha_and_sigma_keep_the_variance() -> None:
     alpha, sigma = alpha_sigma(torch.tensor([3.0, -2.0]), torch.zeros(2, 1, 2, 2))
     assert torch.allclose(alpha**2 + sigma**2, torch.ones(2, 1, 1, 1))
@@ -71,11 +93,23 @@ def test_a_step_back_keeps_the_marginal() -> None:
     u = torch.full((200_000, 1, 1, 1), 0.8).double()
     late, early = (torch.full((len(u),), v).double() for v in (-1.0, 1.0))
     y = diffusion.forward(u, late).draw()
-    y = diffusion.step_back(y, u, late, early).draw()
+    y = diffusion.step_back(y, diffusion.known(u), late, early).draw()
     alpha, sigma = alpha_sigma(early[:1], u)
     # of 200,000 draws, five standard errors: 0.006 of the mean, 0.008 of the deviation
     assert y.mean().item() == pytest.approx(0.8 * alpha.item(), abs=0.006)
     assert y.std().item() == pytest.approx(sigma.item(), abs=0.008)
+
+
+def test_a_step_back_from_a_gaussian_is_the_integral_over_u() -> None:
+    """With u from r(u | y_t), q(y_s | y_t, u) gives y_s the mean and variance of r(y_s | y_t)."""
+    y = torch.full((200_000, 1, 1, 1), 0.3).double()
+    late, early = (torch.full((len(y),), v).double() for v in (-1.0, 1.0))
+    belief = Normal(0 * y + 0.5, 0 * y - 1)
+    r = diffusion.step_back(y, belief, late, early)
+    drawn = diffusion.step_back(y, diffusion.known(belief.draw()), late, early).draw()
+    # of 200,000 draws, five standard errors
+    assert drawn.mean().item() == pytest.approx(r.mean[0].item(), abs=0.012 * r.std[0].item())
+    assert drawn.std().item() == pytest.approx(r.std[0].item(), rel=0.008)
 
 
 def test_terms_in_closed_form_are_those_of_gaussians() -> None:
@@ -84,7 +118,7 @@ def test_terms_in_closed_form_are_those_of_gaussians() -> None:
     expected = sum_images(diffusion.forward(u, log_snr).kl_units(standard))
     assert torch.allclose(diffusion.prior_kl(u, log_snr), expected)
     y, guess = data(5), data(5)
-    q, r = (diffusion.step_back(y, x, log_snr, log_snr + 0.7) for x in (u, guess))
+    q, r = (diffusion.step_back(y, diffusion.known(x), log_snr, log_snr + 0.7) for x in (u, guess))
     error = log_snr.exp() * sum_images((u - guess).square())
     found = diffusion.step_kl(error, log_snr, log_snr + 0.7)
     assert torch.allclose(found, sum_images(q.kl_units(r)))
@@ -123,7 +157,7 @@ def test_more_steps_bound_better() -> None:
 @pytest.mark.parametrize("steps", [1, 3])
 def test_learned_variances_make_few_steps_enough(steps: int) -> None:
     """For a Gaussian u each step is exact, so every number of steps has the density itself."""
-    u, schedule = data(1000), Schedule("linear-beta", (2.0, -40.0))
+    u, schedule = data(1000), Schedule("linear-log-snr", (2.0, -40.0))
     weights = diffusion.chain_log_weight(u, LEARNED, schedule, steps, None)
     expected = Normal(0 * u, 0 * u).log_density(u)
     assert torch.allclose(weights, expected, atol=1e-6)
@@ -132,7 +166,7 @@ def test_learned_variances_make_few_steps_enough(steps: int) -> None:
 def test_both_ways_back_believe_in_the_same_noise() -> None:
     y, log_snr = data(5), torch.linspace(-3, 3, 5).double()
     assert torch.allclose(FIXED.noise(y, log_snr), LEARNED.noise(y, log_snr))
-    fixed, learned = (way.step(y, log_snr, log_snr + 0.7) for way in (FIXED, LEARNED))
+    fixed, learned = (way.transition(y, log_snr, log_snr + 0.7) for way in (FIXED, LEARNED))
     assert torch.allclose(fixed.mean, learned.mean)
     assert (learned.std > fixed.std).all()
 
