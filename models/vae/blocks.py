@@ -49,13 +49,14 @@ def resize(x: Tensor, side: int) -> Tensor:
     return functional.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
 
 
-def gaussian_of(raw: Tensor, floor: float) -> Normal:
-    """Read a Gaussian from (B, 2 c, ...): means, then log deviations, clamped.
+def full_precision(raw: Tensor) -> Tensor:
+    """Return what a network puts out in float32, or in float64 where it computes in that."""
+    return raw if raw.dtype == torch.float64 else raw.float()
 
-    It is of full precision, also where the network before it is not.
-    """
-    raw = raw if raw.dtype == torch.float64 else raw.float()
-    mean, log_std = raw.chunk(2, dim=1)
+
+def gaussian_of(raw: Tensor, floor: float) -> Normal:
+    """Read a Gaussian from (B, 2 c, ...): means, then log deviations, clamped."""
+    mean, log_std = full_precision(raw).chunk(2, dim=1)
     return Normal(mean, log_std.clamp(floor, SCALE_CEILING))
 
 

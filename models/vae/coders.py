@@ -46,7 +46,7 @@ class Posterior(Protocol):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of the posterior, or of the Gaussian that a flow starts from, (B, ...)."""
+        """The mean of the posterior, or what stands for it, (B, ...): see `FlowPosterior`."""
         ...
 
 
@@ -100,7 +100,7 @@ class LayerTerms:
         kl: (B,), KL(q || p) in closed form where there is one, log q - log p otherwise.
         kl_units: (B, M), the same for each unit; None where p or q is no Gaussian.
         log_ratio: (B,), log p(z) - log q(z) at the sample.
-        mean: (B, M), means of q.
+        mean: (B, M), means of q; see `Posterior.mean`.
     """
 
     layer: int

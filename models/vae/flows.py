@@ -118,7 +118,7 @@ class FlowPosterior:
 
     @property
     def mean(self) -> Tensor:
-        """The flow's value at the mean of the Gaussian, which stands for its own mean."""
+        """The flow's value at the mean of its Gaussian: the posterior's mean has no closed form."""
         return self.flow(self.start.mean)[0]
 
     def draw(self) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,8 @@
                           approximation gap          amortisation gap
 
 q* is the best Gaussian for each image, found by gradient ascent from q. log p(x) is the
-importance weighted bound with many samples.
+importance weighted bound with many samples. Where q is a flow, the best Gaussian is not the best of
+its family, and the gap has no such parts.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from .model import Hvae
 
 @dataclass(frozen=True)
 class Gaps:
-    """Means over images, in nats."""
+    """Means over images, in nats; `best` is None where q is a flow, and so are both parts."""
 
     log_likelihood: float
-    best: float
+    best: float | None
     amortised: float
 
     @property
-    def approximation(self) -> float:
+    def approximation(self) -> float | None:
         """What the Gaussian family costs."""
-        return self.log_likelihood - self.best
+        return None if self.best is None else self.log_likelihood - self.best
 
     @property
-    def amortisation(self) -> float:
+    def amortisation(self) -> float | None:
         """What one network for all images costs."""
-        return self.best - self.amortised
+        return None if self.best is None else self.best - self.amortised
 
 
 def gaps(model: Hvae, x: Tensor, *, steps: int, samples: int, evaluate: int) -> Gaps:
@@ -57,20 +58,22 @@ def gaps(model: Hvae, x: Tensor, *, steps: int, samples: int, evaluate: int) -> 
         raise ValueError(f"gaps are for one layer without a context, not {model.config.layers}")
     with torch.no_grad():
         amortised = torch.stack([model.terms(x).log_weight for _ in range(evaluate)]).mean()
-        start = _start(model, x)
     likelihood = log_likelihood(model, [(x, x)], samples).iwae.mean()
+    start = _posterior(model, x)
+    if start is None:
+        return Gaps(float(likelihood), None, float(amortised))
     best = _optimise(model, x, start, steps)
     with torch.no_grad():
         value = torch.stack([_elbo(model, x, best) for _ in range(evaluate)]).mean()
     return Gaps(float(likelihood), float(value), float(amortised))
 
 
-def _start(model: Hvae, x: Tensor) -> Normal:
-    """Return where the search for q* begins: q, or a Gaussian about the mean of a flow."""
+@torch.no_grad()
+def _posterior(model: Hvae, x: Tensor) -> Normal | None:
+    """Return q, where the search for q* begins; None where it is a flow."""
     inference = Inference()
     model.infer(inference, x)
-    q = inference.posteriors[0]
-    return q.gaussian or Normal(q.mean, torch.full_like(q.mean, -1.0))
+    return inference.posteriors[0].gaussian
 
 
 def _optimise(model: Hvae, x: Tensor, start: Normal, steps: int) -> Normal:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import LogisticMixture, Normal, bernoulli_log, sum_images
+from .blocks import full_precision
 from .config import VaeConfig
 from .pixelcnn import PixelCnn
 
@@ -88,8 +89,7 @@ class Independent(nn.Module):
 
     def raw(self, features: Tensor) -> Tensor:
         """Return the parameters of all pixels, (B, n, H, W), of full precision."""
-        raw = self.head(features).view(features.shape[0], -1, *self.shape)
-        return raw if raw.dtype == torch.float64 else raw.float()
+        return full_precision(self.head(features)).view(features.shape[0], -1, *self.shape)
 
     def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
         """See `Likelihood`."""
@@ -117,7 +117,7 @@ class Autoregressive(nn.Module):
 
     def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
         """See `Likelihood`."""
-        return self.pixels.log_prob(x, self.network(x, features).float())
+        return self.pixels.log_prob(x, full_precision(self.network(x, features)))
 
     def mean(self, features: Tensor) -> Tensor:
         """Draw x: the mean given z alone has no closed form."""

@@ -68,6 +68,8 @@ class TrainConfig:
             raise ConfigError(
                 f"steps {self.steps}, batch {self.batch} and samples {self.samples} are too few"
             )
+        if self.samples > 1 and (self.kl_zero or self.kl_ramp or self.free_nats):
+            raise ConfigError("the importance weighted bound has no KL to anneal or to free")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema {self.ema} is outside 0...1")
 

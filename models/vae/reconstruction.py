@@ -51,10 +51,11 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
         raise ValueError(f"{x.shape[-1]} pixels are too few for {len(WEIGHTS)} scales")
     value = x.new_ones(x.shape[:2])
     for level, weight in enumerate(WEIGHTS):
+        if level:
+            x, y = functional.avg_pool2d(x, 2), functional.avg_pool2d(y, 2)
         luminance, contrast = _similarity(x, y)
         factor = contrast * luminance if level == len(WEIGHTS) - 1 else contrast
         value = value * factor.mean(dim=(2, 3)).clamp(min=0) ** weight
-        x, y = functional.avg_pool2d(x, 2), functional.avg_pool2d(y, 2)
     return value.mean(1)
 
 

@@ -31,6 +31,11 @@ def test_an_unknown_key_raises(kind: type[VaeConfig] | type[TrainConfig]) -> Non
         ({"context": "dct", "context_side": 29}, "is larger than the image, 28"),
         ({"scales": ((7, 2), (14, 2))}, "do not fall"),
         ({"image": (1, 28, 32)}, "are not square"),
+        ({"prior": "vamp", "flow_steps": 2}, "a VampPrior needs Gaussian posteriors"),
+        (
+            {"inference": "serial", "network": "mlp", "readout": "bottom", "prior": "diffusion"},
+            "a diffusion is over",
+        ),
     ],
 )
 def test_what_does_not_go_together_raises(changes: dict[str, object], message: str) -> None:
@@ -43,6 +48,12 @@ def test_training_ranges() -> None:
         TrainConfig(optimiser="sgd")
     with pytest.raises(ConfigError, match=r"ema 1.0 is outside 0\.\.\.1"):
         TrainConfig(ema=1.0)
+
+
+@pytest.mark.parametrize("changes", [{"kl_zero": 1}, {"kl_ramp": 1}, {"free_nats": 0.5}])
+def test_the_importance_weighted_bound_takes_no_weights_of_kl(changes: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="no KL to anneal or to free"):
+        TrainConfig(samples=5, **changes)  # type: ignore[arg-type]
 
 
 def test_layers_and_shapes() -> None:

@@ -116,6 +116,8 @@ def test_ms_ssim() -> None:
     assert torch.allclose(ms_ssim(x, x), torch.ones(2))
     near, far = (x + 0.05 * torch.randn_like(x)), torch.rand(2, 1, 32, 32)
     assert (ms_ssim(x, near) > ms_ssim(x, far)).all()
+    small = torch.rand(2, 1, 16, 16)
+    assert torch.allclose(ms_ssim(small, small), torch.ones(2))
     with pytest.raises(ValueError, match="8 pixels are too few"):
         ms_ssim(x[..., :8, :8], x[..., :8, :8])
 

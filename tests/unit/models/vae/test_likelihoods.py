@@ -60,6 +60,15 @@ def test_raster_samples_follow_the_masses() -> None:
     assert torch.allclose(drawn.flatten(1).mean(0), expected, atol=0.04)
 
 
+@pytest.mark.parametrize("kind", [Autoregressive, Independent])
+def test_a_float64_model_has_a_float64_likelihood(
+    kind: type[Autoregressive] | type[Independent],
+) -> None:
+    likelihood = kind(tiny()).double()
+    x, features = torch.rand(2, 1, 3, 3).double(), torch.randn(2, 6, 3, 3).double()
+    assert likelihood.log_prob(x, features).dtype == torch.float64
+
+
 def test_gaussian_pixels() -> None:
     likelihood = Independent(tiny(likelihood="gaussian", pixelcnn_layers=0))
     features = torch.randn(2, 6, 3, 3)

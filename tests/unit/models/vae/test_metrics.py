@@ -181,10 +181,18 @@ def test_gaps_of_a_known_posterior() -> None:
     found = gaps(known.model, x, steps=300, samples=1000, evaluate=100)
     expected = 3 * shift**2 / 2  # KL of a Gaussian moved by `shift` deviations in 3 units
     assert found.log_likelihood == pytest.approx(known.log_p(x).mean().item(), abs=0.05)
+    assert found.approximation is not None and found.amortisation is not None
     assert found.approximation == pytest.approx(0, abs=0.05)
     assert found.amortisation == pytest.approx(expected, abs=0.1)
     total = found.approximation + found.amortisation
     assert total == pytest.approx(found.log_likelihood - found.amortised)
+
+
+def test_the_gap_of_a_flow_has_no_parts(serial) -> None:  # noqa: ANN001
+    model = Hvae(serial(units=(3,), mlp_hidden=(4,), flow_steps=2)).eval()
+    found = gaps(model, torch.rand(4, 1, 4, 4).round(), steps=1, samples=4, evaluate=2)
+    assert found.approximation is None and found.amortisation is None
+    assert found.log_likelihood >= found.amortised - 1
 
 
 def test_gaps_are_for_one_layer() -> None:
