@@ -75,12 +75,13 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
     norm = float_norm(model)
     side = PATCH_PX * config.side
     prior, optimiser = _started(model, name, photographs, config, norm)
-    noise = None
+    noise, learned = None, [*prior.parameters()]
     if config.pseudo_inputs:
         if not isinstance(prior, GaussianDiffusion):
             raise WeightsError(f"{name} has no pseudo-inputs, only gaussian-diffusion has")
-        noise = PseudoInputs(model.config.context_channels)
-        optimiser.add_param_group({"params": noise.parameters()})
+        noise = PseudoInputs(model.context.gain)
+        learned += noise.parameters()
+        optimiser.add_param_group({"params": [*noise.parameters()]})
     began = time.monotonic()
     bar = tqdm(total=config.steps, mininterval=10)
     done = 0.0
@@ -97,7 +98,7 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         drawn = torch.randint(len(pool), (config.batch,)).tolist()
         u = torch.stack([pool[i] for i in drawn]) / model.context.steps(quality)
         loss = _loss(prior, noise, u, quality, norm, is_mixed=name == DEFAULT_PRIOR)
-        descend(loss, prior.parameters(), optimiser, clip=1.0)
+        descend(loss, learned, optimiser, clip=1.0)
         spent = (time.monotonic() - began) / (60 * config.minutes)
         done = max((step + 1) / config.steps, spent)
         bar.update()

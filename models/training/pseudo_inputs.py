@@ -3,9 +3,9 @@
 A diffusion of real numbers cannot be fitted to exact ones: its density would grow without bounds.
 So DVP-VAE samples pseudo-inputs u = f(x) + sigma eps with a learned sigma. Here f are the context's
 coefficients in steps, not rounded. What sigma gains in rate it loses in distortion; at the codec's
-lambda a squared error of one step^2 costs 6 / ln 2 bits (`quality.step_of`), so under a prior that
-is flat within a step it ends at 1 / sqrt(12), the noise of rounding. The codec codes what is
-rounded.
+lambda a squared error of one step^2 costs gain^2 6 / ln 2 bits, where gain is the channel's step
+against `quality.step_of`. So under a prior that is flat within a step sigma ends at
+1 / (gain sqrt(12)): where gain is 1, at the noise of rounding. The codec codes what is rounded.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ _LOG_SIGMA_MIN = -10.0  # DVP-VAE, table 7
 class PseudoInputs(nn.Module):
     """sigma of each channel of the context, in steps."""
 
-    def __init__(self, channels: int):
+    gain: Tensor
+
+    def __init__(self, gain: Tensor):
+        """Begin, for steps of a gain (C,)."""
         super().__init__()
-        self.log_sigma = nn.Parameter(torch.full((channels,), math.log(SIGMA_START)))
+        self.register_buffer("gain", gain)
+        self.log_sigma = nn.Parameter(torch.full(gain.shape, math.log(SIGMA_START)))
 
     def sigma(self) -> Tensor:
         """(C,) in steps."""
@@ -51,7 +55,7 @@ class PseudoInputs(nn.Module):
         sigma = self.sigma()
         u = coefficients + sigma[:, None, None] * torch.randn_like(coefficients)
         known = torch.log2(sigma * math.sqrt(2 * math.pi * math.e))  # entropy of r(u | x)
-        distortion = sigma.square() * (6 / math.log(2))
+        distortion = (self.gain * sigma).square() * (6 / math.log(2))
         patches = coefficients.shape[2] * coefficients.shape[3]
         cross = prior.bits(u, quality, norm, continuous=True).sum(dim=0)
         return (cross / patches + (distortion - known).sum()) / PATCH_PX**2

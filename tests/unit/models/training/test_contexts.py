@@ -13,6 +13,7 @@ from hvae_codec.models.convert import to_integer
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS, make_prior
+from hvae_codec.models.training import contexts
 from hvae_codec.models.training.contexts import (
     FitConfig,
     fit,
@@ -104,6 +105,21 @@ def test_the_gaussian_diffusion_can_learn_from_pseudo_inputs(
     assert all(bool(one.isfinite().all()) for one in noisy.parameters())
     with pytest.raises(WeightsError, match="factorised has no pseudo-inputs"):
         fit(integer, "factorised", photographs, config)
+
+
+def test_pseudo_inputs_are_clipped_and_checked_with_their_prior(
+    integer: DctVae, photographs: ImageCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watch(loss: Tensor, parameters: list[Any], optimiser: Any, clip: float) -> None:  # noqa: ANN401
+        seen.append([{id(p) for p in parameters}, optimiser])
+
+    monkeypatch.setattr(contexts, "descend", watch)
+    config = FitConfig(steps=1, side=4, batch=2, pseudo_inputs=True)
+    fit(integer, "gaussian-diffusion", photographs, config)
+    ((found, optimiser),) = seen
+    assert found == {id(p) for group in optimiser.param_groups for p in group["params"]}
 
 
 def test_a_prior_of_other_contexts_is_refused(integer: DctVae, tmp_path: Path) -> None:
