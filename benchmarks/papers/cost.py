@@ -91,7 +91,8 @@ def _peak_bytes() -> int:
     try:
         return _status_bytes("VmHWM")
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+        unit = 1 if sys.platform == "darwin" else KIB  # macOS counts bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _status_bytes(name: str) -> int:

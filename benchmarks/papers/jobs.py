@@ -122,8 +122,7 @@ def ladder(scale: Scale, data: str, **changes: Any) -> VaeConfig:  # noqa: ANN40
             "mixtures": 2 if scale.tiny else 10,
             "log_snr": (7.0, -10.0),
         }
-        if scale.name == "paper":
-            base["scales"] = ((32, 10), (16, 8), (8, 6), (4, 4))
+    base |= scale.changes.get(data, {})
     if scale.tiny:
         base |= {"diffusion_width": 4, "diffusion_steps": 2, "diffusion_blocks": 1}
         base["scales"] = ((8, 2), (4, 2)) if data == "cifar10" else ((7, 2), (4, 2))

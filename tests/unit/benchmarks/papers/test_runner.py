@@ -2,12 +2,13 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from hvae_codec.benchmarks.metrics import psnr_rgb
-from hvae_codec.benchmarks.papers import kodak, measures, report, sheets, tables, toys
+from hvae_codec.benchmarks.papers import cost, kodak, measures, report, sheets, tables, toys
 from hvae_codec.benchmarks.papers.jobs import Chosen, Job, Table
 from hvae_codec.benchmarks.papers.runner import Runner
 from hvae_codec.benchmarks.papers.scales import SCALES, TINY
@@ -122,6 +123,40 @@ def test_the_search_changes_no_table_that_does_not_use_it(runner: New) -> None:
     assert work.jobs(table) == before
 
 
+def test_lists_of_several_seeds_are_averaged() -> None:
+    assert report.shown("active_units", [[40, 3], [20, 0]]) == "30-1.5"
+    assert report.shown("active_units", [[40, 3], None]) == "40-3"
+
+
+def test_parts_of_a_flows_gap_are_not_shown() -> None:
+    gaussian, iaf = tables.TABLES["notes/gaps"].jobs(TINY, Chosen())
+    old = {"elbo": -143.9, "amortisation": -8.71}
+    assert report._number(gaussian, old, "amortisation") == -8.71
+    assert report._number(iaf, old, "amortisation") is None
+    assert report._number(iaf, old, "elbo") == -143.9
+
+
+def test_memory_is_in_bytes_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(name: str) -> int:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(cost, "_status_bytes", gone)
+    used = SimpleNamespace(ru_maxrss=4096)
+    monkeypatch.setattr(cost.resource, "getrusage", lambda who: used)
+    monkeypatch.setattr(cost.sys, "platform", "linux")
+    assert cost._peak_bytes() == 4096 * 1024
+    monkeypatch.setattr(cost.sys, "platform", "darwin")
+    assert cost._peak_bytes() == 4096
+
+
+PAGE = Path(__file__).parents[4] / "docs" / "papers.md"
+
+
+@pytest.mark.parametrize("part", ["INTRODUCTION", "DEPARTURES", "ERRATA"])
+def test_the_page_has_what_the_report_says(part: str) -> None:
+    assert getattr(report, part).strip() in PAGE.read_text("utf-8")
+
+
 def test_a_file_without_its_latents() -> None:
     pixels = next(kodak.photographs(None))
     few, rebuilt = kodak.from_file(pixels, 30)
@@ -151,13 +186,25 @@ def test_every_job_can_be_built(scale: object) -> None:
 
 
 def test_the_papers_sizes() -> None:
-    """DVP-VAE has 0.6M parameters without and 0.7M with pseudo-inputs on MNIST (table 5)."""
-    jobs = {job.name: job for job in tables.TABLES["dvp-vae/1"].jobs(SCALES["paper"], Chosen())}
-    counts = [
-        sum(p.numel() for p in Hvae(jobs[f"mnist {kind}"].model).parameters()) / 1e6
-        for kind in ("none", "dvp")
+    """DVP-VAE has 0.6M parameters without and 0.7M with pseudo-inputs on MNIST (table 5).
+
+    On CIFAR-10 it has 20M (table 1).
+    """
+    jobs = [
+        job
+        for name in ("dvp-vae/1", "dvp-vae/cifar10")
+        for job in tables.TABLES[name].jobs(SCALES["paper"], Chosen())
     ]
-    assert counts == pytest.approx([0.65, 0.7], abs=0.08)
+    models = {job.name: job.model for job in jobs}
+    counts = {
+        name: sum(p.numel() for p in Hvae(models[name]).parameters()) / 1e6
+        for name in ("mnist none", "mnist dvp", "cifar10 dvp")
+    }
+    assert counts["mnist none"] == pytest.approx(0.65, abs=0.08)
+    assert counts["mnist dvp"] == pytest.approx(0.7, abs=0.08)
+    assert counts["cifar10 dvp"] == pytest.approx(20, abs=0.5)
+    omniglot = models["omniglot dvp"]
+    assert (omniglot.width, omniglot.hidden) == (80, 40)
 
 
 def test_a_toy_collapses() -> None:
