@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..bitstream import ArgumentError
 from ..codec import api
 from ..codec.conditions import CodingConditions
 from ..codec.encoder import batches
 from ..codec.images import to_pixels
 from ..codec.options import DEFAULT_QUALITY
+from ..codec.quality import QUALITIES
 from ..codec.stack import CountingStack
 from ..codec.tile_encoder import encode_tiles, push_context
 from ..codec.tiling import default_tile_side, tiles_in
@@ -23,7 +25,8 @@ from ..codec.weights import load_codec
 class CompressaiAdapter(nn.Module):
     """One quality of this codec with the methods of `compressai.models.CompressionModel`.
 
-    It is tuned for PSNR. Images are float (B, 3, H, W) in [0, 1], of any size; inside, they are
+    It is tuned for PSNR, and codes all images by the networks (content photo), which alone have
+    likelihoods. Images are float (B, 3, H, W) in [0, 1], of any size; inside, they are
     rounded to 8 bits. Nothing is differentiable: this is for evaluation, on the CPU, by whatever
     `codec.runtime` has there.
 
@@ -32,7 +35,14 @@ class CompressaiAdapter(nn.Module):
     """
 
     def __init__(self, quality: int = DEFAULT_QUALITY):
+        """Make one quality.
+
+        Raises:
+            ArgumentError: it is 100, which means lossless and has no likelihoods.
+        """
         super().__init__()
+        if quality == QUALITIES - 1:
+            raise ArgumentError(f"quality {quality} is lossless: it has no likelihoods")
         self.quality = quality
         self.codec = load_codec(tune="psnr")
         # CompressAI asks a module's parameters where it lives
@@ -63,7 +73,8 @@ class CompressaiAdapter(nn.Module):
         Returns:
             `strings`, one list with a file an image, and `shape`, (H, W), which the files hold too.
         """
-        files = [api.encode(image, self.quality, tune="psnr") for image in _to_uint8(x)]
+        options: dict[str, Any] = {"tune": "psnr", "content": "photo"}
+        files = [api.encode(image, self.quality, **options) for image in _to_uint8(x)]
         return {"strings": [files], "shape": tuple(x.shape[-2:])}
 
     def decompress(

@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from hvae_codec.benchmarks.compressai_adapter import CompressaiAdapter
+from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
 
 eval_model = pytest.importorskip("compressai.utils.eval_model.__main__")
@@ -28,20 +29,38 @@ def x(clouds: Tensor) -> Tensor:
 def test_compressais_inference_runs_our_model(adapter: CompressaiAdapter, x: Tensor) -> None:
     found = eval_model.inference(adapter, x)
     image = (x.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    data = api.encode(image, QUALITY, tune="psnr")
+    data = api.encode(image, QUALITY, tune="psnr", content="photo")
     assert found["bpp"] == len(data) * 8 / (192 * 256)
     error = image.astype(float) - np.asarray(api.decode(data))
     expected = 10 * math.log10(255**2 / np.mean(error**2))
     assert found["psnr-rgb"] == pytest.approx(expected, abs=1e-3)  # theirs is float32
 
 
-def test_entropy_estimation_agrees_with_the_file(adapter: CompressaiAdapter, x: Tensor) -> None:
+@pytest.fixture
+def drawing() -> Tensor:
+    """(3, 192, 256), flat colours: what the codec codes without networks where it may look."""
+    image = Image.new("RGB", (256, 192), "white")
+    ImageDraw.Draw(image).text((20, 20), "drawn", "navy", font_size=60)
+    ImageDraw.Draw(image).rectangle((40, 100, 200, 160), "orange", "black", 3)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+
+@pytest.mark.parametrize("content", ["x", "drawing"])
+def test_entropy_estimation_agrees_with_the_file(
+    adapter: CompressaiAdapter, content: str, request: pytest.FixtureRequest
+) -> None:
+    x: Tensor = request.getfixturevalue(content)
     estimated = eval_model.inference_entropy_estimation(adapter, x)
     real = eval_model.inference(adapter, x)
     assert estimated["psnr-rgb"] == real["psnr-rgb"]
     pixels = 192 * 256
     # ANS costs at most 1 % and a word more; header, index and checks are some 100 bytes
     assert estimated["bpp"] < real["bpp"] < 1.01 * estimated["bpp"] + 8 * 128 / pixels
+
+
+def test_lossless_has_no_likelihoods() -> None:
+    with pytest.raises(ArgumentError, match="quality 100 is lossless"):
+        CompressaiAdapter(100)
 
 
 def test_compressais_loop_over_files(adapter: CompressaiAdapter, x: Tensor, tmp_path: Path) -> None:
