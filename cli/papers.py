@@ -1,6 +1,7 @@
 """`hvae-codec papers`: the experiments of the papers."""
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -72,11 +73,13 @@ def papers(
         scale = scales.SCALES[size]
         if data is None and not scale.tiny:
             raise click.UsageError("--data is needed: only tiny draws its images")
+        if markdown:
+            _check_writable(markdown)
         until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         work = runner.Runner(
             store.Store(out), runner.Sets(data, scale), scale, seeds, until, *_shown()
         )
-        done = work.run(chosen)
+        work.run(chosen)
         page = out / "report" / "papers.md"
         verdicts = report.write([work], chosen, page)
         if markdown:
@@ -84,8 +87,17 @@ def papers(
     for name, verdict in verdicts.items():
         console.result(f"{name:18} {verdict.outcome}: {verdict.reason}")
     console.note(f"report: {click.format_filename(page)}")
-    if not done:
+    if work.is_late:
         console.note("not all is run: the same command goes on")
+    if work.is_missing:
+        raise click.exceptions.Exit(1)
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before hours of work whether a file can be written beside its place."""
+    with console.blame(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def _shown() -> tuple[Callable[[str], None], Callable[[str], None]]:

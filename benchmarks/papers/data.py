@@ -8,6 +8,9 @@ differences are read as well.
 from __future__ import annotations
 
 import hashlib
+import pickle
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +20,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...codec.errors import one_line
 from .strokes import draw_strokes
 
 Array = NDArray[np.uint8]
+Parts = tuple[Array, Array, Array]
+"""Images for learning, for choosing and for measuring."""
+
+Reader = Callable[[Path], Parts]
+UNREADABLE = (
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises of a file that is damaged or holds something else."""
+
 NAMES = ("mnist", "mnist-static", "omniglot", "cifar10")
 TRAIN_DRAWERS = 15
 """Of the 20 drawers of each character; 24,345 = 1,623 x 15 images as in the papers' own file."""
@@ -93,9 +112,10 @@ def load(name: str, folder: Path) -> ImageSet:
 
     Raises:
         DataMissing: it is not there.
+        OSError: a file does not hold it.
         ValueError: no set has this name.
     """
-    readers: dict[str, tuple[Callable[[Path], tuple[Array, Array, Array]], tuple[str, ...]]] = {
+    readers: dict[str, tuple[Reader, tuple[str, ...]]] = {
         "mnist": (_read_mnist, ("mnist.npz",)),
         "mnist-static": (_read_static, ("mnist-static.npz", "mnist_static.npz")),
         "omniglot": (_read_omniglot, ("omniglot.npz", "omniglot28.npz")),
@@ -106,9 +126,21 @@ def load(name: str, folder: Path) -> ImageSet:
     read, files = readers[name]
     for file in files:
         if (folder / file).is_file():
-            return ImageSet(name, *read(folder / file), binary=name != "cifar10")
+            return ImageSet(name, *_checked(read, folder / file, name), binary=name != "cifar10")
     reason = f"{name} is not here; fetch it: hvae-codec dataset {name} --to {folder}"
     raise DataMissing(None, reason, str(folder / files[0]))
+
+
+def _checked(read: Reader, path: Path, name: str) -> Parts:
+    """Read a file whose parts must be images of a set."""
+    shape = (3, 32, 32) if name == "cifar10" else (1, 28, 28)
+    try:
+        parts = read(path)
+        if any(part.dtype != np.uint8 or part.shape[1:] != shape for part in parts):
+            raise ValueError(f"images are not uint8 of {shape}")
+    except UNREADABLE as error:
+        raise OSError(None, f"this is not the set {name} ({one_line(error)})", str(path)) from error
+    return parts
 
 
 def drawn(name: str, train: int = 96, test: int = 48) -> ImageSet:
@@ -122,13 +154,13 @@ def drawn(name: str, train: int = 96, test: int = 48) -> ImageSet:
     return ImageSet(name, *parts, binary=channels == 1)
 
 
-def _split(train: Array, test: Array) -> tuple[Array, Array, Array]:
+def _split(train: Array, test: Array) -> Parts:
     """Keep the last twelfth of the training images for choosing."""
     cut = len(train) - len(train) // 12
     return train[:cut], train[cut:], test
 
 
-def _read_mnist(path: Path) -> tuple[Array, Array, Array]:
+def _read_mnist(path: Path) -> Parts:
     with np.load(path) as file:
         if "images" in file:
             images = file["images"][:, None]
@@ -136,7 +168,7 @@ def _read_mnist(path: Path) -> tuple[Array, Array, Array]:
         return _split(file["train"], file["test"])
 
 
-def _read_static(path: Path) -> tuple[Array, Array, Array]:
+def _read_static(path: Path) -> Parts:
     def unpacked(rows: Array) -> Array:
         if rows.ndim == 4:
             return rows
@@ -146,7 +178,7 @@ def _read_static(path: Path) -> tuple[Array, Array, Array]:
         return unpacked(file["train"]), unpacked(file["valid"]), unpacked(file["test"])
 
 
-def _read_omniglot(path: Path) -> tuple[Array, Array, Array]:
+def _read_omniglot(path: Path) -> Parts:
     with np.load(path) as file:
         if "character_drawer" not in file:
             return _shuffled(file["train"], file["test"])
@@ -155,13 +187,13 @@ def _read_omniglot(path: Path) -> tuple[Array, Array, Array]:
         return _shuffled(images[first], images[~first])
 
 
-def _shuffled(train: Array, test: Array) -> tuple[Array, Array, Array]:
+def _shuffled(train: Array, test: Array) -> Parts:
     """Mix the characters: the first images of a part shall not be of one alphabet."""
     rng = np.random.default_rng(0)
     return _split(train[rng.permutation(len(train))], test[rng.permutation(len(test))])
 
 
-def _read_cifar(path: Path) -> tuple[Array, Array, Array]:
+def _read_cifar(path: Path) -> Parts:
     with np.load(path) as file:
         train, test = file["train"], file["test"]
     if train.shape[0] == 3 and train.shape[1] != 3:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...codec.errors import WeightsError
 from .data import DataMissing, ImageSet, drawn, load
 from .jobs import Chosen, Job, Table
-from .measures import KINDS, Task, Unfinished
+from .measures import KINDS, Measured, Task, Unfinished
 from .scales import SCALES, Scale
 from .store import Store
 from .tables import SEARCH, TABLES
@@ -68,6 +69,10 @@ class Runner:
     until: float = float("inf")
     tell: Tell = lambda line: None
     progress: Tell = lambda line: None
+    is_late: bool = field(default=False, init=False)
+    """Whether the deadline left something out."""
+    is_missing: bool = field(default=False, init=False)
+    """Whether images were missing."""
 
     def run(self, tables: Iterable[Table]) -> bool:
         """Run all jobs of some tables; tell whether all is done."""
@@ -136,6 +141,7 @@ class Runner:
             if self.store.result(job, fingerprint, self.scale) is not None:
                 return True
             if time.monotonic() >= self.until:
+                self.is_late = True
                 return False
             self.tell(name)
             task = Task(
@@ -147,12 +153,27 @@ class Runner:
                 deadline=lambda: time.monotonic() >= self.until,
                 tick=lambda step, steps: self.progress(f"{name}: {step} of {steps}"),
             )
-            result, sheets = KINDS[job.kind](task)
+            result, sheets = _measured(task)
         except DataMissing as missing:
+            self.is_missing = True
             self.tell(f"{name}: {missing.strerror}")
             return False
         except Unfinished:
+            self.is_late = True
             self.tell(f"{name}: stopped, goes on from its checkpoint")
             return False
         self.store.save(job, fingerprint, self.scale, result, sheets)
         return True
+
+
+def _measured(task: Task) -> Measured:
+    """Measure a job.
+
+    Raises:
+        OSError: its checkpoint is damaged.
+    """
+    try:
+        return KINDS[task.job.kind](task)
+    except WeightsError as error:
+        reason = f"{error}: delete it to train anew"
+        raise OSError(None, reason, str(task.checkpoint)) from error

@@ -24,13 +24,14 @@ from ..descent import descend
 from ..layers import FloatNorm, IntegerNorm
 from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
+from ..saved import read_saved
 from .config import BatchSizes
 from .data import CropDataset, ImageCache, batches
 from .losses import draw_quality, prior_bpp, rate_loss
 from .precision import mixed_precision
 from .pseudo_inputs import PseudoInputs
 from .soap import Soap
-from .state import load_into, read_saved
+from .state import load_into
 
 START_CROPS = 256
 """Crops whose patches a prior starts from."""

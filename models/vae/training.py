@@ -14,8 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ...codec.errors import WeightsError
 from ...codec.files import replacing
 from ..descent import descend
+from ..saved import read_saved
 from .model import Hvae
 from .objectives import TrainConfig, objective, rate_at
 
@@ -120,11 +122,12 @@ class Trainer:
         """Go on from what `save` wrote.
 
         Raises:
-            ValueError: it is a run of another configuration.
+            WeightsError: it is not a checkpoint, or is of another configuration.
         """
-        saved = torch.load(path, weights_only=True)
+        keys = {"config", "model", "average", "optimiser", "progress"}
+        saved = read_saved(path, keys, "checkpoint")
         if saved["config"] != json.dumps([self.model.config.to_json(), self.config.to_json()]):
-            raise ValueError(f"{path.name} is a run of another configuration")
+            raise WeightsError(f"{path.name} is a run of another configuration")
         self.model.load_state_dict(saved["model"])
         self.average = saved["average"]
         self.optimiser.load_state_dict(saved["optimiser"])

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -87,6 +88,69 @@ def test_missing_data_is_named_and_not_tested(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     result = papers("dvp-vae/cifar10", "--data", data, "--out", tmp_path / "out")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert "hvae-codec dataset cifar10 --to" in result.stderr
+    assert "the same command goes on" not in result.stderr
     assert "not tested" in result.stdout
+
+
+def test_a_run_that_a_deadline_stopped_goes_on(tmp_path: Path) -> None:
+    result = papers("notes/gaps", "--scale", "tiny", "--minutes", 0, "--out", tmp_path)
+    assert result.exit_code == 0
+    assert "not all is run: the same command goes on" in result.stderr
+
+
+def blamed(result: Result, path: Path, message: str) -> None:
+    """Check for one line that names a file, and no traceback."""
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"Error: {path}: ") and message in last
+
+
+ONE_IMAGE = np.zeros((24, 1, 28, 28), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"junk",
+        b"PK\x03\x04junk",
+        {"test": ONE_IMAGE},
+        {"train": ONE_IMAGE, "test": ONE_IMAGE[..., 1:]},
+        {"train": ONE_IMAGE, "test": ONE_IMAGE / 255},
+    ],
+    ids=["empty", "junk", "half a zip", "no train", "other sides", "floats"],
+)
+def test_a_file_that_is_not_the_set_is_named(
+    content: bytes | dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "mnist.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.savez(path, **content)  # type: ignore[arg-type]
+    result = papers("notes/gaps", "--data", tmp_path, "--out", tmp_path / "out", "--scale", "tiny")
+    blamed(result, path, "this is not the set mnist")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    arguments = "notes/gaps", "--scale", "tiny", "--out", tmp_path
+    assert papers(*arguments).exit_code == 0
+    for path in (tmp_path / "results").iterdir():
+        path.unlink()
+    for path in tmp_path.glob("runs/*/checkpoint.pt"):
+        path.write_bytes(b"something else")
+    result = papers(*arguments)
+    (path,) = (p for p in tmp_path.glob("runs/*/checkpoint.pt") if str(p) in result.stderr)
+    blamed(result, path, "checkpoint.pt is not a checkpoint: delete it to train anew")
+
+
+def test_a_page_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    page = tmp_path / "file" / "page.md"
+    result = papers("notes/gaps", "--scale", "tiny", "--out", tmp_path, "--markdown", page)
+    assert result.exit_code == 1
+    assert str(tmp_path / "file") in result.stderr
+    assert not (tmp_path / "runs").exists()

@@ -130,6 +130,7 @@ def test_a_prior_of_other_contexts_is_refused(integer: DctVae, tmp_path: Path) -
         load_prior(path, ModelConfig(luma_context=8))
     with pytest.raises(WeightsError, match="of another shape"):
         load_prior(path, integer.config)  # integers, where a prior in float should be
-    path.write_bytes(b"none")
-    with pytest.raises(WeightsError, match="not a fitted prior"):
-        load_prior(path, integer.config)
+    for junk in (b"", b"none", b"something else", b"PK\x03\x04"):
+        path.write_bytes(junk)
+        with pytest.raises(WeightsError, match="not a fitted prior"):
+            load_prior(path, integer.config)

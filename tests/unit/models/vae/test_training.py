@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hvae_codec.codec.errors import WeightsError
 from hvae_codec.models.vae import Hvae
 from hvae_codec.models.vae.objectives import (
     TrainConfig,
@@ -74,7 +75,10 @@ def test_a_checkpoint_of_another_run_is_refused(small, bars: Tensor, tmp_path: P
     path = tmp_path / "run.pt"
     new(small, bars, FAST).save(path)
     other = new(small, bars, TrainConfig(steps=7))
-    with pytest.raises(ValueError, match=r"run\.pt is a run of another configuration"):
+    with pytest.raises(WeightsError, match=r"run\.pt is a run of another configuration"):
+        other.load(path)
+    path.write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"run\.pt is not a checkpoint"):
         other.load(path)
 
 

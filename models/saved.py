@@ -1,0 +1,27 @@
+"""Dictionaries that torch saved: checkpoints of training runs, and fitted priors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..codec.errors import WeightsError
+
+
+def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
+    """Read a dictionary that torch saved, which has some keys.
+
+    Raises:
+        WeightsError: it is not `what` it should be.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of other bytes the unpickler makes anything
+        raise WeightsError(f"{path.name} is not a {what}") from error
+    if not isinstance(saved, dict) or not keys <= saved.keys():
+        raise WeightsError(f"{path.name} is not a {what} of this program")
+    return saved
