@@ -13,6 +13,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _ABOVE_ZERO = click.FloatRange(0, min_open=True)
+_FIELDS = {"rate": "learning_rate"}
+"""Options of `train` that have another name than their fields."""
 
 
 @click.command()
@@ -136,8 +138,12 @@ def train(
 ) -> None:
     """Train a model; OUT gets checkpoint.pt and metrics.jsonl.
 
-    The learning rate is constant until the last COOLDOWN steps, so that a run can be extended by
-    resuming it with more STEPS. The last SIMULATE steps train with simulated integer arithmetic.
+    The learning rate is constant until the last COOLDOWN steps, over which it falls. The last
+    SIMULATE steps train with simulated integer arithmetic.
+
+    A resumed run keeps the settings that it was started with. STEPS, COOLDOWN and SIMULATE may be
+    given anew. A run that has ended goes on with more STEPS, at the full rate again: what cooling
+    down gained is lost until it cools down once more.
     """
     if not resume and (out / "checkpoint.pt").exists():
         raise click.UsageError(
@@ -152,6 +158,7 @@ def train(
         raise click.UsageError(f"--qualities {qualities[0]} {qualities[1]} is no range")
 
     from ..models.training.loop import train as run
+    from ..models.training.state import going_on
 
     config = TrainConfig(
         data=data,
@@ -173,7 +180,15 @@ def train(
         compile=compile,
     )
     with console.blame(str(out)):
+        if resume:
+            given = filter(options.is_given, click.get_current_context().params)
+            config = going_on(config, {_FIELDS.get(name, name) for name in given})
         run(config)
+
+
+_cache_option = click.option(
+    "--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT)."
+)
 
 
 @click.command("train-prior")
@@ -183,7 +198,7 @@ def train(
 @click.option(
     "--out", type=_NEW_FILE, required=True, help="The fitted prior, for `export --prior`."
 )
-@click.option("--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT).")
+@_cache_option
 @click.option("--steps", type=click.IntRange(1), default=4000, show_default=True)
 @click.option(
     "--rate", type=_ABOVE_ZERO, default=3e-3, show_default=True, help="Peak learning rate."
@@ -237,7 +252,12 @@ def train_prior(
 @click.command()
 @click.argument("sources", metavar="SOURCE...", type=_FILE, nargs=-1, required=True)
 @click.option("-o", "--out", type=_NEW_FILE, required=True, help="The weight file.")
-@click.option("--data", type=_FOLDER, help="Training photographs, for what is fitted to them.")
+@click.option(
+    "--data",
+    type=_FOLDER,
+    help="Training photographs, for what is fitted to them: ten minutes or more of a core.",
+)
+@_cache_option
 @click.option(
     "--prior",
     "priors",
@@ -245,7 +265,13 @@ def train_prior(
     multiple=True,
     help="What `train-prior` fitted; or a weight file, to take over its further priors.",
 )
-def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[Path, ...]) -> None:
+def export(
+    sources: Sequence[Path],
+    out: Path,
+    data: Path | None,
+    cache: Path | None,
+    priors: tuple[Path, ...],
+) -> None:
     """Freeze SOURCE into integers and pmf tables: the weight file that encodes and decodes.
 
     SOURCE is a checkpoint, or several that together serve all qualities; or a weight file, to which
@@ -259,8 +285,10 @@ def export(sources: Sequence[Path], out: Path, data: Path | None, priors: tuple[
     from ..models.training.data import ImageCache
 
     with console.blame(str(sources[0])):
-        cache = ImageCache(data, sources[0].resolve().parent.parent / "cache") if data else None
-        exporting.export(sources, out, cache, priors)
+        photographs = None
+        if data:
+            photographs = ImageCache(data, cache or out.resolve().parent / "cache")
+        exporting.export(sources, out, photographs, priors)
     console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")
 
 

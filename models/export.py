@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from ..bitstream import PmfTables
 from ..codec.conditions import CodingConditions
@@ -160,23 +161,24 @@ def _of_priors(context: ContextModel, priors: dict[str, nn.Module]) -> ContextMo
 
 def round_models(models: Sequence[DctVae], firsts: Sequence[int], cache: ImageCache) -> None:
     """Round the filters of models in place, each on training images at the qualities it serves."""
-    for model, crops, qualities in _each_with_crops(models, firsts, cache):
+    for model, crops, qualities in _each_with_crops(models, firsts, cache, "rounding filters"):
         round_filters(model, crops, qualities)
 
 
 def fit_models(models: Sequence[DctVae], firsts: Sequence[int], cache: ImageCache) -> None:
     """Fit where integer models reconstruct latents, in place, each at the qualities it serves."""
-    for model, crops, qualities in _each_with_crops(models, firsts, cache):
+    for model, crops, qualities in _each_with_crops(models, firsts, cache, "reconstruction"):
         fit_reconstruction(model, crops, qualities)
 
 
 def _each_with_crops(
-    models: Sequence[DctVae], firsts: Sequence[int], cache: ImageCache
+    models: Sequence[DctVae], firsts: Sequence[int], cache: ImageCache, what: str
 ) -> Iterator[tuple[DctVae, list[Tensor], tuple[int, int]]]:
     """Yield each model with batches of crops and the qualities that it serves."""
     seen = CropDataset(cache, FITTING_CROPS, FITTING_BATCHES)
     crops = [seen[number][0] for number in range(len(seen))]
-    for model, first, end in zip(models, firsts, (*firsts[1:], QUALITIES), strict=True):
+    served = zip(models, firsts, (*firsts[1:], QUALITIES), strict=True)
+    for model, first, end in tqdm(served, what, len(models)):
         yield model, crops, (first, end - 1)
 
 
@@ -193,7 +195,7 @@ def refine(weights: Weights, cache: ImageCache, crops: int) -> PmfTables:
     for count in (crops // 4, crops):
         codec = codec_in_memory(replace(weights, tables=tables))
         counts = np.zeros(tables.pmf.size, np.int64)
-        for number in range(count):
+        for number in tqdm(range(count), "counting symbols", mininterval=5):
             crop = drawn[number][0][0]
             pixels = Pixels(crop.permute(1, 2, 0).contiguous().numpy())
             conditions = CodingConditions(config, number % QUALITIES, is_grey=False)

@@ -85,6 +85,9 @@ def train(config: TrainConfig) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         reading = beside.submit(ImageCache, config.data, config.out.parent / "cache")
         run = Run(config, device)
+        if run.step >= config.steps:
+            tqdm.write(f"the run is at step {run.step} of {config.steps}: give more --steps")
+            return
         if config.compile:  # while photographs are read
             compile_blocks(run.model)
             _warm_up(run, Objective(run.model, config))
@@ -193,6 +196,8 @@ def _loop(
             _report(run, images, running)
             last = validated = time.monotonic()
         if over:
+            bar.update(run.step - bar.n)
+            bar.close()
             return
 
 

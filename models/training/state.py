@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
+import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,14 +15,70 @@ from ...codec.config import PRESETS, ModelConfig
 from ...codec.errors import WeightsError
 from ...codec.files import replacing
 from ..dct_vae import DctVae
+from ..saved import read_saved
 from ..weights import load_weights
-from .config import TrainConfig
+from .config import BatchSizes, TrainConfig
 from .growth import grown, opened
 from .soap import Soap
 
+CHECKPOINT = "checkpoint.pt"
 LINEAR_PATHS = tuple(
     f"latents.{name}" for name in ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
 )
+
+
+FIXED = (
+    "preset",
+    "start",
+    "grow",
+    "qualities",
+    "eye",
+    "learning_rate",
+    "linear_rate",
+    "warmup",
+    "ema",
+    "clip",
+    "seed",
+    "by_clock",
+    *(field.name for field in dataclasses.fields(BatchSizes)),
+)
+"""Settings that a run keeps from its start to its end."""
+
+ENDS = ("steps", "cooldown", "simulate")
+"""Settings of its end, which it keeps unless they are given anew."""
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Return what a checkpoint says of the run, by field of `TrainConfig` and `BatchSizes`."""
+    values = {**vars(config), **vars(config.sizes)}
+    values["start"] = config.start and str(config.start.resolve())
+    return {name: values[name] for name in (*FIXED, *ENDS)}
+
+
+def started_with(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings in a checkpoint; those before had no more than the qualities."""
+    return {"qualities": saved["qualities"], **saved.get("settings", {})}
+
+
+def going_on(config: TrainConfig, given: Collection[str]) -> TrainConfig:
+    """Return a configuration with the settings that its run was started with.
+
+    Args:
+        config: of a run that is resumed.
+        given: names of settings that stay as they are.
+
+    Raises:
+        WeightsError: OUT/checkpoint.pt is not a checkpoint.
+    """
+    path = config.out / CHECKPOINT
+    if not path.exists():
+        return config
+    saved = started_with(read_checkpoint(path))
+    kept = {name: value for name, value in saved.items() if name not in given}
+    if kept.get("start"):
+        kept["start"] = Path(kept["start"])
+    sizes = {name: kept.pop(name) for name in vars(config.sizes) if name in kept}
+    return dataclasses.replace(config, sizes=dataclasses.replace(config.sizes, **sizes), **kept)
 
 
 def optimiser_for(model: DctVae) -> Soap:
@@ -40,21 +97,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         WeightsError: it is not a checkpoint.
     """
     return read_saved(path, {"config", "qualities", "average"}, "checkpoint")
-
-
-def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
-    """Read a dictionary that torch saved, which has some keys.
-
-    Raises:
-        WeightsError: it is not `what` it should be.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path.name} is not a {what}") from error
-    if not isinstance(saved, dict) or not keys <= saved.keys():
-        raise WeightsError(f"{path.name} is not a {what} of this program")
-    return saved
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -108,7 +150,7 @@ class Run:
 
     def __init__(self, config: TrainConfig, device: torch.device):
         self.config, self.device = config, device
-        self.path = config.out / "checkpoint.pt"
+        self.path = config.out / CHECKPOINT
         source, saved = self._saved()
         self.step, self.seconds = saved.get("step", 0), saved.get("seconds", 0.0)
         name = saved.get("config")
@@ -133,11 +175,21 @@ class Run:
         """Return what the run goes on or starts from, and where that was read; nothing if new."""
         config = self.config
         if config.resume and self.path.exists():
-            return self.path, read_checkpoint(self.path)
+            saved = read_checkpoint(self.path)
+            self._check_settings(started_with(saved))
+            return self.path, saved
         if config.start is None:
             return None, {}
         saved = starting_point(config.start, config.qualities)
         return config.start, _grown(saved) if config.grow else saved
+
+    def _check_settings(self, saved: dict[str, Any]) -> None:
+        """Refuse to go on with settings that the run was not started with."""
+        own = settings_of(self.config)
+        other = [name for name in FIXED if name in saved and saved[name] != own[name]]
+        if other:
+            told = ", ".join(f"{name} {saved[name]}, not {own[name]}" for name in other)
+            raise WeightsError(f"{self.path.name} is of a run with {told}")
 
     @property
     def averaged(self) -> DctVae:
@@ -149,6 +201,7 @@ class Run:
         state = {
             "config": self.model_config.to_json(),
             "qualities": self.config.qualities,
+            "settings": settings_of(self.config),
             "step": self.step,
             "seconds": self.seconds,
             "model": self.model.state_dict(),

@@ -1,5 +1,6 @@
 """What `train` and `export` refuse before anything is lost; training has its own tests."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from click.testing import Result
 from PIL import Image
 
 from hvae_codec.models import weights
+from hvae_codec.models.training.config import TrainConfig
+from hvae_codec.models.training.state import settings_of
 from hvae_codec.models.weights import Weights, load_weights, save_weights
 
 Run = Callable[..., Result]
@@ -75,7 +78,24 @@ def test_a_folder_is_no_output(hvae: Run, without_graphs: Path, tmp_path: Path) 
     assert {*tmp_path.rglob("*")} == {folder, without_graphs}
 
 
-def test_the_photographs_of_a_checkpoint_in_the_current_folder_are_cached_beside_its_run(
+def test_options_of_a_resumed_run_are_those_it_was_started_with(
+    hvae: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr("hvae_codec.models.training.loop.train", asked.append)
+    folders = "--data", tmp_path, "--valid", tmp_path, "--out", tmp_path
+    own = "--qualities", 0, 40, "--graphics", 0.5, "--rate", 1e-4, "--steps", 7, "--cooldown", 2
+    assert hvae("train", *folders, *own).exit_code == 0
+    (first,) = asked
+    saved = {"config": {}, "qualities": (0, 40), "average": {}, "settings": settings_of(first)}
+    torch.save(saved, tmp_path / "checkpoint.pt")
+    assert hvae("train", *folders, "--resume", "--steps", 9, "--workers", 0).exit_code == 0
+    assert asked[1] == dataclasses.replace(first, resume=True, steps=9, workers=0)
+    assert hvae("train", *folders, "--resume", "--rate", 8e-4).exit_code == 0
+    assert asked[2] == dataclasses.replace(first, resume=True, learning_rate=8e-4)
+
+
+def test_photographs_are_cached_beside_the_weights_or_where_it_is_said(
     hvae: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -88,8 +108,10 @@ def test_the_photographs_of_a_checkpoint_in_the_current_folder_are_cached_beside
         "hvae_codec.models.export.export", lambda sources, out, cache, priors: out.write_bytes(b"w")
     )
     monkeypatch.chdir(checkpoint.parent)
-    assert hvae("export", "checkpoint.pt", "-o", "w", "--data", tmp_path).exit_code == 0
-    assert asked == [(tmp_path, tmp_path / "cache")]
+    exported = "export", "checkpoint.pt", "-o", "w", "--data", tmp_path
+    assert hvae(*exported).exit_code == 0
+    assert hvae(*exported, "--cache", tmp_path / "other").exit_code == 0
+    assert asked == [(tmp_path, checkpoint.parent / "cache"), (tmp_path, tmp_path / "other")]
 
 
 @pytest.mark.slow

@@ -175,7 +175,10 @@ def test_what_is_in_memory_codes_as_the_file_does(
 
 @pytest.mark.slow
 def test_photographs_round_filters_and_refine_tables(
-    tiny_model: DctVae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: DctVae,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "photographs").mkdir()
     generator = torch.Generator().manual_seed(2)
@@ -186,6 +189,9 @@ def test_photographs_round_filters_and_refine_tables(
     source = [saved(tmp_path / "c.pt", tiny_model, (0, 100))]
     for name, seen in (("without", None), ("with", cache)):
         export(source, tmp_path / f"{name}.safetensors", seen, crops=2)
+    shown = capsys.readouterr().err
+    for bar in ("rounding filters: 100%", "reconstruction: 100%", "counting symbols: 100%"):
+        assert bar in shown
     without, rounded = (load_weights(tmp_path / f"{n}.safetensors") for n in ("without", "with"))
     assert not np.array_equal(without.tables.pmf, rounded.tables.pmf)
     ours, theirs = (weights.model_at(0).state_dict() for weights in (rounded, without))

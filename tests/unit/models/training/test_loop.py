@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.models.export import load_checkpoints
+from hvae_codec.models.training import loop
 from hvae_codec.models.training.config import BatchSizes, TrainConfig
 from hvae_codec.models.training.loop import learning_rate_at, train
-from hvae_codec.models.training.state import LINEAR_PATHS
+from hvae_codec.models.training.state import LINEAR_PATHS, going_on
 
 
 @pytest.fixture
@@ -121,10 +123,74 @@ def test_settings_of_a_run_do_what_they_say(config: TrainConfig) -> None:
     assert differ(weights_after(config, "real", simulate=0), usual)
 
 
+def forget_settings(config: TrainConfig) -> None:
+    """Make a checkpoint what it was before it held settings."""
+    saved = checkpoint(config)
+    del saved["settings"]
+    torch.save(saved, config.out / "checkpoint.pt")
+
+
+def test_a_resumed_run_keeps_its_settings(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, steps=1, qualities=(0, 40), learning_rate=1e-4))
+    asked = dataclasses.replace(config, resume=True, sizes=BatchSizes(), learning_rate=2e-4)
+    found = going_on(asked, {"steps", "learning_rate"})
+    assert (found.steps, found.learning_rate) == (4, 2e-4)
+    assert (found.qualities, found.sizes, found.cooldown) == ((0, 40), config.sizes, 1)
+    for one, message in (
+        (found, r"of a run with learning_rate 0\.0001, not 0\.0002$"),
+        (asked, r"qualities \(0, 40\), not \(0, 100\), learning_rate .* crops 2, not 8"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            train(one)
+    train(going_on(asked, {"steps"}))
+    assert tuple(checkpoint(config)["qualities"]) == (0, 40)
+    assert checkpoint(config)["step"] == 4
+
+
+def test_a_checkpoint_without_settings_has_qualities(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, steps=1, qualities=(0, 40)))
+    forget_settings(config)
+    resumed = dataclasses.replace(config, resume=True)
+    with pytest.raises(WeightsError, match=r"qualities \(0, 40\), not \(0, 100\)$"):
+        train(resumed)
+    assert going_on(resumed, set()).qualities == (0, 40)
+    train(going_on(resumed, set()))
+    assert tuple(checkpoint(config)["qualities"]) == (0, 40)
+
+
+def test_a_run_that_has_ended_says_so(
+    config: TrainConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = dataclasses.replace(config, steps=1)
+    train(config)
+    before = metrics(config)
+    capsys.readouterr()
+    train(dataclasses.replace(config, resume=True))
+    assert "the run is at step 1 of 1: give more --steps" in capsys.readouterr().out
+    assert metrics(config) == before
+
+
+def test_the_bar_ends_where_the_run_does(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[tqdm] = []
+
+    class Kept(tqdm):
+        def __init__(self, *given: Any, **named: Any):  # noqa: ANN401
+            super().__init__(*given, **named)
+            bars.append(self)
+
+    monkeypatch.setattr(loop, "tqdm", Kept)
+    train(dataclasses.replace(config, steps=3))
+    (bar,) = bars
+    assert (bar.n, bar.total) == (3, 3)
+
+
 @pytest.mark.slow
 def test_a_resumed_run_has_the_shares_of_its_own_settings(config: TrainConfig) -> None:
     train(dataclasses.replace(config, steps=1))
     before = checkpoint(config)["model"]
+    forget_settings(config)
     train(dataclasses.replace(config, resume=True, linear_rate=0.0))
     after = checkpoint(config)["model"]
     assert all(torch.equal(before[name], after[name]) for name in LINEAR_PATHS)
