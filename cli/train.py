@@ -16,6 +16,10 @@ _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 _FIELDS = {"rate": "learning_rate"}
 """Options of `train` that have another name than their fields."""
 
+_cache_option = click.option(
+    "--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT)."
+)
+
 
 @click.command()
 @click.option("--data", type=_FOLDER, required=True, help="Folder of training photographs.")
@@ -186,11 +190,6 @@ def train(
         run(config)
 
 
-_cache_option = click.option(
-    "--cache", type=_NEW, help="Folder of decoded photographs (default: beside OUT)."
-)
-
-
 @click.command("train-prior")
 @click.argument("name", metavar="PRIOR", type=click.Choice(options.PRIORS))
 @click.option("--weights", type=_FILE, required=True, help="Weight file that it is to join.")
@@ -280,6 +279,8 @@ def export(
     _refuse_to_replace(out, [*sources, *priors])
     if len(sources) > 1 and any(source.suffix == ".safetensors" for source in sources):
         raise click.UsageError("a weight file is the only SOURCE, or none")
+    if cache and not data:
+        raise click.UsageError("--cache is for the photographs of --data")
 
     from ..models import export as exporting
     from ..models.training.data import ImageCache

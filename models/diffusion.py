@@ -13,8 +13,8 @@ from 0 to 1. All of it depends on the log signal-to-noise ratio alone:
                 - sum_i E KL(q(y_s | y_t, u) || r(y_s | y_t))        diffusion, s = t - 1/T
 
 DVP-VAE's eq. 31 lacks the logarithm on the left, and its eq. 17 subtracts the bound where it has
-to add it. All terms are (B,), in nats. u is (B, c, d, d); on a lattice, `cell` is the
-distance of its points.
+to add it. All terms are (B,), in nats. u is (B, c, d, d); on a lattice, `cell` is the distance of
+its points.
 """
 
 from __future__ import annotations
@@ -182,14 +182,14 @@ def stepwise_kl(u: Tensor, reverse: Reverse, schedule: Schedule, steps: int) -> 
 
 
 def step_back(y: Tensor, u: Normal, log_snr: Tensor, earlier: Tensor) -> Normal:
-    """Return the integral of q(y_s | y_t, u) over a Gaussian of u, s < t.
+    """Return the integral of q(y_s | y_t, u) over a Gaussian u, for s < t.
 
     With `known(u)` that is q(y_s | y_t, u) itself (DVP-VAE, eq. 26 to 28). With r(u | y_t) it is
     r(y_s | y_t).
 
     Args:
         y: y_t, (B, c, d, d).
-        u: of the same shape.
+        u: what is known of u, of the same shape.
         log_snr: at t, (B,).
         earlier: at s, (B,).
     """

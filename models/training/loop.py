@@ -86,7 +86,8 @@ def train(config: TrainConfig) -> None:
         reading = beside.submit(ImageCache, config.data, config.out.parent / "cache")
         run = Run(config, device)
         if run.step >= config.steps:
-            tqdm.write(f"the run is at step {run.step} of {config.steps}: give more --steps")
+            if rank == 0:
+                tqdm.write(f"the run is at step {run.step} of {config.steps}: give more --steps")
             return
         if config.compile:  # while photographs are read
             compile_blocks(run.model)

@@ -26,7 +26,6 @@ LINEAR_PATHS = tuple(
     f"latents.{name}" for name in ("analysis.skeleton", "synthesis.skeleton", "step_gain.knots")
 )
 
-
 FIXED = (
     "preset",
     "start",
@@ -56,8 +55,8 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
 
 
 def started_with(saved: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings in a checkpoint; those before had no more than the qualities."""
-    return {"qualities": saved["qualities"], **saved.get("settings", {})}
+    """Return the settings in a checkpoint; an earlier one has the qualities alone."""
+    return {"qualities": tuple(saved["qualities"]), **saved.get("settings", {})}
 
 
 def going_on(config: TrainConfig, given: Collection[str]) -> TrainConfig:

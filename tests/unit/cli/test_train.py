@@ -112,6 +112,9 @@ def test_photographs_are_cached_beside_the_weights_or_where_it_is_said(
     assert hvae(*exported).exit_code == 0
     assert hvae(*exported, "--cache", tmp_path / "other").exit_code == 0
     assert asked == [(tmp_path, checkpoint.parent / "cache"), (tmp_path, tmp_path / "other")]
+    refused = hvae("export", "checkpoint.pt", "-o", "w", "--cache", tmp_path / "other")
+    assert refused.exit_code == 2
+    assert "--cache is for the photographs of --data" in refused.stderr
 
 
 @pytest.mark.slow
