@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from .transcode import How, Result
 
 _CORES_A_SHARD = 32
 """Shards at a time: one for so many cores, and one more, so that no core waits for a last image."""
+
+_ASK_S = 0.5
+"""Between two questions of a shard whether the run is broken off."""
 
 _RETRIES = 1
 """Of an image or a shard whose process or machine is lost."""
@@ -58,12 +62,13 @@ class OnRay:
             shards_at_once = 1 + at_once // _CORES_A_SHARD
             in_hand = 2 + 2 * -(-at_once // shards_at_once)
             shard = ray.remote(num_cpus=0, max_retries=_RETRIES)(_write_shard)
+            end = ray.remote(num_cpus=0)(_End).remote()
             left, running = deque(tasks), dict[Any, Task]()
             try:
                 while left or running:
                     while left and len(running) <= shards_at_once:
                         task = left.popleft()
-                        running[shard.remote(job, task, in_hand, self.threads)] = task
+                        running[shard.remote(job, task, in_hand, self.threads, end)] = task
                     (ready,), _ = ray.wait([*running], num_returns=1)
                     task = running.pop(ready)
                     try:
@@ -78,8 +83,7 @@ class OnRay:
                         stats.merge(done)
                         report(done.count, done.failed, task.part.size)
             except KeyboardInterrupt:
-                for ref in running:
-                    ray.cancel(ref, recursive=False)  # it writes what is done
+                end.come.remote()  # each shard writes what is done
                 ray.wait([*running], num_returns=len(running), timeout=60)
                 raise
         return stats, failures
@@ -104,11 +108,43 @@ class OnRay:
                 ray.shutdown()
 
 
-def _write_shard(job: Job, task: Task, in_hand: int, threads: int) -> Stats:
-    """Write a shard, of whose images so many are in hand at a time."""
+class _End:
+    """Tells all shards whether the run is broken off.
+
+    A task that is cancelled as it ends takes Ray's driver with it (2.60), so none is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.is_here = False
+
+    def come(self) -> None:
+        self.is_here = True
+
+    def has_come(self) -> bool:
+        return self.is_here
+
+
+def _write_shard(job: Job, task: Task, in_hand: int, threads: int, end: Any) -> Stats:  # noqa: ANN401
+    """Write a shard, of whose images so many are in hand at a time, until the end comes."""
     outcomes = _outcomes(job.how, task, in_hand, threads)
     about = task.part.name, job.how.description
-    return write_shard(job.target, task.number, outcomes, *about)
+    try:
+        return write_shard(job.target, task.number, _until(end, outcomes), *about)
+    except KeyboardInterrupt:
+        return Stats()
+
+
+def _until(end: Any, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:  # noqa: ANN401
+    """Yield outcomes; raise KeyboardInterrupt once the end has come."""
+    import ray
+
+    asked = time.monotonic()
+    for outcome in outcomes:
+        yield outcome
+        if time.monotonic() - asked > _ASK_S:
+            if ray.get(end.has_come.remote()):
+                raise KeyboardInterrupt
+            asked = time.monotonic()
 
 
 def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outcome]:
