@@ -71,7 +71,7 @@ def coded(tiny_codec: Codec, photograph: np.ndarray) -> Callable[[int], bytes]:
     scale=st.sampled_from(SCALES),
     tile_side=st.integers(1, 3),
 )
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_a_region_is_a_part_of_the_whole(
     tiny_codec: Codec,
     coded: Callable[[int], bytes],

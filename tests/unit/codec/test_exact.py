@@ -171,6 +171,7 @@ def page_file(page: Image.Image) -> bytes:
     return hvae_codec.encode(page, 40)
 
 
+@pytest.mark.slow
 def test_text_around_a_photograph_is_all_but_exact(page: Image.Image, page_file: bytes) -> None:
     assert inspect(page_file).tile_coders == ("both",)
     samples, decoded = np.asarray(page), np.asarray(hvae_codec.decode(page_file))
@@ -270,7 +271,8 @@ def test_content_can_be_told(content: str) -> None:
         EncodeOptions(content="painting")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("tune", ["eye", pytest.param("psnr", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("tune", ["eye", "psnr"])
 def test_a_photograph_with_a_dark_sky_stays_with_the_networks(tune: str) -> None:
     """Half of its patches look drawn. Its PSNR by the weights for the eye is below a drawing's."""
     rocket = skimage.data.rocket()

@@ -305,6 +305,7 @@ def test_bits_back_that_finds_too_few_is_refused(
         encode_pixels(every_codec, flat, 10, prior=Prior.VAMP, content="photo")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0, 255])
 def test_a_search_stays_within_what_pixels_can_give(every_codec: Codec, level: int) -> None:
     pixels = Pixels(np.full((64, 64, 3), level, np.uint8))

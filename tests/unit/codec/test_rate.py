@@ -70,6 +70,7 @@ def test_all_of_it_where_there_is_room(pixels: np.ndarray) -> None:
     assert api.inspect(api.encode(pixels, psnr=1.0)).quality == 0
 
 
+@pytest.mark.slow
 def test_a_size_out_of_reach_is_said_in_one_line(pixels: np.ndarray) -> None:
     smallest = len(api.encode(pixels, 0))
     with pytest.raises(TargetError, match=f"too few, the smallest file has {smallest}"):

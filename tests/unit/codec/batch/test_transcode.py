@@ -79,7 +79,12 @@ def test_what_is_coded_is_not_coded_again() -> None:
     [
         (b"no picture", ToCoded(), "not an image in a format that Pillow knows"),
         (IMAGE[:60], ToCoded(), "the image cannot be read"),
-        (IMAGE, ToCoded(EncodeOptions(max_bytes=5)), "5 bytes are too few"),
+        pytest.param(
+            IMAGE,
+            ToCoded(EncodeOptions(max_bytes=5)),
+            "5 bytes are too few",
+            marks=pytest.mark.slow,
+        ),
         (IMAGE, ToCoded(memory_bytes=110_000_000), "48x40 pixels take 111 MB, 110 MB are allowed"),
         (b"no picture", ToImages(), "not an image in a format that Pillow knows"),
     ],

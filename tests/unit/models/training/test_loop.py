@@ -94,6 +94,7 @@ def test_a_run_for_some_qualities_says_so(config: TrainConfig) -> None:
     assert [row["quality"] for row in metrics(config)[-1]["rows"]] == [30, 60]
 
 
+@pytest.mark.slow
 def test_a_range_without_a_validated_quality_is_validated_in_its_middle(
     config: TrainConfig,
 ) -> None:
@@ -130,6 +131,7 @@ def forget_settings(config: TrainConfig) -> None:
     torch.save(saved, config.out / "checkpoint.pt")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_settings(config: TrainConfig) -> None:
     train(dataclasses.replace(config, steps=1, qualities=(0, 40), learning_rate=1e-4))
     asked = dataclasses.replace(config, resume=True, sizes=BatchSizes(), learning_rate=2e-4)
@@ -147,6 +149,7 @@ def test_a_resumed_run_keeps_its_settings(config: TrainConfig) -> None:
     assert checkpoint(config)["step"] == 4
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_settings_has_qualities(config: TrainConfig) -> None:
     train(dataclasses.replace(config, steps=1, qualities=(0, 40)))
     forget_settings(config)
