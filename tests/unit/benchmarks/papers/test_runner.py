@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,10 +144,10 @@ def test_memory_is_in_bytes_on_every_system(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(cost, "_status_bytes", gone)
     used = SimpleNamespace(ru_maxrss=4096)
-    monkeypatch.setattr(cost.resource, "getrusage", lambda who: used)
-    monkeypatch.setattr(cost.sys, "platform", "linux")
+    monkeypatch.setattr(resource, "getrusage", lambda who: used)
+    monkeypatch.setattr(sys, "platform", "linux")
     assert cost._peak_bytes() == 4096 * 1024
-    monkeypatch.setattr(cost.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     assert cost._peak_bytes() == 4096
 
 
