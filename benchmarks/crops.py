@@ -70,7 +70,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image after each codec, whose file is its nearest to the goal; first the original."""
+    """Crops of one image: of the original, then of each codec's result.
+
+    Each codec codes the image at the setting that comes nearest to the goal.
+    """
 
     image: str
     goal: Goal
@@ -106,7 +109,10 @@ def make(
 
 
 def _goals(path: Path, records: Sequence[Record]) -> list[Goal]:
-    """Return the goals of an image: this codec's bits a pixel nearest to `RATES`, then `SCORES`."""
+    """Return the bit rates and the scores at which codecs are compared on an image.
+
+    The bit rates are those of this codec's files. For each of `RATES` the nearest one is taken.
+    """
     of_image = [record for record in records if record.image == path.name]
     own = [record for record in of_image if record.codec == OURS] or of_image
     nearest = (min((record.bpp for record in own), key=lambda b: abs(b - bpp)) for bpp in RATES)

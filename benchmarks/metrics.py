@@ -112,7 +112,9 @@ def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
 
 
 def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """Return the 3-norm of Butteraugli's distance map, from libjxl's program `butteraugli_main`.
+    """Return the Butteraugli distance of two images: the 3-norm of the map of distances.
+
+    libjxl's program `butteraugli_main` computes it.
 
     The largest distance tells of the worst place of an image; the 3-norm weighs all places, and
     agrees better with people who compare whole images.

@@ -96,7 +96,10 @@ class ImageSet:
             yield self._pair(images[start : start + size], generator)
 
     def contexts(self, grey: bool = False) -> Iterator[Tensor]:
-        """Yield training images in [0, 1], grey or as they are drawn, for what a context needs."""
+        """Yield the training images, (B, C, H, W) in [0, 1], to which a context is fitted.
+
+        Binary sets are binarised, unless `grey` asks for the images that they are drawn from.
+        """
         for x, picture in self.batches("train", len(self.train), 5000):
             yield picture if grey else x
 

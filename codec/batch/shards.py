@@ -144,7 +144,7 @@ def delete_shards(target: Target) -> None:
 
 def _files_of_shards(target: Target) -> Iterator[tuple[str, int]]:
     filesystem, path = storage.place_of(target.url)
-    if storage.retrying(lambda: filesystem.exists(path)):
+    if storage.kind_of(filesystem, path):
         for entry in storage.retrying(lambda: filesystem.ls(path, detail=False)):
             name = str(entry).rstrip("/").rpartition("/")[2]
             if match := _OF_A_SHARD.fullmatch(name):

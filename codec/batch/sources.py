@@ -167,7 +167,7 @@ def _listed(sources: Iterable[str], target: str | None) -> Iterator[tuple[str, s
     seen: set[str] = set()
     for given in sources:
         # a name may look like a pattern
-        is_name = storage.kind_of(*storage.place_of(given)) is not None
+        is_name = "{" not in given or storage.kind_of(*storage.place_of(given)) is not None
         for source in [given] if is_name else braceexpand.braceexpand(given):
             for url, key, size in _files_of(source, target):
                 if url not in seen:

@@ -123,14 +123,14 @@ def write(url: str, data: bytes) -> None:
 def delete(url: str) -> None:
     """Delete a file, if it is there."""
     filesystem, path = place_of(url)
-    if retrying(lambda: filesystem.exists(path)):
+    if kind_of(filesystem, path):
         retrying(lambda: filesystem.rm_file(path))
 
 
 def delete_folder(url: str) -> None:
     """Delete a folder and what is in it, if it is there."""
     filesystem, path = place_of(url)
-    if retrying(lambda: filesystem.exists(path)):
+    if kind_of(filesystem, path):
         retrying(lambda: filesystem.rm(path, recursive=True))
 
 
