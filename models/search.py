@@ -281,7 +281,7 @@ def _rounded(aim: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def _first_walk(model: DctVae, scene: _Scene) -> tuple[Tensor, Tensor]:
     """Return where the encoder would put the latents of the scene, and where rounding does."""
-    height, width = (LATENTS_A_SIDE * side for side in scene.window.size)
+    height, width = (LATENTS_A_SIDE * side for side in scene.near.size)
     targets = torch.zeros(1, model.config.latent_channels, height, width)
 
     def noted(step: CodingStep, h: Tensor, mean: Tensor) -> Tensor:
