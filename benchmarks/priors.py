@@ -12,17 +12,16 @@ with three numbers of steps, on N images spread over the first folder, in a tabl
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
@@ -35,7 +34,7 @@ from ..codec.errors import PayloadTooShort
 from ..codec.files import find_images
 from ..codec.images import to_pixels
 from ..codec.options import DecodeOptions, prior_of
-from ..codec.stack import AnsStack, CountingStack, Sampling
+from ..codec.stack import AnsStack, CountingStack
 from ..codec.tile_decoder import pop_contexts
 from ..codec.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
 from ..codec.tiling import Window, default_tile_side, tiles_in
@@ -44,13 +43,13 @@ from ..codec.weights import Codec, load_codec
 from ..models.convert import to_float
 from ..models.layers import FloatNorm
 from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
+from . import context_alone
 from .bjontegaard_delta import Curve, bd_rate
+from .context_alone import Point
 from .metrics import psnr_rgb
 from .run import read_image
 
 QUALITIES = (10, 30, 50, 70, 90)
-JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)
-SHEET_LEVELS = (0, 1, 2, 4, None)
 DIFFUSION_STEPS = (10, 50, 200)
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
@@ -76,16 +75,6 @@ class Row:
     psnr_db: float
     push_s: float
     pop_s: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """A picture of few bits: of the context alone, or of JPEG."""
-
-    image: str
-    setting: int
-    bpp: float
-    psnr_db: float
 
 
 def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row], list[Point]]:
@@ -228,63 +217,66 @@ def _coding_seconds(codec: Codec, symbols: TileSymbols, kind: Prior) -> tuple[fl
     return between - start, end - between
 
 
-def jpeg(path: Path) -> list[Point]:
-    """Encode an image as a small JPEG at several qualities."""
-    image = read_image(path)
-    original, points = np.asarray(image), []
-    for quality in JPEG_QUALITIES:
-        out = io.BytesIO()
-        image.save(out, "JPEG", quality=quality, optimize=True)
-        decoded = np.asarray(Image.open(out).convert("RGB"))
-        bpp = 8 * out.tell() / (image.width * image.height)
-        points.append(Point(path.stem, quality, bpp, psnr_rgb(original, decoded)))
-    return points
-
-
 def table(name: str, rows: list[Row]) -> str:
     """Tabulate what each prior takes, in Markdown: means over images.
 
     A quality at which the file of some image was refused is left out of a prior's row.
     """
-    priors = list(dict.fromkeys(row.prior for row in rows))
     images = len({row.image for row in rows})
-    anchor = "factorised" if "factorised" in priors else priors[0]
+    priors = dict.fromkeys(row.prior for row in rows)
+    found = {prior: _Rows([row for row in rows if row.prior == prior], images) for prior in priors}
+    anchor = "factorised" if "factorised" in found else next(iter(found))
+    lines = [_line(prior, mine, found[anchor]) for prior, mine in found.items()]
+    return "\n".join([*_head(name, images, anchor), *lines])
 
-    def at(prior: str, quality: int) -> list[Row]:
-        return [row for row in rows if (row.prior, row.quality) == (prior, quality)]
 
-    def complete(prior: str) -> list[int]:
-        return [q for q in QUALITIES if len(at(prior, q)) == images]
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one prior.
 
-    def context(prior: str, quality: int) -> float:
-        return statistics.mean(8 * row.context_bytes / row.pixels for row in at(prior, quality))
+    Attributes:
+        every: all of them.
+        images: how many files a quality has, where none was refused.
+    """
 
-    def curve(prior: str) -> Curve:
-        every = [at(prior, quality) for quality in complete(prior)]
+    every: list[Row]
+    images: int
+
+    @cached_property
+    def by_quality(self) -> dict[int, list[Row]]:
+        """The rows of each quality at which no file was refused."""
+        found = {q: [row for row in self.every if row.quality == q] for q in QUALITIES}
+        return {q: rows for q, rows in found.items() if len(rows) == self.images}
+
+    def context_bpp(self, quality: int) -> float:
+        """Return the mean bits a pixel of the context."""
+        return statistics.mean(8 * r.context_bytes / r.pixels for r in self.by_quality[quality])
+
+    def curve(self) -> Curve:
+        """Return bits a pixel of whole files, and PSNR."""
+        groups = self.by_quality.values()
         return Curve(
-            tuple(
-                statistics.mean(8 * row.file_bytes / row.pixels for row in some) for some in every
-            ),
-            tuple(statistics.mean(row.psnr_db for row in some) for some in every),
+            tuple(statistics.mean(8 * r.file_bytes / r.pixels for r in rows) for rows in groups),
+            tuple(statistics.mean(r.psnr_db for r in rows) for rows in groups),
         )
 
-    lines = _head(name, images, anchor)
-    for prior in priors:
-        mine = [row for row in rows if row.prior == prior]
-        bpp = {q: context(prior, q) for q in complete(prior)}
-        cells = [f"{bpp[q]:.4f}" if q in bpp else "refused" for q in QUALITIES]
-        saved = 100 * (sum(bpp.values()) / sum(context(anchor, q) for q in bpp) - 1)
-        bound = sum(row.context_bytes for row in mine) / sum(row.bound_bytes for row in mine)
-        million = sum(row.pixels for row in mine) / 1e6
-        push, pop = (
-            sum(getattr(row, side) for row in mine) / million for side in ("push_s", "pop_s")
-        )
-        lines.append(
-            f"| {prior} | {' | '.join(cells)} | {saved:+.1f} % "
-            f"| {bd_rate(curve(anchor), curve(prior)):+.2f} % | {100 * (bound - 1):+.2f} % "
-            f"| {push:.2f} | {pop:.2f} |"
-        )
-    return "\n".join(lines)
+    def total(self, name: str) -> float:
+        """Return the sum of a number over all rows."""
+        return sum(getattr(row, name) for row in self.every)
+
+
+def _line(prior: str, rows: _Rows, anchor: _Rows) -> str:
+    """Return what one prior takes as a line of the table."""
+    bpp = {q: rows.context_bpp(q) for q in rows.by_quality}
+    cells = [f"{bpp[q]:.4f}" if q in bpp else "refused" for q in QUALITIES]
+    context = sum(bpp.values()) / sum(anchor.context_bpp(q) for q in bpp) - 1
+    bound = rows.total("context_bytes") / rows.total("bound_bytes") - 1
+    push, pop = (1e6 * rows.total(side) / rows.total("pixels") for side in ("push_s", "pop_s"))
+    return (
+        f"| {prior} | {' | '.join(cells)} | {100 * context:+.1f} % "
+        f"| {bd_rate(anchor.curve(), rows.curve()):+.2f} % | {100 * bound:+.2f} % "
+        f"| {push:.2f} | {pop:.2f} |"
+    )
 
 
 def _head(name: str, images: int, anchor: str) -> list[str]:
@@ -297,59 +289,6 @@ def _head(name: str, images: int, anchor: str) -> list[str]:
         "| encode | decode |",
         "|---|" + "---|" * (len(QUALITIES) + 5),
     ]
-
-
-def curve_of(points: list[Point]) -> Curve:
-    """Return the mean curve over images."""
-    settings = list(dict.fromkeys(point.setting for point in points))
-    groups = [[p for p in points if p.setting == setting] for setting in settings]
-    return Curve(
-        tuple(statistics.mean(p.bpp for p in group) for group in groups),
-        tuple(statistics.mean(p.psnr_db for p in group) for group in groups),
-    )
-
-
-def against_jpeg(context: Curve, other: Curve) -> str:
-    """Say what JPEG takes for the PSNR of each context, in Markdown."""
-    by_db = sorted(zip(other.db, other.bpp, strict=True))
-    lines = [
-        "| quality | PSNR dB | context alone, bpp | JPEG at this PSNR, bpp |",
-        "|---|---|---|---|",
-    ]
-    for quality, bpp, db in zip(QUALITIES, context.bpp, context.db, strict=True):
-        least = db < by_db[0][0]
-        jpeg_bpp = float(np.interp(db, [d for d, _ in by_db], [b for _, b in by_db]))
-        lines.append(
-            f"| {quality} | {db:.2f} | {bpp:.4f} | {'< ' if least else ''}{jpeg_bpp:.4f} |"
-        )
-    return "\n".join(lines)
-
-
-def plot(path: Path, context: Curve, other: Curve, images: int) -> None:
-    """Draw the context alone against JPEG (DCT-VAE, figure 5)."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, curve in (("context alone", context), ("JPEG", other)):
-        axes.plot(curve.bpp, curve.db, marker=".", label=name)
-    axes.set(xlabel="bits per pixel", ylabel="PSNR, RGB (dB)", title=f"Means over {images} images")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=100)
-
-
-def sheet(path: Path, images: list[Path], quality: int = 30) -> None:
-    """Lay decoded examples side by side (DCT-VAE, figure 6): the picture, then fewer levels."""
-    lines = []
-    for source in images:
-        image = read_image(source)
-        data = api.encode(image, quality, tune="psnr")
-        cells = [np.asarray(image)]
-        for levels in SHEET_LEVELS:
-            cells.append(np.asarray(api.decode(data, levels=levels).convert("RGB")))
-        drawn = api.decode(data, levels=0, sampling=Sampling(temperature=0.7))
-        cells.append(np.asarray(drawn.convert("RGB")))
-        lines.append(np.concatenate([cell[:256, :256] for cell in cells], axis=1))
-    Image.fromarray(np.concatenate(lines)).save(path)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -371,9 +310,9 @@ def main(argv: list[str] | None = None) -> None:
         records += rows
         parts.append(table(folder.name.capitalize(), rows))
         if folder == options.folders[0]:
-            context = curve_of([point for _, some in measured for point in some])
-            parts.append(_context_alone(context, paths, options.plot))
-            sheet(options.out / "sheet.png", paths[:6])
+            points = [point for _, some in measured for point in some]
+            parts.append(context_alone.report(points, paths, options.plot))
+            context_alone.sheet(options.out / "sheet.png", paths[:6])
     if options.diffusion:
         paths = found[0][:: max(1, len(found[0]) // options.diffusion)][: options.diffusion]
         slow = [measure(codec, path, diffusion=True)[0] for path in tqdm(paths, desc="diffusion")]
@@ -386,14 +325,6 @@ def main(argv: list[str] | None = None) -> None:
     print(text)
     if options.markdown:
         _fill(options.markdown, text)
-
-
-def _context_alone(context: Curve, paths: list[Path], plotted: Path | None) -> str:
-    """Compare the context alone with JPEG: a table, and a plot where one is asked for."""
-    other = curve_of([point for path in paths for point in jpeg(path)])
-    if plotted:
-        plot(plotted, context, other, len(paths))
-    return against_jpeg(context, other)
 
 
 def _fill(page: Path, text: str) -> None:

@@ -40,8 +40,9 @@ from . import console
 @click.option(
     "--markdown",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report of all tables to this file too, its figures beside it in papers/; a "
-    "table that is not run at this scale is shown at another.",
+    help="Write the report of all tables to this file too, its figures and results into a folder "
+    "of its name beside it. Results that lie there count as measured. A table that is not run at "
+    "this scale is shown at another.",
 )
 def papers(
     names: tuple[str, ...],
@@ -76,14 +77,15 @@ def papers(
         if markdown:
             _check_writable(markdown)
         until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+        published = markdown.with_suffix("") if markdown else None
         work = runner.Runner(
-            store.Store(out), runner.Sets(data, scale), scale, seeds, until, *_shown()
+            store.Store(out, published), runner.Sets(data, scale), scale, seeds, until, *_shown()
         )
         work.run(chosen)
         page = out / "report" / "papers.md"
         verdicts = report.write([work], chosen, page)
         if markdown:
-            report.write(work.at_other_scales(), list(tables.TABLES.values()), markdown)
+            report.publish(work, list(tables.TABLES.values()), markdown)
     for name, verdict in verdicts.items():
         console.result(f"{name:18} {verdict.outcome}: {verdict.reason}")
     console.note(f"report: {click.format_filename(page)}")

@@ -97,6 +97,14 @@ def write(runners: Sequence[Runner], tables: Sequence[Table], page: Path) -> dic
     return verdicts
 
 
+def publish(runner: Runner, tables: Sequence[Table], page: Path) -> None:
+    """Write the report of some tables at all scales, and beside it the results it is made of."""
+    runners = runner.at_other_scales()
+    write(runners, tables, page)
+    found = (each.results(table) for each in runners for table in tables)
+    runner.store.publish(run for jobs in found for runs in jobs.values() for run in runs)
+
+
 def _progress(table: Table, runner: Runner) -> tuple[bool, bool]:
     """Tell whether all of a table is run, and whether any of it is."""
     results = runner.results(table)

@@ -2,12 +2,16 @@
 
 OUT/runs/HASH/config.json, checkpoint.pt    a model that is trained, or half trained
 OUT/results/HASH.json, HASH.npz             what was measured, and sheets of pictures
+PUBLISHED/results.jsonl, HASH.npz           the same of all that a page shows
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +28,16 @@ Sheets = dict[str, NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of runs and results."""
+    """A folder of runs and results.
+
+    Args:
+        folder: the folder.
+        published: folder of results that a page shows, which may come from another machine; what
+            it holds counts as measured.
+    """
 
     folder: Path
+    published: Path | None = None
 
     def checkpoint(self, job: Job, fingerprint: str) -> Path:
         """Return where a run is saved; its configuration is written beside it."""
@@ -45,28 +56,70 @@ class Store:
     def result(self, job: Job, fingerprint: str, scale: Scale) -> dict[str, Any] | None:
         """Return what was measured before, or None."""
         path = self._result(job, fingerprint, scale)
-        return json.loads(path.read_text()) if path.exists() else None
+        if path.exists():
+            return json.loads(path.read_text()) | {"key": path.stem}
+        return self._published.get(path.stem)
 
     def save(
         self, job: Job, fingerprint: str, scale: Scale, result: dict[str, Any], sheets: Sheets
-    ) -> dict[str, Any]:
-        """Write what was measured; return it as it will be read."""
+    ) -> None:
+        """Write what was measured."""
         path = self._result(job, fingerprint, scale)
-        result = result | {"seed": job.training.seed}
+        result = _short(result) | {"seed": job.training.seed}
         if sheets:
             with replacing(path.with_suffix(".npz")) as part, part.open("wb") as out:
                 np.savez_compressed(out, **sheets)  # type: ignore[arg-type]
             result = result | {"sheets": path.with_suffix(".npz").name}
         with replacing(path) as part:
             part.write_text(json.dumps(result))
-        return result
 
     def sheets(self, result: dict[str, Any]) -> Sheets:
         """Return the pictures of a result; none where it has none."""
         if "sheets" not in result:
             return {}
-        with np.load(self.folder / "results" / result["sheets"]) as file:
+        with np.load(self._sheets(result)) as file:
             return {name: file[name] for name in file.files}
+
+    def publish(self, results: Iterable[dict[str, Any]]) -> None:
+        """Add results and their sheets to those of the page.
+
+        Args:
+            results: as `result` returns them.
+        """
+        assert self.published is not None
+        self.published.mkdir(parents=True, exist_ok=True)
+        found = self._published | {result["key"]: result for result in results}
+        for result in found.values():
+            if "sheets" in result and not (self.published / result["sheets"]).exists():
+                with replacing(self.published / result["sheets"]) as part:
+                    shutil.copyfile(self._sheets(result), part)
+        lines = [json.dumps(found[key]) + "\n" for key in sorted(found)]
+        with replacing(self.published / "results.jsonl") as part:
+            part.write_text("".join(lines), "utf-8")
+
+    @cached_property
+    def _published(self) -> dict[str, dict[str, Any]]:
+        path = self.published / "results.jsonl" if self.published else None
+        if path is None or not path.exists():
+            return {}
+        try:
+            results = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            return {result["key"]: result for result in results}
+        except (ValueError, KeyError, TypeError) as error:
+            raise OSError(None, "this holds no results of papers", str(path)) from error
+
+    def _sheets(self, result: dict[str, Any]) -> Path:
+        own = self.folder / "results" / result["sheets"]
+        return self.published / result["sheets"] if self.published and not own.exists() else own
 
     def _result(self, job: Job, fingerprint: str, scale: Scale) -> Path:
         return self.folder / "results" / f"{job.key(fingerprint, scale)}.json"
+
+
+def _short(value: Any) -> Any:  # noqa: ANN401 - JSON has any
+    """Round all numbers to six digits: files stay small, and say no more than is known."""
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

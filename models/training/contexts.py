@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,39 +75,50 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
     """
     torch.manual_seed(config.seed)
     norm = float_norm(model)
-    side = PATCH_PX * config.side
     prior, optimiser = _started(model, name, photographs, config, norm)
-    noise, learned = None, [*prior.parameters()]
+    noise = None
     if config.pseudo_inputs:
         if not isinstance(prior, GaussianDiffusion):
             raise WeightsError(f"{name} has no pseudo-inputs, only gaussian-diffusion has")
         noise = PseudoInputs(model.context.gain)
-        learned += noise.parameters()
         optimiser.add_param_group({"params": [*noise.parameters()]})
-    began = time.monotonic()
+    learned = [tensor for group in optimiser.param_groups for tensor in group["params"]]
+    began, done = time.monotonic(), 0.0
     bar = tqdm(total=config.steps, mininterval=10)
-    done = 0.0
-    sizes = BatchSizes(0, 0, max(1, config.batch // DRAWS), side)
-    loader = batches(photographs, sizes, 0, config.steps, config.seed + 1, workers=0)
-    pool: deque[Tensor] = deque(maxlen=POOL_CROPS)
-    for step, (_, crops) in enumerate(loader):
-        pool.extend(_coefficients(model, crops))
+    for step, (u, quality) in enumerate(_contexts(model, photographs, config), start=1):
         simulate_integers(prior, done >= 1 - config.simulate)
-        rate = min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * done))
         for group in optimiser.param_groups:
-            group["lr"] = rate * config.learning_rate
-        quality = draw_quality(config.batch, torch.device("cpu"))
-        drawn = torch.randint(len(pool), (config.batch,)).tolist()
-        u = torch.stack([pool[i] for i in drawn]) / model.context.steps(quality)
+            group["lr"] = config.learning_rate * _warm(step) * (1 + np.cos(np.pi * done)) / 2
         loss = _loss(prior, noise, u, quality, norm, is_mixed=name == DEFAULT_PRIOR)
         descend(loss, learned, optimiser, clip=1.0)
         spent = (time.monotonic() - began) / (60 * config.minutes)
-        done = max((step + 1) / config.steps, spent)
+        done = max(step / config.steps, spent)
         bar.update()
         bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
         if done >= 1:
             break
     return prior.eval()
+
+
+def _warm(step: int) -> float:
+    return min(1.0, step / 100)
+
+
+def _contexts(
+    model: DctVae, photographs: ImageCache, config: FitConfig
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of contexts (B, C, h, w), in steps and not rounded, and their qualities (B,).
+
+    They are drawn from a pool of crops, some of which each batch replaces.
+    """
+    sizes = BatchSizes(0, 0, max(1, config.batch // DRAWS), PATCH_PX * config.side)
+    loader = batches(photographs, sizes, 0, config.steps, config.seed + 1, workers=0)
+    pool: deque[Tensor] = deque(maxlen=POOL_CROPS)
+    for _, crops in loader:
+        pool.extend(_coefficients(model, crops))
+        quality = draw_quality(config.batch, torch.device("cpu"))
+        drawn = torch.randint(len(pool), (config.batch,)).tolist()
+        yield torch.stack([pool[i] for i in drawn]) / model.context.steps(quality), quality
 
 
 def _loss(

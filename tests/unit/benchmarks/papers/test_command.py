@@ -54,6 +54,20 @@ def test_a_second_call_runs_nothing(everything: tuple[Path, Result]) -> None:
 
 
 @pytest.mark.slow
+def test_a_page_goes_on_from_its_own_results(everything: tuple[Path, Result]) -> None:
+    folder, _ = everything
+    page = folder / "docs" / "papers.md"
+    before = {p: p.read_bytes() for p in folder.glob("docs/**/*") if p.is_file()}
+    assert any(p.suffix == ".npz" for p in before)
+    result = papers("all", "--scale", "tiny", "--out", folder / "elsewhere", "--markdown", page)
+    assert result.exit_code == 0
+    assert "seed" not in result.stderr
+    assert not list(folder.glob("elsewhere/results/*"))
+    after = {p: p.read_bytes() for p in before}
+    assert {p.name for p in before if before[p] != after[p]} == set()
+
+
+@pytest.mark.slow
 def test_runs_are_shared_between_tables(everything: tuple[Path, Result]) -> None:
     """DVP-VAE's tables 4 and 5 have their models in common."""
     folder, _ = everything
@@ -145,6 +159,17 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     result = papers(*arguments)
     (path,) = (p for p in tmp_path.glob("runs/*/checkpoint.pt") if str(p) in result.stderr)
     blamed(result, path, "checkpoint.pt is not a checkpoint: delete it to train anew")
+
+
+@pytest.mark.parametrize("content", ["junk", "[]", "{}"])
+def test_results_of_a_page_that_are_none_are_named(content: str, tmp_path: Path) -> None:
+    results = tmp_path / "page" / "results.jsonl"
+    results.parent.mkdir()
+    results.write_text(content)
+    page = tmp_path / "page.md"
+    result = papers("notes/gaps", "--scale", "tiny", "--out", tmp_path / "o", "--markdown", page)
+    blamed(result, results, "this holds no results of papers")
+    assert results.read_text() == content
 
 
 def test_a_page_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
