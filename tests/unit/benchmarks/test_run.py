@@ -46,8 +46,8 @@ def test_metadata_is_nobodys_bits(own: Codec, tmp_path: Path) -> None:
 def test_processes_measure_the_same(own: Codec, paths: list[Path], tmp_path: Path) -> None:
     alone = run(paths, [own], tmp_path / "alone")
     together = run(paths, [own], tmp_path / "together", jobs=2)
-    unfit = {"ms_ssim": 0.0}  # NaN is not equal to itself
-    assert [replace(r, **unfit) for r in together] == [replace(r, **unfit) for r in alone]
+    # NaN is not equal to itself: too small for MS-SSIM, and Butteraugli may not be installed
+    assert list(map(repr, together)) == list(map(repr, alone))
 
 
 def test_processes_beside_each_other_have_a_thread_each() -> None:

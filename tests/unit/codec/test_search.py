@@ -42,16 +42,15 @@ def test_effort_saves_bits_or_error(photograph: np.ndarray, quality: int, kind: 
     assert losses[2] < 0.99 * losses[0]
 
 
-@pytest.mark.slow
 def test_tiles_are_searched_in_their_surroundings(
     tiny_codec: Codec, photograph: np.ndarray
 ) -> None:
-    pixels = photograph[60:188, 180:308]
+    pixels = photograph[60:124, 180:276]
     losses = []
-    for effort in (0, 2):
+    for effort in (0, 1):
         data = encode_pixels(tiny_codec, Pixels(pixels), 50, tile_side=2, effort=effort)
         losses.append(loss(data, pixels, 50))
-    assert losses[1] < 0.99 * losses[0]
+    assert losses[1] < 0.99 * losses[0], losses
 
 
 @pytest.mark.parametrize("is_grey", [False, True])
