@@ -205,7 +205,7 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
     from ..codec import processes
 
     processes.let_signals_interrupt()
-    share_cores(settings.jobs, settings.threads)
+    share_cores(min(settings.jobs, len(jobs)), settings.threads)
     if settings.skip_existing:
         jobs = _not_there(jobs, settings)
     if settings.out_dir:

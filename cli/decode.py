@@ -69,8 +69,8 @@ def decode(
 ) -> None:
     """Decode files; '-' is stdin. FILE.hvae becomes FILE.png.
 
-    Of two arguments the second is the output unless it ends in .hvae or .bin; then it must not
-    exist. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...).
+    The second of two arguments is the output, and must not exist yet, unless it ends in .hvae or
+    .bin. The output's suffix names its format (PNG, JPEG, WebP, TIFF, ...).
     JPEG is written with quality 95 and colour in full resolution (4:4:4). What a format cannot
     hold of the metadata is left out and told. Where it cannot hold alpha or 16 bits, it is refused;
     --background removes alpha, --depth 8 the finer bits. A --region is of the pixels as they are

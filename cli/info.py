@@ -35,7 +35,8 @@ def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
     def show(source: str) -> bool:
         from ..codec.info import inspect
 
-        found = inspect(files.seekable(source))
+        data = files.seekable(source)
+        found = inspect(data)
         if as_json:
             console.result_json({"file": source, **asdict(found)})
         elif picture != console.STDIO:
@@ -44,7 +45,7 @@ def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
             from ..codec import api
 
             files.check_target(picture, replaces=True)
-            drawn = api.quality_map(files.seekable(source))
+            drawn = api.quality_map(data)
             with files.writing(picture) as stream:
                 drawn.save(stream, name)
         return True

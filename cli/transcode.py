@@ -155,6 +155,8 @@ def _how(
 
     wanted = encode_options(encoding)
     if not is_decoding:
+        if options.is_given("suffix"):
+            raise click.UsageError("--format is of images; it needs --decode")
         return ToCoded(wanted, keep_original_if_larger, measure, memory_bytes)
     device, verify = wanted.device, wanted.verify
     of_encoding = {*encoding, "keep_original_if_larger", "measure"} - {"device", "verify"}
@@ -173,7 +175,7 @@ def _engine(name: str, address: str | None, workers: int | None, threads: int) -
         raise click.UsageError("--address is of a Ray cluster; it needs --engine ray")
     workers = workers or max(1, processors() // threads)
     batch.share_cores(workers, threads)
-    return Local(workers)
+    return Local(workers, console.silence_libraries)
 
 
 def _run(job: "Job", todo: "Plan", engine: "Engine", quiet: bool) -> "Totals":

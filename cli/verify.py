@@ -10,7 +10,8 @@ from . import console, files
 def verify(sources: tuple[str, ...]) -> None:
     """Check that files decode alike however computed.
 
-    Every file is decoded under two configurations, and the symbols are compared.
+    Every file is decoded under two configurations, and the symbols are compared. One of exact tiles
+    alone, which no network computes, is decoded once.
     """
 
     def show(source: str) -> bool:

@@ -1,6 +1,7 @@
 """The server of `hvae-codec view`: contents by their paths, on this machine alone."""
 
 import functools
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,6 +35,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.contents = contents
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that wants no more of an answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
     def find(self, path: str) -> bytes | None:
         """Return what lies at a path.
 
@@ -42,19 +48,26 @@ class Server(ThreadingHTTPServer):
         """
         content = self.contents.get(path or "index.html")
         if content is None and path.startswith("weights/"):
-            content = _weight_parts().get(path.removeprefix("weights/"))
+            content = _weight_part(path.removeprefix("weights/"))
         return content.read_bytes() if isinstance(content, Path) else content
 
 
+def _weight_part(name: str) -> bytes | None:
+    """Return a part of weights, whose folder is the beginning of their hash."""
+    from ..codec.weight_paths import digest_of, weights_at_hand
+
+    begin = name.partition("/")[0]
+    found = (path for path in weights_at_hand() if digest_of(path).hex().startswith(begin))
+    path = next(found, None)
+    return path and _parts(path).get(name)
+
+
 @functools.cache
-def _weight_parts() -> dict[str, bytes]:
+def _parts(path: Path) -> dict[str, bytes]:
     from ..codec.web import web_parts
     from ..codec.weight_file import read_weight_file
-    from ..codec.weight_paths import weights_at_hand
 
-    return {
-        name: part for path in weights_at_hand() for name, part in web_parts(read_weight_file(path))
-    }
+    return dict(web_parts(read_weight_file(path)))
 
 
 class _Handler(BaseHTTPRequestHandler):

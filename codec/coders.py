@@ -169,7 +169,7 @@ class LatentEncoder:
     def __init__(
         self, tables: Tables, mask: NDArray[np.bool_], tiles: int = 1, *, skips: bool = True
     ):
-        self.tables, self.mask, self.skipping = tables, mask, tables if skips else None
+        self.tables, self.mask, self.skip_tables = tables, mask, tables if skips else None
         self._calls: list[list[list[_Coded]]] = [[] for _ in range(tiles)]  # place, level, step
 
     def code(
@@ -177,7 +177,7 @@ class LatentEncoder:
     ) -> NDArray:
         """See `walk.SymbolCoder`."""
         symbols = np.rint(residual())
-        coded = _is_coded(self.skipping, self.mask, step, prediction)
+        coded = _is_coded(self.skip_tables, self.mask, step, prediction)
         symbols = np.where(coded, symbols, np.float32(0))
         for place, levels in enumerate(self._calls):
             if step.level == len(levels):
@@ -234,14 +234,14 @@ class LatentDecoder:
         *,
         skips: bool = True,
     ):
-        self.stacks, self.mask, self.skipping = stacks, mask, tables if skips else None
+        self.stacks, self.mask, self.skip_tables = stacks, mask, tables if skips else None
         self.coded: list[dict[int, list[NDArray[np.int32]]]] = [{} for _ in stacks]
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
         """See `walk.SymbolCoder`."""
-        coded = _is_coded(self.skipping, self.mask, step, prediction)
+        coded = _is_coded(self.skip_tables, self.mask, step, prediction)
         symbols = np.zeros(coded.shape, np.float32)
         for place, (stack, levels) in enumerate(zip(self.stacks, self.coded, strict=True)):
             where = np.flatnonzero(coded[place])

@@ -16,6 +16,7 @@ from .info import inspect
 from .options import (
     DEFAULT_PRIOR,
     DEFAULT_QUALITY,
+    THUMBNAIL_SCALE,
     DecodeOptions,
     Region,
     check_device,
@@ -25,7 +26,6 @@ from .quality_maps import map_picture
 from .sampling import draw_picture
 from .sources import Source, opened
 from .stack import Sampling
-from .tile_cache import THUMBNAIL_SCALE
 from .weights import codec_for, load_codec
 
 
@@ -108,7 +108,7 @@ def decode(
         keep_going: decode what is there of a cut or damaged file. A damaged tile keeps the
             levels before the damage; `decode_parts` tells which tiles these are.
         sampling: draw what `levels` leaves out from the model, by a seed and a temperature.
-        device: `cpu` or `cuda`; the symbols are the same.
+        device: `cpu`, `cuda` or `cuda:N`; the symbols are the same.
 
     Returns:
         An image of mode L, LA, RGB, RGBA or I;16. 16-bit colour, for which Pillow has no mode, is
@@ -212,7 +212,7 @@ def sample(
         quality: 0...100, how such a picture would have been coded.
         prior: name of the context's prior.
         sampling: seed and temperature.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         ArgumentError: an argument is outside its range.

@@ -115,7 +115,7 @@ def _planes(
     view: View,
 ) -> Floats | None:
     """Return what the view shows of a part of a tile, (C, h, w) in 0...255, if anything is left."""
-    if exact is not None and exact.where.all():
+    if exact is not None and exact.is_whole:
         return _planes_of(exact, window, part, view)
     if cache is None:
         return None

@@ -79,7 +79,7 @@ def encode(
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss; above 0 it
             needs tune psnr.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `cuda:N`.
         tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
         roi: a grey picture of what matters, laid over the upright image: black is coded up to 30
             qualities below white, as far as the model of the quality reaches; white has what was

@@ -227,8 +227,9 @@ class _TileEncoder:
 
         levels = 1 + len(self.codec.config.level_channels)
         quality = self.header.quality
-        seen = self.pixels, number, window, content
-        return Candidates(*seen, quality, self.tune, levels, learned).tile()
+        return Candidates(
+            self.pixels, number, window, content, quality, self.tune, levels, learned
+        ).tile()
 
 
 def batches(

@@ -35,11 +35,13 @@ class ExactPatches:
 
     Attributes:
         where: (h, w), the patches that are exact.
-        samples: (H, W, C), with alpha if all patches are exact; zeros where one is learned.
+        samples: (H, W, C), with alpha if the tile is; zeros where a patch is learned.
+        is_whole: whether nothing of the tile is learned.
     """
 
     where: Mask
     samples: NDArray
+    is_whole: bool
 
 
 def seen_samples(pixels: Pixels, window: Window) -> NDArray:
@@ -90,8 +92,8 @@ def decode_exact(number: int, window: Window, tile: Tile, header: Header) -> Exa
         if tile.coder is TileCoder.BOTH:
             where, at = _unpack_runs(tile.exact, window.size)
             channels -= header.color.has_alpha
-        shape = height, width, channels
-        return ExactPatches(where, decode_lossless(tile.exact[at:], shape, header.bit_depth))
+        samples = decode_lossless(tile.exact[at:], (height, width, channels), header.bit_depth)
+        return ExactPatches(where, samples, tile.coder is TileCoder.EXACT)
     except StreamDamaged as error:
         raise TileDamaged(number, f"its exact patches: {error}") from error
 

@@ -14,7 +14,7 @@ SOURCE_VARIABLE = "HVAE_CODEC_WEIGHTS_FROM"
 """Environment variable: a folder, or the URL of one, of weight files that are named by their hash,
 `0123abcd.safetensors`; nothing is fetched without it."""
 
-_OWN_MACHINE = "http://127.0.0.1", "http://localhost", "http://[::1]"
+_OWN_MACHINE = "127.0.0.1", "localhost", "::1"
 
 _SUFFIX = ".safetensors"
 
@@ -41,20 +41,31 @@ def fetch_weights(prefix: bytes) -> Path | None:
     if not source:
         return None
     url = source if "://" in source else Path(source).absolute().as_uri()
-    if url.startswith("http:") and not url.startswith(_OWN_MACHINE):
-        raise WeightsError(f"{SOURCE_VARIABLE} is {url}: weights are fetched by https alone")
     import urllib.request  # takes as long to load as all that a file's description needs
+
+    if not _is_safe(url):
+        raise WeightsError(f"{SOURCE_VARIABLE} is {url}: weights are fetched by https alone")
 
     address = f"{url.rstrip('/')}/{kept.name}"
     try:
         with replacing(kept) as part:
             with urllib.request.urlopen(address, timeout=60) as stream, part.open("xb") as file:
+                if not _is_safe(stream.url):
+                    raise WeightsError(f"{address} leads to {stream.url}, which is not https")
                 shutil.copyfileobj(stream, file)
             if not _matches(part, prefix):
                 raise WeightsError(f"what {address} holds has another hash than {prefix.hex()}")
     except (OSError, ValueError) as error:
         raise WeightsError(f"weights {prefix.hex()} cannot be fetched ({error})") from error
     return kept
+
+
+def _is_safe(url: str) -> bool:
+    """Tell whether nobody on the way can change what comes from an address."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts.scheme != "http" or parts.hostname in _OWN_MACHINE
 
 
 def _matches(path: Path, prefix: bytes) -> bool:

@@ -32,7 +32,7 @@ class FileInfo:
         lmbda: lambda of the quality, bits a pixel against 255^2 MSE.
         file_bytes: the file's size.
         whole_bytes: what it should be; more where the file is cut.
-        header_bytes: all but metadata, alpha and levels: header, map, index, checksums.
+        header_bytes: header, map, index and checksums: what the other numbers of bytes leave.
         qualities: the lowest and the highest of a patch; equal where there is no quality map.
         exact_bytes: of exact patches, with the alpha of exact tiles.
         tile_px: side of a tile.

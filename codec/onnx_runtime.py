@@ -189,9 +189,8 @@ class _LatentPass:
         self.quality = OrtValue.ortvalue_from_numpy(qualities["quality_8"])
         config = graphs.file.config
         # how much the networks of the transform count, at each position
-        positions = positions_of(quality, LATENT)
-        share = np.float32(config.learned_share(positions))
-        self.share: Floats = np.broadcast_to(share, positions.shape)
+        at = qualities["quality_8"]
+        self.share: Floats = np.broadcast_to(np.float32(config.learned_share(at)), at.shape)
         self.schedule = latent_schedule(config)
         (self._state,) = graphs.run("trunk.begin", {"u": u, **qualities}, self.model)
         rows, columns = self._state.shape()[2:]
@@ -231,7 +230,7 @@ class _LatentPass:
     def reveal(self, step: CodingStep, number: int, offset: NDArray) -> None:
         """See `walk.Network`."""
         values = self._means + offset
-        shown = values.copy() if values.base is not None else values + 0
+        shown = np.array(values, order="C")  # so that `reshape` below is a view
         where = np.flatnonzero(offset)
         if where.size:
             inputs = {"quarters": self._quarters.ravel()[where], "symbols": offset.ravel()[where]}

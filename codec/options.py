@@ -28,6 +28,9 @@ Region = tuple[int, int, int, int]
 """x, y, width and height in px."""
 
 SCALES = (1, 2, 4, 8, 16, 32)
+
+THUMBNAIL_SCALE = 8
+"""From here on the context, of 4x4 coefficients a patch and more, holds all that is shown."""
 """Denominators of what is decoded; all divide the side of a patch."""
 
 
@@ -45,7 +48,7 @@ class EncodeOptions:
         prior: name of the context's prior, one of those that the weights have.
         effort: 0...9. The larger, the longer symbols are searched for a smaller loss; above 0 it
             needs tune psnr.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `cuda:N`.
         tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
         roi: a grey picture of what matters, laid over the upright image: black is coded up to 30
             qualities below white. An image, an array or a path.
@@ -105,6 +108,8 @@ class EncodeOptions:
             quality_of(self.quality)
         if effort_of(self.effort) and self.tune != "psnr":
             raise ArgumentError("effort is for a smaller squared error: it needs tune psnr")
+        if self.effort and self.is_lossless_at(self.quality):
+            raise ArgumentError("quality 100 is lossless, which no effort makes smaller")
         if self.page is not None and whole("page", self.page) < 1:
             raise ArgumentError(f"page {self.page} is not 1 or above")
         if self.tile_px is not None:
@@ -145,7 +150,7 @@ class DecodeOptions:
         levels: levels of latents, the rest at their means; None for all.
         keep_going: decode what is there of a cut or damaged file.
         sampling: how to draw the levels that are left out; None leaves them at their means.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         ArgumentError: a value is outside its range.
@@ -167,6 +172,8 @@ class DecodeOptions:
         object.__setattr__(self, "scale", scale)  # 8.0 is 8
         if self.sampling is not None and not isinstance(self.sampling, Sampling):
             raise ArgumentError(f"sampling is {self.sampling!r}, not a Sampling")
+        if self.sampling is not None and scale >= THUMBNAIL_SCALE:
+            raise ArgumentError(f"at 1/{scale} no level is decoded that could be drawn")
         if self.region is not None:
             object.__setattr__(self, "region", _checked_region(self.region))
         check_device(self.device)

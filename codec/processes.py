@@ -112,6 +112,7 @@ def _pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Give work to processes, which end at once where the work is broken off."""
     spawn = multiprocessing.get_context("spawn")  # pools of threads do not survive a fork
+    workers = min(workers, 61) if os.name == "nt" else workers  # Windows waits for no more
     pool = ProcessPoolExecutor(workers, spawn, partial(_begin_process, at_begin, before_end))
     try:
         yield pool

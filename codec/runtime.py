@@ -102,7 +102,7 @@ class Runtime(Protocol):
 
 
 def make_runtime(file: WeightFile, device: str) -> Runtime:
-    """Return the networks of a weight file on a device, `cpu` or `cuda`.
+    """Return the networks of a weight file on a device, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         TorchMissing: the device needs PyTorch, which is not installed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +22,12 @@ from ..bitstream import (
 from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE, PATCH_PX
 from .images import decode_alpha, fill_hidden
-from .options import DecodeOptions
+from .options import THUMBNAIL_SCALE, DecodeOptions
 from .thumbnail import context_thumbnail
 from .tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
 from .tiling import Window, patch_grid, synthesis_halo, tiles_in
 from .view import View
 from .weights import Codec
-
-THUMBNAIL_SCALE = 8
-"""From 1/8 on the context, of 4x4 coefficients a patch and more, holds all that is shown."""
 
 Floats = NDArray[np.float32]
 
@@ -63,7 +61,7 @@ class TileCache:
         """
         codec.accept(index.header)
         _check_known(codec, index)
-        self.order = [tile for tile in order if index.coders[tile[0]] != TileCoder.EXACT]
+        self.order = order
         self.codec, self.source, self.index, self.view = codec, source, index, view
         self.header = header = index.header
         self.conditions = CodingConditions.of(header, codec.config, index.map)
@@ -118,11 +116,10 @@ class TileCache:
 
     def _decode(self, number: int, seen: Window) -> None:
         """Decode the tiles that a window sees, and with them others of the same size to come."""
-        place = (self.view.height, self.view.width, self.header.tile_side)
         missing = [
             tile
-            for tile in tiles_in(*place, seen)
-            if tile[0] not in self.near and self.index.coders[tile[0]] != TileCoder.EXACT
+            for tile in tiles_in(self.view.height, self.view.width, self.header.tile_side, seen)
+            if tile[0] not in self.near and self._is_learned(tile[0])
         ]
         at_once = self.codec.runtime.tiles_at_once
         if missing and len(missing) < at_once:
@@ -139,9 +136,13 @@ class TileCache:
     ) -> list[tuple[int, Window]]:
         """Return the next tiles of the order that are not at hand."""
         known = {n for n, _ in missing} | self.near.keys()
-        numbers = [tile[0] for tile in self.order]
-        begin = numbers.index(number) + 1 if number in numbers else 0
-        return [tile for tile in self.order[begin:] if tile[0] not in known][:count]
+        later = self.order[[n for n, _ in self.order].index(number) + 1 :]
+        wanted = (tile for tile in later if tile[0] not in known and self._is_learned(tile[0]))
+        return [*islice(wanted, count)]
+
+    def _is_learned(self, number: int) -> bool:
+        """Tell whether any patch of a tile is."""
+        return self.index.coders[number] != TileCoder.EXACT
 
     def _decode_batch(self, tiles: Sequence[tuple[int, Window]]) -> None:
         sources = [

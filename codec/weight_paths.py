@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..bitstream import Header
+from .fetching import cache_folder
 from .options import DEFAULT_TUNE
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
@@ -32,11 +33,12 @@ def is_known(header: Header) -> bool:
 
 
 def weights_at_hand() -> Iterator[Path]:
-    """Return the path of each weight file: the one that encodes first."""
+    """Return the path of each weight file: the one that encodes, others, and what was fetched."""
     first = shipped_weights()
     if first.is_file():
         yield first
     yield from (path for path in sorted(_folder().glob("*.safetensors")) if path != first)
+    yield from sorted(cache_folder().glob("*.safetensors"))
 
 
 @functools.cache

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
 from .. import processes
+from ..errors import ModelError, one_line
 from .reading import AHEAD_BYTES, read_ahead
 from .row import FAILED, Row
 from .run import Failure, Job, Report, Task
@@ -31,9 +32,11 @@ class Local:
 
     Attributes:
         workers: how many. Each holds one image at a time.
+        at_begin: called in each process before its first image.
     """
 
     workers: int
+    at_begin: Callable[[], None] | None = None
 
     def run(self, job: Job, tasks: Sequence[Task], report: Report) -> tuple[Stats, list[Failure]]:
         """See `run.Engine`."""
@@ -72,11 +75,24 @@ class Local:
             ahead=2 * self.workers + 2,
             size=_size,
             ahead_bytes=AHEAD_BYTES,
+            at_begin=self.at_begin,
         )
         with closing(results):
-            for data, suffix, row in results:
+            for data, suffix, row in _of_engine(results):
                 task, item = in_hand.popleft()
                 yield task, (item, data, suffix, row)
+
+
+def _of_engine(results: Iterator[Result]) -> Iterator[Result]:
+    """Yield results, so that what keeps processes from starting is not taken for a full disk.
+
+    Raises:
+        ModelError: the machine refuses processes. All later shards would be empty.
+    """
+    try:
+        yield from results
+    except OSError as error:
+        raise ModelError(f"the processes that code cannot go on: {one_line(error)}") from error
 
 
 def _by_task(

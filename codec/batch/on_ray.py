@@ -27,7 +27,8 @@ from .shards import Stats, write_shard
 from .transcode import How, Result
 
 _CORES_A_SHARD = 32
-"""Shards at a time: one for so many cores, and one more, so that no core waits for a last image."""
+"""Shards at a time: one for so many cores or fewer, and one more, so that no core waits for a last
+image."""
 
 _ASK_S = 0.5
 """Between two questions of a shard whether the run is broken off."""
@@ -59,14 +60,14 @@ class OnRay:
         with self._cluster():
             cores = int(ray.cluster_resources().get("CPU", 1))
             at_once = self.workers or max(1, cores // self.threads)
-            shards_at_once = 1 + at_once // _CORES_A_SHARD
+            shards_at_once = 2 + at_once // _CORES_A_SHARD
             in_hand = 2 + 2 * -(-at_once // shards_at_once)
             shard = ray.remote(num_cpus=0, max_retries=_RETRIES)(_write_shard)
             end = ray.remote(num_cpus=0)(_End).remote()
             left, running = deque(tasks), dict[Any, Task]()
             try:
                 while left or running:
-                    while left and len(running) <= shards_at_once:
+                    while left and len(running) < shards_at_once:
                         task = left.popleft()
                         running[shard.remote(job, task, in_hand, self.threads, end)] = task
                     (ready,), _ = ray.wait([*running], num_returns=1)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from . import shards, storage
 from .shards import Stats
-from .sources import Part, cut, parts_of
+from .sources import Part, cut, parts_of, printable
 from .target import Target
 from .transcode import How
 
@@ -118,7 +118,7 @@ def plan(job: Job) -> Plan:
 
     Raises:
         OSError: sources or target cannot be listed or read.
-        DataError: a Parquet file has no images.
+        DataError: a Parquet file has no images, or a shard of the target is damaged.
     """
     _check_target(job)
     images, others = parts_of(job.sources, job.shard_size, job.image_column, job.target.url)
@@ -129,7 +129,8 @@ def plan(job: Job) -> Plan:
     if job.mode == "extend":
         done = shards.Done(done.numbers)  # all sources are to do
         numbers = count(max(done.numbers, default=-1) + 1)
-    left: list[Part] = [*cut([i for i in images if i.url not in done.sources], job.shard_size)]
+    images = [image for image in images if printable(image.url) not in done.sources]
+    left: list[Part] = [*cut(images, job.shard_size)]
     left += [part.without(done.sources) for part in others if part.name not in done.parts]
     tasks = tuple(Task(number, part) for number, part in zip(numbers, left, strict=False))
     otherwise = sorted(done.descriptions - {job.how.description})

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from . import storage
 from .row import Row, arrow_schema
-from .sources import Item
+from .sources import Item, printable
 from .target import Target
 
 Outcome = tuple[Item, bytes | None, str | None, Row]
@@ -78,7 +78,7 @@ class _Rows:
         self.held_bytes = 0
 
     def add(self, key: str, item: Item, row: Row, **more: object) -> None:
-        self.waiting.append({"key": key, "source": item.source, **asdict(row), **more})
+        self.waiting.append({"key": key, "source": printable(item.source), **asdict(row), **more})
         self.held_bytes += (row.bytes or 0) if more else 0
         if len(self.waiting) >= _ROWS_AT_ONCE or self.held_bytes > _BYTES_AT_ONCE:
             self.flush()
@@ -161,8 +161,8 @@ def _beside(sample: Sequence[Outcome]) -> dict[str, bytes]:
 
 
 def _plain(part: str) -> str:
-    """Make what a source calls something a part of a file's name, which leads to no folder."""
-    return re.sub(r"[/\\\0]", "_", part)
+    """Make what a source calls something a part of a file's name: text that leads to no folder."""
+    return re.sub(r"[/\\\0\ud800-\udfff]", "_", part)
 
 
 def _suffix(item: Item, suffix: str | None) -> str:

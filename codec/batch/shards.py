@@ -12,8 +12,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
+from ..errors import DataError
 from ..processes import undisturbed
 from . import storage
 from .row import FAILED, SUCCESS, UNREADABLE, Row
@@ -107,24 +109,22 @@ def read_done(target: Target) -> Done:
 
     Raises:
         OSError: they cannot be read.
+        DataError: one of them is damaged.
     """
-    import pyarrow.parquet as pq
-
     numbers, sources, parts, failed = set(), set(), set(), 0
     descriptions: set[str] = set()
     for name, number in _files_of_shards(target):
         if not name.endswith("_stats.json"):
             continue
         numbers.add(number)
-        told = json.loads(storage.read(target.file(name)))
-        parts.update(told.get("parts", ()))
-        descriptions.add(told.get("description", ""))
-        with storage.open_read(target.file(f"{number:05d}.parquet")) as stream:
-            table = pq.read_table(stream, columns=["source", "status"])
-        statuses = table["status"].to_pylist()
-        rows = zip(table["source"].to_pylist(), statuses, strict=True)
+        with _damage_named(target.file(name)):
+            told = json.loads(storage.read(target.file(name)))
+            parts.update(told.get("parts", ()))
+            descriptions.add(told.get("description", ""))
+        with _damage_named(target.file(f"{number:05d}.parquet")):
+            rows = _rows_of(target.file(f"{number:05d}.parquet"))
         sources.update(source for source, status in rows if status != UNREADABLE)
-        failed += statuses.count(FAILED)
+        failed += sum(status == FAILED for _, status in rows)
     return Done(
         frozenset(numbers),
         frozenset(sources),
@@ -132,6 +132,23 @@ def read_done(target: Target) -> Done:
         failed,
         frozenset(descriptions - {""}),
     )
+
+
+@contextmanager
+def _damage_named(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, AttributeError) as error:
+        raise DataError(f"{url} is damaged: delete what belongs to this shard") from error
+
+
+def _rows_of(url: str) -> list[tuple[str, str]]:
+    """Return source and status of each image of a shard."""
+    import pyarrow.parquet as pq
+
+    with storage.open_read(url) as stream:
+        table = pq.read_table(stream, columns=["source", "status"])
+    return [*zip(table["source"].to_pylist(), table["status"].to_pylist(), strict=True)]
 
 
 def delete_shards(target: Target) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
+from ..errors import DataError
 from ..images import is_image_name, is_raw_name
 from . import storage
 
@@ -100,6 +101,11 @@ class ImagesPart:
             yield Item(file.key, _suffix(file.url), file.url, file.size, read)
 
 
+def printable(source: str) -> str:
+    """Return a source as rows hold it: what of a name is no UTF-8 stands as an escape."""
+    return source.encode("utf-8", "backslashreplace").decode()
+
+
 def held(data: bytes) -> Callable[[], bytes]:
     """Return what stands for reading an image that was read with its part."""
     return lambda: data
@@ -162,17 +168,29 @@ def is_source(path: str) -> bool:
 
 def _listed(sources: Iterable[str], target: str | None) -> Iterator[tuple[str, str, int]]:
     """Yield URL, key and bytes of all files, each once, in order."""
-    import braceexpand
-
     seen: set[str] = set()
     for given in sources:
         # a name may look like a pattern
         is_name = "{" not in given or storage.kind_of(*storage.place_of(given)) is not None
-        for source in [given] if is_name else braceexpand.braceexpand(given):
+        for source in [given] if is_name else _expanded(given):
             for url, key, size in _files_of(source, target):
                 if url not in seen:
                     seen.add(url)
                     yield url, key, size
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """Yield what braces stand for.
+
+    Raises:
+        DataError: they do not match.
+    """
+    import braceexpand
+
+    try:
+        yield from braceexpand.braceexpand(pattern)
+    except ValueError as error:
+        raise DataError(f"{pattern} is not there, and its braces do not match") from error
 
 
 def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]:
@@ -222,7 +240,7 @@ def _with_free_keys(images: list[ImageFile]) -> list[ImageFile]:
     return [
         image
         if counts[image.key] == 1
-        else replace(image, key=f"{image.key}_{sha256(image.url.encode()).hexdigest()[:8]}")
+        else replace(image, key=f"{image.key}_{sha256(os.fsencode(image.url)).hexdigest()[:8]}")
         for image in images
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from . import storage
-from .sources import Item, failing, held, is_source
+from .sources import Item, failing, held, is_source, printable
 
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
 _META = re.compile(r"__[^/]*__($|/)")  # of webdataset's own use
@@ -41,7 +41,7 @@ class TarPart:
 
     def without(self, done: frozenset[str]) -> TarPart:
         """See `sources.Part`."""
-        prefix = f"{self.name}#"
+        prefix = printable(f"{self.name}#")
         return TarPart(self.name, self.size, frozenset(s for s in done if s.startswith(prefix)))
 
     def items(self) -> Iterator[Item]:
@@ -71,7 +71,7 @@ class TarPart:
         images, others = [], []
         for member in members:
             (images if is_image(member[0]) else others).append(member)
-        left = [(s, m) for s, m in images if f"{self.name}#{m.name}" not in self.done]
+        left = [(s, m) for s, m in images if printable(f"{self.name}#{m.name}") not in self.done]
         if not left:
             return
         beside, problem = {}, None

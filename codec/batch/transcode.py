@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from PIL import Image
 
 from ...bitstream import MAGIC, Header, read_index
+from ...bitstream.header import MAX_TILE_SIDE
 from .. import api
 from ..config import PATCH_PX
 from ..errors import (
@@ -40,10 +41,12 @@ DEFAULT_MEMORY = 1_200_000_000
 
 # What a process holds, measured with 12 megapixels and tiles of 512, 768 and 1024 pixels: Python,
 # ONNX Runtime and the weights; the picture, as Pillow has it; and what the networks see at a time.
+# Of a lossless file, what its coder has of a tile: 28 bytes a pixel of 8 bits, twice that of 16.
 _PROCESS_BYTES = 110_000_000
 _PICTURE_BYTES_A_PIXEL = 4
 _ENCODER_BYTES_A_PIXEL = 460
 _DECODER_BYTES_A_PIXEL = 520
+_LOSSLESS_BYTES_A_PIXEL = 60
 _SMALLEST_TILE = 8  # patches
 
 
@@ -91,7 +94,7 @@ class ToCoded:
             return data, None, replace(_row_of(KEPT, header), quality=None)
         row = replace(_row_of(SUCCESS, header), left_out=_listed(left_out))
         if self.with_psnr:
-            with read_image(data) as image:
+            with noting_leftovers(), read_image(data) as image:  # they are told already
                 pixels = to_pixels(image, strip=self.options.strip, page=self.options.page)
             row = replace(row, psnr_db=psnr_of(self._codec(), pixels, coded))
         return coded, CODED_SUFFIX, row
@@ -102,13 +105,14 @@ class ToCoded:
         Raises:
             ImageError: it allows none.
         """
-        halo = analysis_halo(self._codec().config)
+        is_lossless = self.options.is_lossless_at(self.options.quality)
+        halo = 0 if is_lossless else analysis_halo(self._codec().config)
+        a_pixel = _LOSSLESS_BYTES_A_PIXEL if is_lossless else _ENCODER_BYTES_A_PIXEL
 
         def needed(side: int) -> int:
-            seen = side + 2 * halo
-            return _needed_bytes(width, height, seen, _ENCODER_BYTES_A_PIXEL) + file_bytes
+            return _needed_bytes(width, height, side + 2 * halo, a_pixel) + file_bytes
 
-        usual = default_tile_side(height, width)
+        usual = MAX_TILE_SIDE if is_lossless else default_tile_side(height, width)
         if self.options.tile_px is not None:
             usual = self.options.tile_px // PATCH_PX
         smallest = min(usual, _SMALLEST_TILE)
@@ -169,9 +173,12 @@ class ToImages:
         return out.getvalue(), self.suffix, row
 
     def _refuse_large(self, header: Header, file_bytes: int) -> None:
-        seen = header.tile_side + 2 * synthesis_halo(load_codec(device=self.options.device).config)
+        seen, a_pixel = header.tile_side, _LOSSLESS_BYTES_A_PIXEL
+        if header.needs_weights:
+            seen += 2 * synthesis_halo(load_codec(device=self.options.device).config)
+            a_pixel = _DECODER_BYTES_A_PIXEL
         size = header.width, header.height
-        needed = _needed_bytes(*size, seen, _DECODER_BYTES_A_PIXEL) + file_bytes
+        needed = _needed_bytes(*size, seen, a_pixel) + file_bytes
         if needed > self.memory_bytes:
             raise _too_large(*size, needed, self.memory_bytes)
 
@@ -234,7 +241,7 @@ def _row_of(status: str, header: Header) -> Row:
 
 
 def _needed_bytes(width: int, height: int, seen: int, bytes_a_pixel: int) -> int:
-    """Return what coding takes where the networks see so many patches a side at a time."""
+    """Return what coding takes where so many patches a side are coded at a time."""
     at_a_time = min(PATCH_PX * seen, width) * min(PATCH_PX * seen, height)
     picture = _PICTURE_BYTES_A_PIXEL * width * height
     return _PROCESS_BYTES + picture + bytes_a_pixel * at_a_time

@@ -1,11 +1,16 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
+from PIL import Image
 
+import hvae_codec
 from hvae_codec.codec import api
 
 Run = Callable[..., Result]
@@ -83,3 +88,12 @@ def test_verify_fails_where_symbols_differ(
     result = hvae("verify", coded)
     assert result.exit_code == 1
     assert "7 differ" in result.stdout
+
+
+def test_the_map_of_what_comes_through_a_pipe(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
+    data = hvae_codec.encode(picture, 40, content="photo", tune="psnr")
+    command = [sys.executable, "-m", "hvae_codec", "info", "-", "--map", str(tmp_path / "map.png")]
+    told = subprocess.run(command, input=data, capture_output=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert Image.open(tmp_path / "map.png").size == (2, 2)

@@ -102,6 +102,7 @@ def test_what_was_done_and_what_failed_is_told(folder: Path, tmp_path: Path, shi
         (("in", "out", "--decode", "--tune", "psnr"), "--decode knows none of the options"),
         (("in", "out", "--lossless", "--effort", "0"), "--lossless has no --effort"),
         (("in", "out", "--decode", "--format", "xyz"), "no image format is known for '.xyz'"),
+        (("in", "out", "--format", "webp"), "--format is of images; it needs --decode"),
         (("in", "out", "--address", "here:1"), "it needs --engine ray"),
         (("in", "out", "--memory", "much"), "'much' is not a number of bytes"),
     ],

@@ -20,6 +20,7 @@ from hvae_codec.bitstream import (
     read_index,
     read_tile,
 )
+from hvae_codec.bitstream.varint import pack_varints
 from hvae_codec.codec.api import encode_with
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
@@ -299,3 +300,16 @@ def test_quality_is_kept_on_drawn_pictures(draw: Draw, seed: int) -> None:
         if inspect(data).tile_coders == ("exact",):
             assert len(data) <= 1.05 * len(lossless.getvalue()) + 16
         last = psnr_db
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_is_beside_patches_even_if_all_are_exact(channels: int) -> None:
+    """Our encoder makes such a tile exact as a whole; another may not."""
+    samples = samples_of(channels, np.uint8)[:64, :64]
+    window, header = Window(0, 0, 2, 2), header_of(samples)
+    colour = encode_lossless(samples[..., : channels - 1])
+    data = pack_varints([0, 4]) + colour
+    tile = replace(Tile.exact_tile(0, data, 1), coder=TileCoder.BOTH)
+    decoded = decode_exact(0, window, tile, header)
+    assert decoded.where.all() and not decoded.is_whole
+    assert np.array_equal(decoded.samples, samples[..., : channels - 1])

@@ -1,12 +1,15 @@
 """Weights of other versions are fetched by their hash, checked, and kept."""
 
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
 
+from hvae_codec.bitstream import Header
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.fetching import SOURCE_VARIABLE, fetch_weights
+from hvae_codec.codec.weight_paths import is_known
 
 CONTENT = b"weights of an earlier version"
 PREFIX = hashlib.sha256(CONTENT).digest()[:4]
@@ -46,3 +49,31 @@ def test_a_kept_file_that_was_damaged_is_fetched_again(store: Path) -> None:
     path.write_bytes(b"damaged")
     assert fetch_weights(PREFIX) == path
     assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("host", ["http://localhost.example.com", "http://127.0.0.1.example.com"])
+def test_another_machine_is_asked_by_https_alone(
+    store: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv(SOURCE_VARIABLE, host)
+    with pytest.raises(WeightsError, match="by https alone"):
+        fetch_weights(PREFIX)
+
+
+def test_an_address_that_leads_elsewhere_is_not_followed(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = io.BytesIO(CONTENT)
+    answer.url = "http://elsewhere.example.com/x"  # type: ignore[attr-defined]
+    monkeypatch.setattr("urllib.request.urlopen", lambda *asked, **options: answer)
+    monkeypatch.setenv(SOURCE_VARIABLE, "https://example.com")
+    with pytest.raises(WeightsError, match="which is not https"):
+        fetch_weights(PREFIX)
+
+
+def test_what_was_fetched_is_at_hand(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = Header(8, 8, 50, 2, PREFIX)
+    assert not is_known(header)
+    fetch_weights(PREFIX)
+    monkeypatch.delenv(SOURCE_VARIABLE)
+    assert is_known(header)

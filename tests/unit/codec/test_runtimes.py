@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from hvae_codec.bitstream import read_index
+from hvae_codec.bitstream import read_index, read_tile
 from hvae_codec.codec.coders import ContextEncoder
 from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.decoder import decode_file
+from hvae_codec.codec.encoder import encode_pixels
+from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.onnx_constants import ContextConstants
 from hvae_codec.codec.qualities import PatchQualities
 from hvae_codec.codec.quality import QUALITIES
@@ -22,6 +24,9 @@ from hvae_codec.codec.runtime import make_runtime
 from hvae_codec.codec.schedule import CodingStep, context_schedule
 from hvae_codec.codec.stack import CountingStack
 from hvae_codec.codec.threads import THREADS_VARIABLE
+from hvae_codec.codec.tile_decoder import TileSource, Wanted, pop_tiles
+from hvae_codec.codec.tile_encoder import encode_tiles
+from hvae_codec.codec.tiling import patch_grid
 from hvae_codec.codec.walk import Network, Prediction, walk
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models import convert
@@ -198,3 +203,24 @@ def test_the_number_of_threads_can_be_set(shipped: Path) -> None:
 
 def test_the_cpu_is_onnx_runtimes(shipped_codec: Codec) -> None:
     assert type(make_runtime(shipped_codec.file, "cpu")).__name__ == "OnnxRuntime"
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey"])
+def test_the_encoder_knows_what_a_decoder_has(
+    shipped_codec: Codec, in_torch: Codec, photograph: np.ndarray, kind: str
+) -> None:
+    """By that it chooses how a tile is coded."""
+    samples = photograph[100:164, 180:276]
+    pixels = to_pixels(samples if kind == "colour" else samples[..., 1])
+    window = patch_grid(64, 96)
+    for codec in (shipped_codec, in_torch):
+        data = encode_pixels(codec, pixels, 70, content="photo")
+        source, index = (
+            TileSource(0, window, read_tile(data, read_index(data), 0)),
+            read_index(data),
+        )
+        (decoded,) = pop_tiles(codec, index, [source], Wanted(levels=index.levels))
+        conditions = CodingConditions(codec.config, 70, is_grey=kind == "grey")
+        (symbols,) = encode_tiles(codec, pixels, [window], conditions)
+        assert decoded.latents is not None and decoded.latents.any()
+        np.testing.assert_allclose(symbols.decoded, decoded.latents[0], rtol=1e-5, atol=1e-5)

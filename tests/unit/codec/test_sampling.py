@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import ArgumentError, PmfTables
+from hvae_codec.codec.options import DecodeOptions
 from hvae_codec.codec.sampling import draw_picture
 from hvae_codec.codec.scales import scale_of
 from hvae_codec.codec.stack import Sampling, SamplingStack
@@ -92,3 +93,8 @@ def test_levels_left_out_are_drawn(files: Files, photograph: np.ndarray) -> None
     # each tile has its own draws, which a region does not change
     part = files.samples(data, levels=1, sampling=Sampling(1), region=(70, 10, 20, 20))
     assert np.abs(part.astype(int) - one[10:30, 70:90]).max() <= 1
+
+
+def test_nothing_is_drawn_of_a_thumbnail() -> None:
+    with pytest.raises(ArgumentError, match="at 1/8 no level is decoded that could be drawn"):
+        DecodeOptions(scale=8, levels=0, sampling=Sampling(1))

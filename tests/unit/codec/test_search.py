@@ -115,3 +115,8 @@ def test_a_caller_without_gradients_gets_the_same(photograph: np.ndarray) -> Non
     with torch.inference_mode():
         inside = api.encode(photograph[:40, :40], 50, effort=1, tune="psnr")
     assert inside == api.encode(photograph[:40, :40], 50, effort=1, tune="psnr")
+
+
+def test_what_is_lossless_needs_no_effort(photograph: np.ndarray) -> None:
+    with pytest.raises(ArgumentError, match="quality 100 is lossless"):
+        api.encode(photograph[:9, :9], 100, effort=1, tune="psnr")

@@ -30,7 +30,7 @@ import {
 } from "./tiling.ts";
 
 /** Largest side of what is synthesised at once, in patches: bounds what the networks hold. */
-const PIECE = 24;
+const PIECE = 12;
 
 /** Pictures of no more tiles than these sharpen level by level: each holds what its trunk knows. */
 const LEVELWISE_TILES = 4;

@@ -19,9 +19,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from hvae_codec.codec import processes
-from hvae_codec.codec.batch import Job, Local, Target, ToCoded, ToImages, Totals, plan, run
+from hvae_codec.codec.batch import Job, Local, Row, Target, ToCoded, ToImages, Totals, plan, run
 from hvae_codec.codec.batch.run import Report
 from hvae_codec.codec.batch.storage import Full
+from hvae_codec.codec.errors import DataError, ModelError
 from hvae_codec.codec.options import EncodeOptions
 
 from .conftest import drawn, read_tar, rows_of, samples_of, write_tar
@@ -30,6 +31,9 @@ pytestmark = pytest.mark.usefixtures("shipped")
 
 IMAGES = int(os.environ.get("HVAE_CODEC_FAULTS_IMAGES", "300"))
 """Drawn for a run with faults. Most runs keep images as they are: what counts is who loses them."""
+
+
+KEPT_ROW = Row("kept_original", width=3, height=2)
 
 
 def quiet(images: int, failed: int, size: int) -> None:
@@ -350,3 +354,62 @@ def test_a_target_that_is_a_file_or_a_source_is_refused_before_the_work(
     assert len([*photos.rglob("*.png")]) == 12
     with pytest.raises(OSError):
         plan(Job((str(photos),), Target("nonsense://bucket/x"), ToImages()))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+@pytest.mark.parametrize("kind", ["webdataset", "files", "parquet"])
+def test_a_name_that_is_no_text_is_done_once(tmp_path: Path, kind: Any) -> None:  # noqa: ANN401
+    folder = tmp_path / "in"
+    folder.mkdir()
+    try:
+        Path(os.fsdecode(bytes(folder) + b"/a\xff.png")).write_bytes(drawn(1))
+    except OSError:
+        pytest.skip("the file system takes text alone")
+    write_tar(folder / "more.tar", {"b\udcff.png": drawn(2)})
+    job = Job((str(folder),), Target(str(tmp_path / "out"), kind), ToImages())
+    assert done(job).stats.kept_original == 2
+    assert sorted(row["key"] for row in rows_of(tmp_path / "out")) == ["a_", "b_"]
+    assert not done(job).stats.count
+
+
+def test_a_machine_that_refuses_processes_ends_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards that come later are not there: they are not empty."""
+
+    def refused(work: object, jobs: Iterator[Any], *more: object, **options: object) -> Any:  # noqa: ANN401
+        next(jobs)
+        yield (None, None, KEPT_ROW)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(processes, "results", refused)
+    write_tar(photos / "later.tar", {"x.png": drawn(99)})
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages(), shard_size=5)
+    with pytest.raises(ModelError, match="Resource temporarily unavailable"):
+        done(job)
+    assert not list((tmp_path / "out").glob("*_stats.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("00000_stats.json", b"{"),
+        ("00000_stats.json", b"[]"),
+        ("00000.parquet", b"PAR1 cut"),
+        ("00000.parquet", b""),
+    ],
+)
+def test_a_damaged_shard_of_the_target_is_named(
+    photos: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages())
+    done(job)
+    (tmp_path / "out" / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name} is damaged"):
+        plan(job)
+
+
+def test_braces_that_do_not_match_are_told(tmp_path: Path) -> None:
+    job = Job((str(tmp_path / "a{b"),), Target(str(tmp_path / "out")), ToImages())
+    with pytest.raises(DataError, match="its braces do not match"):
+        plan(job)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import warnings
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hvae_codec.bitstream import read_index
+from hvae_codec.bitstream import Header, read_index
 from hvae_codec.codec import api
 from hvae_codec.codec.batch import ToCoded, ToImages, transcode_bytes
 from hvae_codec.codec.batch.transcode import refusal
 from hvae_codec.codec.errors import ImageError, WeightsError
 from hvae_codec.codec.images import RAW_PHOTOGRAPH
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
+from hvae_codec.codec.quality import QUALITIES
 
 from .conftest import drawn
 
@@ -124,6 +126,16 @@ def test_tiles_become_smaller_where_memory_is_short() -> None:
     assert small.tile_px is None
 
 
+def test_a_lossless_picture_takes_no_memory_of_networks() -> None:
+    lossless = ToCoded(EncodeOptions(lossless=True), memory_bytes=450_000_000)
+    assert lossless._fitting(4000, 3000, 4_000_000).tile_px is None
+    header = Header(4000, 3000, QUALITIES - 1, 64, bytes(4))
+    assert not header.needs_weights
+    ToImages(memory_bytes=450_000_000)._refuse_large(header, 20_000_000)
+    with pytest.raises(ImageError, match="are allowed"):
+        ToImages()._refuse_large(replace(header, weights=b"some"), 20_000_000)
+
+
 @pytest.mark.slow
 def test_the_size_of_tiles_is_an_option_of_encoding() -> None:
     image = Image.open(io.BytesIO(drawn(1, (80, 70))))
@@ -168,8 +180,11 @@ def test_what_is_left_out_is_in_the_row() -> None:
     exif[0x010E] = "a place"
     photo = io.BytesIO()
     Image.new("RGB", (40, 24), "teal").save(photo, "PNG", pnginfo=noted, exif=exif)
-    out, _, row = transcode_bytes(photo.getvalue(), ToCoded())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is in the row alone
+        out, _, row = transcode_bytes(photo.getvalue(), ToCoded(with_psnr=True))
     assert out and row.left_out == "time of change"
+    assert row.psnr_db
     assert transcode_bytes(IMAGE, ToCoded())[2].left_out is None
     assert transcode_bytes(out, ToImages(suffix="bmp"))[2].left_out == "EXIF"
 
