@@ -148,7 +148,7 @@ def _with_priors(context: ContextModel, path: Path) -> ContextModel:
             raise WeightsError("its priors were fitted to other contexts, or have another shape")
         priors |= {name: p for name, p in other.priors.items() if name != DEFAULT_PRIOR}
     else:
-        name, fitted = load_prior(path, context.config)
+        name, fitted = load_prior(path, context)
         priors[name] = convert.to_integer(fitted)
     return _of_priors(context, priors)
 

@@ -89,7 +89,7 @@ class ImageSet:
         return self._pair(self.train[chosen.numpy()], generator)
 
     def batches(self, part: str, limit: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield x and the grey images of a part: the same ones, binarised alike, every time."""
+        """Yield x and the grey images of a part; equal sizes are binarised alike, every time."""
         images: Array = getattr(self, part)[:limit]
         for start in range(0, len(images), size):
             generator = torch.Generator().manual_seed(TEST_SEED + start)

@@ -83,7 +83,9 @@ def context_sizes(results: Results) -> Figure | None:
     figure = lines(series, "side of the context", "bound (nats)", marker=".")
     none = [r["elbo"] for r in results.get("none", ())]
     if figure and none:
-        figure.axes[0].axhline(float(np.mean(none)), linestyle="--", color="tab:orange")
+        level = float(np.mean(none))
+        figure.axes[0].axhline(level, linestyle="--", color="tab:gray", label="none")
+        figure.axes[0].legend(fontsize="small")
     return figure
 
 
@@ -157,7 +159,7 @@ def rate_distortion(results: Results) -> Figure | None:
         return None
     figure, axes = new()
     for job, points in measured.items():
-        bpp, psnr, jpeg = np.array(points).T
+        bpp, psnr, jpeg = np.array(points, float).T  # None becomes NaN, which is not drawn
         axes.scatter(bpp, psnr, label=job, s=12)
         axes.scatter(jpeg, psnr, label=f"JPEG at the PSNR of {job}", s=12, marker="x")
     axes.set_xlabel("bits per pixel")

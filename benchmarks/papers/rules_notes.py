@@ -11,7 +11,7 @@ def expressive_decoders_collapse(results: Results) -> Verdict:
     With a categorical likelihood KL < 1e-3 and the loss is the entropy to 1e-3; the PixelVAE's
     KL is below half of the factorised decoder's, at a better bound. The KL alone: direction only.
     """
-    toy_kl, toy_excess = (mean(results, "categorical", k) for k in ("kl", "excess"))
+    toy_kl, toy_excess = (mean(results, "categorical", k) for k in ("kl", "excess_nats"))
     kl = [mean(results, job, "kl") for job in ("pixelcnn", "factorised")]
     bound = mean(results, "pixelcnn", "elbo") - mean(results, "factorised", "elbo")
     reason = (
@@ -34,8 +34,6 @@ def amortisation_dominates(results: Results) -> Verdict:
     )
     iaf = mean(results, "iaf", "elbo") - mean(results, "gaussian", "elbo")
     reason = f"{amortisation:.2f} against {approximation:.2f} nats; IAF {iaf:+.2f}"
-    if len(values(results, "gaussian", "amortisation")) == 1:
-        reason += "; one seed, without an error"
     first = amortisation > approximation
     sound = min(approximation, amortisation) >= -0.1
     return graded(first and sound and iaf >= -0.3, first, reason)
@@ -58,4 +56,5 @@ def lossless_is_the_bound(results: Results) -> Verdict:
         for job, all_, net_ in zip(chains, excess, net, strict=True)
     ]
     reason = f"{'exact' if exact else 'NOT exact'}; of the ELBO: {', '.join(parts)}"
-    return graded(exact and max(excess) <= 0.01, exact and max(net) <= 0.01, reason)
+    near, net_near = (max(map(abs, each)) <= 0.01 for each in (excess, net))
+    return graded(exact and near, exact and net_near, reason)

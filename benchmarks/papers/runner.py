@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -92,13 +93,19 @@ class Runner:
         """Return what was measured so far, by job, one entry a seed."""
         found: dict[str, list[dict[str, Any]]] = {}
         for job in self.jobs(table):
-            try:
-                _, fingerprint = self.sets.get(job.data)
-            except DataMissing:
+            fingerprint = self._fingerprint(job.data)
+            if fingerprint is None:
                 continue
             results = (self.store.result(s, fingerprint, self.scale) for s in self._seeded(job))
             found[job.name] = [r for r in results if r is not None]
         return found
+
+    def _fingerprint(self, data: str) -> str | None:
+        """Return that of a set, or of one that is not here but has published results."""
+        try:
+            return self.sets.get(data)[1]
+        except DataMissing:
+            return self.store.published_fingerprint(data)
 
     def at_other_scales(self) -> list[Runner]:
         """Return this runner, then the same for all other scales but tiny, from the largest on."""
@@ -112,9 +119,8 @@ class Runner:
 
         What was not searched yet has the settings that are usual.
         """
-        try:
-            _, fingerprint = self.sets.get("mnist")
-        except DataMissing:
+        fingerprint = self._fingerprint("mnist")
+        if fingerprint is None:
             return Chosen()
         best, tries = None, 0
         for job in self.jobs(TABLES[SEARCH]):
@@ -122,8 +128,9 @@ class Runner:
             if result is None:
                 return Chosen()
             tries += 1
-            if best is None or result["valid_elbo"] > best[0]:
-                best = result["valid_elbo"], dict(job.options)
+            bound = result["valid_elbo"]
+            if best is None or bound > best[0] or not math.isfinite(best[0]):
+                best = bound, dict(job.options)
         return Chosen(**best[1], tries=tries) if best else Chosen()
 
     def seeds_of(self, job: Job) -> int:

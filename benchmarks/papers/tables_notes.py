@@ -61,7 +61,7 @@ TABLES = (
         "shown by an argument, not by numbers",
         collapse,
         rules.expressive_decoders_collapse,
-        ("kl", "elbo", "excess"),
+        ("kl", "elbo", "excess_nats"),
     ),
     Table(
         "notes/gaps",

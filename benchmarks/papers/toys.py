@@ -76,5 +76,5 @@ def categorical(values: int, steps: int, seed: int) -> dict[str, Any]:
         "kl": float(kl),
         "start_kl": float(start),
         "elbo": float(log_p - kl),
-        "excess": float(kl - log_p - entropy),
+        "excess_nats": float(kl - log_p - entropy),
     }

@@ -20,7 +20,7 @@ from ...codec.errors import WeightsError
 from ...codec.files import replacing
 from ..convert import simulate_integers, to_float
 from ..dct import to_ycbcr
-from ..dct_vae import DctVae
+from ..dct_vae import ContextModel, DctVae
 from ..descent import descend
 from ..layers import FloatNorm, IntegerNorm
 from ..priors import DEFAULT_PRIOR, make_prior
@@ -172,19 +172,24 @@ def float_norm(model: DctVae) -> FloatNorm:
 def save_prior(path: Path, model: DctVae, name: str, prior: nn.Module) -> None:
     """Write a fitted prior, whole or not at all."""
     saved = {"config": model.config.to_json(), "name": name, "prior": prior.state_dict()}
+    saved["norm"] = model.context.norm.state_dict()
     with replacing(path) as part:
         torch.save(saved, part)
 
 
-def load_prior(path: Path, config: ModelConfig) -> tuple[str, nn.Module]:
-    """Read what `save_prior` wrote, for weights of a configuration: its name, and it in float.
+def load_prior(path: Path, context: ContextModel) -> tuple[str, nn.Module]:
+    """Read what `save_prior` wrote, for the context of an integer model: its name, and it in float.
 
     Raises:
         WeightsError: it is not a fitted prior, or was fitted to other contexts.
     """
-    saved = read_saved(path, {"config", "name", "prior"}, "fitted prior")
+    saved = read_saved(path, {"config", "name", "prior", "norm"}, "fitted prior")
     own = ModelConfig.from_json(saved["config"])
-    if _shape_of(own, saved["name"]) != _shape_of(config, saved["name"]):
+    norm = context.norm.state_dict()
+    is_same = saved["norm"].keys() == norm.keys() and all(
+        torch.equal(saved["norm"][name], norm[name]) for name in norm
+    )
+    if not is_same or _shape_of(own, saved["name"]) != _shape_of(context.config, saved["name"]):
         raise WeightsError(f"{path.name} was fitted to other contexts, or has another shape")
     prior = make_prior(saved["name"], own)
     load_into(prior, saved["prior"], path)

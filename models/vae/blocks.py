@@ -11,7 +11,7 @@ from torch.nn import functional
 from ..distributions import Normal
 
 SCALE_CEILING = 1.0
-"""Log standard deviations are not larger; the public code of DVP-VAE clamps to -10 ... 1."""
+"""Log standard deviations are not larger; those of the public code of DVP-VAE are -5 to 0.5."""
 
 
 class ResBlock(nn.Module):

@@ -1,6 +1,6 @@
 """What happens at a layer of the walk.
 
-`Ladder.walk` and `Serial.walk` visit the context and then z_L ... z_1. At each they hand a prior
+`Hvae.walk` visits the context, and `Ladder.walk` or `Serial.walk` z_L ... z_1. Each hands a prior
 and a way to get the posterior to a coder, and the coder answers with the value of the variable.
 The coder alone decides whether that is inference, generation, or something in between:
 

@@ -49,7 +49,7 @@ class Dct(nn.Module):
         return torch.einsum("ki,bcij,lj->bckl", self.basis, x, self.basis)
 
     def encode(self, x: Tensor) -> Tensor:
-        """(B, C, D, D) in [0, 1] -> u (B, C, d, d) in [-1, 1]."""
+        """(B, C, D, D) in [0, 1] -> u (B, C, d, d), in [-1, 1] for what `fit` saw."""
         return self.coefficients(x) / self.largest
 
     def decode(self, u: Tensor) -> Tensor:

@@ -113,6 +113,8 @@ def objective(
         step: the number of the update.
     """
     if config.samples > 1:
+        if model.config.prior == "diffusion":
+            raise ConfigError("a diffusion prior has a bound of its own, of which IWAE is none")
         terms = model.terms(
             x.repeat_interleave(config.samples, 0), seen.repeat_interleave(config.samples, 0)
         )

@@ -65,6 +65,12 @@ def optimiser_of(model: Hvae, config: TrainConfig) -> torch.optim.Optimizer:
     return kind(groups, lr=config.rate, eps=config.epsilon, weight_decay=config.weight_decay)
 
 
+NOISE = 1 << 31
+"""Sets the stream of noise apart from that of images and their binarisation, which sources draw.
+
+PyTorch's generator takes 32 bits of a seed."""
+
+
 class Trainer:
     """A model, its optimiser and its averaged weights."""
 
@@ -78,7 +84,7 @@ class Trainer:
     def update(self) -> dict[str, Any]:
         """Make one update; return its record."""
         config, step = self.config, self.progress.step
-        torch.manual_seed(config.seed * 1_000_003 + step)
+        torch.manual_seed(NOISE + config.seed * 1_000_003 + step)
         x, seen = (
             images.contiguous(memory_format=torch.channels_last)
             for images in self.source.batch(step, config.batch, config.seed)

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from hvae_codec.benchmarks.metrics import psnr_rgb
-from hvae_codec.benchmarks.papers import cost, kodak, measures, report, sheets, tables, toys
+from hvae_codec.benchmarks.papers import cost, kodak, measures, report, rules, sheets, tables, toys
 from hvae_codec.benchmarks.papers.jobs import Chosen, Job, Table
-from hvae_codec.benchmarks.papers.runner import Runner
+from hvae_codec.benchmarks.papers.runner import Runner, Sets
 from hvae_codec.benchmarks.papers.scales import SCALES, TINY
+from hvae_codec.benchmarks.papers.store import Store
 from hvae_codec.models.vae import Hvae, VaeConfig
 
 New = Callable[..., Runner]
@@ -125,6 +126,45 @@ def test_the_search_changes_no_table_that_does_not_use_it(runner: New) -> None:
     assert work.jobs(table) == before
 
 
+def test_a_verdict_of_one_seed_says_so(runner: New) -> None:
+    for seeds, said in ((1, True), (2, False)):
+        table = one_table()
+        jobs = [dataclasses.replace(job, seeds=seeds) for job in table.jobs(TINY, Chosen())]
+        judged = dataclasses.replace(
+            table,
+            jobs=lambda *of, jobs=jobs: jobs,
+            rule=lambda results: rules.graded(True, True, ""),
+        )
+        work = runner(scale=dataclasses.replace(TINY, name="one"))
+        work.run([judged])
+        verdict = report.verdict_of(work, judged, work.results(judged))
+        assert verdict.outcome == rules.REPRODUCED
+        assert verdict.reason.endswith("one seed, without an error") == said
+
+
+def test_what_is_published_is_shown_where_a_set_is_missing(runner: New, tmp_path: Path) -> None:
+    first, table = runner(), one_table()
+    first.run([table])
+    page = tmp_path / "page.md"
+    published = dataclasses.replace(first.store, published=tmp_path / "page")
+    report.publish(dataclasses.replace(first, store=published), [table], page)
+    before = page.read_text("utf-8")
+    assert "| mnist |" in before
+    (tmp_path / "nothing").mkdir()
+    elsewhere = Store(tmp_path / "elsewhere", tmp_path / "page")
+    other = runner(store=elsewhere, sets=Sets(tmp_path / "nothing", TINY))
+    report.publish(other, [table], page)
+    assert page.read_text("utf-8") == before
+
+
+def test_jpeg_is_compared_at_a_psnr_that_it_has() -> None:
+    pixels = next(kodak.photographs(None))
+    sizes = [kodak.jpeg_bpp_at(pixels, psnr) for psnr in (5.0, 20.0, 20.1, 30.0)]
+    assert sizes[0] is None
+    assert sizes[1] and sizes[2] and sizes[3] and sizes[1] < sizes[2] < sizes[3]
+    assert sizes[2] - sizes[1] < 0.02 * sizes[1]
+
+
 def test_lists_of_several_seeds_are_averaged() -> None:
     assert report.shown("active_units", [[40, 3], [20, 0]]) == "30-1.5"
     assert report.shown("active_units", [[40, 3], None]) == "40-3"
@@ -213,7 +253,7 @@ def test_a_toy_collapses() -> None:
     found = toys.categorical(values=3, steps=150, seed=0)
     assert found["start_kl"] > 0.1
     assert found["kl"] < 1e-3
-    assert found["excess"] == pytest.approx(0, abs=1e-3)
+    assert found["excess_nats"] == pytest.approx(0, abs=1e-3)
 
 
 def test_a_picture_of_all_frequencies_is_the_image() -> None:

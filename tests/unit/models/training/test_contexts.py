@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hvae_codec.codec.config import ModelConfig
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.models.convert import to_integer
 from hvae_codec.models.dct import to_ycbcr
-from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.dct_vae import ContextModel, DctVae
 from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS, make_prior
 from hvae_codec.models.training import contexts
 from hvae_codec.models.training.contexts import (
@@ -66,7 +67,7 @@ def test_fitting_saves_bits_and_survives_rounding(
     before, after = (context_bpp(p, norm, integer, clouds) for p in (started, fitted))
     assert after < most * before
     save_prior(tmp_path / "prior.pt", integer, name, fitted)
-    found, loaded = load_prior(tmp_path / "prior.pt", integer.config)
+    found, loaded = load_prior(tmp_path / "prior.pt", integer.context)
     assert found == name
     in_integers = context_bpp(to_integer(loaded), integer.context.norm, integer, clouds)
     assert in_integers == pytest.approx(after, rel=0.01)
@@ -80,7 +81,7 @@ def test_the_masked_diffusion_goes_on_from_where_it_is(
     rate = {"learning_rate": 0.002, "batch": 4, "side": 4}
     fitted = fit(integer, DEFAULT_PRIOR, photographs, FitConfig(steps=30, **rate))
     save_prior(tmp_path / "prior.pt", integer, DEFAULT_PRIOR, fitted)
-    found, loaded = load_prior(tmp_path / "prior.pt", integer.config)
+    found, loaded = load_prior(tmp_path / "prior.pt", integer.context)
     assert found == DEFAULT_PRIOR
     norm, priors = integer.context.norm, (integer.context.prior, to_integer(loaded))
     before, after = (context_bpp(prior, norm, integer, clouds) for prior in priors)
@@ -127,10 +128,14 @@ def test_a_prior_of_other_contexts_is_refused(integer: DctVae, tmp_path: Path) -
     prior = to_integer(make_prior("mixture", integer.config))
     save_prior(path, integer, "mixture", prior)
     with pytest.raises(WeightsError, match=r"prior\.pt was fitted to other contexts"):
-        load_prior(path, ModelConfig(luma_context=8))
+        load_prior(path, ContextModel(ModelConfig(luma_context=8)))
+    others = deepcopy(integer.context)
+    next(iter(others.norm.state_dict().values())).add_(1)  # of as many coefficients
+    with pytest.raises(WeightsError, match=r"prior\.pt was fitted to other contexts"):
+        load_prior(path, others)
     with pytest.raises(WeightsError, match="of another shape"):
-        load_prior(path, integer.config)  # integers, where a prior in float should be
+        load_prior(path, integer.context)  # integers, where a prior in float should be
     for junk in (b"", b"none", b"something else", b"PK\x03\x04"):
         path.write_bytes(junk)
         with pytest.raises(WeightsError, match="not a fitted prior"):
-            load_prior(path, integer.config)
+            load_prior(path, integer.context)

@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.codec.errors import WeightsError
+from hvae_codec.codec.errors import ConfigError, WeightsError
 from hvae_codec.models.vae import Hvae
 from hvae_codec.models.vae.objectives import (
     TrainConfig,
@@ -13,7 +14,7 @@ from hvae_codec.models.vae.objectives import (
     objective,
     rate_at,
 )
-from hvae_codec.models.vae.training import Trainer, train
+from hvae_codec.models.vae.training import NOISE, Trainer, train
 
 
 class Bars:
@@ -130,6 +131,24 @@ def test_importance_weighted_objective(serial) -> None:  # noqa: ANN001
         many = objective(model, x, x, TrainConfig(samples=20), 0)[0]
     assert many < one - 0.1
     assert log_mean_exp(torch.tensor([[0.0, 0.0]])).item() == 0
+
+
+def test_a_diffusion_prior_has_no_importance_weights(small, bars: Tensor) -> None:  # noqa: ANN001
+    model = Hvae(small(context="dct", prior="diffusion"))
+    with pytest.raises(ConfigError, match="of which IWAE is none"):
+        objective(model, bars, bars, TrainConfig(samples=2), 0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_noise_is_not_what_binarised_the_images(seed: int) -> None:
+    """Of the seed PyTorch's generator takes 32 bits."""
+    for step in (0, 599):
+        of_images = seed * 1_000_003 + step
+        drawn = [
+            torch.rand(300, generator=torch.Generator().manual_seed(number))
+            for number in (of_images, NOISE + of_images)
+        ]
+        assert not np.isin(drawn[1].numpy(), drawn[0].numpy()).mean() > 0.01
 
 
 def test_the_prior_has_a_rate_of_its_own(small, bars: Tensor) -> None:  # noqa: ANN001
