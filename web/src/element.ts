@@ -116,6 +116,7 @@ export class ImgHvae extends HTMLElement {
     this.show(canvas);
     try {
       let levels = 0;
+      let drawn = Promise.resolve();
       await show(new URL(this.src, document.baseURI).href, {
         progressive: true,
         signal: stopping.signal,
@@ -129,10 +130,12 @@ export class ImgHvae extends HTMLElement {
         },
         onArea: (area) => {
           if (stopping.signal.aborted) return;
-          void painter.draw(area);
+          drawn = painter.draw(area);
           this.tell("progress", { levels: area.levels, of: levels });
         },
       });
+      await drawn;
+      if (stopping.signal.aborted) return;
       this.complete = true;
       this.tell("load");
     } catch (error) {

@@ -116,6 +116,10 @@ def broken(add: Callable[..., None], whole: bytes) -> None:
     lost = bytearray(whole)
     lost[int(index.spans[3, 2, 0]) + 2] ^= 0xFF
     add("lost_kept", bytes(lost), keepGoing=True)
+    add("lost_kept_thumbnail", bytes(lost), keepGoing=True, scale=8)
+    add("lost_region_thumbnail", bytes(lost), keepGoing=True, scale=8, region=(380, 10, 64, 80))
+    before = whole[: int(index.spans[0, 2, 0])]
+    add("nothing_kept_thumbnail", before, keepGoing=True, scale=8)
     add("other_file", b"\x89PNG and more that is not ours")
     add("other_version", whole[:4] + b"\x03" + whole[5:])
     add("cut_header", whole[:9])
@@ -153,13 +157,16 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
         damaged[begin + size // 2] ^= 1
         add(name, bytes(damaged))
         add(f"{name}_kept", bytes(damaged), keepGoing=True)
+        add(f"{name}_kept_thumbnail", bytes(damaged), keepGoing=True, scale=8)
     alpha = Image.new("L", image.size, 255)
     alpha.paste(Image.linear_gradient("L").resize((320, 300)), (0, 60))
     image.putalpha(alpha)
     add("mixed_alpha", encode_pixels(codec, to_pixels(image), 50, tile_side=7))
     lossless = encode_image(np.asarray(image), lossless=True)
     add("lossless", lossless)
-    add("lossless_lost_kept", lossless[:-5] + b"damag", keepGoing=True)
+    lost = lossless[:-5] + b"damag"
+    add("lossless_lost_kept", lost, keepGoing=True)
+    add("lossless_lost_kept_thumbnail", lost, keepGoing=True, scale=8)
 
 
 def page() -> Image.Image:

@@ -48,6 +48,9 @@ export async function decodeFile(
 ): Promise<Outcome> {
   const index = await arrivedIndex(source, options);
   shows.index(index);
+  if (![undefined, 1, 8].includes(options.scale)) {
+    throw new HvaeError("ArgumentError", `scale ${options.scale} is neither 1 nor 8`);
+  }
   const region = checkedRegion(index, options.region);
   if (!index.header.needsWeights) {
     if (index.tiles.some(({ coder }) => coder !== "exact")) {
@@ -119,7 +122,9 @@ class Decoder {
     const { header } = index;
     this.range = rangeOf(index.metadata, header.bitDepth);
     this.windows = tileWindows(header);
-    this.halo = options.scale === 8 || !codec ? 0 : synthesisHalo(codec.config);
+    // a thumbnail sees around itself only to fill what is lost
+    const halo = codec && options.scale !== 8 ? synthesisHalo(codec.config) : 1;
+    this.halo = codec && (options.scale !== 8 || options.keepGoing) ? halo : 0;
     this.wanted = 1 + Math.min(options.levels ?? index.levels, index.levels - 1);
     if (options.scale === 8) this.wanted = 1;
     const patches = this.patches();
@@ -143,6 +148,7 @@ class Decoder {
     while (await source.more(source.data.length));
     checkEnd(this.index, source.data.length);
     if (!isContextOnly) await this.whole();
+    else if (options.keepGoing) await this.lostContexts();
     const { intact, lost } = this.left();
     if (!options.keepGoing) {
       if (this.damage) throw this.damage;
@@ -177,6 +183,27 @@ class Decoder {
       const isWanted = this.options.progressive || this.options.scale === 8;
       if (isWanted && tile.intact && this.shown.includes(tile.number)) await this.showContext(tile);
       await this.machine.breathe();
+    }
+  }
+
+  /** Show at 1/8 each tile that has no context, by those around it. */
+  private async lostContexts(): Promise<void> {
+    for (const number of this.shown) {
+      const tile = this.tiles[number];
+      if (tile ? tile.intact : !this.lostParts.has(number)) continue;
+      const part = shared(this.windows[number], this.patches())!;
+      const seen = grown(part, this.halo, patchGrid(this.index.header));
+      const size = sizeOf(seen);
+      const context = new Float32Array((this.codec?.contextChannels ?? 0) * size[0] * size[1]);
+      const near = this.tiles.filter((each) => each && shared(each.window, seen)) as Tile[];
+      for (const each of near.filter(({ intact }) => intact)) {
+        lay(context, seen, each.context, each.window, 1);
+      }
+      if (this.codec) this.conceal(context, seen, near);
+      const rgb = this.codec
+        ? contextThumbnail(this.codec.config, context, size, Qualities.of(this.index, seen), 4)
+        : new Float32Array((3 * size[0] * size[1] * PATCH_PX ** 2) / 64).fill(128);
+      await this.paint(number, rgb, seen, part, 8, 0);
     }
   }
 

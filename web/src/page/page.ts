@@ -48,9 +48,10 @@ async function decode(): Promise<void> {
       region: wanted,
       levels: levels.disabled ? undefined : Number(levels.value),
       onIndex: (index) => {
-        begin(index, bytes.length, wanted);
+        if (!signal.aborted) begin(index, bytes.length, wanted);
       },
       onArea: (area, ms) => {
+        if (signal.aborted) return;
         void painter.draw(area);
         say(`${levelsOf(area.levels - 1)}, ${duration(ms)}`);
       },
