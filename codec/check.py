@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from .errors import VerificationFailed
 from .images import Pixels, stretched_as
 from .minimum_psnr import merging_mse
 from .rate import squared_error
+from .runtime import Runtime
 from .tile_decoder import TileSource, Wanted, pop_tiles
 from .tiling import TILE_PATCHES, Window, tiles_in
+from .weight_file import WeightFile
 from .weights import Codec, codec_for
 
 
@@ -60,9 +63,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     conditions = CodingConditions.of(header, codec.config, index.map)
     learned = [tile for tile in tiles if index.coders[tile[0]] != TileCoder.EXACT]
     sizes = [symbol_count(conditions, window) for _, window in learned]
-    from .onnx_runtime import OnnxRuntime
-
-    other = replace(codec, runtime=OnnxRuntime(codec.file, is_plain=True))
+    other = replace(codec, runtime=_plain_runtime(codec.file))
     try:
         again = decode_file(other, source, index)
     except BitstreamError:
@@ -73,6 +74,14 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     pairs = ((usual.pixels.cut(*w.px), again.pixels.cut(*w.px)) for _, w in tiles)
     difference = max(int(np.abs(a.astype(np.int32) - b).max()) for a, b in pairs)
     return VerifyReport(len(tiles), sum(sizes), 0, difference, header.largest_sample)
+
+
+@lru_cache(maxsize=2)
+def _plain_runtime(file: WeightFile) -> Runtime:
+    """Return what runs the graphs as they were exported; making it takes as long as a picture."""
+    from .onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(file, is_plain=True)
 
 
 def check_encoded(data: bytes, pixels: Pixels, *, is_lossless: bool) -> None:

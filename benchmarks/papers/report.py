@@ -30,6 +30,9 @@ context has to beat JPEG at a PSNR that JPEG has (dct-vae/6, dct-vae/files). Wid
 fall more sharply than narrow ones (ou-vae/shapes). Files may be as little below the bound as above
 it (lossless).
 
+Results of runs lie in `papers/results.jsonl`. A call with `--markdown` takes them from there, and
+adds its own.
+
 All bounds and likelihoods are in nats an image, larger is better. `elbo` has the KL in closed form.
 `iwae` is the log mean of proper importance weights. `mean_exp_kl` is what the public code of
 DCT-VAE and DVP-VAE computes in its place, with the KL where log q - log p of the sample belongs:

@@ -70,5 +70,8 @@ def test_coding_loads_what_a_plain_install_brings(shipped: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_photograph_takes_little_memory(shipped: Path) -> None:
-    """Encoding and decoding 768x512 pixels in one process takes some 270 MiB."""
-    assert found()["peak_mib"] < 340
+    """Encoding and decoding 768x512 pixels in one process takes some 270 MiB.
+
+    With AVX-512 it is 370: ONNX Runtime's blocked layouts are wider there.
+    """
+    assert found()["peak_mib"] < 400

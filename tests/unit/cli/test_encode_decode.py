@@ -8,6 +8,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from hvae_codec.cli import batch
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
 
 Run = Callable[..., Result]
@@ -138,7 +139,7 @@ def test_the_device_reaches_the_codec(
     [
         ({}, (), None),
         ({}, ("--threads", 3), "3"),
-        ({}, ("-j", 1_000), "1"),
+        ({}, ("-j", 1_000), None),  # one file has all cores
         ({"HVAE_CODEC_THREADS": "5"}, (), "5"),
         ({"HVAE_CODEC_THREADS": "5"}, ("--threads", 3, "-j", 7), "3"),
         ({"HVAE_CODEC_THREADS": "5"}, ("-j", 1_000), "5"),
@@ -156,6 +157,15 @@ def test_threads_are_those_asked_for_or_shared_by_processes(
         monkeypatch.setenv(name, value)
     assert hvae("encode", photo, *arguments).exit_code == 0
     assert os.environ.get("HVAE_CODEC_THREADS") == threads
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, None), (3, "2"), (99, "1")])
+def test_processes_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, count: int, share: str | None
+) -> None:
+    monkeypatch.setattr("hvae_codec.cli.batch.processors", lambda: 8)
+    batch.share_cores(count, None)
+    assert os.environ.get("HVAE_CODEC_THREADS") == share
 
 
 def test_lossless_takes_no_quality(hvae: Run, photo: Path, tmp_path: Path) -> None:

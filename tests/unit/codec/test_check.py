@@ -1,6 +1,6 @@
 """Decoding twice: what agrees passes, what does not is found, on the weights that ship."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("shipped")
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Let the second decoder's trunk go wrong, but in tiles without context; returns what did."""
     runs: list[str] = []
 
@@ -40,7 +40,9 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             monkeypatch.setattr(self._graphs, "run", wrong)
 
     monkeypatch.setattr("hvae_codec.codec.onnx_runtime.OnnxRuntime", Broken)
-    return runs
+    check._plain_runtime.cache_clear()
+    yield runs
+    check._plain_runtime.cache_clear()
 
 
 def test_another_configuration_reads_the_same_symbols(
