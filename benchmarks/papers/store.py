@@ -57,13 +57,13 @@ class Store:
         """Return what was measured before, or None."""
         path = self._result(job, fingerprint, scale)
         if path.exists():
-            of = {"key": path.stem, "data": job.data, "images": fingerprint}
+            of = {"key": path.stem, "data": job.data, "fingerprint": fingerprint}
             return json.loads(path.read_text()) | of
         return self._published.get(path.stem)
 
     def published_fingerprint(self, data: str) -> str | None:
         """Return the fingerprint of a set of images that published results are of, or None."""
-        found = (r["images"] for r in self._published.values() if r["data"] == data)
+        found = (r["fingerprint"] for r in self._published.values() if r["data"] == data)
         return next(found, None)
 
     def save(
@@ -110,7 +110,7 @@ class Store:
             return {}
         try:
             results = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-            return {r["key"]: r for r in results if r["data"] and r["images"]}
+            return {r["key"]: r for r in results if r["data"] and r["fingerprint"]}
         except (ValueError, KeyError, TypeError) as error:
             raise OSError(None, "this holds no results of papers", str(path)) from error
 
