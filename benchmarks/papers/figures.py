@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from .jobs import Table
 from .rules import Results
@@ -184,32 +185,27 @@ FIGURES: dict[str, Draw] = {
 }
 
 
-def sheet(pictures: np.ndarray) -> Figure:
-    """Lay out pictures, uint8 (rows, columns, H, W[, 3])."""
+def sheet(pictures: np.ndarray) -> Image.Image:
+    """Lay out pictures, uint8 (rows, columns, H, W[, 3]), each pixel twice as wide and high."""
     rows, columns, h, w = pictures.shape[:4]
     padded = np.full((rows, columns, h + 2, w + 2, *pictures.shape[4:]), 255, np.uint8)
     padded[:, :, 1:-1, 1:-1] = pictures
     joined = padded.swapaxes(1, 2).reshape(rows * (h + 2), columns * (w + 2), *padded.shape[4:])
-    figure, axes = new(columns * 0.8, rows * 0.8)
-    axes.imshow(joined, cmap="gray", vmin=0, vmax=255)
-    axes.set_axis_off()
-    return figure
+    return Image.fromarray(joined.repeat(2, axis=0).repeat(2, axis=1))
 
 
 def draw(
     table: Table, results: Results, sheets: Callable[[Result], Sheets], out: Path
 ) -> Sequence[str]:
-    """Write the figures of a table as PNG and SVG; return their names without the suffix."""
+    """Write the figures of a table as PNG and SVG, its sheets as PNG.
+
+    Returns:
+        Their names without the suffix.
+    """
     stem = table.name.replace("/", "-")
     figures: dict[str, Figure | None] = {
         f"{stem}-{name}": FIGURES[name](results) for name in table.figures if name in FIGURES
     }
-    if "sheets" in table.figures:
-        for job, runs in results.items():
-            for run in runs:
-                for name, pictures in sheets(dict(run)).items():
-                    seed = f"-{run['seed']}" if run.get("seed") else ""
-                    figures[f"{stem}-{job}{seed}-{name}"] = sheet(pictures)
     out.mkdir(parents=True, exist_ok=True)
     drawn = {name: figure for name, figure in figures.items() if figure}
     # without these, the same figures would be other bytes every time
@@ -217,4 +213,13 @@ def draw(
         for name, figure in drawn.items():
             figure.savefig(out / f"{name}.png", dpi=110)
             figure.savefig(out / f"{name}.svg", metadata={"Date": None})
-    return list(drawn)
+    if "sheets" not in table.figures:
+        return list(drawn)
+    names = list(drawn)
+    for job, runs in results.items():
+        for run in runs:
+            for name, pictures in sheets(dict(run)).items():
+                seed = f"-{run['seed']}" if run.get("seed") else ""
+                names.append(f"{stem}-{job}{seed}-{name}")
+                sheet(pictures).save(out / f"{names[-1]}.png", optimize=True)
+    return names
