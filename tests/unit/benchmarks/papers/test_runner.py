@@ -159,10 +159,11 @@ def test_what_is_published_is_shown_where_a_set_is_missing(runner: New, tmp_path
 
 def test_jpeg_is_compared_at_a_psnr_that_it_has() -> None:
     pixels = next(kodak.photographs(None))
-    sizes = [kodak.jpeg_bpp_at(pixels, psnr) for psnr in (5.0, 20.0, 20.1, 30.0)]
-    assert sizes[0] is None
-    assert sizes[1] and sizes[2] and sizes[3] and sizes[1] < sizes[2] < sizes[3]
-    assert sizes[2] - sizes[1] < 0.02 * sizes[1]
+    none, *sizes = [kodak.jpeg_bpp_at(pixels, psnr) for psnr in (5.0, 20.0, 20.1, 30.0)]
+    assert none is None
+    low, near, high = (size or 0.0 for size in sizes)
+    assert 0 < low < near < high
+    assert near - low < 0.02 * low
 
 
 def test_lists_of_several_seeds_are_averaged() -> None:
