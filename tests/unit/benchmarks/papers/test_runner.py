@@ -267,9 +267,3 @@ def test_a_picture_of_all_frequencies_is_the_image() -> None:
     few.fit_context([x])
     error = sheets.picture_error(few, x)
     assert error is not None and error > 0.9
-
-
-def test_jpeg_at_a_psnr() -> None:
-    pixels = next(kodak.photographs(None))
-    low, high = (kodak.jpeg_bpp_at(pixels, psnr) for psnr in (20.0, 35.0))
-    assert low < high
