@@ -1,4 +1,4 @@
-"""The context alone, without its latents: what it shows, and what JPEG takes for as much.
+"""Compares the context alone, decoded without latents, with JPEG files of the same PSNR.
 
 After DCT-VAE (Kuzina and Tomczak 2023), figures 5 and 6.
 """
@@ -105,7 +105,11 @@ def plot(path: Path, context: Curve, other: Curve, images: int) -> None:
 
 
 def sheet(path: Path, images: list[Path], quality: int = 30) -> None:
-    """Lay decoded examples side by side (DCT-VAE, figure 6): the picture, then fewer levels."""
+    """Write a sheet of examples (DCT-VAE, figure 6).
+
+    Each row shows the original, then what the context alone and more and more levels of latents
+    decode to, then the context with latents drawn from the model.
+    """
     lines = []
     for source in images:
         image = read_image(source)

@@ -58,6 +58,11 @@ class CodingConditions:
         """The channels of the latents that are coded: (C,)."""
         return latent_mask(self.config, self.is_grey)
 
+    def without_uncoded(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return latents (B, C, H, W) with zeros in the channels that are not coded."""
+        mask = self.latent_mask
+        return latents if mask.all() else latents * mask[:, None, None].astype(np.float32)
+
     @property
     def skips(self) -> bool:
         """Whether latents that are all but surely zero are not coded.

@@ -28,10 +28,10 @@ Region = tuple[int, int, int, int]
 """x, y, width and height in px."""
 
 SCALES = (1, 2, 4, 8, 16, 32)
+"""Denominators of what is decoded; all divide the side of a patch."""
 
 THUMBNAIL_SCALE = 8
 """From here on the context, of 4x4 coefficients a patch and more, holds all that is shown."""
-"""Denominators of what is decoded; all divide the side of a patch."""
 
 
 @dataclass(frozen=True)

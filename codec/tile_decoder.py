@@ -190,9 +190,7 @@ class _Attempt:
             rest = self._decoder([SamplingStack(pmfs, sampling, t.number) for t in self.tiles])
         coder = FirstLevels(decoder, max(0, self.levels - 1), rest)
         network = self.codec.runtime.latent_pass(self.context, conditions.at(windows))
-        mask = conditions.latent_mask[:, None, None].astype(np.float32)
-        latents = walk(network, coder).latents
-        self.latents = latents if mask.all() else latents * mask
+        self.latents = conditions.without_uncoded(walk(network, coder).latents)
 
     def _intact(self, place: int, decoder: LatentDecoder) -> int:
         tile = self.tiles[place]

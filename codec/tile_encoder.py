@@ -136,7 +136,7 @@ def encode_tiles(
             each.features(runtime, context) for each, context in zip(around, u, strict=True)
         ]
         decoded = walk(runtime.latent_pass(u, quality, features), coder).latents
-    decoded = decoded * conditions.latent_mask[:, None, None].astype(np.float32)
+    decoded = conditions.without_uncoded(decoded)
     integers = u.astype(np.int32)
     return [
         TileSymbols(conditions, integers[n], encoder, n, coder.levels(n), decoded[n])

@@ -89,14 +89,17 @@ class ImageSet:
         return self._pair(self.train[chosen.numpy()], generator)
 
     def batches(self, part: str, limit: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield x and the grey images of a part; equal sizes are binarised alike, every time."""
+        """Yield batches of a part: x, and the grey images that x was binarised from.
+
+        The same `size` gives the same binary images in every call.
+        """
         images: Array = getattr(self, part)[:limit]
         for start in range(0, len(images), size):
             generator = torch.Generator().manual_seed(TEST_SEED + start)
             yield self._pair(images[start : start + size], generator)
 
     def contexts(self, grey: bool = False) -> Iterator[Tensor]:
-        """Yield the training images, (B, C, H, W) in [0, 1], to which a context is fitted.
+        """Yield batches of training images, (B, C, H, W) in [0, 1], for `Hvae.fit_context`.
 
         Binary sets are binarised, unless `grey` asks for the images that they are drawn from.
         """

@@ -22,7 +22,7 @@ from hvae_codec.codec import processes
 from hvae_codec.codec.batch import Job, Local, Row, Target, ToCoded, ToImages, Totals, plan, run
 from hvae_codec.codec.batch.run import Report
 from hvae_codec.codec.batch.storage import Full
-from hvae_codec.codec.errors import DataError, ModelError
+from hvae_codec.codec.errors import ModelError
 from hvae_codec.codec.options import EncodeOptions
 
 from .conftest import drawn, read_tar, rows_of, samples_of, write_tar
@@ -388,28 +388,3 @@ def test_a_machine_that_refuses_processes_ends_the_run(
     with pytest.raises(ModelError, match="Resource temporarily unavailable"):
         done(job)
     assert not list((tmp_path / "out").glob("*_stats.json"))
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("00000_stats.json", b"{"),
-        ("00000_stats.json", b"[]"),
-        ("00000.parquet", b"PAR1 cut"),
-        ("00000.parquet", b""),
-    ],
-)
-def test_a_damaged_shard_of_the_target_is_named(
-    photos: Path, tmp_path: Path, name: str, content: bytes
-) -> None:
-    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages())
-    done(job)
-    (tmp_path / "out" / name).write_bytes(content)
-    with pytest.raises(DataError, match=f"{name} is damaged"):
-        plan(job)
-
-
-def test_braces_that_do_not_match_are_told(tmp_path: Path) -> None:
-    job = Job((str(tmp_path / "a{b"),), Target(str(tmp_path / "out")), ToImages())
-    with pytest.raises(DataError, match="its braces do not match"):
-        plan(job)

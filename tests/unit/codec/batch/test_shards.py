@@ -13,6 +13,7 @@ from hvae_codec.codec.batch.samples import Outcome
 from hvae_codec.codec.batch.shards import Done, delete_shards, read_done, write_shard
 from hvae_codec.codec.batch.sources import Item, held, parts_of
 from hvae_codec.codec.batch.storage import Full
+from hvae_codec.codec.errors import DataError
 
 from .conftest import read_tar
 
@@ -167,3 +168,20 @@ def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError):
         write_shard(Target(str(tmp_path / "file")), 0, OUTCOMES, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("00000_stats.json", b"{"),
+        ("00000_stats.json", b"[]"),
+        ("00000.parquet", b"PAR1 cut"),
+        ("00000.parquet", b""),
+    ],
+)
+def test_a_damaged_shard_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    target = Target(str(tmp_path))
+    write_shard(target, 0, OUTCOMES, None)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name} is damaged"):
+        read_done(target)

@@ -180,3 +180,8 @@ def test_an_empty_row_and_a_file_that_is_none_are_told(tmp_path: Path) -> None:
     (tmp_path / "c.parquet").write_bytes(data[:-10])
     with pytest.raises(DataError, match=r"c\.parquet is no Parquet file"):
         items_of(tmp_path / "c.parquet")
+
+
+def test_braces_that_do_not_match_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="its braces do not match"):
+        parts_of([str(tmp_path / "a{b")], 100, None)
