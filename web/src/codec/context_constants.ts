@@ -155,17 +155,15 @@ class Prepare {
         return Math.floor((sums + unit / 2) / unit);
       });
     };
-    const [scales, shifts] = [rows(0), rows(1)].map((row) => lookedUp(places, chosen.length, row));
+    const [scales, shifts] = [rows(0), rows(1)];
     const shape = [1, chosen.length, ...places.shape];
+    const factors = new Float32Array(chosen.length * places.qualities.length);
+    const offsets = new Float32Array(factors.length);
+    fillByQuality(factors, places, (quality) => scales(quality).map((scale) => scale / UNIT));
+    fillByQuality(offsets, places, (quality) => shifts(quality).map((shift) => shift + 0.5));
     return {
-      [`${prefix}.factor`]: this.graphs.floats(
-        Float32Array.from(scales, (scale) => scale / UNIT),
-        shape,
-      ),
-      [`${prefix}.offset`]: this.graphs.floats(
-        Float32Array.from(shifts, (shift) => shift + 0.5),
-        shape,
-      ),
+      [`${prefix}.factor`]: this.graphs.floats(factors, shape),
+      [`${prefix}.offset`]: this.graphs.floats(offsets, shape),
     };
   }
 
@@ -174,7 +172,8 @@ class Prepare {
     const stored = this.graphs.weights.context.get(`context.norm.${way}_table`);
     const table = integers(stored);
     const unit = way === "inward" ? 2 ** -8 : 2 ** -12;
-    const values = lookedUp(places, stop - start, (quality) => {
+    const values = new Float64Array((stop - start) * places.qualities.length);
+    fillByQuality(values, places, (quality) => {
       const begin = quality * stored.shape[1];
       return Array.from(table.subarray(begin + start, begin + stop), (value) => value * unit);
     });
@@ -189,18 +188,20 @@ interface Places {
   shape: number[];
 }
 
-/** Give each place the row of its quality: (channels, ...places). */
-function lookedUp(
+/** Write the row of its quality to each place; `found` is (channels, ...places). */
+function fillByQuality(
+  found: Float32Array | Float64Array,
   { qualities }: Places,
-  channels: number,
   row: (quality: number) => number[],
-): Float64Array {
-  const rows = new Map(Array.from(new Set(qualities), (quality) => [quality, row(quality)]));
-  const found = new Float64Array(channels * qualities.length);
-  qualities.forEach((quality, place) => {
-    rows.get(quality)!.forEach((value, channel) => {
-      found[channel * qualities.length + place] = value;
-    });
-  });
-  return found;
+): void {
+  const distinct = [...new Set(qualities)];
+  const rows = distinct.map(row);
+  const which = Uint8Array.from(qualities, (quality) => distinct.indexOf(quality));
+  const values = new Float64Array(rows.length);
+  const places = which.length;
+  for (let channel = 0; channel * places < found.length; channel++) {
+    rows.forEach((each, i) => (values[i] = each[channel]));
+    const begin = channel * places;
+    for (let place = 0; place < places; place++) found[begin + place] = values[which[place]];
+  }
 }

@@ -60,10 +60,11 @@ export class Part {
 }
 
 /** Return the numbers of a tensor of integers. */
-export function integers(stored: Stored): Integers {
+export function integers({ type, bytes }: Stored): Integers {
   const kinds = { I8: Int8Array, I16: Int16Array, I32: Int32Array, U32: Uint32Array };
-  const Kind = kinds[stored.type as keyof typeof kinds];
-  return new Kind(stored.bytes.slice().buffer);
+  const Kind = kinds[type as keyof typeof kinds];
+  const { buffer, byteOffset } = bytes.byteOffset % Kind.BYTES_PER_ELEMENT ? bytes.slice() : bytes;
+  return new Kind(buffer, byteOffset, bytes.length / Kind.BYTES_PER_ELEMENT);
 }
 
 /** Fetch a file of the weights; returns null where there is none. */
