@@ -18,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import time
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -40,6 +39,7 @@ from ..codec.schedule import CodingStep
 from ..codec.threads import THREADS_VARIABLE
 from ..codec.tiling import tiles_in
 from ..codec.walk import Prediction
+from ..codec.weight_file import serving_model
 from ..codec.weights import Codec, load_codec
 from .bjontegaard_delta import Curve, bd_rate
 from .run import read_image
@@ -181,7 +181,7 @@ def cost(folder: Path, checkpoints: list[Path], images: int) -> None:
     integers = [model.to_integer() for model in trained]
     curves = {}
     for name, models in (("float", trained), ("integer", integers)):
-        served = [(q, models[bisect_right(firsts, q) - 1]) for q in QUALITIES]
+        served = [(q, models[serving_model(firsts, q)]) for q in QUALITIES]
         rows = [validate(model, pictures, [q])[0] for q, model in served]
         curves[name] = Curve(tuple(row.bpp for row in rows), tuple(row.psnr for row in rows))
         print(f"{name:<8} {curves[name]}")

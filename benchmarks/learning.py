@@ -26,12 +26,10 @@ def read_curves(runs: Sequence[Path]) -> dict[str, list[tuple[float, float]]]:
 
 def plot(curves: dict[str, list[tuple[float, float]]], out: Path) -> None:
     """Draw one line a run; the loss's axis ends 1.5 above the least."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
     for name, points in curves.items():
         axes.plot(*zip(*points, strict=True), marker=".", label=name)
     losses = [loss for points in curves.values() for _, loss in points]
@@ -41,7 +39,6 @@ def plot(curves: dict[str, list[tuple[float, float]]], out: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(out, dpi=110)
-    plt.close(figure)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

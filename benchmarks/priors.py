@@ -31,7 +31,7 @@ from ..codec.coders import ContextEncoder
 from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
 from ..codec.errors import PayloadTooShort
-from ..codec.files import find_images
+from ..codec.files import find_images, spread
 from ..codec.images import to_pixels
 from ..codec.options import DecodeOptions, prior_of
 from ..codec.stack import AnsStack, CountingStack
@@ -314,7 +314,7 @@ def main(argv: list[str] | None = None) -> None:
             parts.append(context_alone.report(points, paths, options.plot))
             context_alone.sheet(options.out / "sheet.png", paths[:6])
     if options.diffusion:
-        paths = found[0][:: max(1, len(found[0]) // options.diffusion)][: options.diffusion]
+        paths = spread(found[0], options.diffusion)
         slow = [measure(codec, path, diffusion=True)[0] for path in tqdm(paths, desc="diffusion")]
         rows = [row for some in slow for row in some]
         records += rows

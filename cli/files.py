@@ -87,7 +87,8 @@ def descriptor(path: str | Path) -> int | None:
 def tree(folder: str, is_wanted: Callable[[str], bool], without: Path | None) -> Iterator[str]:
     """Yield the files below a folder, in order; hidden ones and those of one folder excepted.
 
-    A folder that cannot be read is yielded as well: `check` refuses it. Pipes are passed over.
+    A folder that cannot be read is yielded as well: `check_source` refuses it. Pipes are
+    passed over.
     """
     left_out = identity(without) if without else None
     closed: list[str] = []

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def taking_damaged(yes: bool = True) -> Iterator[None]:
+def taking_damaged() -> Iterator[None]:
     """Let Pillow read as much as there is of a damaged image."""
     from PIL import ImageFile
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = before or yes
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         yield
     finally:

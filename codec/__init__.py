@@ -1,1 +1,1 @@
-"""Image to bytes and back: the only place where bitstream and models meet."""
+"""Image to bytes and back. PyTorch is loaded through `runtime.torch_side` alone."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..bitstream import Tile, part_check
 from .content import Content
-from .exact import Mask, colour_of, encode_exact, of_pixels, seen_samples
+from .exact import Mask, colour_of, encode_exact, pixel_mask, seen_samples
 from .images import Pixels, least_lossless_bytes, merge_colors
 from .least_loss import least_loss
 from .minimum_psnr import least_graphics_psnr_db, least_psnr_db, merging_mse, mse_of, typical_bpp
@@ -131,7 +131,7 @@ class Candidates:
         """Return the bits that the whole tile takes at least, coded exactly."""
         bits = 8 * len(self.patches.data) if self.patches else 0
         if self.share < 1:
-            others = of_pixels(~self.graphic, self.samples.shape)[..., None]
+            others = pixel_mask(~self.graphic, self.samples.shape)[..., None]
             bits += 8 * least_lossless_bytes(colour_of(self.samples) * others)
         return bits
 
@@ -165,7 +165,7 @@ def _patches(samples: NDArray, where: Mask, quality: float, lmbda: float) -> Pat
     mse = merging_mse(quality)
     if not mse or samples.dtype != np.uint8 or samples.shape[2] < 3:
         return exact
-    merged, inside = samples.copy(), of_pixels(where, samples.shape)
+    merged, inside = samples.copy(), pixel_mask(where, samples.shape)
     merged[..., :3] = merge_colors(np.where(inside[..., None], samples[..., :3], np.uint8(0)), mse)
     errors = (merged[..., :3].astype(np.float32) - samples[..., :3]) * inside[..., None]
     if not errors.any():
@@ -195,7 +195,7 @@ def _mse(
     height, width = samples.shape[:2]
     counts = np.ones((height, width), bool)
     if exact is not None:
-        counts = ~of_pixels(exact, counts.shape)
+        counts = ~pixel_mask(exact, counts.shape)
     if pixels.color.has_alpha:
         samples, counts = samples[..., :-1], counts & (samples[..., -1] > 0)
     shown = colours[: samples.shape[2], :height, :width].transpose(1, 2, 0)

@@ -150,8 +150,7 @@ def decode_with(source: Source, options: DecodeOptions) -> Decoded:
         if not options.keep_going:
             cut = options.levels is not None or options.scale >= THUMBNAIL_SCALE
             index.check_end(file, may_be_cut=cut)
-        header = index.header
-        codec = codec_for(header, options.device) if header.needs_weights else None
+        codec = codec_for(index.header, options.device)
         picture = decode_file(codec, file, index, options)
     info = info_of(index.metadata)
     if options.region is not None:
@@ -183,7 +182,7 @@ def verify(source: Source) -> VerifyReport:
     with opened(source) as file:
         index = read_index(file)
         index.check_end(file)
-        codec = codec_for(index.header) if index.header.needs_weights else None
+        codec = codec_for(index.header)
         return verify_file(codec, file, index)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..bitstream import Header, Index, InvalidField, Source, TileCoder, TileDamaged, read_tile
 from .config import PATCH_PX
-from .exact import ExactPatches, decode_exact, of_pixels
+from .exact import ExactPatches, decode_exact, pixel_mask
 from .images import Pixels
 from .memory import trim
 from .options import DecodeOptions
@@ -21,7 +21,7 @@ from .weights import Codec
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class DecodedFile:
     """What was decoded.
 
     Attributes:
@@ -42,7 +42,7 @@ class Picture:
 
 def decode_file(
     codec: Codec | None, source: Source, index: Index, options: DecodeOptions | None = None
-) -> Picture:
+) -> DecodedFile:
     """Decode what is asked for, tile by tile; a line of tiles and its border are at hand.
 
     Args:
@@ -80,7 +80,7 @@ def decode_file(
                 raise
             lost.add(number)
         part = window.cut(view.patches)
-        planes = _planes(number, window, part, exact, cache, view)
+        planes = _planes(number, window, part, exact, cache, view, header.color.has_alpha)
         if planes is None:
             planes = _nothing(header, part, view)
         view.paste(out, part, _quantised(planes, header.largest_sample))
@@ -93,7 +93,7 @@ def decode_file(
     whole_levels = index.levels
     if cache is not None:
         lost, whole_levels = lost | cache.lost, cache.whole_levels
-    return Picture(out, tuple(sorted(lost)), max(0, whole_levels - 1))
+    return DecodedFile(out, tuple(sorted(lost)), max(0, whole_levels - 1))
 
 
 def _exact_patches(
@@ -113,32 +113,34 @@ def _planes(
     exact: ExactPatches | None,
     cache: TileCache | None,
     view: View,
+    has_alpha: bool,
 ) -> Floats | None:
     """Return what the view shows of a part of a tile, (C, h, w) in 0...255, if anything is left."""
+    over = None if exact is None else _exact_planes(exact, window, part)
+    alpha = None
     if exact is not None and exact.is_whole:
-        return _planes_of(exact, window, part, view)
-    if cache is None:
+        if has_alpha:
+            over, alpha = over[:-1], over[-1]
+        shown = view.scaled(over, part, alpha)
+    elif cache is None:
         return None
-    planes = cache.planes(number, part)
-    return planes if exact is None else _overlaid(planes, exact, window, part, view)
+    else:
+        shown = cache.colour(number, part)
+        alpha = cache.alpha(number, part) if has_alpha else None
+        if exact is not None:
+            where = exact.where[part.slices(window, 1)]
+            where = pixel_mask(where, shown.shape[1:], PATCH_PX // view.scale)
+            shown = np.where(where, view.scaled(over, part, alpha), shown)
+    if alpha is None:
+        return shown
+    return np.concatenate([shown, view.scaled(alpha[None], part)])
 
 
-def _planes_of(exact: ExactPatches, window: Window, part: Window, view: View) -> Floats:
-    """Return what the view shows of exact samples in a part of their tile: (C, h, w) in 0...255."""
+def _exact_planes(exact: ExactPatches, window: Window, part: Window) -> Floats:
+    """Return the exact samples of a part of their tile: (C, H, W) in 0...255."""
     rows, columns = part.slices(window, PATCH_PX)
     samples = exact.samples[rows, columns].transpose(2, 0, 1)
-    largest = np.iinfo(samples.dtype).max
-    return view.scaled(samples.astype(np.float32) * np.float32(255 / largest), part)
-
-
-def _overlaid(
-    planes: Floats, exact: ExactPatches, window: Window, part: Window, view: View
-) -> Floats:
-    """Lay the exact patches of a part of a tile over planes (C, h, w), whose alpha stays."""
-    over = _planes_of(exact, window, part, view)
-    where = of_pixels(exact.where[part.slices(window, 1)], planes.shape[1:], PATCH_PX // view.scale)
-    colours = len(over)
-    return np.concatenate([np.where(where, over, planes[:colours]), planes[colours:]])
+    return samples.astype(np.float32) * np.float32(255 / np.iinfo(samples.dtype).max)
 
 
 def _nothing(header: Header, part: Window, view: View) -> Floats:

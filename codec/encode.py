@@ -163,6 +163,9 @@ def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) 
         default_tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
     )
     coded = stretched(pixels)
+    offsets = None
+    if prior is Prior.MASKED_DIFFUSION:  # the others know one quality a file
+        offsets = wanted_offsets(coded, options, side)
     learned = partial(
         encode_pixels,
         codec,
@@ -170,7 +173,7 @@ def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) 
         tile_side=side,
         prior=prior,
         effort=options.effort,
-        offsets=wanted_offsets(coded, options, side),
+        offsets=offsets,
         content=options.content,
         tune=options.tune,
     )

@@ -86,7 +86,9 @@ def encode_pixels(
     quality = quality_of(quality)
     effort = effort_of(effort)
     side = default_tile_side(*pixels.size) if tile_side is None else tile_side
-    quality_map = None if offsets is None else fitted(offsets, quality, *codec.file.near(quality))
+    quality_map = None
+    if offsets is not None:
+        quality_map = fitted(offsets, quality, codec.file.patch_range_at(quality))
     header = _header(pixels, side, quality, codec.file.digest[:4], prior)
     codec.check_prior(prior)  # refused before the work
     if effort:

@@ -60,7 +60,7 @@ def encode_exact(samples: NDArray, where: Mask, *, quickly: bool = False) -> byt
     """
     if where.all():
         return encode_lossless(samples, quickly=quickly)
-    kept = colour_of(samples) * of_pixels(where, samples.shape)[..., None]
+    kept = colour_of(samples) * pixel_mask(where, samples.shape)[..., None]
     return _pack_runs(where) + encode_lossless(kept, quickly=quickly)
 
 
@@ -98,7 +98,7 @@ def decode_exact(number: int, window: Window, tile: Tile, header: Header) -> Exa
         raise TileDamaged(number, f"its exact patches: {error}") from error
 
 
-def of_pixels(patches: Mask, size: tuple[int, ...], side: int = PATCH_PX) -> Mask:
+def pixel_mask(patches: Mask, size: tuple[int, ...], side: int = PATCH_PX) -> Mask:
     """Return which pixels (H, W, ...) patches of a side cover: (H, W)."""
     return patches.repeat(side, axis=0).repeat(side, axis=1)[: size[0], : size[1]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,3 +61,8 @@ def find_images(folder: Path, *, deep: bool = False) -> list[Path]:
     if not paths:
         raise FileNotFoundError(None, "no images in this folder", str(folder))
     return paths
+
+
+def spread(paths: Sequence[Path], count: int) -> Sequence[Path]:
+    """Return `count` of some paths, as far apart as they are many; all where there are fewer."""
+    return paths[:: max(1, len(paths) // count)][:count]

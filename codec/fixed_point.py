@@ -24,3 +24,6 @@ KNOT_UNIT = 16
 
 CONTEXT_UNIT = 8
 """Means of the context are multiples of 1/8 of a symbol."""
+
+INWARD_UNIT, OUTWARD_UNIT = 2**8, 2**12
+"""Factors of the norm, into activations and out of them, are multiples of 1/256 and 1/4096."""

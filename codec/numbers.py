@@ -25,6 +25,17 @@ def whole(name: str, number: object) -> int:
         raise ArgumentError(f"{name} {number!r} is not a whole number") from None
 
 
+def keep_whole(options: object, *names: str) -> None:
+    """Turn fields of a frozen dataclass into ints: 8.0 is 8. None stays.
+
+    Raises:
+        ArgumentError: one of them is no whole number.
+    """
+    for name in names:
+        if (number := getattr(options, name)) is not None:
+            object.__setattr__(options, name, whole(name, number))
+
+
 def check_above_zero(name: str, number: object) -> None:
     """Refuse what is not a finite number above 0.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
-from .fixed_point import KNOT_SPAN, KNOT_UNIT, UNIT
+from .fixed_point import INWARD_UNIT, KNOT_SPAN, KNOT_UNIT, OUTWARD_UNIT, UNIT
 from .qualities import PATCH, Quality, positions_of
 from .schedule import CodingStep, context_schedule, pick
 from .weight_file import WeightFile
@@ -126,8 +126,8 @@ class ContextConstants:
     def _norm(self, way: str, channels: slice, where: NDArray[np.int64]) -> Inputs:
         """Return the rows (1, c, ...) of the norm for some channels at some patches."""
         table = self.file.arrays[f"context.norm.{way}_table"]
-        unit = 2.0**-8 if way == "inward" else 2.0**-12
-        rows = table[self._qualities, channels].astype(np.float64) * unit
+        unit = INWARD_UNIT if way == "inward" else OUTWARD_UNIT
+        rows = table[self._qualities, channels].astype(np.float64) / unit
         return {f"norm.{way}_row": _looked_up(rows, where)}
 
 

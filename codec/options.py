@@ -12,7 +12,7 @@ from ..bitstream.header import MAX_TILE_SIDE
 from .config import PATCH_PX
 from .errors import ImageError
 from .images import GreySource, grey_picture
-from .numbers import check_above_zero, effort_of, quality_of, whole
+from .numbers import check_above_zero, effort_of, keep_whole, quality_of, whole
 from .quality import QUALITIES
 from .stack import Sampling
 
@@ -36,32 +36,7 @@ THUMBNAIL_SCALE = 8
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How an image is encoded.
-
-    Attributes:
-        quality: 0 (smallest) to 100 (lossless); None for 60, unless another aim finds it.
-        max_bytes: find the best quality whose file has no more bytes.
-        bpp: find the best quality whose file has no more bits a pixel.
-        psnr: find the smallest quality that reaches so many dB over all colour samples.
-        strip: leave EXIF, XMP and text out (an orientation is applied first); ICC stays.
-        verify: decode the result under another configuration before returning it.
-        prior: name of the context's prior, one of those that the weights have.
-        effort: 0...9. The larger, the longer symbols are searched for a smaller loss; above 0 it
-            needs tune psnr.
-        device: `cpu`, `cuda` or `cuda:N`.
-        tune: `eye`, bits to where errors are seen; or `psnr`, the smallest squared error.
-        roi: a grey picture of what matters, laid over the upright image: black is coded up to 30
-            qualities below white. An image, an array or a path.
-        map: another one, of qualities to add, 128 less than its grey, as `quality_map` gives it;
-            in place of what `tune` would add. It reaches as far as the model of the quality.
-        ssimulacra2: find the smallest quality that reaches this score; excludes quality,
-            max_bytes, bpp and psnr.
-        page: which picture of a file of several, from 1 on; None for the only one.
-        content: `auto` decides for each tile whether it is coded exactly, by the networks, or
-            partly so. `photo` leaves all to the networks; `graphic` tries both for all tiles.
-        lossless: every sample comes back as it was; instead of a quality.
-        tile_px: side of a tile, a multiple of 32 up to 2048; None for 1024 to 1280, or 2048 where
-            all is lossless. Smaller ones need less memory, and more bits.
+    """How an image is encoded: keywords of `encode.encode`, which says what they mean.
 
     Raises:
         ArgumentError: a value is outside its range, or two exclude each other.
@@ -110,16 +85,20 @@ class EncodeOptions:
             raise ArgumentError("effort is for a smaller squared error: it needs tune psnr")
         if self.effort and self.is_lossless_at(self.quality):
             raise ArgumentError("quality 100 is lossless, which no effort makes smaller")
-        if self.page is not None and whole("page", self.page) < 1:
+        keep_whole(self, "page", "tile_px")
+        if self.page is not None and self.page < 1:
             raise ArgumentError(f"page {self.page} is not 1 or above")
         if self.tile_px is not None:
-            side, rest = divmod(whole("tile_px", self.tile_px), PATCH_PX)
+            side, rest = divmod(self.tile_px, PATCH_PX)
             if rest or not 1 <= side <= MAX_TILE_SIDE:
                 raise ArgumentError(f"tile_px {self.tile_px} is no multiple of 32 up to 2048")
         for name in ("roi", "map"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _grey(name, getattr(self, name)))
         check_device(self.device)
+        knows_maps = prior_of(self.prior) is Prior.MASKED_DIFFUSION
+        if not knows_maps and (self.roi is not None or self.map is not None):
+            raise ArgumentError(f"prior {self.prior} knows one quality a file: no roi and no map")
 
     def is_lossless_at(self, quality: float | None) -> bool:
         """Tell whether an image is coded without loss at a quality.
@@ -164,16 +143,15 @@ class DecodeOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.levels is not None and whole("levels", self.levels) < 0:
+        keep_whole(self, "levels", "scale")
+        if self.levels is not None and self.levels < 0:
             raise ArgumentError(f"{self.levels} levels of latents cannot be decoded")
-        scale = whole("scale", self.scale)
-        if scale not in SCALES:
-            raise ArgumentError(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
-        object.__setattr__(self, "scale", scale)  # 8.0 is 8
+        if self.scale not in SCALES:
+            raise ArgumentError(f"scale {self.scale} is none of {', '.join(map(str, SCALES))}")
         if self.sampling is not None and not isinstance(self.sampling, Sampling):
             raise ArgumentError(f"sampling is {self.sampling!r}, not a Sampling")
-        if self.sampling is not None and scale >= THUMBNAIL_SCALE:
-            raise ArgumentError(f"at 1/{scale} no level is decoded that could be drawn")
+        if self.sampling is not None and self.scale >= THUMBNAIL_SCALE:
+            raise ArgumentError(f"at 1/{self.scale} no level is decoded that could be drawn")
         if self.region is not None:
             object.__setattr__(self, "region", _checked_region(self.region))
         check_device(self.device)

@@ -12,11 +12,9 @@ from PIL import Image, ImageFile
 
 from ..bitstream import MAGIC, ArgumentError, BitstreamError, Color, HvaeError, read_index
 from .images import METADATA_KEYS, MODES, info_of, to_pixels
-from .options import EncodeOptions
+from .options import SCALES, EncodeOptions
 
 FORMAT = "HVAE"
-DRAFT_SCALES = (32, 16, 8, 4, 2, 1)
-"""By how much a draft is smaller; from 8 on the context alone is read and decoded."""
 
 
 def register() -> None:
@@ -65,7 +63,7 @@ class HvaeImageFile(ImageFile.ImageFile):
             return None
         width, height = self.size
         fits = min(width // max(1, size[0]), height // max(1, size[1]))
-        self._scale = scale = next((s for s in DRAFT_SCALES if s <= fits), 1)
+        self._scale = scale = max((s for s in SCALES if s <= fits), default=1)
         self._size = -(-width // scale), -(-height // scale)
         return self.mode, (0, 0, width / scale, height / scale)
 

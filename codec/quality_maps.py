@@ -10,7 +10,7 @@ from ..bitstream import Offsets
 from .color import RGB_TO_YCBCR
 from .config import PATCH_PX
 from .content import graphic_patches
-from .images import GreySource, Pixels, exif_orientation, info_of
+from .images import UPRIGHT, GreySource, Pixels, exif_orientation, info_of
 from .options import EncodeOptions
 from .tiling import patch_grid
 
@@ -34,12 +34,8 @@ MIDDLE = 128
 
 _BLOCK = 8
 
-_T = Image.Transpose
-_BACK = {
-    2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE,
-    6: _T.ROTATE_90, 7: _T.TRANSVERSE, 8: _T.ROTATE_270,
-}  # fmt: skip
-"""What undoes an orientation of EXIF."""
+_STORED = UPRIGHT | {6: UPRIGHT[8], 8: UPRIGHT[6]}
+"""What undoes `UPRIGHT`; all but two turns undo themselves."""
 
 Floats = NDArray[np.float32]
 
@@ -71,7 +67,7 @@ def _image(picture: GreySource) -> Image.Image:
 def _as_stored(mask: Image.Image, pixels: Pixels) -> Image.Image:
     """Turn a mask of the upright picture as its pixels are stored, which EXIF may turn."""
     orientation = exif_orientation(info_of(pixels.metadata).get("exif", b""))
-    turn = _BACK.get(orientation)
+    turn = _STORED.get(orientation)
     return mask if turn is None else mask.transpose(turn)
 
 
@@ -160,16 +156,15 @@ def _grey_of_patches(picture: Image.Image, size: tuple[int, int]) -> Floats:
     return blocks.reshape(rows, a_side, columns, a_side).mean(axis=(1, 3))
 
 
-def fitted(offsets: Floats, quality: int, lowest: int, highest: int) -> Offsets | None:
+def fitted(offsets: Floats, quality: int, within: tuple[int, int]) -> Offsets | None:
     """Return offsets as a file holds them, or None where there are none.
 
     Args:
         offsets: (h, w).
         quality: the file's.
-        lowest: of the qualities that the file's model serves.
-        highest: of them.
+        within: the lowest and the highest quality that a patch may have.
     """
-    qualities = np.rint(quality + offsets).clip(lowest, highest)
+    qualities = np.rint(quality + offsets).clip(*within)
     found = (qualities - quality).astype(np.int16)
     return found if found.any() else None
 

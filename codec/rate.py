@@ -18,7 +18,7 @@ from PIL import Image
 from ..bitstream import read_index
 from .decoder import decode_file
 from .errors import TargetError
-from .images import Pixels, stretched_as
+from .images import Pixels, in_eight_bits, stretched_as
 from .quality import QUALITIES, psnr_db
 from .score import ssimulacra2
 from .tiling import TILE_PATCHES, tiles_in
@@ -119,7 +119,7 @@ def squared_error(pixels: Pixels, decoded: Pixels) -> tuple[float, int]:
 
 
 def ssimulacra2_of(codec: Codec, pixels: Pixels, data: bytes) -> float:
-    """Return the SSIMULACRA2 of what a file decodes to; of 16 bits a channel, of their upper 8."""
+    """Return the SSIMULACRA2 of what a file decodes to; of 16 bits, rounded to 8."""
     index = read_index(data)
     decoded = decode_file(codec, data, index).pixels
     pixels = stretched_as(pixels, index.metadata)
@@ -127,7 +127,5 @@ def ssimulacra2_of(codec: Codec, pixels: Pixels, data: bytes) -> float:
 
 
 def _picture(pixels: Pixels) -> Image.Image:
-    samples = pixels.samples
-    if samples.dtype == np.uint16:
-        samples = (samples >> 8).astype(np.uint8)
+    samples = in_eight_bits(pixels.samples)
     return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)

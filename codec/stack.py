@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..bitstream import (
 )
 from ..bitstream.escape import TOTAL
 from .errors import PayloadTooShort
-from .numbers import whole
+from .numbers import keep_whole
 
 Integers = NDArray[np.integer]
 
@@ -152,9 +153,10 @@ class Sampling:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if whole("seed", self.seed) < 0:
+        keep_whole(self, "seed")
+        if self.seed < 0:
             raise ArgumentError(f"seed {self.seed} is negative")
-        if not isinstance(self.temperature, int | float) or not 0 <= self.temperature < math.inf:
+        if not isinstance(self.temperature, Real) or not 0 <= float(self.temperature) < math.inf:
             raise ArgumentError(f"temperature {self.temperature} is not 0 or above")
 
 

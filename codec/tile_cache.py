@@ -81,14 +81,7 @@ class TileCache:
         self.lost: set[int] = set()
         self.whole_levels = self.wanted.levels
 
-    def planes(self, number: int, part: Window) -> Floats:
-        """Return what the view shows of some patches of a tile: (C, h, w) in 0...255."""
-        colour = self._colour(number, part)
-        if not self.header.color.has_alpha:
-            return colour
-        return np.concatenate([colour, self._alpha_or_opaque(number, part, colour[0])])
-
-    def _colour(self, number: int, part: Window) -> Floats:
+    def colour(self, number: int, part: Window) -> Floats:
         """Return what the view shows of some patches of a tile: (1 or 3, h, w) in 0...255."""
         view = self.view
         seen = part.grown(self.halo, patch_grid(view.height, view.width))
@@ -157,13 +150,13 @@ class TileCache:
             if tile.damaged or not source.coded.whole_levels:
                 self.lost.add(source.number)
 
-    def _alpha_or_opaque(self, number: int, part: Window, like: Floats) -> Floats:
-        """Return what the view shows of the alpha of some patches: (1, h, w) in 0...255.
+    def alpha(self, number: int, part: Window) -> Floats:
+        """Return the alpha of some patches of a tile, at full size: (H, W) in 0...255.
 
-        Where a damaged alpha is to be left out, all is opaque, in the shape of `like` (h, w).
+        Where it is damaged and is to be left out, all is opaque.
 
         Raises:
-            TileDamaged: the tile's alpha is missing or not what was coded.
+            TileDamaged: it is missing or not what was coded.
         """
         try:
             return self._alpha(number, part)
@@ -171,7 +164,7 @@ class TileCache:
             if not self.wanted.keep_going:
                 raise
         self.lost.add(number)
-        return np.full_like(like, 255)[None]
+        return np.full(self.view.inside(part), 255, np.float32)
 
     def _alpha(self, number: int, part: Window) -> Floats:
         if number not in self.near:  # an exact tile that is damaged, its alpha with it
@@ -186,8 +179,8 @@ class TileCache:
         except StreamDamaged as error:
             raise TileDamaged(number, f"its alpha: {error}") from error
         rows, columns = part.slices(tile.window, PATCH_PX)
-        plane = alpha[rows, columns].astype(np.float32)[None]
-        return self.view.scaled(plane * np.float32(255 / self.header.largest_sample), part)
+        plane = alpha[rows, columns].astype(np.float32)
+        return plane * np.float32(255 / self.header.largest_sample)
 
     def forget(self, done: Window) -> None:
         """Let go of what no tile after `done` sees."""

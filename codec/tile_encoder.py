@@ -30,7 +30,7 @@ from ..bitstream import (
 from .coders import ContextEncoder, LatentEncoder, Pairs, TargetResidual
 from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE, PATCH_PX
-from .exact import of_pixels
+from .exact import pixel_mask
 from .images import Pixels, continue_edges, fill_hidden
 from .qualities import Quality
 from .runtime import Features, Floats, Runtime, torch_side
@@ -201,7 +201,7 @@ def _rgb(pixels: Pixels, seen: Window, window: Window, exact: NDArray[np.bool_] 
     if exact is not None:
         visible = np.ones((1, height, width), bool)
         rows, columns = window.slices(seen, PATCH_PX)
-        visible[0, rows, columns] = ~of_pixels(exact, (height, width))
+        visible[0, rows, columns] = ~pixel_mask(exact, (height, width))
         samples = continue_edges(samples, visible)
     return np.ascontiguousarray(np.broadcast_to(samples, (3, height, width)))[None]
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ..bitstream import ArgumentError, Header
 from .config import PATCH_PX
 from .images import Pixels
-from .numbers import whole
 from .tiling import Window
 
 
@@ -58,21 +57,33 @@ class View:
         """Whether the image is wider than high."""
         return self.width > self.height
 
-    def scaled(self, planes: NDArray[np.float32], part: Window) -> NDArray[np.float32]:
+    def scaled(
+        self,
+        planes: NDArray[np.float32],
+        part: Window,
+        alpha: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         """Cut what lies beyond the image off some patches, and average to the view's scale.
 
         Args:
             planes: (C, H, W), the pixels of the patches.
             part: the patches.
+            alpha: (H, W) of colours: each counts as much as it is seen. None: all count alike.
         """
         rows, columns = self.inside(part)
         planes = planes[:, :rows, :columns]
         if self.scale == 1:
             return planes
+        if alpha is None:
+            alpha = np.ones((rows, columns), np.float32)
+        weights = alpha[None, :rows, :columns]
+        totals = self._summed(weights)
+        return self._summed(planes * weights) / np.where(totals > 0, totals, 1)
+
+    def _summed(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        _, rows, columns = planes.shape
         tops, lefts = np.arange(0, rows, self.scale), np.arange(0, columns, self.scale)
-        sums = np.add.reduceat(np.add.reduceat(planes, tops, axis=1), lefts, axis=2)
-        heights = np.diff(np.append(tops, rows))[:, None]
-        return sums / (heights * np.diff(np.append(lefts, columns))).astype(np.float32)
+        return np.add.reduceat(np.add.reduceat(planes, tops, axis=1), lefts, axis=2)
 
     def paste(self, out: Pixels, part: Window, samples: np.ndarray) -> None:
         """Lay the samples (h, w, C) of some patches over `out`, which shows this view."""
@@ -96,11 +107,7 @@ def view_of(
     Raises:
         ArgumentError: the region is not within the image.
     """
-    if region is None:
-        region = 0, 0, header.width, header.height
-    elif len(region) != 4:
-        raise ArgumentError(f"region {region} is not x, y, width and height")
-    x, y, width, height = (whole("region", number) for number in region)
+    x, y, width, height = region or (0, 0, header.width, header.height)
     right, bottom = x + width, y + height
     if min(width, height) < 1 or min(x, y) < 0 or right > header.width or bottom > header.height:
         raise ArgumentError(

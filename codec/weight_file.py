@@ -71,11 +71,11 @@ class WeightFile:
         """Return the number of the latent model that serves a quality."""
         return serving_model(self.first_qualities, quality)
 
-    def near(self, quality: int) -> tuple[int, int]:
-        """Return the range of qualities that the model serving this quality was trained on."""
+    def patch_range_at(self, quality: int) -> tuple[int, int]:
+        """Return the lowest and the highest quality of a patch in a picture of this quality."""
         model = self.model_at(quality)
         ends = (*self.first_qualities, QUALITIES)
-        return max(0, ends[model] - BELOW), min(QUALITIES - 1, ends[model + 1] - 1 + ABOVE)
+        return patch_range(ends[model], ends[model + 1] - 1)
 
     @cached_property
     def modules(self) -> dict[str, list[str]]:
@@ -86,6 +86,11 @@ class WeightFile:
             for depth in range(1, len(path)):
                 below.setdefault(".".join(path[:depth]), []).append(name)
         return below
+
+
+def patch_range(first: int, last: int) -> tuple[int, int]:
+    """Return the lowest and the highest quality of a patch where a model serves first...last."""
+    return max(0, first - BELOW), min(QUALITIES - 1, last + ABOVE)
 
 
 def serving_model(first_qualities: Sequence[int], quality: int) -> int:

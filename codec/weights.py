@@ -89,13 +89,17 @@ def load_codec(path: Path | None = None, device: str = "cpu", *, tune: str = DEF
         return _load(path or shipped_weights(tune), device, os.getpid())
 
 
-def codec_for(header: Header, device: str = "cpu") -> Codec:
-    """Load the weights that a file was written with; those of other versions may be fetched.
+def codec_for(header: Header, device: str = "cpu") -> Codec | None:
+    """Load the weights that a file was written with; None where no tile needs any.
+
+    Those of other versions may be fetched.
 
     Raises:
         WrongWeights: they are not at hand, and there is nowhere to fetch them from.
         OSError, WeightsError: as `load_codec`, or they cannot be fetched.
     """
+    if not header.needs_weights:
+        return None
     shipped = shipped_weights()
     if shipped.is_file() and _read(shipped).digest.startswith(header.weights):
         return load_codec(shipped, device)  # read and hashed once

@@ -19,9 +19,11 @@ from ..codec.fixed_point import (
     ACCUMULATOR_LIMIT,
     ACTIVATION_MAX,
     CONTEXT_UNIT,
+    INWARD_UNIT,
     KNOT_SPAN,
     KNOT_UNIT,
     KNOTS,
+    OUTWARD_UNIT,
     UNIT,
 )
 from ..codec.quality import QUALITIES, step_of
@@ -330,8 +332,8 @@ class FloatNorm(FloatLayer):
         """See `FloatLayer`."""
         integer = self.empty_integer()
         ratio = step_of(torch.arange(QUALITIES))[:, None].double() / self.spread.double()
-        integer.inward_table = torch.floor(ratio * (UNIT * 2**8) + 0.5)
-        integer.outward_table = torch.floor(CONTEXT_UNIT / UNIT * 2**12 / ratio + 0.5)
+        integer.inward_table = torch.floor(ratio * (UNIT * INWARD_UNIT) + 0.5)
+        integer.outward_table = torch.floor(CONTEXT_UNIT / UNIT * OUTWARD_UNIT / ratio + 0.5)
         return integer
 
 
@@ -349,17 +351,18 @@ class IntegerNorm(IntegerLayer):
     def inward(self, symbols: Tensor, quality: Tensor, channels: Channels = EVERY) -> Tensor:
         """Q.0 context times Q.8 -> saturated activations (float64)."""
         factor = over(symbols, _rows(self.inward_table, quality, channels))
-        return saturate(torch.floor(symbols.double() * factor * 2.0**-8 + 0.5))
+        return saturate(torch.floor(symbols.double() * factor / INWARD_UNIT + 0.5))
 
     def outward(self, x: Tensor, quality: Tensor, channels: Channels) -> Tensor:
         """Activations times Q.12 -> eighths of symbols (float64)."""
         factor = over(x, _rows(self.outward_table, quality, channels))
-        return torch.floor(x.double() * factor * 2.0**-12 + 0.5)
+        return torch.floor(x.double() * factor / OUTWARD_UNIT + 0.5)
 
     def prepared(self, quality: int) -> PreparedNorm:
         """See `IntegerLayer`."""
-        rows = self.inward_table[quality] * 2.0**-8, self.outward_table[quality] * 2.0**-12
-        return PreparedNorm(*(row[None, :, None] for row in rows))
+        inward = self.inward_table[quality] / INWARD_UNIT
+        outward = self.outward_table[quality] / OUTWARD_UNIT
+        return PreparedNorm(inward[None, :, None], outward[None, :, None])
 
     def check(self, name: str) -> None:
         """Prove that all products stay below 2^53.
@@ -373,7 +376,7 @@ class IntegerNorm(IntegerLayer):
             if not torch.equal(table, table.floor()):
                 raise BoundError(f"{name}: factors are not integers; convert the network first")
         mean = ACTIVATION_MAX * float(self.outward_table.abs().max())
-        context = 2**20 + mean * 2.0**-12 / CONTEXT_UNIT + 1
+        context = 2**20 + mean / OUTWARD_UNIT / CONTEXT_UNIT + 1
         if max(mean, context * float(self.inward_table.abs().max())) >= 2**52:
             raise BoundError(f"{name}: a factor is too large for float64")
 
@@ -381,7 +384,7 @@ class IntegerNorm(IntegerLayer):
     def to_float(self) -> FloatNorm:
         """Return spreads that `to_integer` makes these very tables of: every entry bounds them."""
         step = step_of(torch.arange(QUALITIES))[:, None].double()
-        inward, outward = step * (UNIT * 2**8), step * (UNIT / (CONTEXT_UNIT * 2**12))
+        inward, outward = step * (UNIT * INWARD_UNIT), step * (UNIT / (CONTEXT_UNIT * OUTWARD_UNIT))
         least = torch.maximum(
             (inward / (self.inward_table + 0.5)).amax(0),
             ((self.outward_table - 0.5) * outward).amax(0),

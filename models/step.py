@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..codec.fixed_point import KNOTS, UNIT
 from ..codec.quality import QUALITIES, step_of
-from ..codec.scales import SCALE_MAX, SCALE_MIN, SCALES
+from ..codec.scales import LOG_RATIO, SCALE_MIN, SCALES
 from ..codec.schedule import EVERYWHERE, CodingStep, Squares
 from ..codec.walk import QUARTERS
 from .blocks import FixedBlock
@@ -169,8 +169,8 @@ class StepNetwork(nn.Module):
         """Start the scales at `spread` (C,) pixels over the step, at every quality."""
         gain = self.head_gain
         steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS, device=spread.device))
-        index = torch.log(spread / steps[:, None] / SCALE_MIN) / math.log(SCALE_MAX / SCALE_MIN)
-        index = (index * (SCALES - 1)).clamp(4, SCALES - 4)
+        index = torch.log(spread / steps[:, None] / SCALE_MIN) / LOG_RATIO
+        index = index.clamp(4, SCALES - 4)
         gain.knots[:, 1, len(spread) :] = index * (QUARTERS / UNIT)
 
 

@@ -34,16 +34,16 @@ class ParquetPart:
 
     @property
     def name(self) -> str:
-        """See `sources.Part`."""
+        """See `sources.Container`."""
         return f"{self.url}#{self.groups[0]}-{self.groups[-1]}"
 
     def without(self, done: frozenset[str]) -> ParquetPart:
-        """See `sources.Part`."""
+        """See `sources.Container`."""
         prefix = f"{self.url}#"
         return replace(self, done=frozenset(s for s in done if s.startswith(prefix)))
 
     def items(self) -> Iterator[Item]:
-        """See `sources.Part`."""
+        """See `sources.Container`."""
         import pyarrow.parquet as pq
 
         try:

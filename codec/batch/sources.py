@@ -135,8 +135,8 @@ def parts_of(
         The image files, and the parts of all else.
 
     Raises:
-        OSError: one of them is not there, cannot be listed, or lies in the target.
-        DataError: a Parquet file has no images, or nothing was found.
+        OSError: one of them is not there, has no images, cannot be listed, or lies in the target.
+        DataError: a Parquet file has no images, or braces do not match.
     """
     from .parquet import parquet_parts
     from .tar import TarPart
@@ -208,7 +208,7 @@ def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]
     found = {
         name: about["size"] or 0
         for name, about in dict(listed).items()
-        if (path == name or is_source(name))
+        if (path == name or (is_source(name) and not _is_hidden(_below(root, name))))
         and (about["type"] == "file" or (about.get("islink") and filesystem.isfile(name)))
     }
     if not found:
@@ -219,11 +219,19 @@ def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]
         if not found:
             raise OSError(None, "lies in the target; name another folder to write to", source)
     for name in sorted(found):
-        # the rows beside a shard; hidden files are not whole
-        is_twin = name.endswith(".parquet") and f"{name[:-8]}.tar" in found
-        below = name[len(root) :].lstrip("/")
-        if not is_twin and not any(folder.startswith(".") for folder in below.split("/")):
-            yield str(filesystem.unstrip_protocol(name)), os.path.splitext(below)[0], found[name]
+        if name.endswith(".parquet") and f"{name[:-8]}.tar" in found:
+            continue  # the rows beside a shard
+        key = os.path.splitext(_below(root, name))[0]
+        yield str(filesystem.unstrip_protocol(name)), key, found[name]
+
+
+def _below(root: str, name: str) -> str:
+    return name[len(root) :].lstrip("/")
+
+
+def _is_hidden(below: str) -> bool:
+    """Tell whether a file, or a folder that it lies in, is hidden: such files are not whole."""
+    return any(part.startswith(".") for part in below.split("/"))
 
 
 def _with_free_keys(images: list[ImageFile]) -> list[ImageFile]:

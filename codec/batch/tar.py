@@ -40,12 +40,12 @@ class TarPart:
     done: frozenset[str] = frozenset()
 
     def without(self, done: frozenset[str]) -> TarPart:
-        """See `sources.Part`."""
+        """See `sources.Container`."""
         prefix = printable(f"{self.name}#")
         return TarPart(self.name, self.size, frozenset(s for s in done if s.startswith(prefix)))
 
     def items(self) -> Iterator[Item]:
-        """See `sources.Part`."""
+        """See `sources.Container`."""
         try:
             with storage.open_read(self.name) as file:
                 yield from self._items(file)

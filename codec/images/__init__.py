@@ -6,9 +6,9 @@ from .fill import continue_edges, fill_hidden
 from .lossless import decode_lossless, encode_lossless, least_lossless_bytes
 from .masks import GreySource, grey_picture
 from .merging import merge_colors
-from .metadata import METADATA_KEYS, exif_orientation, info_of, metadata_from
+from .metadata import METADATA_KEYS, UPRIGHT, exif_orientation, info_of, metadata_from
 from .pages import RAW_PHOTOGRAPH, is_raw_name
-from .pixels import MODES, Pixels, to_image, to_pixels
+from .pixels import MODES, Pixels, in_eight_bits, to_image, to_pixels
 from .previews import without_previews
 from .span import squeezed, stretched, stretched_as
 from .writing import Style, write_image
@@ -17,6 +17,7 @@ __all__ = [
     "METADATA_KEYS",
     "MODES",
     "RAW_PHOTOGRAPH",
+    "UPRIGHT",
     "GreySource",
     "Pixels",
     "Style",
@@ -29,6 +30,7 @@ __all__ = [
     "fill_hidden",
     "format_of",
     "grey_picture",
+    "in_eight_bits",
     "info_of",
     "is_image_name",
     "is_raw_name",

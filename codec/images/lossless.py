@@ -21,9 +21,6 @@ from ...bitstream.varint import pack_varints, unpack_varints
 Samples = NDArray[Any]
 """uint8 or uint16."""
 
-MAX_SIDE_PX = 1 << 14
-"""Longest side of a VP8L stream."""
-
 _RIFF_BYTES = 20  # "RIFF", size, "WEBP", "VP8L", size: all known without looking
 _SIGNATURE = 0x2F
 _JPEG_2000_BEGIN = b"\xff\x4f\xff\x51"

@@ -198,6 +198,14 @@ def exif_orientation(exif: bytes) -> int:
     return orientation_of(holder)
 
 
+_T = Image.Transpose
+UPRIGHT = {
+    2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE,
+    6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90,
+}  # fmt: skip
+"""What turns a picture upright, by its orientation."""
+
+
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
     """Apply an EXIF orientation to samples.
 

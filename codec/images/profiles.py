@@ -86,6 +86,9 @@ def profile_of_gamma(
         gamma: the exponent of encoding, 0.45455 for sRGB; None where it is not told.
         chromaticities: x and y of white, red, green and blue; None where they are not told.
         grey: whether the pixels have luma alone.
+
+    Raises:
+        UnknownColors: the numbers stand for no colours.
     """
     points = _CHROMATICITIES[1]
     if chromaticities and not grey:
@@ -94,8 +97,11 @@ def profile_of_gamma(
     usual = gamma is None or abs(gamma - 0.45455) < 1e-3  # which stands for sRGB's own curve
     if plain and usual:
         return b""
-    curve = _PARAMETERS[13] if gamma is None or usual else (1 / gamma,)
-    return _profile(points, _parametric(curve), grey)
+    try:
+        curve = _PARAMETERS[13] if gamma is None or usual else (1 / gamma,)
+        return _profile(points, _parametric(curve), grey)
+    except (ArithmeticError, ValueError, struct.error, np.linalg.LinAlgError) as error:
+        raise UnknownColors("gAMA and cHRM that stand for no colours") from error
 
 
 def adobe_rgb() -> bytes:

@@ -13,7 +13,15 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import ImageError
-from .metadata import COMMENT, TIFF_LAYOUT, XMP_TAG, exif_orientation, png_text, upright
+from .metadata import (
+    COMMENT,
+    TIFF_LAYOUT,
+    UPRIGHT,
+    XMP_TAG,
+    exif_orientation,
+    png_text,
+    upright,
+)
 from .pixels import Pixels, in_eight_bits, to_image
 from .profiles import codes_of, misfit
 from .segments import with_code_points
@@ -35,11 +43,6 @@ _FEW_COLOURS = {"GIF"}
 
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 _NAMES |= {"text": "text", "dpi": "resolution"}
-
-_T = Image.Transpose
-_TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE}
-_TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
-"""What turns a picture upright, by its orientation."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def _laid_on(pixels: Pixels, background: tuple[int, int, int]) -> Pixels:
 def _stripped(pixels: Pixels, info: Mapping[str, Any]) -> tuple[Pixels, dict[str, Any]]:
     kept = {key: info[key] for key in ("icc_profile", "dpi") if key in info}
     orientation = exif_orientation(info.get("exif", b""))
-    if orientation not in _TURNS:
+    if orientation not in UPRIGHT:
         return pixels, kept
     return Pixels(np.ascontiguousarray(upright(pixels.samples, orientation))), kept
 
@@ -167,9 +170,9 @@ def _written(
 
 def _turned(image: Image.Image, held: Mapping[str, Any], orientation: int) -> Image.Image:
     """Return the picture upright where no EXIF in the file tells that it is to be turned."""
-    if orientation not in _TURNS or "exif" in held:
+    if orientation not in UPRIGHT or "exif" in held:
         return image
-    return image.transpose(_TURNS[orientation])
+    return image.transpose(UPRIGHT[orientation])
 
 
 def _holds(format: str, key: str, value: Any) -> bool:  # noqa: ANN401

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...codec.config import PATCH_PX
 from ...codec.errors import DataError
-from ...codec.files import find_images, replacing
+from ...codec.files import find_images, replacing, spread
 from . import graphics
 from .config import BatchSizes
 
@@ -38,7 +38,7 @@ class ImageCache:
 
     Built on first use, in a folder of its own for these very files (names, sizes, times), so that
     runs on other images do not disturb it. `index.json` is written last: a cache that was cut short
-    is built anew. Several processes may build one at a time.
+    is built anew. Several processes may build the same one at once.
     """
 
     def __init__(self, images: Path, caches: Path):
@@ -156,10 +156,8 @@ def validation_images(folder: Path, limit: int) -> list[Tensor]:
         OSError: there is none.
         DataError: there is none as large as a patch.
     """
-    paths = find_images(folder, deep=True)
-    chosen = paths[:: max(1, len(paths) // limit)][:limit]
     images = []
-    for path in chosen:
+    for path in spread(find_images(folder, deep=True), limit):
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
         h, w = (side // PATCH_PX * PATCH_PX for side in pixels.shape[:2])

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from ...codec.images import Pixels
 from ...codec.qualities import FINE, LATENT
-from ...codec.quality import QUALITIES
 from ...codec.quality_maps import eye_offsets
-from ...codec.weight_file import ABOVE, BELOW
+from ...codec.weight_file import patch_range
 from ..qualities import QualityMap, spread
 
 ERROR_MSE = 5.8
@@ -28,7 +27,7 @@ def eye_map(crops: Tensor, quality: Tensor, within: tuple[int, int]) -> QualityM
     """
     images = crops.permute(0, 2, 3, 1).cpu().numpy()
     offsets = np.stack([eye_offsets(Pixels(image)) for image in images])
-    lowest, highest = max(0, within[0] - BELOW), min(QUALITIES - 1, within[1] + ABOVE)
+    lowest, highest = patch_range(*within)
     moved = quality[:, None, None, None] + torch.from_numpy(offsets)[:, None].to(quality.device)
     patches = moved.clamp(lowest, highest)
     return QualityMap(patches, spread(patches, LATENT), spread(patches, FINE))

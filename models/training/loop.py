@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import threading
@@ -63,7 +64,7 @@ def learning_rate_at(step: int, spent: float, config: TrainConfig) -> float:
         left = min(1 - spent, 1 - 1e-9)
     if left >= 1:
         return warm
-    cosine = 0.5 * (1 - torch.cos(torch.tensor(torch.pi * max(0.0, left))).item())
+    cosine = 0.5 * (1 - math.cos(math.pi * max(0.0, left)))
     return warm * (0.02 + 0.98 * cosine)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from ...codec.errors import DataError
-from ...codec.files import find_images, replacing
+from ...codec.files import find_images, replacing, spread
 
 MAIN = '''"""Unpack this file, and train: python pack.zip --minutes MINUTES --out FOLDER"""
 import os
@@ -71,8 +71,7 @@ def write_pack(
     """
     images = find_images(data, deep=True)
     random.Random(0).shuffle(images)
-    checks = find_images(valid, deep=True)
-    checks = checks[:: max(1, len(checks) // valid_images)][:valid_images]
+    checks = spread(find_images(valid, deep=True), valid_images)
     count = 0
     with replacing(out) as part:
         with ZipFile(part, "w", ZIP_STORED) as pack:

@@ -64,8 +64,7 @@ def main(out: Path) -> None:
         try:
             index = read_index(file)
             index.check_end(file, may_be_cut=True)
-            its = codec_for(index.header) if index.header.needs_weights else codec
-            picture = decode_file(its, file, index, wanted)
+            picture = decode_file(codec_for(index.header), file, index, wanted)
         except BitstreamError as error:
             cases[name]["error"] = [type(error).__name__, str(error)]
             return
@@ -161,9 +160,12 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     alpha = Image.new("L", image.size, 255)
     alpha.paste(Image.linear_gradient("L").resize((320, 300)), (0, 60))
     image.putalpha(alpha)
-    add("mixed_alpha", encode_pixels(codec, to_pixels(image), 50, tile_side=7))
+    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7)
+    add("mixed_alpha", mixed)
+    add("mixed_alpha_thumbnail", mixed, scale=8)
     lossless = encode_image(np.asarray(image), lossless=True)
     add("lossless", lossless)
+    add("lossless_thumbnail", lossless, scale=8)
     lost = lossless[:-5] + b"damag"
     add("lossless_lost_kept", lost, keepGoing=True)
     add("lossless_lost_kept_thumbnail", lost, keepGoing=True, scale=8)

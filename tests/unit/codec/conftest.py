@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import Index, read_index
-from hvae_codec.codec.decoder import Picture, decode_file
+from hvae_codec.codec.decoder import DecodedFile, decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.options import DecodeOptions
@@ -22,7 +22,7 @@ class Files:
         pixels = to_pixels(image)
         return encode_pixels(self.codec, pixels, quality, tile_side=tile_side, content="photo")
 
-    def decode(self, data: Any, index: Index | None = None, **options: Any) -> Picture:  # noqa: ANN401
+    def decode(self, data: Any, index: Index | None = None, **options: Any) -> DecodedFile:  # noqa: ANN401
         index = index or read_index(data)
         return decode_file(self.codec, data, index, DecodeOptions(**options))
 

@@ -21,6 +21,7 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.stack import Sampling
 from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
 from hvae_codec.codec.weights import load_codec
 
@@ -308,6 +309,15 @@ def test_an_image_that_no_decoder_would_take_is_not_encoded(tiny_in_use: Path) -
 def test_a_scale_that_is_none_is_refused_before_the_file_is_read(scale: Any) -> None:  # noqa: ANN401
     with pytest.raises(ArgumentError, match="scale "):
         hvae_codec.decode("no/such.hvae", scale=scale)
+
+
+def test_whole_numbers_of_any_type_are_numbers(photograph: np.ndarray) -> None:
+    data = hvae_codec.encode(photograph[:64, :64], 20, tile_px=32.0)  # type: ignore[arg-type]
+    levels: Any = np.float32(2)
+    sampling = Sampling(seed=np.uint8(1), temperature=np.float32(0.5))  # type: ignore[arg-type]
+    parts = hvae_codec.decode_parts(data, levels=levels, scale=np.int8(1), sampling=sampling)
+    same = hvae_codec.decode_parts(data, levels=2, sampling=Sampling(1, 0.5))
+    assert np.array_equal(parts.pixels, same.pixels)
 
 
 @pytest.mark.parametrize("source", [None, 5, Image.new("L", (1, 1))])

@@ -196,6 +196,29 @@ def test_parts_of_a_mixed_file_are_those_of_the_whole(page_file: bytes) -> None:
         assert np.abs(small - means).mean() < 4
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_small_pictures_have_no_fringe_where_exact_ones_end(dtype: type) -> None:
+    top = np.iinfo(dtype).max
+    logo = np.zeros((128, 128, 4), dtype)
+    logo[:, :68] = top, 0, top // 2, top
+    small = hvae_codec.decode_parts(hvae_codec.encode(logo, lossless=True), scale=8).pixels
+    seen = small[..., 3] > 0
+    assert (small[:, 8, 3] == round(top / 2)).all()
+    assert (small[seen][:, 0] == top).all()
+    assert not small[seen][:, 1].any()
+
+
+def test_small_pictures_have_no_fringe_where_patches_end(page: Image.Image) -> None:
+    alpha = Image.new("L", page.size, 255)
+    alpha.paste(0, (4, 0, page.width, 100))  # all but a stripe of paper
+    page = page.copy()
+    page.putalpha(alpha)
+    data = hvae_codec.encode(page, 40)
+    assert inspect(data).tile_coders == ("both",)
+    small = np.asarray(hvae_codec.decode(data, scale=8))
+    assert (small[:12, 0] == (*page.getpixel((0, 0))[:3], 128)).all()
+
+
 def test_what_is_left_of_a_mixed_file_is_shown(page_file: bytes) -> None:
     index = read_index(page_file)
     begin, size = index.spans[0, 1]

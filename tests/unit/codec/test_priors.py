@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import hvae_codec
 from hvae_codec.bitstream import (
     ArgumentError,
     EntropyCoder,
@@ -32,6 +33,7 @@ from hvae_codec.codec.stack import AnsStack, CountingStack, Sampling, SamplingSt
 from hvae_codec.codec.tile_encoder import encode_tiles, push_tile
 from hvae_codec.codec.tiling import Window
 from hvae_codec.codec.weight_file import read_weight_file
+from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models import convert
 from hvae_codec.models.dct import to_ycbcr
@@ -200,6 +202,20 @@ def test_a_file_names_its_prior_and_decodes_by_it(
     assert index.header.prior == kind
     one = decode_file(every_codec, data, index).samples
     assert np.array_equal(one, decode_file(every_codec, usual, read_index(usual)).samples)
+
+
+@pytest.mark.parametrize("kind", BASELINES, ids=lambda kind: kind.label)
+def test_a_prior_of_one_quality_gets_no_map(
+    every_path: Path, tiny_in_use: Path, kind: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(every_path))
+    picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    picture[:32] = 244  # a sky above noise: the eye would want it better
+    data = hvae_codec.encode(picture, 40, prior=kind.label, content="photo")
+    assert read_index(data).map is None
+    assert hvae_codec.decode(data).size == (96, 96)
+    with pytest.raises(ArgumentError, match="one quality a file"):
+        hvae_codec.encode(picture, 40, prior=kind.label, roi=np.zeros((2, 2), np.uint8))
 
 
 def test_a_prior_that_is_not_there_is_named(tiny_codec: Codec, photograph: np.ndarray) -> None:

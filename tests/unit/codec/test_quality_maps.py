@@ -84,10 +84,10 @@ def test_effort_and_grey_work_with_maps(
 
 def test_patches_stay_where_the_files_model_is_at_home(tiny_codec: Codec) -> None:
     file = tiny_codec.file
-    assert file.near(50) == (0, 100)  # one model serves all
-    found = fitted(np.array([[-80, 3.4], [80, 0]], np.float32), 50, 40, 60)
+    assert file.patch_range_at(50) == (0, 100)  # one model serves all
+    found = fitted(np.array([[-80, 3.4], [80, 0]], np.float32), 50, (40, 60))
     assert found is not None and found.tolist() == [[-10, 3], [10, 0]]
-    assert fitted(np.full((2, 2), 0.3, np.float32), 50, 0, 100) is None
+    assert fitted(np.full((2, 2), 0.3, np.float32), 50, (0, 100)) is None
 
 
 def test_the_eye_wants_more_of_smooth_patches_than_of_busy_ones() -> None:

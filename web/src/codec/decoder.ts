@@ -395,10 +395,10 @@ class Decoder {
     const rgba = rgb
       ? rgbaOf(rgb, multiplied(seen, side), out, header.isGrey)
       : new Uint8ClampedArray(4 * width * height);
-    const alpha = header.hasAlpha && rgb && (await this.alphaOf(number));
+    const alpha = header.hasAlpha && rgb ? await this.alphaOf(number) : null;
     if (alpha) layAlpha(rgba, out, alpha, scale);
     const exact = await this.exactOf(number);
-    if (exact) layExact(rgba, out, exact, scale);
+    if (exact) layExact(rgba, out, exact, exact.where && alpha ? alpha.values : null, scale);
     if (this.range) squeeze(rgba, this.range);
     const [x, y] = [out.left - view.left, out.top - view.top];
     this.shows.area({ x, y, width, height, scale, levels, rgba });

@@ -68,16 +68,22 @@ function readRuns(cursor: Cursor, [height, width]: [number, number]): Uint8Array
   return where;
 }
 
-/** Lay what is exact over RGBA of a rectangle `out` of the picture at 1/scale: means of its px. */
+/**
+ * Lay what is exact over RGBA of a rectangle `out` of the picture at 1/scale: means of its px, in
+ * which colours count as much as they are seen.
+ *
+ * @param beside - alpha of the px of the tile, where it is coded beside its exact patches
+ */
 export function layExact(
   rgba: Uint8ClampedArray,
   out: Window,
   { where, window, rgba: samples }: ExactPatches,
+  beside: Uint8Array | null,
   scale: number,
 ): void {
   const [height, width] = sizeOf(window);
   const columns = Math.ceil(width / PATCH_PX);
-  const channels = where ? 3 : 4; // alpha of a tile that is exact in part is coded beside it
+  const alphaOf = (place: number) => (beside ? beside[place] : samples[4 * place + 3]);
   for (let y = out.top, at = 0; y < out.bottom; y++) {
     const top = y * scale - window.top;
     const bottom = Math.min(top + scale, height);
@@ -86,14 +92,23 @@ export function layExact(
       const right = Math.min(left + scale, width);
       const patch = Math.floor(top / PATCH_PX) * columns + Math.floor(left / PATCH_PX);
       if (where && !where[patch]) continue;
-      const count = (bottom - top) * (right - left);
-      for (let channel = 0; channel < channels; channel++) {
-        let total = 0;
-        for (let i = top; i < bottom; i++) {
-          for (let j = left; j < right; j++) total += samples[4 * (i * width + j) + channel];
-        }
-        rgba[at + channel] = total / count;
+      if (scale === 1) {
+        const from = 4 * (top * width + left);
+        rgba.set(samples.subarray(from, from + (where ? 3 : 4)), at);
+        continue;
       }
+      let [red, green, blue, seen] = [0, 0, 0, 0];
+      for (let i = top; i < bottom; i++) {
+        for (let place = i * width + left; place < i * width + right; place++) {
+          const alpha = alphaOf(place);
+          red += alpha * samples[4 * place];
+          green += alpha * samples[4 * place + 1];
+          blue += alpha * samples[4 * place + 2];
+          seen += alpha;
+        }
+      }
+      const mean = [red, green, blue].map((total) => total / (seen || 1));
+      rgba.set(where ? mean : [...mean, seen / ((bottom - top) * (right - left))], at);
     }
   }
 }

@@ -42,6 +42,13 @@ def test_images_of_a_folder_are_found_in_order_and_nothing_else(photos: Path) ->
     assert keys_of(f"file://{photos}/sub/001.png") == ["001"]
 
 
+def test_a_hidden_file_counts_where_it_is_named(photos: Path) -> None:
+    (photos / "000.png").rename(photos / ".000.png")
+    assert keys_of(photos / ".000.png") == [".000"]
+    with pytest.raises(FileNotFoundError, match="no images"):
+        keys_of(photos / ".*.png")
+
+
 def test_links_to_images_are_images(photos: Path) -> None:
     (photos / "link.png").symlink_to("000.png")
     (photos / "nowhere.png").symlink_to("no-such.png")

@@ -84,6 +84,16 @@ def test_colours_that_no_profile_stands_for_are_named() -> None:
         assert not profile_of(png((b"cICP", bytes([9, 16, 0, 0]))))
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [(b"cHRM", bytes(32)), (b"cHRM", struct.pack(">8I", *[30000] * 8)), (b"gAMA", b"\0\0\0\1")],
+    ids=["zeros", "one point for all", "gamma"],
+)
+def test_numbers_that_stand_for_no_colours_are_named(chunk: tuple[bytes, bytes]) -> None:
+    with pytest.warns(LeftOut, match="gAMA and cHRM"):
+        assert not profile_of(png(chunk))
+
+
 def test_a_profile_of_other_colours_than_the_pixels_is_named() -> None:
     grey_profile = profile_of(png((b"gAMA", b"\0\1\x86\xa0"), image=Image.new("L", (2, 2))))
     image = PICTURE.copy()
