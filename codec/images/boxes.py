@@ -47,6 +47,19 @@ def nclx_of(file: bytes) -> tuple[int, int] | None:
     return None
 
 
+_UUIDS = {
+    b"JpgTiffExif->JP2": "EXIF",
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "XMP",
+    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "IPTC",
+}
+
+
+def jp2_metadata_of(file: bytes) -> list[str]:
+    """Name the metadata of a JPEG 2000 file, which Pillow does not read."""
+    uuids = [payload[:16] for kind, payload in boxes_in(file) if kind == b"uuid"]
+    return [_UUIDS[uuid] for uuid in uuids if uuid in _UUIDS]
+
+
 def bits_of(file: bytes) -> int:
     """Return the bits a channel of an AVIF or HEIC file; 8 where it does not tell."""
     for kind, payload in properties_of(file):

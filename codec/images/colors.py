@@ -25,6 +25,10 @@ def profile_of(
     left_out: list[str] = []
     if image.format == "JXL" and (profiles.codes_of(own) or b"")[:2] == profiles.SRGB_CODES:
         own = b""  # made by the decoder
+    if not own:
+        own = segments.profile_of_bmp(file)
+    if segments.has_broken_profile(file, bool(image.info.get("icc_profile"))):
+        own, left_out = b"", ["damaged ICC profile"]
     if own and (other := profiles.misfit(own, color)):
         own, left_out = b"", [f"ICC profile (of {other}, not of the pixels)"]
     try:

@@ -9,12 +9,19 @@ import os
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from ...bitstream import MAGIC
 from ..errors import ImageError, LeftOut, one_line
 from .pages import RAW_PHOTOGRAPH, is_raw_name
-from .segments import PNG, png_chunks, png_damage, with_checksums, without_damaged_chunks
+from .segments import (
+    PNG,
+    png_chunks,
+    png_damage,
+    with_checksums,
+    without_damaged_chunks,
+    without_large_texts,
+)
 
 _FORMATS = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | {".jxl": "JPEG XL"}
 """Formats that packages teach Pillow."""
@@ -59,6 +66,8 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
         return _mended(source)
     except MemoryError:
         raise
+    except ValueError as error:
+        return _without_large_texts(source, error)
     except OSError as error:
         if error.errno is not None:
             raise
@@ -107,6 +116,24 @@ def _mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
             warnings.warn(LeftOut(name, names), stacklevel=3)
             return image
     raise OSError(_what_it_looks_like(data))
+
+
+def _without_large_texts(source: str | os.PathLike[str] | bytes, error: ValueError) -> Image.Image:
+    """Open a PNG without texts that unpack to more than Pillow takes.
+
+    Raises:
+        OSError: that does not help.
+    """
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    names: list[str] = []
+    if data.startswith(PNG):
+        data, names = without_large_texts(data, PngImagePlugin.MAX_TEXT_CHUNK)
+    if not names:
+        raise OSError(f"cannot be read as an image ({one_line(error)})") from error
+    image = Image.open(io.BytesIO(data))
+    name = "" if isinstance(source, bytes) else os.fsdecode(source)
+    warnings.warn(LeftOut(name, tuple(names)), stacklevel=3)
+    return image
 
 
 def _what_it_looks_like(data: bytes) -> str:

@@ -7,9 +7,10 @@ import os
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
-from . import boxes, jxl, segments
+from . import boxes, jxl, scans, segments
+from .metadata import RAW_TEXT
 
 _BEGINNINGS = {
     "PNG": (segments.PNG,),
@@ -19,6 +20,7 @@ _BEGINNINGS = {
     "AVIF": (b"\0\0",),
     "HEIF": (b"\0\0",),
     "JPEG2000": (b"\0\0", b"\xff\x4f\xff\x51"),
+    "BMP": (b"BM",),
     "JXL": (b"\0\0\0\x0cJXL ", b"\xff\x0a"),
 }
 """Formats whose files hold more than Pillow tells of, and how they begin."""
@@ -61,20 +63,31 @@ def _holds(data: bytes, image: Image.Image) -> bool:
 def with_its_end(image: Image.Image, file: bytes) -> Image.Image:
     """Load a JPEG; one that lacks nothing but its end marker is read with a new one.
 
+    Where damaged images are taken, one that ends within a segment is read without it.
+
     Raises:
         OSError: pixels are missing.
     """
     if image.format not in ("JPEG", "MPO"):
         return image
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        left = scans.without_cut_segment(file)
+        return image if left == file else _jpeg(left)
     try:
         image.load()
     except OSError:
-        mended = [Image.open(io.BytesIO(f), formats=["JPEG"]) for f in segments.jpeg_with_end(file)]
+        if not scans.has_all_scans(file):
+            raise
+        mended = [_jpeg(other) for other in scans.with_other_ends(file)]
         samples = [np.asarray(other) for other in mended]
         if not all(np.array_equal(samples[0], other) for other in samples):
             raise
         return mended[0]
     return image
+
+
+def _jpeg(file: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(file), formats=["JPEG"])
 
 
 def names_of(image: Image.Image, file: bytes, strip: bool) -> list[str]:
@@ -91,8 +104,18 @@ def names_of(image: Image.Image, file: bytes, strip: bool) -> list[str]:
     if image.format in ("AVIF", "HEIF"):
         names += boxes.auxiliaries_of(file)
     if not strip:
+        names += _raw_profiles(image)
+        if image.format == "JPEG2000":
+            names += boxes.jp2_metadata_of(file)
         names += jxl.leftovers_of(file) if image.format == "JXL" else segments.not_kept(file)
     return list(dict.fromkeys(names))
+
+
+def _raw_profiles(image: Image.Image) -> list[str]:
+    """Name the texts of a PNG in which ImageMagick keeps metadata; of these EXIF is read."""
+    texts = [str(key) for key in image.info if str(key).startswith(RAW_TEXT)]
+    kinds = (text.removeprefix(RAW_TEXT) for text in texts)
+    return [kind.upper() for kind in kinds if kind not in ("exif", "APP1", "icc", "icm")]
 
 
 def _bits_of(format: str | None, file: bytes) -> int:

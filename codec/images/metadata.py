@@ -21,7 +21,7 @@ COMMENT = "Comment"
 """The keyword of PNG's text that is the comment of a JPEG or a GIF."""
 
 _XMP_TEXT = "XML:com.adobe.xmp"
-_RAW_TEXT = "Raw profile type "
+RAW_TEXT = "Raw profile type "
 _DPI = struct.Struct("<II")
 _DPI_UNIT = 10_000
 
@@ -127,7 +127,8 @@ def _pack_dpi(dpi: Any) -> bytes:  # noqa: ANN401
         raise ArgumentError(f"metadata dpi is {dpi!r}, not two numbers") from error
     if not all(0 < value < math.inf for value in (across, down)):
         raise ArgumentError(f"metadata dpi is {dpi!r}, not two numbers above 0")
-    return _DPI.pack(*(min(round(value * _DPI_UNIT), 2**32 - 1) for value in (across, down)))
+    units = (round(value * _DPI_UNIT) for value in (across, down))
+    return _DPI.pack(*(min(max(1, unit), 2**32 - 1) for unit in units))
 
 
 def _unpack_text(item: bytes) -> dict[str, str]:
@@ -166,7 +167,7 @@ def _text_of(image: Image.Image) -> dict[str, str]:
     return {
         str(key): str(value)
         for key, value in text.items()
-        if key != _XMP_TEXT and not str(key).startswith(_RAW_TEXT)
+        if key != _XMP_TEXT and not str(key).startswith(RAW_TEXT)
     }
 
 

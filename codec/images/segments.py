@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,12 +18,14 @@ _KEPT_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"cICP", b
 _KEPT_CHUNKS |= {b"cHRM", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"pHYs", b"sBIT", b"bKGD", b"hIST"}
 _KEPT_CHUNKS |= {b"sPLT", b"acTL", b"fcTL", b"fdAT"}
 _KEPT_PARTS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 _CHUNK_NAMES = {b"caBX": "C2PA", b"tIME": "time of change", b"mDCV": "mastering display (mDCV)"}
 _CHUNK_NAMES |= {b"cLLI": "light levels (cLLI)", b"C2PA": "C2PA"}
 
 _XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+_PROFILE = b"ICC_PROFILE\0"
 _KEPT_SEGMENTS = (
-    (0xE0, b"JFIF\0"), (0xE1, b"Exif\0"), (0xE1, _XMP), (0xE2, b"ICC_PROFILE\0"),
+    (0xE0, b"JFIF\0"), (0xE1, b"Exif\0"), (0xE1, _XMP), (0xE2, _PROFILE),
     (0xE2, b"MPF\0"), (0xEE, b"Adobe"), (0xFE, b""),
 )  # fmt: skip
 _SEGMENT_NAMES = (
@@ -112,8 +116,8 @@ def critical_chunks(file: bytes) -> bytes:
     return without_damaged_chunks(file)  # cut: what is left of its last chunk counts as well
 
 
-def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and payload of every segment, and marker 0xd9 with what follows the picture."""
+def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield marker, payload and place of every segment; behind 0xd9 is what follows the picture."""
     at = 2
     while at + 2 <= len(file):
         marker = file[at + 1]
@@ -122,7 +126,7 @@ def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes]]:
             if at < 0:
                 return
         elif marker == 0xD9:
-            yield marker, file[at + 2 :]
+            yield marker, file[at + 2 :], at
             return
         elif marker in (0x00, 0x01, *range(0xD0, 0xD8)):
             at += 2
@@ -130,32 +134,82 @@ def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes]]:
             at += 1
         else:
             size = int.from_bytes(file[at + 2 : at + 4], "big")
-            yield marker, file[at + 4 : at + 2 + size]
+            yield marker, file[at + 4 : at + 2 + size], at
             at += 2 + max(2, size)
 
 
-def jpeg_with_end(file: bytes) -> list[bytes]:
-    """Return a JPEG that lacks its end, each time with other bits before a new one.
+def without_large_texts(file: bytes, limit: int) -> tuple[bytes, list[str]]:
+    """Leave out the compressed chunks of a PNG that hold more than so many bytes, and name them."""
+    names = []
+    for chunk in reversed(list(png_chunks(file))):
+        with contextlib.suppress(zlib.error):
+            if len(zlib.decompressobj().decompress(_compressed(chunk), limit + 1)) <= limit:
+                continue
+            file = file[: chunk.at] + file[chunk.at + 12 + len(chunk.payload) :]
+            names.append(f"chunk {chunk.kind.decode('latin1')} (of more than {limit} bytes)")
+    return file, names[::-1]
 
-    Where all pixels are there, decoders do not look at these bits: the pictures are the same.
+
+def _compressed(chunk: Chunk) -> bytes:
+    """Return the compressed part of a chunk of text or of a profile; nothing of others."""
+    _, _, rest = chunk.payload.partition(b"\0")
+    if chunk.kind in (b"zTXt", b"iCCP"):
+        return rest[1:]
+    if chunk.kind == b"iTXt" and rest[:1] == b"\1":
+        return rest[2:].split(b"\0", 2)[-1]
+    return b""
+
+
+def has_broken_profile(file: bytes, was_read: bool) -> bool:
+    """Tell whether a PNG, JPEG or WebP file holds an ICC profile of which something is missing.
+
+    Args:
+        file: the file.
+        was_read: whether Pillow found a profile, which may be a part of one.
     """
-    file = file.removesuffix(b"\xff")
-    return [file + bytes([fill]) * 64 + b"\xff\xd9" for fill in (0x00, 0x55, 0xAA)]
+    if file.startswith(PNG):
+        return any(c.kind == b"iCCP" and c.is_sound and not _unpacks(c) for c in png_chunks(file))
+    if file.startswith(JPEG):
+        has = any(m == 0xE2 and p.startswith(_PROFILE) for m, p, _ in jpeg_segments(file))
+        return has and not was_read
+    return file[8:12] == b"WEBP" and b"ICCP" in _riff_parts(file) and not was_read
+
+
+def _unpacks(chunk: Chunk) -> bool:
+    stream = zlib.decompressobj()
+    try:
+        stream.decompress(_compressed(chunk))
+    except zlib.error:
+        return False
+    return stream.eof
+
+
+def profile_of_bmp(file: bytes) -> bytes:
+    """Return the ICC profile that the header of a BMP (BITMAPV5HEADER) points to, or nothing."""
+    if not file.startswith(b"BM") or len(file) < 138 or file[70:74] != b"DEBM":
+        return b""
+    begin, size = struct.unpack_from("<II", file, 126)
+    return file[14 + begin : 14 + begin + size]
 
 
 def not_kept(file: bytes) -> list[str]:
     """Name what a PNG, JPEG or WebP file holds that is not kept."""
     if file.startswith(PNG):
+        chunks = list(png_chunks(file))
+        keywords = Counter(c.payload.split(b"\0")[0] for c in chunks if c.kind in _TEXTS)
+        again = [keyword.decode("latin1") for keyword, count in keywords.items() if count > 1]
         return [
             _CHUNK_NAMES.get(c.kind, f"chunk {c.kind.decode('latin1')}")
             if c.is_sound
             else f"damaged chunk {c.kind.decode('latin1')}"
-            for c in png_chunks(file)
+            for c in chunks
             if c.kind not in _KEPT_CHUNKS or not (c.is_sound or c.is_critical)
-        ]
+        ] + [f"other text {keyword}" for keyword in again]
     if file.startswith(JPEG):
-        named = (_segment_name(marker, payload) for marker, payload in jpeg_segments(file))
-        return [name for name in named if name]
+        segments = list(jpeg_segments(file))
+        comments = sum(marker == 0xFE for marker, _, _ in segments)
+        named = (_segment_name(marker, payload) for marker, payload, _ in segments)
+        return [name for name in named if name] + ["other comments"] * (comments > 1)
     if file[:4] == b"RIFF" and file[8:12] == b"WEBP":
         kinds = (kind for kind in _riff_parts(file) if kind not in _KEPT_PARTS)
         return [_CHUNK_NAMES.get(k, f"chunk {k.decode('latin1').strip()}") for k in kinds]

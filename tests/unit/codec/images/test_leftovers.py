@@ -6,11 +6,13 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
+from hvae_codec.bitstream import MetadataKind
 from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import Pixels, info_of, read_image, to_pixels
 from hvae_codec.codec.images.leftovers import names_of
@@ -18,6 +20,7 @@ from hvae_codec.codec.images.leftovers import names_of
 PICTURE = Image.effect_mandelbrot((48, 32), (-2, -1, 1, 1), 40).convert("RGB")
 IPTC = b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\5\x1c\2x\0\0"
 C2PA = b"JP\0\1\0\0\0\1\0\0\0\x08jumb"
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40
 
 
@@ -34,6 +37,9 @@ def chunk(kind: bytes, payload: bytes, flaw: int = 0) -> bytes:
 
 def segment(marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+LARGE_TEXT = chunk(b"zTXt", b"history\0\0" + zlib.compress(bytes(2 << 20)))
 
 
 def read(file: bytes, strip: bool = False) -> tuple[Pixels, tuple[str, ...]]:
@@ -58,6 +64,8 @@ def read(file: bytes, strip: bool = False) -> tuple[Pixels, tuple[str, ...]]:
         (segment(0xE0, b"JFXX\0\x10"), ("JFIF thumbnail",)),
         (segment(0xEC, b"Ducky\0\1"), ("segment APP12 (Ducky)",)),
         (segment(0xED, IPTC) + segment(0xEB, C2PA) * 2, ("IPTC", "C2PA")),
+        (segment(0xFE, b"one"), ()),
+        (segment(0xFE, b"one") + segment(0xFE, b"two"), ("other comments",)),
     ],
 )
 def test_segments_of_a_jpeg(more: bytes, names: tuple[str, ...]) -> None:
@@ -66,6 +74,40 @@ def test_segments_of_a_jpeg(more: bytes, names: tuple[str, ...]) -> None:
     data = saved("JPEG", exif=exif, icc_profile=b"\0" * 200)
     assert read(data[:2] + more + data[2:])[1] == names
     assert read(data[:2] + more + data[2:], strip=True)[1] == ()
+
+
+def test_a_profile_that_lacks_a_part_is_named() -> None:
+    data = saved("JPEG", icc_profile=PROFILE)
+    assert dict(read(data)[0].metadata)[MetadataKind.ICC] == PROFILE
+    first = data.replace(b"ICC_PROFILE\0\1\1", b"ICC_PROFILE\0\1\2")  # of two
+    pixels, names = read(first)
+    assert names == ("damaged ICC profile",)
+    assert not pixels.metadata
+
+
+def test_the_profile_of_a_bmp_is_kept() -> None:
+    data = saved("BMP")
+    (begin,) = struct.unpack_from("<I", data, 10)
+    header = struct.pack("<I", 124) + data[18:54] + bytes(16) + b"DEBM" + bytes(124 - 60)
+    pixels = data[begin:]
+    place = 124 + len(pixels)
+    header = header[:112] + struct.pack("<II", place, len(PROFILE)) + bytes(4)
+    file = b"BM" + struct.pack("<IHHI", 138 + len(pixels), 0, 0, 138) + header + pixels + PROFILE
+    assert dict(read(file)[0].metadata)[MetadataKind.ICC] == PROFILE
+
+
+def test_metadata_of_a_jpeg_2000_are_named() -> None:
+    xmp = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + b"<x:xmpmeta/>"
+    exif = b"JpgTiffExif->JP2" + b"II*\0"
+    more = b"".join(struct.pack(">I4s", 8 + len(p), b"uuid") + p for p in (xmp, exif))
+    assert read(saved("JPEG2000") + more)[1] == ("XMP", "EXIF")
+
+
+def test_pictures_of_an_icon_are_counted() -> None:
+    buffer = io.BytesIO()
+    PICTURE.resize((64, 64)).save(buffer, "ICO", sizes=[(16, 16), (32, 32), (64, 64)])
+    pixels, names = read(buffer.getvalue())
+    assert (pixels.size, names) == ((64, 64), ("2 more pictures",))
 
 
 def test_what_follows_a_jpeg() -> None:
@@ -81,6 +123,14 @@ def test_what_follows_a_jpeg() -> None:
         (chunk(b"tIME", bytes(7)), ("time of change",)),
         (chunk(b"prVt", b"x"), ("chunk prVt",)),
         (chunk(b"tEXt", b"Author\0me"), ()),
+        (
+            chunk(b"tEXt", b"Author\0me") + chunk(b"iTXt", b"Author\0\0\0\0\0us"),
+            ("other text Author",),
+        ),
+        (chunk(b"tEXt", b"Raw profile type iptc\0iptc\n1\n00"), ("IPTC",)),
+        (chunk(b"iCCP", b"name\0\0no stream"), ("damaged ICC profile",)),
+        (chunk(b"iCCP", b"name\0\0" + zlib.compress(PROFILE)[:-9]), ("damaged ICC profile",)),
+        (LARGE_TEXT, ("chunk zTXt (of more than 1048576 bytes)",)),
     ],
 )
 def test_chunks_of_a_png(more: bytes, names: tuple[str, ...]) -> None:
@@ -141,6 +191,38 @@ def test_a_jpeg_that_lacks_only_its_end_is_read(progressive: bool) -> None:
     for cut in (6, 60, len(data) // 4):
         with pytest.raises(ImageError, match=r"truncated|broken data"):
             read(data[:-cut])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"progressive": True}, {"progressive": True, "subsampling": 0}, {"restart_marker_blocks": 2},
+     {"restart_marker_rows": 1}, {}],
+    ids=["progressive", "progressive 4:4:4", "restarts", "restarts of rows", "baseline"],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_that_lacks_pixels_is_refused(mode: str, options: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    PICTURE.convert(mode).save(buffer, "JPEG", quality=90, **options)
+    data = buffer.getvalue()
+    whole = read(data)[0].samples
+    for size in range(data.index(b"\xff\xda"), len(data)):
+        try:
+            samples = read(data[:size])[0].samples
+        except (ImageError, OSError):
+            continue
+        assert np.array_equal(samples, whole), size
+
+
+def test_of_a_cut_jpeg_all_is_shown_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    data = saved("JPEG", progressive=True)
+    whole = read(data)[0].samples.astype(int)
+    errors = [
+        np.abs(read(data[:size])[0].samples - whole).mean()
+        for size in range(data.index(b"\xff\xda") + 20, len(data), 3)
+    ]
+    assert np.diff(errors).max() < 1  # more bytes never make it worse
+    assert errors[-1] < 1
 
 
 def test_text_and_resolution_are_kept() -> None:
