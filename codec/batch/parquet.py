@@ -105,11 +105,21 @@ def parquet_parts(
 
 
 def _image_column(url: str, schema: Any, wished: str | None) -> str:  # noqa: ANN401
-    names = [wished] if wished else [name for name in _NAMES if name in schema.names]
+    names = [wished] if wished else [name for name in _NAMES if _holds_images(schema, name)]
     if not names or names[0] not in schema.names:
         there = ", ".join(schema.names)
         raise DataError(f"{url} has no column {wished or 'of images'}, only {there}")
     return names[0]
+
+
+def _holds_images(schema: Any, name: str) -> bool:  # noqa: ANN401
+    """Tell whether a column has a type that images have."""
+    import pyarrow.types as types
+
+    if name not in schema.names:
+        return False
+    kind = schema.field(name).type
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind)
 
 
 def _has_failed(record: dict[str, Any]) -> bool:

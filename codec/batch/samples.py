@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -140,15 +141,16 @@ class _ParquetShard:
 
     def add(self, sample: Sequence[Outcome]) -> None:
         key, beside = self.keys.free(sample[0][0].key), _beside(sample)
-        for item, data, suffix, row in sample:
-            path = f"{key}.{_suffix(item, suffix)}"
+        for suffix, (item, data, _, row) in zip(_suffixes(sample), sample, strict=True):
+            path = f"{key}.{suffix}"
             image = None if data is None else {"bytes": data, "path": path}
             self.rows.add(key, item, row, image=image, beside=[*beside.items()])
 
 
 def _members(sample: Sequence[Outcome]) -> Iterator[tuple[str, bytes]]:
     """Yield suffix and content of what is written of a sample: nothing if no image is there."""
-    images = [(_suffix(item, suffix), data) for item, data, suffix, _ in sample if data is not None]
+    outputs = zip(_suffixes(sample), sample, strict=True)
+    images = [(suffix, data) for suffix, (_, data, _, _) in outputs if data is not None]
     if images:
         yield from images
         yield from _beside(sample).items()
@@ -163,6 +165,22 @@ def _beside(sample: Sequence[Outcome]) -> dict[str, bytes]:
 def _plain(part: str) -> str:
     """Make what a source calls something a part of a file's name: text that leads to no folder."""
     return re.sub(r"[/\\\0\ud800-\udfff]", "_", part)
+
+
+def _suffixes(sample: Sequence[Outcome]) -> list[str]:
+    """Return the suffixes of the outputs: `jpg.hvae` and `png.hvae` where both would be `hvae`."""
+    wished = Counter(_suffix(item, suffix) for item, _, suffix, _ in sample)
+    found: list[str] = []
+    for item, _, suffix, _ in sample:
+        name, number = _suffix(item, suffix), 1
+        if wished[name] > 1 and suffix:
+            name = f"{_plain(item.suffix)}.{suffix}"
+        first = name
+        while name in found:  # an archive may hold a name twice
+            number += 1
+            name = f"{number}.{first}"
+        found.append(name)
+    return found
 
 
 def _suffix(item: Item, suffix: str | None) -> str:

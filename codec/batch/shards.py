@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 
 from ..errors import DataError
@@ -190,7 +190,8 @@ def write_shard(
     """
     stats = Stats(start_time=time.time(), description=description)
     ended: BaseException | None = None
-    with opened_shard(target, f"{number:05d}") as shard:
+    with ExitStack() as stack:
+        shard = stack.enter_context(opened_shard(target, f"{number:05d}"))
         sample: list[Outcome] = []  # a sample is written whole or not at all
         try:
             for outcome in outcomes:
@@ -203,11 +204,13 @@ def write_shard(
                             stats.add(item.source, row)
         except KeyboardInterrupt as error:
             ended = error
-    if part and not ended and not stats.failed_to_read:
-        stats.parts.append(part)
-    stats.end_time = time.time()
-    described = json.dumps(asdict(stats), indent=4)
-    storage.write(target.file(f"{number:05d}_stats.json"), described.encode())
+        with undisturbed():  # or a second request would cost the whole shard
+            stack.close()
+            if part and not ended and not stats.failed_to_read:
+                stats.parts.append(part)
+            stats.end_time = time.time()
+            described = json.dumps(asdict(stats), indent=4)
+            storage.write(target.file(f"{number:05d}_stats.json"), described.encode())
     if ended:
         raise ended
     return stats

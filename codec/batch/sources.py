@@ -7,8 +7,9 @@ some row groups of a Parquet file. Parts travel between machines; items do not.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -197,19 +198,20 @@ def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]
     filesystem, path = storage.place_of(source)
     kind = storage.kind_of(filesystem, path)
     if kind is None and any(sign in path for sign in "*?["):
-        listed = storage.retrying(lambda: filesystem.glob(path, detail=True))
+        listed = dict(storage.retrying(lambda: filesystem.glob(path, detail=True)))
         root = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
     elif kind == "directory":
-        listed = storage.retrying(lambda: filesystem.find(path, detail=True))
+        storage.check_readable(source)
+        listed = dict(storage.retrying(lambda: filesystem.find(path, detail=True)))
         root = path.rstrip("/")
     else:
         listed = {path: storage.retrying(lambda: filesystem.info(path))}
         root = path.rpartition("/")[0]
     found = {
         name: about["size"] or 0
-        for name, about in dict(listed).items()
+        for name, about in listed.items()
         if (path == name or (is_source(name) and not _is_hidden(_below(root, name))))
-        and (about["type"] == "file" or (about.get("islink") and filesystem.isfile(name)))
+        and (about["type"] == "file" or (about.get("islink") and not filesystem.isdir(name)))
     }
     if not found:
         raise FileNotFoundError(None, "no images, tar shards or Parquet files there", source)
@@ -218,11 +220,27 @@ def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]
         found = {name: size for name, size in found.items() if not name.startswith(ours)}
         if not found:
             raise OSError(None, "lies in the target; name another folder to write to", source)
-    for name in sorted(found):
-        if name.endswith(".parquet") and f"{name[:-8]}.tar" in found:
-            continue  # the rows beside a shard
+    names = sorted(found)
+    for name in names:
+        if name.endswith(".parquet") and _is_rows(name[:-8], names, listed):
+            continue
         key = os.path.splitext(_below(root, name))[0]
         yield str(filesystem.unstrip_protocol(name)), key, found[name]
+
+
+def _is_rows(stem: str, names: Sequence[str], all_names: Collection[str]) -> bool:
+    """Tell whether a Parquet file holds the rows of a shard that is a tar or a folder beside it.
+
+    Args:
+        stem: of the file's name.
+        names: of the sources, in order.
+        all_names: of all files there.
+    """
+    if f"{stem}.tar" in all_names:
+        return True
+    at = bisect_left(names, f"{stem}/")
+    has_folder = at < len(names) and names[at].startswith(f"{stem}/")
+    return has_folder and f"{stem}_stats.json" in all_names
 
 
 def _below(root: str, name: str) -> str:

@@ -51,6 +51,21 @@ def local_path(url: str) -> Path | None:
     return Path(path) if isinstance(filesystem, LocalFileSystem) else None
 
 
+def check_readable(url: str) -> None:
+    """Refuse a folder below which one cannot be listed: fsspec would leave its files out.
+
+    Raises:
+        OSError: names it. Services are not asked: there a listing fails as a whole.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    if (path := local_path(url)) is not None:
+        for _ in os.walk(path, onerror=refuse):
+            pass
+
+
 def below(filesystem: Any, root: str, folder: str) -> str | None:  # noqa: ANN401
     """Return how paths below `root` begin that lie in a folder; None where none can.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import posixpath
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,7 @@ from .sources import Item, failing, held, is_source, printable
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
 _META = re.compile(r"__[^/]*__($|/)")  # of webdataset's own use
 _BLOCK = 512
+_LINKS = tarfile.LNKTYPE, tarfile.SYMTYPE
 
 Member = tuple[str, tarfile.TarInfo]
 """Of a sample: its suffix, and what the archive tells of it."""
@@ -69,8 +72,11 @@ class TarPart:
         self, archive: tarfile.TarFile, key: str, members: Iterable[Member]
     ) -> Iterator[Item]:
         images, others = [], []
-        for member in members:
-            (images if is_image(member[0]) else others).append(member)
+        for suffix, member in members:
+            if is_image(suffix):
+                images.append((suffix, member))
+            elif member.isreg():
+                others.append((suffix, member))
         left = [(s, m) for s, m in images if printable(f"{self.name}#{m.name}") not in self.done]
         if not left:
             return
@@ -82,6 +88,10 @@ class TarPart:
                 problem = error
         for suffix, member in left:
             source = f"{self.name}#{member.name}"
+            if member.type in _LINKS:
+                message = f"a link to {member.linkname}, which is not before it in the archive"
+                yield _unreadable(source, message, key, suffix)
+                continue
             try:
                 data = _content(archive, member)
             except tarfile.TarError as error:
@@ -101,12 +111,16 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, list[Member]]]:
         TarError: the archive is damaged behind them.
     """
     key, members, damage = "", list[Member](), None
+    known: dict[str, tarfile.TarInfo] = {}
     while True:
         try:
             member = archive.next()
         except tarfile.TarError as error:
             member, damage = None, error
-        name = key_and_suffix(member.name) if member and member.isreg() else None
+        if member:
+            member = known[member.name] = _followed(member, known)
+        is_file = member and (member.isreg() or member.type in _LINKS)
+        name = key_and_suffix(member.name) if member and is_file else None
         if members and (not member or (name and name[0] != key)):
             yield key, members
             members = []
@@ -117,6 +131,19 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, list[Member]]]:
             members.append((name[1], member))
     if damage:
         raise damage
+
+
+def _followed(member: tarfile.TarInfo, known: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo:
+    """Return what a link stands for, by the link's name; all else, and other links, as they are."""
+    name = member.linkname
+    if member.issym():
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), name))
+    target = known.get(name) if member.type in _LINKS else None
+    if not target or not target.isreg():
+        return member
+    found = copy.copy(target)
+    found.name = member.name
+    return found
 
 
 def _unreadable(source: str, message: str, key: str = "", suffix: str = "") -> Item:

@@ -71,6 +71,23 @@ def test_files_lie_in_a_folder_of_the_shard(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["mine.txt"]
 
 
+@pytest.mark.parametrize("kind", ["files", "webdataset"])
+def test_images_of_one_sample_have_names_of_their_own(tmp_path: Path, kind: str) -> None:
+    sample = [
+        outcome("1", b"photograph", suffix="jpg", ends_sample=False),
+        outcome("1", b"mask", ends_sample=False),
+        outcome("1", b"mask again"),
+    ]
+    write_shard(Target(str(tmp_path), kind), 0, sample, None)
+    if kind == "files":
+        written = {path.name: path.read_bytes() for path in (tmp_path / "00000").iterdir()}
+    else:
+        written = read_tar(tmp_path / "00000.tar")
+    assert written == {
+        "1.jpg.hvae": b"photograph", "1.png.hvae": b"mask", "1.2.png.hvae": b"mask again",
+    }  # fmt: skip
+
+
 def test_parquet_holds_the_samples_and_is_a_source(tmp_path: Path) -> None:
     write_shard(Target(str(tmp_path), "parquet"), 0, OUTCOMES, None)
     _, parts = parts_of([str(tmp_path)], 100, None)

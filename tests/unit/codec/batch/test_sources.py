@@ -2,13 +2,18 @@
 
 import io
 import json
+import os
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hvae_codec.codec.batch.sources import Item, cut, parts_of
+from hvae_codec.codec.batch import Row, Target
+from hvae_codec.codec.batch.shards import write_shard
+from hvae_codec.codec.batch.sources import Item, cut, held, parts_of
 from hvae_codec.codec.batch.tar import TarPart
 from hvae_codec.codec.errors import DataError
 
@@ -53,8 +58,43 @@ def test_links_to_images_are_images(photos: Path) -> None:
     (photos / "link.png").symlink_to("000.png")
     (photos / "nowhere.png").symlink_to("no-such.png")
     assert "link" in keys_of(photos)
-    assert "nowhere" not in keys_of(photos)
+    assert "nowhere" in keys_of(photos)  # it cannot be read, which a row says
     assert keys_of(photos / "link.png") == ["link"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:  # noqa: ANN401
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with pytest.raises(PermissionError, match="sub"):
+        keys_of(photos)
+
+
+def test_links_of_a_tar_stand_for_what_came_before(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for name, kind, target in [
+            ("a/1.png", tarfile.REGTYPE, ""),
+            ("a/2.png", tarfile.LNKTYPE, "a/1.png"),
+            ("b/3.png", tarfile.SYMTYPE, "../a/1.png"),
+            ("b/4.png", tarfile.SYMTYPE, "5.png"),
+            ("b/5.png", tarfile.REGTYPE, ""),
+        ]:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            member.size = 3 if kind == tarfile.REGTYPE else 0
+            archive.addfile(member, io.BytesIO(b"png"))
+    items = {item.key: item for item in items_of(tmp_path / "0.tar")}
+    assert list(items) == ["a/1", "a/2", "b/3", "b/4", "b/5"]
+    with pytest.raises(OSError, match=r"a link to 5\.png, which is not before it"):
+        items.pop("b/4").read()
+    assert {item.read() for item in items.values()} == {b"png"}
 
 
 def test_images_that_share_a_name_get_keys_that_none_else_has(tmp_path: Path) -> None:
@@ -110,6 +150,16 @@ def test_members_of_a_sample_stay_together(tmp_path: Path) -> None:
     assert first.source == f"file://{tmp_path}/0.tar#a/1.jpg"
     part = TarPart(f"file://{tmp_path}/0.tar", 0).without(frozenset([first.source]))
     assert [item.key for item in part.items()] == ["2", "2"]
+
+
+def test_the_rows_beside_a_folder_of_files_are_no_source(tmp_path: Path) -> None:
+    image = Item("1", "png", "1.png", 3, held(b"png"))
+    target = Target(str(tmp_path), "files")
+    write_shard(target, 0, [(image, b"hvae", "hvae", Row("success"))], None)
+    assert keys_of(tmp_path) == ["00000/1"]
+    rows = tmp_path / "00000.parquet"
+    with pytest.raises(DataError, match="no column of images"):
+        items_of(rows)
 
 
 def test_the_rows_beside_a_tar_are_no_source(tmp_path: Path) -> None:
