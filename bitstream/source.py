@@ -37,7 +37,10 @@ class Cursor:
         """Return the next `count` bytes, or as many as there are."""
         count = max(0, min(count, self.size - self.at))
         self._file.seek(self.at)
-        return self._file.read(count)
+        read = self._file.read(count)
+        while len(read) < count and (more := self._file.read(count - len(read))):
+            read += more  # an unbuffered file may give less than it has
+        return read
 
     def take(self, count: int) -> bytes:
         """Return the next `count` bytes and move behind them.

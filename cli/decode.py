@@ -89,13 +89,17 @@ def decode(
         # a suffix of no format is refused before the work; a folder is refused as one
         if not Path(job.target).is_dir():
             images.image_format(job.target, suffix)
+    from ..bitstream import ArgumentError
     from ..codec.images import Style
     from ..codec.options import DecodeOptions
     from ..codec.stack import Sampling
 
     style = Style(quality, strip, background, int(depth) if depth else None)
     sampling = Sampling(seed) if sample else None
-    wanted = DecodeOptions(region, _SCALES[scale], levels, keep_going, sampling, device)
+    try:
+        wanted = DecodeOptions(region, _SCALES[scale], levels, keep_going, sampling, device)
+    except ArgumentError as error:
+        raise click.UsageError(str(error)) from error
     batch.run(jobs, partial(decode_file, wanted, style, suffix), settings)
 
 

@@ -30,6 +30,9 @@ LearnedTile = Callable[[Mask | None, bytes], tuple[Tile, NDArray[np.float32]]]
 Returns the tile and its decoded colours (3, H, W) in 0...255.
 """
 
+_INDEX_BYTES = 3
+"""What a level takes in the index: the number of its words, and a check."""
+
 
 @dataclass(frozen=True, eq=False)
 class Patches:
@@ -151,7 +154,8 @@ class Candidates:
     def _by_networks(self, patches: Patches | None) -> Candidate:
         where, exact = (None, b"") if patches is None else (patches.where, patches.data)
         tile, colours = self.learned(where, exact)
-        bits = 8 * (len(exact) + len(tile.alpha or b"")) + 32 * tile.words.size
+        parts = len(exact) + len(tile.alpha or b"") + _INDEX_BYTES * self.levels
+        bits = 8 * parts + 32 * tile.words.size
         mse = _mse(self.samples, self.pixels, where, colours)
         return Candidate(tile, bits, mse + (0 if patches is None else patches.mse), patches)
 

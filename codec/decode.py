@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..bitstream import read_index
+from ..bitstream import ArgumentError, read_index
 from .check import VerifyReport, verify_file
 from .decoder import decode_file
 from .images import Pixels, info_of, squeezed, to_image, without_previews
 from .info import inspect
+from .numbers import whole
 from .options import (
     DEFAULT_PRIOR,
     DEFAULT_QUALITY,
@@ -219,6 +220,10 @@ def sample(
         TorchMissing: prior or device needs PyTorch, which is not installed.
     """
     check_device(device)
+    try:
+        rows, columns = (whole("size", side) for side in size)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"size {size!r} is not rows and columns of patches") from error
     codec = load_codec(device=device)
-    drawn = draw_picture(codec, size, quality, sampling or Sampling(), prior_of(prior))
+    drawn = draw_picture(codec, (rows, columns), quality, sampling or Sampling(), prior_of(prior))
     return Image.fromarray(drawn)

@@ -42,7 +42,7 @@ def check_above_zero(name: str, number: object) -> None:
     Raises:
         ArgumentError: it is none.
     """
-    if not isinstance(number, Real) or not 0 < float(number) < math.inf:
+    if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < math.inf:
         raise ArgumentError(f"{name} {number!r} is not a number above 0")
 
 

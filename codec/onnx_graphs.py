@@ -101,6 +101,8 @@ class Graphs:
                     enable_fallback=0,  # it would print
                 )
             except Exception as error:  # a KeyError, and as many kinds as ONNX Runtime has
+                if "alloc" in str(error):
+                    raise MemoryError from error
                 raise WeightsError(f"the graph {name} does not fit its tensors") from error
             graph = _Graph(session, tuple(value.name for value in session.get_inputs()))
             self._ready[name, model] = graph

@@ -32,6 +32,10 @@ def opened(source: Source) -> Iterator[OpenSource]:
     elif not isinstance(source, bytes | bytearray | memoryview) and not hasattr(source, "read"):
         kind = type(source).__name__
         raise ArgumentError(f"{kind} is not a coded file: its bytes, its path, or itself open")
+    elif getattr(source, "closed", False):
+        raise ArgumentError("the file is closed")
+    elif hasattr(source, "read") and not (hasattr(source, "seekable") and source.seekable()):
+        raise ArgumentError("the file cannot be sought in: read it, and give its bytes")
     else:
         # a cursor over bytes shares them, over anything else it would copy all for each tile
         yield bytes(source) if isinstance(source, bytearray | memoryview) else source

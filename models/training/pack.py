@@ -20,6 +20,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from ...codec.errors import DataError
 from ...codec.files import find_images, replacing, spread
+from .state import starting_point
 
 MAIN = '''"""Unpack this file, and train: python pack.zip --minutes MINUTES --out FOLDER"""
 import os
@@ -67,8 +68,11 @@ def write_pack(
 
     Raises:
         DataError: nothing of `data` fits.
+        WeightsError: a start is neither.
         OSError: a folder holds no images, or the file cannot be written.
     """
+    for number, qualities in enumerate(settings["qualities"]):
+        starting_point(starts[min(number, len(starts) - 1)], tuple(qualities))
     images = find_images(data, deep=True)
     random.Random(0).shuffle(images)
     checks = spread(find_images(valid, deep=True), valid_images)

@@ -1,5 +1,6 @@
 """What `pack` refuses; what it writes has its own tests."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +20,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Path:
-    path = tmp_path / "start.safetensors"
-    path.write_bytes(b"hours of work")
-    return path
+def start(tmp_path: Path, tiny_weights: Path) -> Path:
+    return Path(shutil.copy(tiny_weights, tmp_path / "start.safetensors"))
 
 
 def test_a_pack_is_told_of(hvae: Run, folder: Path, start: Path, tmp_path: Path) -> None:
@@ -53,11 +52,23 @@ def test_what_makes_no_sense_is_refused(
     assert not (tmp_path / "p.zip").exists()
 
 
-def test_a_pack_does_not_replace_its_start(hvae: Run, folder: Path, start: Path) -> None:
+def test_a_pack_does_not_replace_its_start(
+    hvae: Run, folder: Path, start: Path, tiny_weights: Path
+) -> None:
     result = hvae("pack", start, "--data", folder, "--valid", folder, "--start", start)
     assert result.exit_code == 2
     assert "is an input and would be an output too" in result.stderr
-    assert start.read_bytes() == b"hours of work"
+    assert start.read_bytes() == tiny_weights.read_bytes()
+
+
+def test_what_no_run_could_start_from_is_refused(hvae: Run, folder: Path, tmp_path: Path) -> None:
+    picture = next(folder.glob("*.png"))
+    shared = "--data", folder, "--valid", folder, "--start", picture
+    result = hvae("pack", tmp_path / "p.zip", *shared)
+    assert result.exit_code == 1
+    assert picture.name in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "p.zip").exists()
 
 
 def test_a_pack_without_room_is_one_line(hvae: Run, folder: Path, start: Path) -> None:

@@ -151,6 +151,12 @@ def test_a_seed_without_anything_to_draw(hvae: Run, coded: Path, seed: int) -> N
     assert "--seed is for what --sample draws" in result.stderr
 
 
+def test_nothing_is_drawn_at_the_scale_of_a_thumbnail(hvae: Run, coded: Path) -> None:
+    result = hvae("decode", coded, "--sample", "--levels", 0, "--scale", "1/8")
+    assert result.exit_code == 2
+    assert "at 1/8 no level is decoded that could be drawn" in result.stderr
+
+
 def test_a_format_that_cannot_hold_the_image(
     hvae: Run, coded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

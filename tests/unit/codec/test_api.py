@@ -311,6 +311,33 @@ def test_a_scale_that_is_none_is_refused_before_the_file_is_read(scale: Any) -> 
         hvae_codec.decode("no/such.hvae", scale=scale)
 
 
+class Slow(io.BytesIO):
+    """A file that gives three bytes at a time, as one without a buffer may."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(3, size) if size is not None and size > 0 else size)
+
+
+def test_files_of_any_kind_are_read_or_refused(photograph: np.ndarray) -> None:
+    data = hvae_codec.encode(photograph[:64, :64], 20)
+    whole = np.asarray(hvae_codec.decode(data))
+    assert np.array_equal(np.asarray(hvae_codec.decode(Slow(data))), whole)
+    closed = io.BytesIO(data)
+    closed.close()
+    with pytest.raises(ArgumentError, match="closed"):
+        hvae_codec.decode(closed)
+    pipe = io.BytesIO(data)
+    pipe.seekable = lambda: False  # type: ignore[method-assign]
+    with pytest.raises(ArgumentError, match="cannot be sought"):
+        hvae_codec.decode(pipe)
+
+
+@pytest.mark.parametrize("size", [3, (1, 1, 1), ("a", "b"), (1.5, 1)])
+def test_a_size_that_is_none_is_refused(size: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ArgumentError, match="size"):
+        hvae_codec.sample(size)
+
+
 def test_whole_numbers_of_any_type_are_numbers(photograph: np.ndarray) -> None:
     data = hvae_codec.encode(photograph[:64, :64], 20, tile_px=32.0)  # type: ignore[arg-type]
     levels: Any = np.float32(2)

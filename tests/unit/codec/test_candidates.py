@@ -79,6 +79,14 @@ def test_edges_share_colours_below_quality_90() -> None:
     assert len(few) < 0.9 * len(buffer.getvalue())
 
 
+@pytest.mark.parametrize("side", [1, 9, 40])
+def test_one_colour_is_exact_at_every_size(side: int) -> None:
+    image = Image.new("RGB", (side, side), "white")
+    data = hvae_codec.encode(image)
+    assert len(data) == len(hvae_codec.encode(image, lossless=True))
+    assert np.array_equal(np.asarray(hvae_codec.decode(data)), np.asarray(image))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (7, 70), (70, 7), (31, 31), (33, 32)])
 def test_pictures_that_fill_no_patch_are_weighed(size: tuple[int, int]) -> None:
     image = text(np.random.default_rng(0)).crop((20, 20, 20 + size[0], 20 + size[1]))
