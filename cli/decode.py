@@ -124,9 +124,10 @@ def decode_file(wanted: "DecodeOptions", style: "Style", suffix: str, job: batch
     decoded = api.decode_with(source, wanted)
     seconds = time.perf_counter() - start
     with console.blame(job.target):
-        left_out = images.write_image(job.target, decoded, job.replaces, suffix, style, job.like)
+        (width, height), left_out = images.write_image(
+            job.target, decoded, job.replaces, suffix, style, job.like
+        )
     file_bytes = files.size_of(source)
-    height, width = decoded.picture.size
     return batch.Done(
         f"{console.shown(job.source)}  {console.spaced(file_bytes)} bytes"
         f" -> {console.shown(job.target)} {width}x{height}"

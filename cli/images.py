@@ -11,7 +11,7 @@ from . import console, files
 
 if TYPE_CHECKING:
     from ..codec.api import Decoded
-    from ..codec.images import Style
+    from ..codec.images import Style, Written
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def write_image(
     on_stdout: str = ".png",
     style: "Style | None" = None,
     like: str | None = None,
-) -> list[str]:
+) -> "Written":
     """Write a decoded picture in the format that the path's suffix names, with its metadata.
 
     Args:
@@ -59,9 +59,6 @@ def write_image(
         on_stdout: the suffix where there is no name.
         style: see `codec.images.write_image`.
         like: see `files.writing`.
-
-    Returns:
-        The metadata that the format cannot hold; see `codec.images.write_image`.
 
     Raises:
         OSError: the format cannot hold the image, or the file cannot be written.

@@ -166,7 +166,7 @@ class ToImages:
         decoded = api.decode_with(data, self.options)
         out = io.BytesIO()
         format = format_of(f".{self.suffix}")
-        left_out = write_image(out, decoded.picture, decoded.metadata, format)
+        left_out = write_image(out, decoded.picture, decoded.metadata, format).left_out
         height, width = decoded.picture.size
         row = _row_of(SUCCESS, header)
         row = replace(row, width=width, height=height, left_out=_listed(left_out))

@@ -11,7 +11,7 @@ from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .pixels import MODES, Pixels, in_eight_bits, to_image, to_pixels
 from .previews import without_previews
 from .span import squeezed, stretched, stretched_as
-from .writing import Style, write_image
+from .writing import Style, Written, write_image
 
 __all__ = [
     "METADATA_KEYS",
@@ -21,6 +21,7 @@ __all__ = [
     "GreySource",
     "Pixels",
     "Style",
+    "Written",
     "continue_edges",
     "decode_alpha",
     "decode_lossless",

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -63,13 +63,26 @@ class Style:
     depth: int | None = None
 
 
+class Written(NamedTuple):
+    """What was written.
+
+    Attributes:
+        size: width and height, which are turned where the picture is written upright.
+        left_out: the metadata that the format cannot hold, as a person names it: ICC profile,
+            EXIF, XMP, text, resolution.
+    """
+
+    size: tuple[int, int]
+    left_out: list[str]
+
+
 def write_image(
     target: str | os.PathLike[str] | BinaryIO,
     pixels: Pixels,
     metadata: Mapping[str, Any],
     format: str,
     style: Style | None = None,
-) -> list[str]:
+) -> Written:
     """Write a picture and its metadata as an image file.
 
     JPEG is written with quality 95 and 4:4:4. A picture is written upright where the format holds
@@ -82,10 +95,6 @@ def write_image(
         metadata: `icc_profile`, `exif`, `xmp`, `text` and `dpi`; see `metadata.info_of`.
         format: Pillow's name of the format; see `format_of`.
         style: how.
-
-    Returns:
-        The metadata that the format cannot hold, as a person names it: ICC profile, EXIF, XMP,
-        text, resolution.
 
     Raises:
         ImageError: the format would drop alpha, cut 16 bits to 8, or make another picture of it;
@@ -104,17 +113,17 @@ def write_image(
         pixels, metadata = _stripped(pixels, metadata)
     _refuse_losses(format, pixels)
     if pixels.bit_depth == 16 and pixels.color.channels > 1:
-        data = write_sixteen_bits(pixels.samples, format, metadata)
+        data, (height, width) = write_sixteen_bits(pixels.samples, format, metadata), pixels.size
         lost = {"exif", "text"} if format == "TIFF" else set()
         left_out += [name for key, name in _NAMES.items() if key in lost & set(metadata)]
     else:
-        data, others = _written(to_image(pixels, {}), metadata, format, style)
+        data, (width, height), others = _written(to_image(pixels, {}), metadata, format, style)
         left_out += others
     if isinstance(target, str | os.PathLike):
         Path(target).write_bytes(data)
     else:
         target.write(data)
-    return left_out
+    return Written((width, height), left_out)
 
 
 def _refuse_losses(format: str, pixels: Pixels) -> None:
@@ -151,21 +160,24 @@ def _stripped(pixels: Pixels, info: Mapping[str, Any]) -> tuple[Pixels, dict[str
 
 def _written(
     image: Image.Image, metadata: Mapping[str, Any], format: str, style: Style
-) -> tuple[bytes, list[str]]:
-    """Return the file with the metadata that its format takes, and the names of the others.
+) -> tuple[bytes, tuple[int, int], list[str]]:
+    """Return the file with the metadata that its format takes, its size, and names of the others.
 
     Limits of a format, such as the 64 KiB of a JPEG's EXIF, never refuse a picture.
     """
     orientation = exif_orientation(metadata.get("exif", b""))
     held = {key: value for key, value in metadata.items() if _holds(format, key, value)}
     try:
-        data = _saved(_turned(image, held, orientation), format, held, style)
+        turned = _turned(image, held, orientation)
+        data = _saved(turned, format, held, style)
     except OSError:
         held = {key: value for key, value in held.items() if _takes(format, key, value)}
-        data = _saved(_turned(image, held, orientation), format, held, style)
+        turned = _turned(image, held, orientation)
+        data = _saved(turned, format, held, style)
     cut = {"text"} if format in _HOLD_COMMENT and len(metadata.get("text", {})) > 1 else set()
     whole = held.keys() - cut
-    return data, [name for key, name in _NAMES.items() if key in metadata.keys() - whole]
+    left_out = [name for key, name in _NAMES.items() if key in metadata.keys() - whole]
+    return data, turned.size, left_out
 
 
 def _turned(image: Image.Image, held: Mapping[str, Any], orientation: int) -> Image.Image:

@@ -180,16 +180,8 @@ def test_alpha_is_laid_on_a_background(suffix: str, tmp_path: Path) -> None:
     picture = Image.new("LA", (4, 2), (200, 0))
     picture.putpixel((1, 0), (200, 255))
     target, style = tmp_path / f"a{suffix}", Style(background=(255, 0, 0))
-    assert (
-        write_image(
-            target,
-            Pixels(picture, "LA"),
-            {},
-            format_of(suffix),
-            style,
-        )
-        == []
-    )
+    written = write_image(target, Pixels(picture, "LA"), {}, format_of(suffix), style)
+    assert not written.left_out
     shown = Image.open(target).convert("RGB")
     assert max(abs(a - b) for a, b in zip(shown.getpixel((3, 1)), (255, 0, 0), strict=True)) < 8  # type: ignore[arg-type]
 
@@ -220,7 +212,7 @@ def test_a_formats_limits_never_refuse_a_picture(tmp_path: Path) -> None:
     metadata = {"exif": exif.tobytes(), "xmp": b"<x>" + b"y" * 70_000, "icc_profile": b"p" * 300}
     target = tmp_path / "a.jpg"
     picture = Pixels(Image.new("RGB", (8, 4)), "RGB")
-    assert write_image(target, picture, metadata, "JPEG") == ["EXIF", "XMP"]
+    assert write_image(target, picture, metadata, "JPEG") == ((4, 8), ["EXIF", "XMP"])
     written = Image.open(target)
     assert written.size == (4, 8)  # upright, since no EXIF tells
     assert written.info["icc_profile"] == b"p" * 300
@@ -231,7 +223,7 @@ def test_text_and_resolution_are_written_where_they_can_be(tmp_path: Path) -> No
     picture = Pixels(Image.new("RGB", (8, 4)), "RGB")
     left = {}
     for suffix, format in ((".png", "PNG"), (".jpg", "JPEG"), (".tif", "TIFF"), (".webp", "WEBP")):
-        left[format] = write_image(tmp_path / f"a{suffix}", picture, metadata, format)
+        left[format] = write_image(tmp_path / f"a{suffix}", picture, metadata, format).left_out
     expected = {"PNG": [], "JPEG": ["text"], "TIFF": ["text"], "WEBP": ["text", "resolution"]}
     assert left == expected
     png, jpeg, tiff = (Image.open(tmp_path / f"a{s}") for s in (".png", ".jpg", ".tif"))
