@@ -116,24 +116,23 @@ def _planes(
     has_alpha: bool,
 ) -> Floats | None:
     """Return what the view shows of a part of a tile, (C, h, w) in 0...255, if anything is left."""
-    over = None if exact is None else _exact_planes(exact, window, part)
     alpha = None
     if exact is not None and exact.is_whole:
+        shown = _exact_planes(exact, window, part)
         if has_alpha:
-            over, alpha = over[:-1], over[-1]
-        shown = view.scaled(over, part, alpha)
+            shown, alpha = shown[:-1], shown[-1]
+        shown = view.scaled(shown, part, alpha)
     elif cache is None:
         return None
     else:
         shown = cache.colour(number, part)
         alpha = cache.alpha(number, part) if has_alpha else None
         if exact is not None:
+            over = view.scaled(_exact_planes(exact, window, part), part, alpha)
             where = exact.where[part.slices(window, 1)]
             where = pixel_mask(where, shown.shape[1:], PATCH_PX // view.scale)
-            shown = np.where(where, view.scaled(over, part, alpha), shown)
-    if alpha is None:
-        return shown
-    return np.concatenate([shown, view.scaled(alpha[None], part)])
+            shown = np.where(where, over, shown)
+    return shown if alpha is None else np.concatenate([shown, view.scaled(alpha[None], part)])
 
 
 def _exact_planes(exact: ExactPatches, window: Window, part: Window) -> Floats:

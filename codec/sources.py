@@ -29,13 +29,14 @@ def opened(source: Source) -> Iterator[OpenSource]:
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file:
             yield file
-    elif not isinstance(source, bytes | bytearray | memoryview) and not hasattr(source, "read"):
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield bytes(source)  # a cursor would copy anything else for each tile
+    elif not hasattr(source, "read"):
         kind = type(source).__name__
         raise ArgumentError(f"{kind} is not a coded file: its bytes, its path, or itself open")
     elif getattr(source, "closed", False):
         raise ArgumentError("the file is closed")
-    elif hasattr(source, "read") and not (hasattr(source, "seekable") and source.seekable()):
+    elif not hasattr(source, "seekable") or not source.seekable():
         raise ArgumentError("the file cannot be sought in: read it, and give its bytes")
     else:
-        # a cursor over bytes shares them, over anything else it would copy all for each tile
-        yield bytes(source) if isinstance(source, bytearray | memoryview) else source
+        yield source

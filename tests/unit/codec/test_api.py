@@ -341,8 +341,9 @@ def test_a_size_that_is_none_is_refused(size: Any) -> None:  # noqa: ANN401
 def test_whole_numbers_of_any_type_are_numbers(photograph: np.ndarray) -> None:
     data = hvae_codec.encode(photograph[:64, :64], 20, tile_px=32.0)  # type: ignore[arg-type]
     levels: Any = np.float32(2)
+    scale: Any = np.int8(1)
     sampling = Sampling(seed=np.uint8(1), temperature=np.float32(0.5))  # type: ignore[arg-type]
-    parts = hvae_codec.decode_parts(data, levels=levels, scale=np.int8(1), sampling=sampling)
+    parts = hvae_codec.decode_parts(data, levels=levels, scale=scale, sampling=sampling)
     same = hvae_codec.decode_parts(data, levels=2, sampling=Sampling(1, 0.5))
     assert np.array_equal(parts.pixels, same.pixels)
 
