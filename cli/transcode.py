@@ -182,8 +182,7 @@ def _run(job: "Job", todo: "Plan", engine: "Engine", quiet: bool) -> "Totals":
     """Do the work behind a bar of bytes read, with images, failures, rate and time left."""
     from tqdm import tqdm
 
-    from ..codec.batch import run
-    from ..codec.batch.storage import Full
+    from ..codec.batch import Full, run
 
     counts = [0, 0]
     with tqdm(

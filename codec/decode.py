@@ -58,8 +58,7 @@ class Decoded:
     def image(self) -> Image.Image:
         """The picture as Pillow has it: 16-bit grey as I;16, 16-bit colour rounded to 8 bits.
 
-        Pillow has no mode for 16-bit colour: `pixels` has all its bits, and
-        `codec.images.write_image` writes them from `picture`.
+        Pillow has no mode for 16-bit colour: `pixels` has all its bits.
         """
         return to_image(self.picture, self.metadata)
 
@@ -192,7 +191,7 @@ def open(source: Source) -> EncodedImage:
 
     Raises:
         OSError: it cannot be read.
-        BitstreamError: it is not ours, or damaged before its tiles.
+        BitstreamError: it is not ours, damaged before its tiles, or longer than it says.
     """
     return EncodedImage(source)
 

@@ -40,7 +40,7 @@ ImageSource = (
 
 def encode(
     image: ImageSource,
-    quality: float | None = None,
+    quality: int | None = None,
     *,
     max_bytes: int | None = None,
     bpp: float | None = None,
@@ -66,11 +66,12 @@ def encode(
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
             was opened and not loaded keeps its 16 bits a channel, which Pillow would cut. Or the
             path of an image file, or its bytes.
-        quality: 0 (smallest) to 100 (lossless, but with a map, a region or content photo); 60,
-            unless another aim finds it.
+        quality: a whole number, 0 (smallest) to 100 (lossless, but with a map, a region or content
+            photo); 60, unless another aim finds it.
         max_bytes: find the best quality whose file has no more bytes.
         bpp: find the best quality whose file has no more bits a pixel.
-        psnr: find the smallest quality that reaches so many dB over all colour samples.
+        psnr: find the smallest quality that reaches so many dB over all colour samples that are
+            seen; of 16 bits, over the range that the samples fill.
         ssimulacra2: find the smallest quality that reaches this score; needs its package.
         metadata: `icc_profile`, `exif` and `xmp`, bytes each, `text`, a dict of strings, and
             `dpi`, across and down, in place of the image's own.
@@ -109,6 +110,7 @@ def encode(
         PayloadTooShort: a prior that takes bits back finds too few.
         VerificationFailed: the other configuration decoded something else.
         WeightsError: the weights do not have the prior, or the device is not there.
+        BoundError: this machine's convolutions are not exact.
         TorchMissing: effort, prior or device needs PyTorch, which is not installed.
         MetricMissing: the package of `ssimulacra2` is not installed.
     """

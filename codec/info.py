@@ -72,7 +72,7 @@ def inspect(source: Source) -> FileInfo:
 
     Raises:
         OSError: it cannot be read.
-        BitstreamError: it is not ours, or its structure is damaged.
+        BitstreamError: it is not ours, its structure is damaged, or it is longer than it says.
     """
     with opened(source) as file:
         index = read_index(file)

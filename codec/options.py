@@ -42,7 +42,7 @@ class EncodeOptions:
         ArgumentError: a value is outside its range, or two exclude each other.
     """
 
-    quality: float | None = None
+    quality: int | None = None
     max_bytes: int | None = None
     bpp: float | None = None
     psnr: float | None = None

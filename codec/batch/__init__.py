@@ -8,6 +8,7 @@ from .local import Local
 from .on_ray import OnRay
 from .row import Row
 from .run import MODES, SHARD_SIZE, Engine, Job, Plan, Totals, plan, run
+from .storage import Full
 from .target import KINDS, Target
 from .transcode import DEFAULT_MEMORY, ToCoded, ToImages, transcode_bytes
 
@@ -17,6 +18,7 @@ __all__ = [
     "MODES",
     "SHARD_SIZE",
     "Engine",
+    "Full",
     "Job",
     "Local",
     "OnRay",

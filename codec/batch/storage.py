@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from ...bitstream import HvaeError
 from ..errors import one_line
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BUFFER_BYTES = 1 << 20
 
 
-class Full(Exception):
+class Full(HvaeError):
     """There is no room left; the message names the place. Nothing that follows would fit either."""
 
 
