@@ -53,7 +53,7 @@ class Alphas:
 def encode_pixels(
     codec: Codec,
     pixels: Pixels,
-    quality: float,
+    quality: int,
     *,
     tile_side: int | None = None,
     prior: Prior = Prior.MASKED_DIFFUSION,

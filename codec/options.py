@@ -100,7 +100,7 @@ class EncodeOptions:
         if not knows_maps and (self.roi is not None or self.map is not None):
             raise ArgumentError(f"prior {self.prior} knows one quality a file: no roi and no map")
 
-    def is_lossless_at(self, quality: float | None) -> bool:
+    def is_lossless_at(self, quality: int | None) -> bool:
         """Tell whether an image is coded without loss at a quality.
 
         Quality 100 is lossless, as in JPEG XL, because networks reach some 43 dB. They code it all

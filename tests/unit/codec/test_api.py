@@ -267,7 +267,7 @@ def test_a_quality_that_is_no_whole_number_is_refused(
 
 def test_no_quality_is_the_usual_one(picture: Image.Image) -> None:
     data = hvae_codec.encode(picture)
-    assert data == hvae_codec.encode(picture, None) == hvae_codec.encode(picture, 60.0)
+    assert data == hvae_codec.encode(picture, None) == hvae_codec.encode(picture, 60.0)  # type: ignore[arg-type]
     assert api.inspect(data).quality == 60
 
 

@@ -118,7 +118,7 @@ def test_lossless_keeps_metadata_and_takes_no_quality() -> None:
 def test_quality_100_is_lossless_but_for_what_says_otherwise(photograph: np.ndarray) -> None:
     samples = photograph[:64, :96]
     exact = hvae_codec.encode(samples, lossless=True)
-    assert hvae_codec.encode(samples, 100) == hvae_codec.encode(samples, 100.0) == exact
+    assert hvae_codec.encode(samples, 100) == hvae_codec.encode(samples, 100.0) == exact  # type: ignore[arg-type]
     assert hvae_codec.encode(samples, psnr=60) == exact
     assert hvae_codec.encode(samples, max_bytes=len(exact)) == exact
     white = Image.new("L", (1, 1), 255)
