@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,9 @@ image."""
 
 _ASK_S = 0.5
 """Between two questions of a shard whether the run is broken off."""
+
+_ANSWER_S = 20.0
+"""For a cluster to answer a first knock."""
 
 _RETRIES = 1
 """Of an image or a shard whose process or machine is lost."""
@@ -95,18 +99,31 @@ class OnRay:
 
         is_ours = not ray.is_initialized()
         if is_ours:
-            is_local = not (self.address or os.environ.get("RAY_ADDRESS"))
-            cores = self.workers * self.threads if is_local and self.workers else None
+            address = self.address or os.environ.get("RAY_ADDRESS") or ""
+            cores = self.workers * self.threads if not address and self.workers else None
             quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
             try:
+                _check_reachable(address)
                 ray.init(self.address, num_cpus=cores, **quiet)
             except Exception as error:  # a bare one where a start takes too long
-                raise OSError(f"Ray cannot be reached or started: {one_line(error)}") from error
+                wish = f"reached at {address}" if address else "started"
+                raise OSError(f"Ray cannot be {wish}: {one_line(error)}") from error
         try:
             yield
         finally:
             if is_ours:
                 ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse a host that does not answer, for which Ray would wait for minutes.
+
+    Raises:
+        OSError: it does not.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
 class _End:

@@ -35,6 +35,13 @@ def test_a_cluster_writes_the_shards_that_processes_write(photos: Path, tmp_path
     assert sum(images for images, _, _ in seen) == 26
 
 
+def test_a_cluster_that_does_not_answer_is_named(photos: Path, tmp_path: Path) -> None:
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToCoded(EncodeOptions(30)))
+    with pytest.raises(OSError, match=r"reached at 127\.0\.0\.1:1: .*refused"):
+        run(job, plan(job).tasks, OnRay(address="127.0.0.1:1"), lambda *told: None)
+    assert not ray.is_initialized()
+
+
 def test_a_tar_of_a_cluster(tmp_path: Path) -> None:
     write_tar(tmp_path / "in.tar", {f"{k}.png": drawn(k) for k in range(9)})
     job = Job((str(tmp_path / "in.tar"),), Target(str(tmp_path / "out")), ToImages())
