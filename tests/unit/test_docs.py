@@ -340,4 +340,5 @@ def test_all_pages_name_one_version() -> None:
     version = hvae_codec.__version__
     changes = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     cited = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
-    assert changes[0] == version and cited == [version]
+    released = [change for change in changes if change != "Unreleased"]
+    assert released[0] == version and cited == [version]
