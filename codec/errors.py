@@ -78,6 +78,11 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def visible(text: str) -> str:
+    """Return a text of a file without the characters that a terminal would obey."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def explain(error: Exception) -> str | None:
     """Say in one line what the user or the machine did to cause an error.
 

@@ -36,7 +36,7 @@ def opened(source: Source) -> Iterator[OpenSource]:
         raise ArgumentError(f"{kind} is not a coded file: its bytes, its path, or itself open")
     elif getattr(source, "closed", False):
         raise ArgumentError("the file is closed")
-    elif not hasattr(source, "seekable") or not source.seekable():
+    elif not hasattr(source, "seek") or not getattr(source, "seekable", lambda: True)():
         raise ArgumentError("the file cannot be sought in: read it, and give its bytes")
     else:
         yield source

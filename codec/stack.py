@@ -22,7 +22,7 @@ from ..bitstream import (
 )
 from ..bitstream.escape import TOTAL
 from .errors import PayloadTooShort
-from .numbers import keep_whole
+from .numbers import whole
 
 Integers = NDArray[np.integer]
 
@@ -153,7 +153,7 @@ class Sampling:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        keep_whole(self, "seed")
+        object.__setattr__(self, "seed", whole("seed", self.seed))
         if self.seed < 0:
             raise ArgumentError(f"seed {self.seed} is negative")
         if not isinstance(self.temperature, Real) or not 0 <= float(self.temperature) < math.inf:

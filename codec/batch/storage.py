@@ -63,8 +63,8 @@ def check_readable(url: str) -> None:
         raise error
 
     if (path := local_path(url)) is not None:
-        for _ in os.walk(path, onerror=refuse):
-            pass
+        for _, folders, _ in os.walk(path, onerror=refuse):
+            folders[:] = [name for name in folders if not name.startswith(".")]  # passed over
 
 
 def below(filesystem: Any, root: str, folder: str) -> str | None:  # noqa: ANN401

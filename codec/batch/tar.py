@@ -87,19 +87,18 @@ class TarPart:
             except tarfile.TarError as error:
                 problem = error
         for suffix, member in left:
-            source = f"{self.name}#{member.name}"
+            source, is_last = f"{self.name}#{member.name}", member is left[-1][1]
             if member.type in _LINKS:
                 message = f"a link to {member.linkname}, which is not before it in the archive"
-                yield _unreadable(source, message, key, suffix)
+                yield _unreadable(source, message, key, suffix, is_last)
                 continue
             try:
                 data = _content(archive, member)
             except tarfile.TarError as error:
                 problem = error
             if problem:
-                yield _unreadable(source, f"the archive is cut: {problem}", key, suffix)
+                yield _unreadable(source, f"the archive is cut: {problem}", key, suffix, is_last)
                 continue
-            is_last = member is left[-1][1]
             yield Item(key, suffix, source, member.size, held(data), beside, is_last)
             beside = {}
 
@@ -118,9 +117,11 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, list[Member]]]:
         except tarfile.TarError as error:
             member, damage = None, error
         if member:
-            member = known[member.name] = _followed(member, known)
+            member = known[posixpath.normpath(member.name)] = _followed(member, known)
         is_file = member and (member.isreg() or member.type in _LINKS)
         name = key_and_suffix(member.name) if member and is_file else None
+        if name and member and not member.isreg() and not is_image(name[1]):
+            name = None
         if members and (not member or (name and name[0] != key)):
             yield key, members
             members = []
@@ -137,17 +138,19 @@ def _followed(member: tarfile.TarInfo, known: dict[str, tarfile.TarInfo]) -> tar
     """Return what a link stands for, by the link's name; all else, and other links, as they are."""
     name = member.linkname
     if member.issym():
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), name))
-    target = known.get(name) if member.type in _LINKS else None
-    if not target or not target.isreg():
+        name = posixpath.join(posixpath.dirname(member.name), name)
+    target = known.get(posixpath.normpath(name)) if member.type in _LINKS else None
+    if not target or not (target.isreg() or target.isdir()):
         return member
-    found = copy.copy(target)
+    found = copy.copy(target)  # a folder is passed over, as all folders are
     found.name = member.name
     return found
 
 
-def _unreadable(source: str, message: str, key: str = "", suffix: str = "") -> Item:
-    return Item(key, suffix, source, 0, failing(message))
+def _unreadable(
+    source: str, message: str, key: str = "", suffix: str = "", ends_sample: bool = True
+) -> Item:
+    return Item(key, suffix, source, 0, failing(message), ends_sample=ends_sample)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -60,14 +60,14 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     is_raw = not isinstance(source, bytes) and is_raw_name(source)
     try:
         return _opened(source)
-    except UnidentifiedImageError:
+    except UnidentifiedImageError as error:
         if is_raw:
             raise OSError(RAW_PHOTOGRAPH) from None
-        return _mended(source)
+        return _mended(source, error)
     except MemoryError:
         raise
     except ValueError as error:
-        return _without_large_texts(source, error)
+        return _mended(source, error)
     except OSError as error:
         if error.errno is not None:
             raise
@@ -97,43 +97,33 @@ def _known(suffix: str) -> dict[str, str]:
     return Image.registered_extensions()
 
 
-def _mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
-    """Open a PNG without the damaged chunks, where it can do without them.
+def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError) -> Image.Image:
+    """Open a PNG without chunks that it can do without: damaged ones, and texts that are too large.
+
+    Args:
+        source: of the image.
+        error: what Pillow said of it.
 
     Raises:
-        OSError: it is none, or others are damaged.
+        OSError: it is no PNG, other chunks are damaged, or nothing of that helps.
     """
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     if data.startswith(PNG):
         damage = png_damage(data)
         if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
             raise OSError(damage)
-        with contextlib.suppress(UnidentifiedImageError):
-            image = Image.open(io.BytesIO(with_checksums(without_damaged_chunks(data))))
+        damaged = [c.kind.decode("latin1") for c in png_chunks(data) if not c.is_sound]
+        whole = with_checksums(without_damaged_chunks(data))
+        whole, large = without_large_texts(whole, PngImagePlugin.MAX_TEXT_CHUNK)
+        with contextlib.suppress(UnidentifiedImageError, ValueError):
+            image = Image.open(io.BytesIO(whole))
             name = "" if isinstance(source, bytes) else os.fsdecode(source)
-            damaged = [c.kind.decode("latin1") for c in png_chunks(data) if not c.is_sound]
-            names = tuple(dict.fromkeys(f"damaged chunk {kind}" for kind in damaged))
-            warnings.warn(LeftOut(name, names), stacklevel=3)
+            names = [*(f"damaged chunk {kind}" for kind in damaged), *large]
+            warnings.warn(LeftOut(name, tuple(dict.fromkeys(names))), stacklevel=3)
             return image
-    raise OSError(_what_it_looks_like(data))
-
-
-def _without_large_texts(source: str | os.PathLike[str] | bytes, error: ValueError) -> Image.Image:
-    """Open a PNG without texts that unpack to more than Pillow takes.
-
-    Raises:
-        OSError: that does not help.
-    """
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    names: list[str] = []
-    if data.startswith(PNG):
-        data, names = without_large_texts(data, PngImagePlugin.MAX_TEXT_CHUNK)
-    if not names:
-        raise OSError(f"cannot be read as an image ({one_line(error)})") from error
-    image = Image.open(io.BytesIO(data))
-    name = "" if isinstance(source, bytes) else os.fsdecode(source)
-    warnings.warn(LeftOut(name, tuple(names)), stacklevel=3)
-    return image
+    if isinstance(error, UnidentifiedImageError):
+        raise OSError(_what_it_looks_like(data))
+    raise OSError(f"cannot be read as an image ({one_line(error)})") from error
 
 
 def _what_it_looks_like(data: bytes) -> str:

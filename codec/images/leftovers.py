@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
+from ..errors import visible
 from . import boxes, jxl, scans, segments
 from .metadata import RAW_TEXT
 
@@ -68,7 +69,7 @@ def with_its_end(image: Image.Image, file: bytes) -> Image.Image:
     Raises:
         OSError: pixels are missing.
     """
-    if image.format not in ("JPEG", "MPO"):
+    if image.format not in ("JPEG", "MPO") or image.tell():
         return image
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         left = scans.without_cut_segment(file)
@@ -78,11 +79,11 @@ def with_its_end(image: Image.Image, file: bytes) -> Image.Image:
     except OSError:
         if not scans.has_all_scans(file):
             raise
-        mended = [_jpeg(other) for other in scans.with_other_ends(file)]
-        samples = [np.asarray(other) for other in mended]
-        if not all(np.array_equal(samples[0], other) for other in samples):
+        mended, *others = scans.with_other_ends(file)
+        found = _jpeg(mended)
+        if not all(np.array_equal(np.asarray(found), np.asarray(_jpeg(other))) for other in others):
             raise
-        return mended[0]
+        return found
     return image
 
 
@@ -115,7 +116,7 @@ def _raw_profiles(image: Image.Image) -> list[str]:
     """Name the texts of a PNG in which ImageMagick keeps metadata; of these EXIF is read."""
     texts = [str(key) for key in image.info if str(key).startswith(RAW_TEXT)]
     kinds = (text.removeprefix(RAW_TEXT) for text in texts)
-    return [kind.upper() for kind in kinds if kind not in ("exif", "APP1", "icc", "icm")]
+    return [visible(kind).upper() for kind in kinds if kind != "exif"]
 
 
 def _bits_of(format: str | None, file: bytes) -> int:

@@ -89,7 +89,8 @@ def choose_page(image: Image.Image, page: int | None) -> list[str]:
             image.seek(int(page) - 1)
         return _more("picture", pages - 1)
     if pages == 1:
-        return _more("picture", max(1, len(image.info.get("sizes", ()))) - 1)  # of icons
+        sizes = image.info["sizes"] if image.format in ("ICO", "ICNS") else ()
+        return _more("picture", max(1, len(sizes)) - 1)
     if image.format == "MPO":
         return _more("picture", pages - 1)
     whole = _whole_pages(image, pages) if image.format == "TIFF" else []

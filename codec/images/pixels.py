@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
 
 from ...bitstream import Color, Metadata, MetadataKind
 from ..errors import ImageError, LeftOut
@@ -18,7 +18,7 @@ from .jxl import header_of
 from .leftovers import file_of, names_of, with_its_end
 from .metadata import metadata_of, orientation_of, stripped, upright
 from .pages import choose_page, refuse_previews
-from .segments import PNG, png_damage
+from .segments import PNG, png_damage, without_large_texts
 from .sixteen_bits import read_sixteen_bits
 
 MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
@@ -174,6 +174,11 @@ def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     damage = png_damage(file) if file.startswith(PNG) else None
     if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
         raise ImageError(damage)
+    if file.startswith(PNG) and not image.tell():  # Pillow reads texts behind the pixels with them
+        whole, names = without_large_texts(file, PngImagePlugin.MAX_TEXT_CHUNK)
+        if names:
+            image, file = Image.open(io.BytesIO(whole)), whole
+            left_out += names
     if image.format == "JXL" and file and header_of(file)[1]:
         raise ImageError("the file is an animation, of which its reader gives the first picture")
     stretch = _stretch_of(image)

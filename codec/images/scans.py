@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .segments import jpeg_segments
@@ -9,6 +10,7 @@ from .segments import jpeg_segments
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SCAN, _INTERVAL = 0xDA, 0xDD
 _BLOCK = 8
+_UNIT_BYTES = 4096  # more than the blocks of a unit take, some of which lie beyond the picture
 _FILLS = 0x00, 0x33, 0x55, 0x66, 0x99, 0xAA, 0xCC, 0xFE
 END = b"\xff\xd9"
 
@@ -67,13 +69,14 @@ def _frame(payload: bytes) -> _Frame:
     return _Frame(height, width, factors)
 
 
-def with_other_ends(file: bytes) -> list[bytes]:
-    """Return a JPEG that lacks its end, each time with other bits before a new one.
+def with_other_ends(file: bytes) -> Iterator[bytes]:
+    """Yield a JPEG that lacks its end, each time with other bits before a new one.
 
     Where all pixels are there, decoders do not look at these bits: the pictures are the same.
     """
-    file = file.removesuffix(b"\xff")
-    return [file + bytes([fill]) * 64 + END for fill in _FILLS]
+    file = file.rstrip(b"\xff")
+    for fill in _FILLS:
+        yield file + bytes([fill]) * _UNIT_BYTES + END
 
 
 def without_cut_segment(file: bytes) -> bytes:

@@ -9,8 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..errors import visible
+
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
+_PROFILE_BYTES = 1 << 24
+"""Larger profiles are none."""
+
+_BMP_V5_END = 138
 _HEADER_END = 33  # of a PNG: its signature and the chunk IHDR
 
 # Chunks of PNG that are kept, or of which nothing is left to keep once the picture is decoded.
@@ -178,7 +184,7 @@ def has_broken_profile(file: bytes, was_read: bool) -> bool:
 def _unpacks(chunk: Chunk) -> bool:
     stream = zlib.decompressobj()
     try:
-        stream.decompress(_compressed(chunk))
+        stream.decompress(_compressed(chunk), _PROFILE_BYTES)
     except zlib.error:
         return False
     return stream.eof
@@ -186,9 +192,11 @@ def _unpacks(chunk: Chunk) -> bool:
 
 def profile_of_bmp(file: bytes) -> bytes:
     """Return the ICC profile that the header of a BMP (BITMAPV5HEADER) points to, or nothing."""
-    if not file.startswith(b"BM") or len(file) < 138 or file[70:74] != b"DEBM":
+    if not file.startswith(b"BM") or len(file) < _BMP_V5_END:
         return b""
-    begin, size = struct.unpack_from("<II", file, 126)
+    header_bytes, begin, size = (struct.unpack_from("<I", file, at)[0] for at in (14, 126, 130))
+    if header_bytes < _BMP_V5_END - 14 or file[70:74] != b"DEBM":
+        return b""
     return file[14 + begin : 14 + begin + size]
 
 
@@ -197,7 +205,7 @@ def not_kept(file: bytes) -> list[str]:
     if file.startswith(PNG):
         chunks = list(png_chunks(file))
         keywords = Counter(c.payload.split(b"\0")[0] for c in chunks if c.kind in _TEXTS)
-        again = [keyword.decode("latin1") for keyword, count in keywords.items() if count > 1]
+        again = [visible(k.decode("latin1")) for k, count in keywords.items() if count > 1]
         return [
             _CHUNK_NAMES.get(c.kind, f"chunk {c.kind.decode('latin1')}")
             if c.is_sound

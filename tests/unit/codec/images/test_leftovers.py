@@ -138,6 +138,24 @@ def test_chunks_of_a_png(more: bytes, names: tuple[str, ...]) -> None:
     assert read(data[:33] + more + data[33:])[1] == names
 
 
+def test_large_texts_behind_the_pixels_are_left_out_too() -> None:
+    data = saved("PNG")
+    for file in (
+        data[:-12] + LARGE_TEXT + data[-12:],
+        data[:33] + chunk(b"pHYs", bytes(9), 1) + LARGE_TEXT + data[33:],
+    ):
+        pixels, names = read(file)
+        assert np.array_equal(pixels.samples, np.asarray(PICTURE))
+        assert "chunk zTXt (of more than 1048576 bytes)" in names
+
+
+def test_what_a_terminal_would_obey_is_not_printed() -> None:
+    data = saved("PNG")
+    text = chunk(b"tEXt", b"a\x1b[2J\0b")
+    (name,) = read(data[:33] + text + text + data[33:])[1]
+    assert name.isprintable()
+
+
 def test_parts_of_a_webp() -> None:
     data = saved("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
     more = data + b"C2PA" + struct.pack("<I", 4) + b"jumb"
@@ -180,6 +198,31 @@ def test_a_damaged_png_is_named_with_the_place(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("cut", [4, 8, 12])
 def test_a_png_without_its_end_is_read(cut: int) -> None:
     assert np.array_equal(read(saved("PNG")[:-cut])[0].samples, np.asarray(PICTURE))
+
+
+def test_blocks_beyond_the_picture_hide_no_missing_colour() -> None:
+    noise = np.random.default_rng(12).integers(0, 256, (24, 21, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=81)
+    data = buffer.getvalue()
+    whole = read(data)[0].samples
+    for cut in range(1, 60):
+        try:
+            samples = read(data[:-cut])[0].samples
+        except ImageError:
+            continue
+        assert np.array_equal(samples, whole), cut
+
+
+def test_a_cut_page_is_not_another_page() -> None:
+    buffer = io.BytesIO()
+    second = PICTURE.transpose(Image.Transpose.ROTATE_180)
+    PICTURE.save(buffer, "MPO", save_all=True, append_images=[second])
+    data = buffer.getvalue()
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.abs(to_pixels(image, page=2).samples - np.asarray(second).astype(int)).mean() < 9
+    with Image.open(io.BytesIO(data[:-200])) as image, pytest.raises((ImageError, OSError)):
+        to_pixels(image, page=2)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
