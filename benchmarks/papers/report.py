@@ -130,17 +130,17 @@ def verdict_of(runner: Runner, table: Table, results: Results) -> Verdict:
     if missing:
         return Verdict(NOT_TESTED, f"{jobs - len(missing)} of {jobs} jobs are run")
     verdict = judge(table.rule, results)
-    if verdict.outcome != NOT_TESTED and _is_of_one_seed(runner.jobs(table)):
+    if verdict.outcome != NOT_TESTED and _is_of_one_seed(runner.jobs(table), results):
         verdict = Verdict(verdict.outcome, f"{verdict.reason}; one seed, without an error")
     if runner.scale.tiny:
         return Verdict(NOT_TESTED, f"drawn strokes; the rule would say: {verdict.outcome}")
     return verdict
 
 
-def _is_of_one_seed(jobs: Sequence[Job]) -> bool:
+def _is_of_one_seed(jobs: Sequence[Job], results: Results) -> bool:
     """Tell whether a table depends on seeds and has one of each job."""
     trained = [job for job in jobs if job.kind not in ("codec", "cost", "categorical")]
-    return bool(trained) and all(job.seeds == 1 for job in trained)
+    return bool(trained) and all(len(results[job.name]) == 1 for job in trained)
 
 
 def _summary(scales: Iterable[Scale], rows: list[str]) -> str:
@@ -200,7 +200,10 @@ def _section(
     if any(results.values()):
         parts.append(_numbers(runner, table, results))
     parts += figures
-    parts.append(f"`hvae-codec papers {table.name} --scale {runner.scale.name} --data DIR`")
+    jobs = runner.jobs(table)
+    more = [n for job in jobs if (n := len(results.get(job.name, ()))) > job.seeds]
+    seeds = f" --seeds {max(more)}" if more else ""
+    parts.append(f"`hvae-codec papers {table.name} --scale {runner.scale.name}{seeds} --data DIR`")
     return "\n\n".join(parts) + "\n"
 
 

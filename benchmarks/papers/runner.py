@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -79,10 +80,12 @@ class Runner:
         """Run all jobs of some tables; tell whether all is done."""
         done = True
         for table in tables:
-            for part in (TABLES[SEARCH], table) if table.searched else (table,):
-                for job in self.jobs(part):
-                    for seeded in self._seeded(job):
-                        done = self._run_job(part, seeded) and done
+            if table.searched:  # by one seed, whatever the table has
+                for job in self.jobs(TABLES[SEARCH]):
+                    done = self._run_job(TABLES[SEARCH], job.seeded(0)) and done
+            for job in self.jobs(table):
+                for seed in range(self.seeds_of(job)):
+                    done = self._run_job(table, job.seeded(seed)) and done
         return done
 
     def jobs(self, table: Table) -> list[Job]:
@@ -90,14 +93,19 @@ class Runner:
         return table.jobs(self.scale, self.chosen() if table.searched else Chosen())
 
     def results(self, table: Table) -> dict[str, list[dict[str, Any]]]:
-        """Return what was measured so far, by job, one entry a seed."""
+        """Return what was measured so far, by job, one entry a seed; all seeds that are there."""
         found: dict[str, list[dict[str, Any]]] = {}
         for job in self.jobs(table):
             fingerprint = self._fingerprint(job.data)
             if fingerprint is None:
                 continue
-            results = (self.store.result(s, fingerprint, self.scale) for s in self._seeded(job))
-            found[job.name] = [r for r in results if r is not None]
+            found[job.name] = []
+            for seed in itertools.count():
+                result = self.store.result(job.seeded(seed), fingerprint, self.scale)
+                if result is not None:
+                    found[job.name].append(result)
+                elif seed >= self.seeds_of(job):
+                    break
         return found
 
     def _fingerprint(self, data: str) -> str | None:
@@ -136,9 +144,6 @@ class Runner:
     def seeds_of(self, job: Job) -> int:
         """Return how many runs a job has: at the tiny scale no more than two."""
         return self.seeds or (min(2, job.seeds) if self.scale.tiny else job.seeds)
-
-    def _seeded(self, job: Job) -> list[Job]:
-        return [job.seeded(seed) for seed in range(self.seeds_of(job))]
 
     def _run_job(self, table: Table, job: Job) -> bool:
         """Run one job of one seed; tell whether its result is there."""

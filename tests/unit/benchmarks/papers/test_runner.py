@@ -82,6 +82,16 @@ def test_more_seeds_are_more_runs(runner: New) -> None:
     found = two.results(table)["mnist"]
     assert [run["seed"] for run in found] == [0, 1]
     assert found[0]["elbo"] != found[1]["elbo"]
+    assert runner().results(table)["mnist"] == found  # what is there counts
+    page = report._section(two, table, two.results(table), rules.Verdict("", ""), ())
+    assert "--seeds 2" in page
+
+
+def test_the_search_has_one_seed(runner: New) -> None:
+    two = runner(seeds=2)
+    two.run([dataclasses.replace(one_table(), searched=True)])
+    search = tables.TABLES[tables.SEARCH]
+    assert {len(runs) for runs in runner().results(search).values()} == {1}
 
 
 def test_the_serial_models_take_what_the_search_chose(runner: New) -> None:
