@@ -21,6 +21,9 @@ from .pages import choose_page, refuse_previews
 from .segments import PNG, png_damage, without_large_texts
 from .sixteen_bits import read_sixteen_bits
 
+_NO_TEXTS = "transparency", "gamma", "chromaticity", "icc_profile", "exif", "xmp", "dpi"
+"""Where Pillow keeps what is no text."""
+
 MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
 """Pillow's modes of 8 bits a channel."""
 
@@ -170,6 +173,9 @@ def _checked(array: np.ndarray) -> np.ndarray:
 
 def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     """Read an image that stands at the right page; `left_out` gets the names of what is not."""
+    for key in _NO_TEXTS:
+        if isinstance(image.info.get(key), str):  # the keyword of a text
+            del image.info[key]
     file = file_of(image)
     damage = png_damage(file) if file.startswith(PNG) else None
     if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:

@@ -149,6 +149,19 @@ def test_large_texts_behind_the_pixels_are_left_out_too() -> None:
         assert "chunk zTXt (of more than 1048576 bytes)" in names
 
 
+@pytest.mark.parametrize(
+    "key", [b"transparency", b"gamma", b"chromaticity", b"icc_profile", b"xmp"]
+)
+@pytest.mark.parametrize("mode", ["RGB", "P", "L"])
+def test_a_text_is_not_taken_for_what_its_keyword_says(key: bytes, mode: str) -> None:
+    buffer = io.BytesIO()
+    PICTURE.convert(mode).save(buffer, "PNG")
+    data = buffer.getvalue()
+    pixels, _ = read(data[:33] + chunk(b"tEXt", key + b"\0odd") + data[33:])
+    assert np.array_equal(pixels.samples, read(data)[0].samples)
+    assert [kind for kind, _ in pixels.metadata] == [MetadataKind.TEXT]
+
+
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
     data = saved("PNG")
     text = chunk(b"tEXt", b"a\x1b[2J\0b")
