@@ -99,7 +99,7 @@ class ImageSet:
             yield self._pair(images[start : start + size], generator)
 
     def contexts(self, grey: bool = False) -> Iterator[Tensor]:
-        """Yield batches of training images, (B, C, H, W) in [0, 1], for `Hvae.fit_context`.
+        """Yield the training images in batches for `Hvae.fit_context`: (B, C, H, W) in [0, 1].
 
         Binary sets are binarised, unless `grey` asks for the images that they are drawn from.
         """

@@ -186,7 +186,7 @@ FIGURES: dict[str, Draw] = {
 
 
 def sheet(pictures: np.ndarray) -> Image.Image:
-    """Lay out pictures, uint8 (rows, columns, H, W[, 3]), each pixel twice as wide and high."""
+    """Return one image, twice enlarged, of a grid of pictures: uint8 (rows, columns, H, W[, 3])."""
     rows, columns, h, w = pictures.shape[:4]
     padded = np.full((rows, columns, h + 2, w + 2, *pictures.shape[4:]), 255, np.uint8)
     padded[:, :, 1:-1, 1:-1] = pictures

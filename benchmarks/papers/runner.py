@@ -93,7 +93,7 @@ class Runner:
         return table.jobs(self.scale, self.chosen() if table.searched else Chosen())
 
     def results(self, table: Table) -> dict[str, list[dict[str, Any]]]:
-        """Return what was measured so far, by job, one entry a seed; all seeds that are there."""
+        """Return the results of a table's jobs, by their names: one for each seed that was run."""
         found: dict[str, list[dict[str, Any]]] = {}
         for job in self.jobs(table):
             fingerprint = self._fingerprint(job.data)

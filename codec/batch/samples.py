@@ -168,7 +168,11 @@ def _plain(part: str) -> str:
 
 
 def _suffixes(sample: Sequence[Outcome]) -> list[str]:
-    """Return the suffixes of the outputs: `jpg.hvae` and `png.hvae` where both would be `hvae`."""
+    """Return a suffix for each output of a sample, no two alike.
+
+    Where two outputs would both be `hvae`, each gets the suffix of its input as well: `jpg.hvae`
+    and `png.hvae`.
+    """
     wished = Counter(_suffix(item, suffix) for item, _, suffix, _ in sample)
     found: list[str] = []
     for item, _, suffix, _ in sample:

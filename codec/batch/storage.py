@@ -53,7 +53,7 @@ def local_path(url: str) -> Path | None:
 
 
 def check_readable(url: str) -> None:
-    """Refuse a folder below which one cannot be listed: fsspec would leave its files out.
+    """Refuse a folder below which one cannot be listed: fsspec's `find` leaves its files out.
 
     Raises:
         OSError: names it. Services are not asked: there a listing fails as a whole.

@@ -72,11 +72,8 @@ class TarPart:
         self, archive: tarfile.TarFile, key: str, members: Iterable[Member]
     ) -> Iterator[Item]:
         images, others = [], []
-        for suffix, member in members:
-            if is_image(suffix):
-                images.append((suffix, member))
-            elif member.isreg():
-                others.append((suffix, member))
+        for member in members:
+            (images if is_image(member[0]) else others).append(member)
         left = [(s, m) for s, m in images if printable(f"{self.name}#{m.name}") not in self.done]
         if not left:
             return
@@ -118,10 +115,10 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, list[Member]]]:
             member, damage = None, error
         if member:
             member = known[posixpath.normpath(member.name)] = _followed(member, known)
-        is_file = member and (member.isreg() or member.type in _LINKS)
-        name = key_and_suffix(member.name) if member and is_file else None
-        if name and member and not member.isreg() and not is_image(name[1]):
-            name = None
+        name = key_and_suffix(member.name) if member else None
+        if name and member and not member.isreg():
+            # a link that leads nowhere is told where it is one to an image
+            name = name if member.type in _LINKS and is_image(name[1]) else None
         if members and (not member or (name and name[0] != key)):
             yield key, members
             members = []

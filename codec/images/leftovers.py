@@ -79,9 +79,10 @@ def with_its_end(image: Image.Image, file: bytes) -> Image.Image:
     except OSError:
         if not scans.has_all_scans(file):
             raise
-        mended, *others = scans.with_other_ends(file)
-        found = _jpeg(mended)
-        if not all(np.array_equal(np.asarray(found), np.asarray(_jpeg(other))) for other in others):
+        mended = map(_jpeg, scans.with_other_ends(file))
+        found = next(mended)
+        samples = np.asarray(found)
+        if not all(np.array_equal(samples, np.asarray(other)) for other in mended):
             raise
         return found
     return image

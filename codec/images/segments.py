@@ -46,16 +46,17 @@ _IPTC = b"8BIM\4\4"
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk of PNG: its type, its payload, the byte at which it begins, and whether it is whole.
-
-    Attributes:
-        is_sound: whether it matches its checksum.
-    """
+    """A chunk of PNG: its type, its payload, the byte at which it begins, and its checksum."""
 
     kind: bytes
     payload: bytes
     at: int
-    is_sound: bool
+    crc: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it matches its checksum, which takes a pass over it."""
+        return zlib.crc32(self.payload, zlib.crc32(self.kind)) == self.crc
 
     @property
     def is_critical(self) -> bool:
@@ -71,9 +72,8 @@ def png_chunks(file: bytes) -> Iterator[Chunk]:
         end = at + 8 + size
         if end + 4 > len(file):
             return
-        crc = zlib.crc32(memoryview(file)[at + 4 : end])
-        is_sound = crc == struct.unpack_from(">I", file, end)[0]
-        yield Chunk(kind, file[at + 8 : end], at, is_sound)
+        (crc,) = struct.unpack_from(">I", file, end)
+        yield Chunk(kind, file[at + 8 : end], at, crc)
         if kind == b"IEND":
             return
         at = end + 4
@@ -108,7 +108,7 @@ def with_checksums(file: bytes) -> bytes:
 def without_damaged_chunks(file: bytes) -> bytes:
     """Leave out the damaged chunks that a picture can do without, as other readers do."""
     for chunk in reversed(list(png_chunks(file))):
-        if not chunk.is_sound and not chunk.is_critical:
+        if not chunk.is_critical and not chunk.is_sound:
             file = file[: chunk.at] + file[chunk.at + 12 + len(chunk.payload) :]
     return file
 
@@ -211,7 +211,7 @@ def not_kept(file: bytes) -> list[str]:
             if c.is_sound
             else f"damaged chunk {c.kind.decode('latin1')}"
             for c in chunks
-            if c.kind not in _KEPT_CHUNKS or not (c.is_sound or c.is_critical)
+            if c.kind not in _KEPT_CHUNKS or not (c.is_critical or c.is_sound)
         ] + [f"other text {keyword}" for keyword in again]
     if file.startswith(JPEG):
         segments = list(jpeg_segments(file))
