@@ -41,7 +41,7 @@ from ..codec.tiling import Window, default_tile_side, tiles_in
 from ..codec.walk import walk
 from ..codec.weights import Codec, load_codec
 from ..models.convert import to_float
-from ..models.layers import FloatNorm
+from ..models.norms import FloatNorm
 from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
 from . import context_alone
 from .bjontegaard_delta import Curve, bd_rate

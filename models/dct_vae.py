@@ -26,7 +26,8 @@ from ..codec.walk import SymbolCoder, walk
 from . import convert
 from .analysis import Analysis, LatentPosterior
 from .dct import ContextDct
-from .layers import FloatGain, FloatNorm, IntegerNorm
+from .layers import FloatGain
+from .norms import FloatNorm, IntegerNorm
 from .passes import LatentPass, Posterior
 from .priors import DEFAULT_PRIOR
 from .priors.masked_diffusion import MaskedDiffusion

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..codec.fixed_point import CONTEXT_UNIT
 from ..codec.schedule import CodingStep
 from ..codec.walk import Prediction
-from .layers import Norm
+from .norms import Norm
 from .qualities import Quality, at_latents, at_patches, without_channels
 from .reconstruction import Reconstruction
 from .step import StepNetwork, pick, pick_quality, place

@@ -15,7 +15,8 @@ from ...codec.config import ModelConfig
 from ...codec.errors import BoundError, WeightsError
 from ...codec.quality import QUALITIES, step_of
 from ..dct import MAX_COEFFICIENT
-from ..layers import FloatLayer, IntegerLayer, Norm
+from ..layers import FloatLayer, IntegerLayer
+from ..norms import Norm
 from .stack import TensorStack
 
 PX = 2**10

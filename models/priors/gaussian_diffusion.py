@@ -38,7 +38,7 @@ from ...codec.quality import QUALITIES, step_of
 from ...codec.scales import SCALE_MAX, SCALE_MIN, SCALES
 from .. import diffusion
 from ..distributions import sum_images
-from ..layers import IntegerNorm, Norm
+from ..norms import IntegerNorm, Norm
 from .normal_bins import (
     DATA_BITS,
     LOG_SNR_MAX,

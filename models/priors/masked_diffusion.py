@@ -23,7 +23,8 @@ from ...codec.config import ModelConfig
 from ...codec.schedule import context_schedule
 from ...codec.walk import walk
 from ..fixed_point import saturate
-from ..layers import FloatGain, Norm
+from ..layers import FloatGain
+from ..norms import Norm
 from ..passes import ContextPass
 from ..qualities import Quality
 from ..quantizers import BitCounter

@@ -24,7 +24,8 @@ from ...codec.fixed_point import ACTIVATION_MAX, CONTEXT_UNIT, UNIT
 from ...codec.quality import LMBDA_MAX, LMBDA_MIN, QUALITIES, step_of
 from ...codec.scales import LOG_RATIO, SCALE_MIN, SCALES
 from ..dct import ContextDct
-from ..layers import FloatLayer, IntegerLayer, Norm
+from ..layers import FloatLayer, IntegerLayer
+from ..norms import Norm
 from ..quantizers import gaussian_bits, scale_of
 from .stack import TensorStack
 

@@ -22,7 +22,7 @@ from ..convert import simulate_integers, to_float
 from ..dct import to_ycbcr
 from ..dct_vae import ContextModel, DctVae
 from ..descent import descend
-from ..layers import FloatNorm, IntegerNorm
+from ..norms import FloatNorm, IntegerNorm
 from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
 from ..saved import read_saved

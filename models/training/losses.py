@@ -13,7 +13,7 @@ from ...codec.config import PATCH_PX
 from ...codec.quality import QUALITIES, lmbda_of
 from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import DctVae
-from ..layers import Norm
+from ..norms import Norm
 from ..priors.interface import ContextPrior
 from ..qualities import Quality, at_patches
 from ..quantizers import Rounder, TrainingQuantizer

@@ -13,7 +13,7 @@ from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.stack import AnsStack
 from hvae_codec.codec.tables import start_tables
 from hvae_codec.models.convert import to_integer
-from hvae_codec.models.layers import FloatNorm, IntegerNorm
+from hvae_codec.models.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
 from hvae_codec.models.priors.stack import TensorStack
 from tests.inverses import check_inverse

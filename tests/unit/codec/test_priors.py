@@ -38,7 +38,7 @@ from hvae_codec.codec.weights import Codec
 from hvae_codec.models import convert
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import ContextModel, DctVae
-from hvae_codec.models.layers import Norm
+from hvae_codec.models.norms import Norm
 from hvae_codec.models.priors import DEFAULT_PRIOR, make_prior
 from hvae_codec.models.priors import PRIORS as MAKERS
 from hvae_codec.models.priors.interface import ResearchPrior

@@ -22,14 +22,8 @@ from hvae_codec.models.fixed_point import (
     WEIGHT_MAX,
     largest_sum,
 )
-from hvae_codec.models.layers import (
-    FloatConv,
-    FloatGain,
-    FloatNorm,
-    IntegerConv,
-    IntegerGain,
-    IntegerNorm,
-)
+from hvae_codec.models.layers import FloatConv, FloatGain, IntegerConv, IntegerGain
+from hvae_codec.models.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.prepared import PreparedGain, PreparedNorm
 from hvae_codec.models.priors import PRIORS
 from hvae_codec.models.weights import Weights, save_weights

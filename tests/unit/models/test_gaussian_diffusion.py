@@ -12,7 +12,7 @@ from hvae_codec.codec.errors import PayloadTooShort
 from hvae_codec.codec.quality import step_of
 from hvae_codec.codec.stack import AnsStack, Integers, Sampling, SamplingStack
 from hvae_codec.models.convert import to_integer
-from hvae_codec.models.layers import FloatNorm, IntegerNorm
+from hvae_codec.models.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
 from hvae_codec.models.priors.stack import TensorStack
 

@@ -12,7 +12,8 @@ from hvae_codec.codec.quality import QUALITIES, step_of
 from hvae_codec.models import fixed_point
 from hvae_codec.models.convert import simulate_integers
 from hvae_codec.models.fixed_point import PRE_GAIN_MAX, WEIGHT_MAX, largest_sum, two_scales
-from hvae_codec.models.layers import FloatConv, FloatGain, FloatNorm, IntegerConv
+from hvae_codec.models.layers import FloatConv, FloatGain, IntegerConv
+from hvae_codec.models.norms import FloatNorm
 
 
 def integers(low: int, high: int, *shape: int, seed: int = 0) -> Tensor:
