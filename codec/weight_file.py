@@ -173,7 +173,7 @@ def _mapped(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], bytes]:
     """Return tensors, description and digest; all processes that read it share one copy."""
     with safe_open(path, "np") as file:  # refuses what does not fit its own header
         names, metadata = file.keys(), file.metadata() or {}
-    data = np.memmap(path, np.uint8, "r")
+    data = np.asarray(np.memmap(path, np.uint8, "r"))  # slices of a memmap are slow to make
     (size,) = struct.unpack_from("<Q", data.data)
     header = json.loads(data[8 : 8 + size].tobytes())
     tensors = {}

@@ -27,6 +27,9 @@ from .profiles import codes_of, misfit
 from .segments import with_code_points
 from .sixteen_bits import write_sixteen_bits
 
+_PNG_LEVEL = 4
+"""Of zlib: half the time of level 6, Pillow's choice, for 4 % more bytes of a photograph."""
+
 # What Pillow's writers hold, by reading back what they wrote. The other formats drop it, and most
 # of their writers say nothing.
 _HOLD_METADATA = {"PNG", "TIFF", "JPEG", "MPO", "WEBP", "AVIF", "HEIF"}
@@ -236,6 +239,7 @@ def _save_options(format: str, metadata: Mapping[str, Any], style: Style) -> dic
         options["comment"] = text[COMMENT].encode()
     if format == "PNG":
         options["pnginfo"] = _chunks(metadata)
+        options["compress_level"] = _PNG_LEVEL
     if format == "TIFF":
         options["exif"] = _tags(metadata)
     return options
