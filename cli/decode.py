@@ -41,7 +41,7 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
     "-q",
     "--quality",
     type=click.IntRange(0, 100),
-    help="Of JPEG, WebP and AVIF outputs (default: 95 of JPEG, else what Pillow chooses).",
+    help="Of JPEG, WebP, AVIF and the like (default: 95 of JPEG, else what Pillow chooses).",
 )
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright.")
 @click.option(
@@ -88,7 +88,7 @@ def decode(
     for job in jobs:
         # a suffix of no format is refused before the work; a folder is refused as one
         if not Path(job.target).is_dir():
-            images.image_format(job.target, suffix)
+            _check_format(images.image_format(job.target, suffix), quality)
     from ..bitstream import ArgumentError
     from ..codec.images import Style
     from ..codec.options import DecodeOptions
@@ -101,6 +101,13 @@ def decode(
     except ArgumentError as error:
         raise click.UsageError(str(error)) from error
     batch.run(jobs, partial(decode_file, wanted, style, suffix), settings)
+
+
+def _check_format(format: str, quality: int | None) -> None:
+    from ..codec.images import HAVE_QUALITY
+
+    if quality is not None and format not in HAVE_QUALITY:
+        raise click.UsageError(f"--quality is for JPEG, WebP, AVIF and the like: {format} has none")
 
 
 def is_output(path: str) -> bool:

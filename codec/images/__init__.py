@@ -11,9 +11,10 @@ from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .pixels import MODES, Pixels, in_eight_bits, to_image, to_pixels
 from .previews import without_previews
 from .span import squeezed, stretched, stretched_as
-from .writing import Style, Written, write_image
+from .writing import HAVE_QUALITY, Style, Written, write_image
 
 __all__ = [
+    "HAVE_QUALITY",
     "METADATA_KEYS",
     "MODES",
     "RAW_PHOTOGRAPH",

@@ -40,6 +40,9 @@ _HOLD_ALPHA = {
 }  # fmt: skip
 _HOLD_16_BITS = {"PNG", "TIFF", "JPEG2000", "PPM"}  # of grey; Pillow writes no colour of 16 bits
 
+HAVE_QUALITY = {"JPEG", "MPO", "PDF", "WEBP", "AVIF", "HEIF", "JXL"}
+"""Formats whose writers take a quality."""
+
 # Formats that would make another picture of it, and say nothing.
 _SMALL = {"ICO", "ICNS"}
 _FEW_COLOURS = {"GIF"}
@@ -53,8 +56,8 @@ class Style:
     """How a picture is written.
 
     Attributes:
-        quality: of JPEG, WebP and AVIF, as Pillow's writers count it; None for 95 of JPEG and
-            Pillow's own choice of the others.
+        quality: of the formats that have one (`HAVE_QUALITY`), as Pillow's writers count it; None
+            for 95 of JPEG and Pillow's own choice of the others.
         strip: leave EXIF, XMP and text out; an orientation is applied first.
         background: red, green and blue, 0...255, that alpha is laid on; None keeps alpha.
         depth: 8 rounds 16 bits a channel to 8; None keeps them.

@@ -45,6 +45,8 @@ def contents(folder: Path) -> dict[str, bytes | str]:
         ("encode", "photo.png", "-j", "0"),
         ("decode", "coded.hvae", "back.xyz"),
         ("decode", "coded.hvae", "back"),
+        ("decode", "coded.hvae", "-q", "80"),
+        ("decode", "coded.hvae", "back.tif", "-q", "80"),
         ("decode", "coded.hvae", "--region", "1,2,3"),
         ("decode", "coded.hvae", "--region", "0,0,0,5"),
         ("decode", "coded.hvae", "--scale", "1/3"),
