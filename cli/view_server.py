@@ -54,7 +54,8 @@ class Server(ThreadingHTTPServer):
 
 def _weight_part(name: str) -> bytes | None:
     """Return a part of weights, whose folder is the beginning of their hash."""
-    from ..codec.weight_paths import digest_of, weights_at_hand
+    from ..codec.files import digest_of
+    from ..codec.weight_paths import weights_at_hand
 
     begin = name.partition("/")[0]
     found = (path for path in weights_at_hand() if digest_of(path).hex().startswith(begin))

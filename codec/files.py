@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all, and the images of a folder."""
+"""Files that are there whole or not at all, their hash, and the images of a folder."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 IMAGE_SUFFIXES = {
@@ -48,6 +50,22 @@ def discard_parts() -> None:
     for part in tuple(_parts):  # another thread may add to them
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> bytes:
+    """Return the sha256 of a file; computed once, unless the file changes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    about = path.stat()
+    return _digest(path, about.st_mtime_ns, about.st_size)
+
+
+@cache
+def _digest(path: Path, changed: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def find_images(folder: Path, *, deep: bool = False) -> list[Path]:

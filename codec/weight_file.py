@@ -12,7 +12,6 @@ A file is named by the sha256 of its bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from bisect import bisect_right
@@ -30,6 +29,7 @@ from safetensors.numpy import save
 from ..bitstream import InvalidTables, PmfTables
 from .config import ModelConfig
 from .errors import WeightsError
+from .files import digest_of
 from .quality import QUALITIES
 
 FORMAT = "6"
@@ -183,7 +183,7 @@ def _mapped(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], bytes]:
         part = data[8 + size + begin : 8 + size + end].view(_TYPES[about["dtype"]])
         tensors[name] = np.asarray(part).reshape(about["shape"])
     described = dict(json.loads(metadata.get("hvae_codec", "{}")))
-    return tensors, described, hashlib.sha256(data.data).digest()
+    return tensors, described, digest_of(path)
 
 
 def _checked(path: Path, found: object) -> tuple[int, ...]:

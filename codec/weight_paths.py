@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 from collections.abc import Iterator
 from importlib import resources
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from ..bitstream import Header
 from .fetching import cache_folder
+from .files import digest_of
 from .options import DEFAULT_TUNE
 
 WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
@@ -39,12 +38,6 @@ def weights_at_hand() -> Iterator[Path]:
         yield first
     yield from (path for path in sorted(_folder().glob("*.safetensors")) if path != first)
     yield from sorted(cache_folder().glob("*.safetensors"))
-
-
-@functools.cache
-def digest_of(path: Path) -> bytes:
-    """Return the hash that names a weight file."""
-    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def _folder() -> Path:

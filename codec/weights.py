@@ -14,11 +14,12 @@ from ..bitstream import Header, Prior, WrongWeights, check_weights
 from .config import ModelConfig
 from .errors import WeightsError
 from .fetching import fetch_weights
+from .files import digest_of
 from .options import DEFAULT_TUNE
 from .runtime import Runtime, make_runtime, torch_side
 from .tables import Tables
 from .weight_file import WeightFile, read_weight_file
-from .weight_paths import digest_of, shipped_weights, weights_at_hand
+from .weight_paths import shipped_weights, weights_at_hand
 
 _LOADING = threading.RLock()
 
@@ -100,15 +101,12 @@ def codec_for(header: Header, device: str = "cpu") -> Codec | None:
     """
     if not header.needs_weights:
         return None
-    shipped = shipped_weights()
-    if shipped.is_file() and _read(shipped).digest.startswith(header.weights):
-        return load_codec(shipped, device)  # read and hashed once
     for path in weights_at_hand():
         if digest_of(path).startswith(header.weights):
             return load_codec(path, device)
     if path := fetch_weights(header.weights):
         return load_codec(path, device)
-    digests = dict.fromkeys(digest_of(path) for path in (shipped, *weights_at_hand()))
+    digests = dict.fromkeys(digest_of(path) for path in weights_at_hand())
     raise WrongWeights(header.weights, *(digest[: len(header.weights)] for digest in digests))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import Any
 
-from ...codec.weight_paths import digest_of, shipped_weights
+from ...codec.files import digest_of
+from ...codec.weight_paths import shipped_weights
 from ...models.vae.config import VaeConfig
 from ...models.vae.objectives import TrainConfig
 from . import rules_dct as rules

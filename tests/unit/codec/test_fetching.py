@@ -51,20 +51,30 @@ def test_a_kept_file_that_was_damaged_is_fetched_again(store: Path) -> None:
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("host", ["http://localhost.example.com", "http://127.0.0.1.example.com"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "ftp://example.com",
+        "ftp://127.0.0.1",
+        "data://,x",
+    ],
+)
 def test_another_machine_is_asked_by_https_alone(
-    store: Path, monkeypatch: pytest.MonkeyPatch, host: str
+    store: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    monkeypatch.setenv(SOURCE_VARIABLE, host)
-    with pytest.raises(WeightsError, match="by https alone"):
+    monkeypatch.setenv(SOURCE_VARIABLE, address)
+    with pytest.raises(WeightsError, match="a folder or by https"):
         fetch_weights(PREFIX)
 
 
+@pytest.mark.parametrize("address", ["http://elsewhere.example.com/x", "ftp://example.com/x"])
 def test_an_address_that_leads_elsewhere_is_not_followed(
-    store: Path, monkeypatch: pytest.MonkeyPatch
+    store: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     answer = io.BytesIO(CONTENT)
-    answer.url = "http://elsewhere.example.com/x"  # type: ignore[attr-defined]
+    answer.url = address  # type: ignore[attr-defined]
     monkeypatch.setattr("urllib.request.urlopen", lambda *asked, **options: answer)
     monkeypatch.setenv(SOURCE_VARIABLE, "https://example.com")
     with pytest.raises(WeightsError, match="which is not https"):
