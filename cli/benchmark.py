@@ -39,12 +39,12 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=options.Folder())
 @click.option(
     "-o",
     "--output",
     "out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.Folder(),
     default="results",
     show_default=True,
     help="Folder for the files, tables, plots and the page. What was measured there is kept.",
@@ -77,7 +77,7 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
 )
 @click.option(
     "--markdown",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.File(),
     help="Write the report also as Markdown, here.",
 )
 @options.json_option

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from . import console
+from . import console, options
 
 PAPERS = ("mnist", "mnist-static", "omniglot", "cifar10")
 """Sets that the papers train on; of each becomes one .npz of uint8 `train` and `test`."""
@@ -17,7 +17,7 @@ PAPERS = ("mnist", "mnist-static", "omniglot", "cifar10")
 @click.option(
     "--to",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.Folder(),
     required=True,
     help="Folder for the images. Those that lie there complete are not fetched again.",
 )

@@ -7,7 +7,7 @@ import shutil
 import stat
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -15,7 +15,7 @@ from typing import BinaryIO, TextIO
 import click
 
 from ..codec.files import part_beside
-from .console import STDIO
+from .console import STDIO, named
 
 CODED_SUFFIXES = {".hvae", ".bin"}
 
@@ -63,6 +63,17 @@ def check_target(target: str, replaces: bool) -> None:
     # a device is written to, not replaced
     if not replaces and path.is_file():
         raise FileExistsError(None, _EXISTS, target)
+
+
+def refuse_to_replace(target: Path, sources: Iterable[Path]) -> None:
+    """Refuse an output that is one of the inputs.
+
+    Raises:
+        click.UsageError: it is.
+    """
+    if identity(target) in map(identity, sources):
+        name = named(target)
+        raise click.UsageError(f"{name} is an input and would be an output too")
 
 
 def descriptor(path: str | Path) -> int | None:

@@ -61,11 +61,8 @@ class Colour(click.ParamType):
         return colour
 
 
-class Folder(click.Path):
-    """A folder, which need not exist."""
-
-    def __init__(self) -> None:
-        super().__init__(file_okay=False, path_type=Path)
+class _Named(click.Path):
+    """A path that is not empty: click would take that for the current folder."""
 
     def convert(
         self,
@@ -73,10 +70,63 @@ class Folder(click.Path):
         param: click.Parameter | None,
         context: click.Context | None,
     ) -> str | bytes | os.PathLike[str]:
-        """Return the path; an empty one would be the current folder."""
+        """Return the path."""
         if value == "":
-            self.fail("the folder's name is empty", param, context)
+            self.fail(f"the {self.name}'s name is empty", param, context)
         return super().convert(value, param, context)
+
+
+class Folder(_Named):
+    """A folder, which need not exist unless told so."""
+
+    def __init__(self, exists: bool = False) -> None:
+        super().__init__(exists, file_okay=False, path_type=Path)
+        self.name = "folder"
+
+
+class File(_Named):
+    """A file, which need not exist unless told so."""
+
+    def __init__(self, exists: bool = False) -> None:
+        super().__init__(exists, dir_okay=False, path_type=Path)
+
+
+class QualityRange(click.Tuple):
+    """A first and a last quality."""
+
+    def __init__(self) -> None:
+        super().__init__([click.IntRange(0, 100), click.IntRange(0, 100)])
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        context: click.Context | None,  # noqa: ANN401
+    ) -> tuple[int, int]:
+        """Return both."""
+        first, last = super().convert(value, param, context)
+        if first > last:
+            self.fail(f"{first} {last} is no range", param, context)
+        return first, last
+
+
+class CropSide(click.IntRange):
+    """The side of a training crop in px: a multiple of 32."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        context: click.Context | None,  # noqa: ANN401
+    ) -> int:
+        """Return it."""
+        side = super().convert(value, param, context)
+        if side % 32:
+            self.fail(f"{side} is not a multiple of 32", param, context)
+        return side
 
 
 class Patches(click.ParamType):

@@ -4,21 +4,19 @@ from pathlib import Path
 
 import click
 
-from . import console, files
+from . import console, files, options
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_RANGE = (click.IntRange(0, 100), click.IntRange(0, 100))
+_FOLDER = options.Folder(exists=True)
 
 
 @click.command()
-@click.argument("out", metavar="PACK.zip", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("out", metavar="PACK.zip", type=options.File())
 @click.option("--data", type=_FOLDER, required=True, help="Folder of training photographs.")
 @click.option("--valid", type=_FOLDER, required=True, help="Folder of validation images.")
 @click.option(
     "--start",
     "starts",
-    type=_FILE,
+    type=options.File(exists=True),
     multiple=True,
     required=True,
     help="Weight file or checkpoint to start from: one, or one for each range.",
@@ -27,7 +25,7 @@ _RANGE = (click.IntRange(0, 100), click.IntRange(0, 100))
 @click.option(
     "--qualities",
     "ranges",
-    type=_RANGE,
+    type=options.QualityRange(),
     multiple=True,
     default=((0, 40), (28, 64), (52, 100)),
     show_default=True,
@@ -43,7 +41,7 @@ _RANGE = (click.IntRange(0, 100), click.IntRange(0, 100))
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=8e-4, show_default=True)
 @click.option("--crops", type=click.IntRange(1), default=32, show_default=True, help="A step.")
 @click.option(
-    "--crop-px", type=click.IntRange(64), default=224, show_default=True, help="Side of a crop."
+    "--crop-px", type=options.CropSide(), default=224, show_default=True, help="Side of a crop."
 )
 @click.option(
     "--graphics",
@@ -72,13 +70,7 @@ def pack(
     """
     if len(starts) not in (1, len(ranges)):
         raise click.UsageError(f"{len(starts)} times --start for {len(ranges)} times --qualities")
-    for first, last in ranges:
-        if first > last:
-            raise click.UsageError(f"--qualities {first} {last} is no range")
-    if crop_px % 32:
-        raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
-    if files.identity(out) in [files.identity(path) for path in starts]:
-        raise click.UsageError(f"{console.named(out)} is an input and would be an output too")
+    files.refuse_to_replace(out, starts)
 
     from ..models.training.pack import write_pack
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from . import console
+from . import console, options
 
 
 @click.command()
@@ -27,19 +27,19 @@ from . import console
 @click.option("--minutes", type=click.FloatRange(0), help="Stop after so long; a call goes on.")
 @click.option(
     "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=options.Folder(exists=True),
     help="Folder of the sets that `dataset` fetched; tiny without it draws strokes.",
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.Folder(),
     default=Path("runs/papers"),
     show_default=True,
     help="Folder of runs, results and the report.",
 )
 @click.option(
     "--markdown",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.File(),
     help="Write the report of all tables to this file too, its figures and results into a folder "
     "of its name beside it. Results that lie there count as measured. A table that is not run at "
     "this scale is shown at another.",

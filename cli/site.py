@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from . import options
+
 Content = bytes | Path
 
 
@@ -35,7 +37,7 @@ class Runtime:
 
 runtime_option = click.option(
     "--runtime",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=options.Folder(exists=True),
     envvar="HVAE_CODEC_WEB_RUNTIME",
     help="The folder dist of the npm package onnxruntime-web; by default that of "
     "./node_modules, where `npm install` puts it.",

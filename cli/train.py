@@ -8,10 +8,8 @@ import click
 from ..models.training.config import BatchSizes, TrainConfig
 from . import console, files, options
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW = click.Path(path_type=Path)
-_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER, _NEW = options.Folder(exists=True), options.Folder()
+_FILE, _NEW_FILE = options.File(exists=True), options.File()
 _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 _FIELDS = {"rate": "learning_rate"}
 """Options of `train` that have another name than their fields."""
@@ -39,7 +37,7 @@ _cache_option = click.option(
 )
 @click.option(
     "--qualities",
-    type=(click.IntRange(0, 100), click.IntRange(0, 100)),
+    type=options.QualityRange(),
     default=TrainConfig.qualities,
     show_default=True,
     help="First and last quality that the model is to serve.",
@@ -81,7 +79,7 @@ _cache_option = click.option(
 )
 @click.option(
     "--crop-px",
-    type=click.IntRange(64),
+    type=options.CropSide(),
     default=BatchSizes.crop_px,
     show_default=True,
     help="Side of a crop.",
@@ -156,10 +154,6 @@ def train(
         )
     if grow and start is None:
         raise click.UsageError("--grow needs a --start")
-    if crop_px % 32:
-        raise click.UsageError(f"--crop-px {crop_px} is not a multiple of 32")
-    if qualities[0] > qualities[1]:
-        raise click.UsageError(f"--qualities {qualities[0]} {qualities[1]} is no range")
 
     from ..models.training.loop import train as run
     from ..models.training.state import going_on
@@ -224,7 +218,7 @@ def train_prior(
     The context has no weights: no network but the prior runs, and the rest of WEIGHTS stays as it
     is.
     """
-    _refuse_to_replace(out, [weights])
+    files.refuse_to_replace(out, [weights])
     if pseudo_inputs and name != "gaussian-diffusion":
         raise click.UsageError("--pseudo-inputs is for gaussian-diffusion")
 
@@ -276,7 +270,7 @@ def export(
     SOURCE is a checkpoint, or several that together serve all qualities; or a weight file, to which
     priors are added.
     """
-    _refuse_to_replace(out, [*sources, *priors])
+    files.refuse_to_replace(out, [*sources, *priors])
     if len(sources) > 1 and any(source.suffix == ".safetensors" for source in sources):
         raise click.UsageError("a weight file is the only SOURCE, or none")
     if cache and not data:
@@ -291,10 +285,3 @@ def export(
             photographs = ImageCache(data, cache or out.resolve().parent / "cache")
         exporting.export(sources, out, photographs, priors)
     console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")
-
-
-def _refuse_to_replace(out: Path, inputs: Sequence[Path]) -> None:
-    if files.identity(out) in [files.identity(path) for path in inputs]:
-        raise click.UsageError(
-            f"{click.format_filename(out)} is an input and would be an output too"
-        )

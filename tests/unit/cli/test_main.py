@@ -96,3 +96,14 @@ def test_help_on_a_full_disk_is_one_line(arguments: list[str]) -> None:
         command = [sys.executable, "-m", "hvae_codec", *arguments]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "Error: stdout: No space left on device\n")
+
+
+def test_no_command_takes_an_empty_name_for_the_current_folder() -> None:
+    context = click.Context(main)
+    commands = [main.get_command(context, name) for name in main.list_commands(context)]
+    params = [param for command in commands if command for param in command.params]
+    paths = [param for param in params if isinstance(param.type, click.Path)]
+    assert len(paths) > 20
+    for param in paths:
+        with pytest.raises(click.BadParameter, match="empty|does not exist"):
+            param.type.convert("", param, context)
