@@ -99,9 +99,9 @@ class QualityRange(click.Tuple):
 
     def convert(
         self,
-        value: Any,
+        value: Any,  # noqa: ANN401
         param: click.Parameter | None,
-        context: click.Context | None,  # noqa: ANN401
+        context: click.Context | None,
     ) -> tuple[int, int]:
         """Return both."""
         first, last = super().convert(value, param, context)
@@ -118,9 +118,9 @@ class CropSide(click.IntRange):
 
     def convert(
         self,
-        value: Any,
+        value: Any,  # noqa: ANN401
         param: click.Parameter | None,
-        context: click.Context | None,  # noqa: ANN401
+        context: click.Context | None,
     ) -> int:
         """Return it."""
         side = super().convert(value, param, context)

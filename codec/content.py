@@ -158,7 +158,7 @@ def _is_doubtful(samples: NDArray, largest: int, quality: float) -> bool:
         return True
     if rows.shape[-1] < 3:
         return False
-    allowed = mse_of(least_psnr_db(quality))
+    allowed = mse_of(least_psnr_db(quality, "psnr"))
     detail = sum(_variance(rows[..., channel] - green) for channel in (0, 2))
     return detail > _COLOR_DETAIL * allowed
 

@@ -25,7 +25,7 @@ from .content import Content, content_of
 from .exact import Mask, encode_exact
 from .images import Pixels, encode_alpha
 from .numbers import effort_of, quality_of
-from .options import ContentKind
+from .options import DEFAULT_TUNE, ContentKind
 from .quality import QUALITIES
 from .quality_maps import fitted
 from .runtime import Floats, torch_side
@@ -61,7 +61,7 @@ def encode_pixels(
     effort: int = 0,
     offsets: NDArray[np.float32] | None = None,
     content: ContentKind = "auto",
-    tune: str = "psnr",
+    tune: str = DEFAULT_TUNE,
 ) -> bytes:
     """Encode pixels into a whole file.
 

@@ -27,7 +27,7 @@ def typical_bpp(quality: float) -> float:
     return float(np.interp(quality, _QUALITIES, _BPP))
 
 
-def least_graphics_psnr_db(quality: float, tune: str = "psnr") -> float:
+def least_graphics_psnr_db(quality: float, tune: str) -> float:
     """Return the PSNR that graphics have at least: the mean of photographs, less 3 dB."""
     less = _MARGIN_DB + (_EYE_LESS_DB if tune == "eye" else 0)
     return float(np.interp(quality, _QUALITIES, _PSNR_DB)) - less
@@ -38,7 +38,7 @@ def mse_of(psnr_db: float) -> float:
     return 255**2 / 10 ** (psnr_db / 10)
 
 
-def least_psnr_db(quality: float, tune: str = "psnr") -> float:
+def least_psnr_db(quality: float, tune: str) -> float:
     """Return the PSNR that every picture has at least: of the hardest photograph, less 3 dB."""
     return least_graphics_psnr_db(quality, tune) - _SPREAD_DB
 
@@ -49,4 +49,4 @@ def merging_mse(quality: float) -> float:
     It is that of the least PSNR of graphics. From 90 on it is 0, and it is never above 16 squared:
     outlines that move further get halos.
     """
-    return 0.0 if quality >= 90 else min(mse_of(least_graphics_psnr_db(quality)), 16.0**2)
+    return 0.0 if quality >= 90 else min(mse_of(least_graphics_psnr_db(quality, "psnr")), 16.0**2)

@@ -61,6 +61,7 @@ class EncodeOptions:
     tile_px: int | None = None
 
     def __post_init__(self) -> None:
+        keep_whole(self, "quality", "effort", "page", "tile_px")
         aims = (self.quality, self.max_bytes, self.bpp, self.psnr, self.ssimulacra2)
         if self.content not in get_args(ContentKind):
             raise ArgumentError(
@@ -85,7 +86,6 @@ class EncodeOptions:
             raise ArgumentError("effort is for a smaller squared error: it needs tune psnr")
         if self.effort and self.is_lossless_at(self.quality):
             raise ArgumentError("quality 100 is lossless, which no effort makes smaller")
-        keep_whole(self, "page", "tile_px")
         if self.page is not None and self.page < 1:
             raise ArgumentError(f"page {self.page} is not 1 or above")
         if self.tile_px is not None:

@@ -143,7 +143,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     """Add files of text, and of text beside a photograph: exact tiles and exact patches."""
     add("screen", encode_image(text(np.random.default_rng(0))))
     image = page()
-    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7)
+    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7, tune="psnr")
     index = read_index(mixed)
     assert [*index.coders] == [2, 1, 0, 1], index.coders
     add("mixed", mixed)
@@ -160,7 +160,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     alpha = Image.new("L", image.size, 255)
     alpha.paste(Image.linear_gradient("L").resize((320, 300)), (0, 60))
     image.putalpha(alpha)
-    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7)
+    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7, tune="psnr")
     add("mixed_alpha", mixed)
     add("mixed_alpha_thumbnail", mixed, scale=8)
     lossless = encode_image(np.asarray(image), lossless=True)
@@ -204,7 +204,9 @@ def deep(add: Callable[..., None], codec: Codec) -> None:
     add("deep_colour", lossless)
     add("deep_thumbnail", lossless, scale=8)
     add("deep_lost", lossless[:-5] + b"damag")
-    mixed = encode_pixels(codec, to_pixels(np.asarray(page(), np.uint16) * 257), 50, tile_side=7)
+    mixed = encode_pixels(
+        codec, to_pixels(np.asarray(page(), np.uint16) * 257), 50, tile_side=7, tune="psnr"
+    )
     assert [*read_index(mixed).coders] == [0, 1, 0, 1]
     add("deep_mixed", mixed)
 

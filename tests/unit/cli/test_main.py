@@ -105,5 +105,5 @@ def test_no_command_takes_an_empty_name_for_the_current_folder() -> None:
     paths = [param for param in params if isinstance(param.type, click.Path)]
     assert len(paths) > 20
     for param in paths:
-        with pytest.raises(click.BadParameter, match="empty|does not exist"):
+        with pytest.raises(click.BadParameter, match=r"empty|does not exist"):
             param.type.convert("", param, context)

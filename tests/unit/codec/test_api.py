@@ -21,6 +21,7 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.options import EncodeOptions
 from hvae_codec.codec.stack import Sampling
 from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
 from hvae_codec.codec.weights import load_codec
@@ -336,6 +337,12 @@ def test_files_of_any_kind_are_read_or_refused(photograph: np.ndarray) -> None:
 def test_a_size_that_is_none_is_refused(size: Any) -> None:  # noqa: ANN401
     with pytest.raises(ArgumentError, match="size"):
         hvae_codec.sample(size)
+
+
+def test_options_keep_whole_numbers_as_ints() -> None:
+    made = EncodeOptions(quality=60.0, effort=np.int64(0), page=2.0, tile_px=np.float32(64))  # type: ignore[arg-type]
+    assert made == EncodeOptions(quality=60, page=2, tile_px=64)
+    assert {type(value) for value in (made.quality, made.effort, made.page, made.tile_px)} == {int}
 
 
 def test_whole_numbers_of_any_type_are_numbers(photograph: np.ndarray) -> None:
