@@ -15,7 +15,7 @@ from ..codec.conditions import CodingConditions
 from ..codec.encoder import batches
 from ..codec.images import to_pixels
 from ..codec.options import DEFAULT_QUALITY
-from ..codec.quality import QUALITIES
+from ..codec.quality import MAX_QUALITY
 from ..codec.stack import CountingStack
 from ..codec.tile_encoder import encode_tiles, push_context
 from ..codec.tiling import default_tile_side, tiles_in
@@ -41,7 +41,7 @@ class CompressaiAdapter(nn.Module):
             ArgumentError: it is 100, which means lossless and has no likelihoods.
         """
         super().__init__()
-        if quality == QUALITIES - 1:
+        if quality == MAX_QUALITY:
             raise ArgumentError(f"quality {quality} is lossless: it has no likelihoods")
         self.quality = quality
         self.codec = load_codec(tune="psnr")

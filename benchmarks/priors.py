@@ -26,6 +26,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..bitstream import Header, Prior, coder_of, read_index, write_container
+from ..bitstream.header import WEIGHTS_BYTES
 from ..codec import api
 from ..codec.coders import ContextEncoder
 from ..codec.conditions import CodingConditions
@@ -156,7 +157,7 @@ def _walked(codec: Codec, name: str, image: Image.Image, quality: int) -> _Walke
         height=height,
         quality=quality,
         tile_side=side,
-        weights=codec.file.digest[:4],
+        weights=codec.file.digest[:WEIGHTS_BYTES],
         color=pixels.color,
     )
     windows = [window for _, window in tiles_in(height, width, side)]

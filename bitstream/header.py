@@ -43,6 +43,7 @@ MAX_TILE_SIDE = 64  # 2048 px; bounds what a decoder must hold at once
 MAX_TILES = 1 << 14  # 2**24 x 1 px in tiles of 1024; each takes its time, however small it is
 MAX_PIXELS = 2 * 89_478_485  # where Pillow stops believing that an image is not a bomb
 MAX_HEADER_BYTES = 30  # with varints of five bytes, which a file may hold to be refused
+MAX_QUALITY = 100
 WEIGHTS_BYTES = 4
 NO_WEIGHTS = bytes(WEIGHTS_BYTES)
 
@@ -128,7 +129,7 @@ class Header:
         for name, value, low, high in (
             ("width", self.width, 1, MAX_SIDE_PX),
             ("height", self.height, 1, MAX_SIDE_PX),
-            ("quality", self.quality, 0, 100),
+            ("quality", self.quality, 0, MAX_QUALITY),
             ("tile side", self.tile_side, 1, MAX_TILE_SIDE),
         ):
             if not low <= value <= high:

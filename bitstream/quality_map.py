@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from .ans import EntropyCoder, check_empty, coder_of, pop_bit, push_bits, words_of
 from .errors import ArgumentError, MapDamaged, StreamDamaged, field_errors
+from .header import MAX_QUALITY
 from .source import Cursor
 from .varint import pack_varints
-
-MAX_QUALITY = 100
 
 Offsets = NDArray[np.int16]
 

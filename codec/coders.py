@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .fixed_point import CONTEXT_UNIT
 from .quality import CURVATURE
 from .scale_offsets import choose_offsets
+from .scales import QUARTERS
 from .schedule import CodingStep, pick
 from .stack import SymbolStack
 from .tables import (
@@ -24,7 +25,7 @@ from .tables import (
     offset_context_tables,
     offset_tables,
 )
-from .walk import QUARTERS, Prediction, SymbolCoder
+from .walk import Prediction, SymbolCoder
 
 ERROR_PRICE = 14.0
 """How much dearer an error of the context is than the curvature of the distortion says: all that

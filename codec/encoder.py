@@ -18,7 +18,7 @@ from ..bitstream import (
     Tile,
     write_container,
 )
-from ..bitstream.header import MAX_TILE_SIDE
+from ..bitstream.header import MAX_TILE_SIDE, WEIGHTS_BYTES
 from .candidates import Candidates
 from .conditions import CodingConditions
 from .content import Content, content_of
@@ -26,7 +26,7 @@ from .exact import Mask, encode_exact
 from .images import Pixels, encode_alpha
 from .numbers import effort_of, quality_of
 from .options import DEFAULT_TUNE, ContentKind
-from .quality import QUALITIES
+from .quality import MAX_QUALITY
 from .quality_maps import fitted
 from .runtime import Floats, torch_side
 from .tile_encoder import encode_tiles, push_tile
@@ -89,7 +89,7 @@ def encode_pixels(
     quality_map = None
     if offsets is not None:
         quality_map = fitted(offsets, quality, codec.file.patch_range_at(quality))
-    header = _header(pixels, side, quality, codec.file.digest[:4], prior)
+    header = _header(pixels, side, quality, codec.file.digest[:WEIGHTS_BYTES], prior)
     codec.check_prior(prior)  # refused before the work
     if effort:
         torch_side("search", f"effort {effort}")
@@ -119,7 +119,7 @@ def encode_losslessly(pixels: Pixels, tile_side: int = MAX_TILE_SIDE) -> bytes:
     Raises:
         ArgumentError, ImageTooLarge: as `encode_pixels`.
     """
-    header = _header(pixels, tile_side, QUALITIES - 1, NO_WEIGHTS)
+    header = _header(pixels, tile_side, MAX_QUALITY, NO_WEIGHTS)
     tiles = [
         Tile.exact_tile(
             number,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .quality import QUALITIES
+from .quality import MAX_QUALITY
 
 UNIT = 64
 """Activations are multiples of 1/64."""
@@ -16,7 +16,7 @@ ACCUMULATOR_LIMIT = 2**24
 KNOTS = 11
 """Points between which what depends on quality is interpolated."""
 
-KNOT_SPAN = (QUALITIES - 1) // (KNOTS - 1)
+KNOT_SPAN = MAX_QUALITY // (KNOTS - 1)
 """Qualities from a knot to the next."""
 
 KNOT_UNIT = 16

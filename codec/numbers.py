@@ -7,6 +7,7 @@ import operator
 from numbers import Real
 
 from ..bitstream import ArgumentError
+from .quality import MAX_QUALITY
 
 
 def whole(name: str, number: object) -> int:
@@ -68,6 +69,6 @@ def quality_of(number: object) -> int:
         ArgumentError: it is not a whole number within 0...100.
     """
     quality = whole("quality", number)
-    if not 0 <= quality <= 100:
-        raise ArgumentError(f"quality {quality} is outside 0...100")
+    if not 0 <= quality <= MAX_QUALITY:
+        raise ArgumentError(f"quality {quality} is outside 0...{MAX_QUALITY}")
     return quality

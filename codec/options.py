@@ -13,7 +13,7 @@ from .config import PATCH_PX
 from .errors import ImageError
 from .images import GreySource, grey_picture
 from .numbers import check_above_zero, effort_of, keep_whole, quality_of, whole
-from .quality import QUALITIES
+from .quality import MAX_QUALITY
 from .stack import Sampling
 
 DEFAULT_QUALITY = 60
@@ -106,7 +106,7 @@ class EncodeOptions:
         Quality 100 is lossless, as in JPEG XL, because networks reach some 43 dB. They code it all
         the same where content is photo, or where a map or a region varies the quality.
         """
-        return self.lossless or (quality == QUALITIES - 1 and not self._is_for_networks)
+        return self.lossless or (quality == MAX_QUALITY and not self._is_for_networks)
 
     @property
     def _is_for_networks(self) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-QUALITIES = 101
+MAX_QUALITY = 100
+
+QUALITIES = MAX_QUALITY + 1
 """Number of quality levels."""
 
 CURVATURE = 6 / math.log(2)
@@ -25,7 +27,7 @@ def lmbda_of(quality: Any) -> Any:  # noqa: ANN401
     Args:
         quality: in 0...100; real values are allowed.
     """
-    return LMBDA_MIN * (LMBDA_MAX / LMBDA_MIN) ** (quality / (QUALITIES - 1))
+    return LMBDA_MIN * (LMBDA_MAX / LMBDA_MIN) ** (quality / MAX_QUALITY)
 
 
 def psnr_db(mse: float, largest: float = 255) -> float:

@@ -19,7 +19,7 @@ from ..bitstream import read_index
 from .decoder import decode_file
 from .errors import TargetError
 from .images import Pixels, in_eight_bits, stretched_as
-from .quality import QUALITIES, psnr_db
+from .quality import MAX_QUALITY, QUALITIES, psnr_db
 from .score import ssimulacra2
 from .tiling import TILE_PATCHES, tiles_in
 from .weights import Codec
@@ -47,7 +47,7 @@ def best_within(encode: Encode, max_bytes: float, wish: str) -> bytes:
     encode = functools.cache(encode)
     over = _first(lambda quality: len(encode(quality)) > max_bytes)
     if over != 0:
-        return encode(QUALITIES - 1 if over is None else over - 1)
+        return encode(MAX_QUALITY if over is None else over - 1)
     fitting = [quality for quality in _PROBED if len(encode(quality)) <= max_bytes]
     if not fitting:
         least = min(len(encode(quality)) for quality in (0, *_PROBED))

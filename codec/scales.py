@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 SCALES = 64
 """Number of scales; scale i is SCALE_MIN * (SCALE_MAX / SCALE_MIN) ** (i / 63)."""
 
+QUARTERS = 4
+"""Networks predict scale indices in quarters."""
+
 SCALE_MIN = 0.1
 SCALE_MAX = 256.0
 

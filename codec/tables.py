@@ -18,12 +18,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import MAX_SYMBOL, PmfTables, gaussian_tables, joined
+from ..bitstream import PmfTables, gaussian_tables, joined
 from ..bitstream.escape import TOTAL
 from .errors import WeightsError
 from .fixed_point import CONTEXT_UNIT
-from .scales import SCALES, scale_of
-from .walk import QUARTERS
+from .scales import QUARTERS, SCALES, scale_of
 
 MAX_OFFSET = 3
 """Largest offset of a channel's scales, up and down, in scale indices: a factor of 1.45."""
@@ -140,6 +139,3 @@ def _start_of_offsets() -> PmfTables:
         start=np.full(OFFSET_CLASSES, -MAX_OFFSET, np.int32),
         length=np.full(OFFSET_CLASSES, 2 * MAX_OFFSET + 1, np.int32),
     )
-
-
-assert MAX_SYMBOL >= _REACH

@@ -16,9 +16,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .schedule import CodingStep
 
-QUARTERS = 4
-"""Scale indices are multiples of 1/4."""
-
 
 class Prediction(NamedTuple):
     """A Gaussian for each variable of a slice, arrays or tensors (B, c, n).

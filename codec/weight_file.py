@@ -30,7 +30,7 @@ from ..bitstream import InvalidTables, PmfTables
 from .config import ModelConfig
 from .errors import WeightsError
 from .files import digest_of
-from .quality import QUALITIES
+from .quality import MAX_QUALITY, QUALITIES
 
 FORMAT = "6"
 _TYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8, "U32": np.uint32}
@@ -90,7 +90,7 @@ class WeightFile:
 
 def patch_range(first: int, last: int) -> tuple[int, int]:
     """Return the lowest and the highest quality of a patch where a model serves first...last."""
-    return max(0, first - BELOW), min(QUALITIES - 1, last + ABOVE)
+    return max(0, first - BELOW), min(MAX_QUALITY, last + ABOVE)
 
 
 def serving_model(first_qualities: Sequence[int], quality: int) -> int:

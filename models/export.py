@@ -17,7 +17,7 @@ from ..codec.conditions import CodingConditions
 from ..codec.config import PATCH_PX, ModelConfig
 from ..codec.errors import WeightsError
 from ..codec.images import Pixels
-from ..codec.quality import QUALITIES
+from ..codec.quality import MAX_QUALITY, QUALITIES
 from ..codec.stack import CountingStack
 from ..codec.tables import Tables, start_tables
 from ..codec.tile_encoder import TileSymbols, encode_tiles, push_context
@@ -118,8 +118,8 @@ def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ..
             raise WeightsError(f"another checkpoint serves the qualities {lowest} to {highest}")
         firsts.append((lowest + end + 1) // 2)
         end = highest
-    if end < QUALITIES - 1:
-        raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {QUALITIES - 1}")
+    if end < MAX_QUALITY:
+        raise WeightsError(f"no checkpoint serves the qualities {end + 1} to {MAX_QUALITY}")
     return [_averaged(*one) for one in saved], tuple(firsts)
 
 

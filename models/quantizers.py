@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..codec.quality import CURVATURE
-from ..codec.scales import LOG_RATIO, SCALE_MIN
+from ..codec.scales import LOG_RATIO, QUARTERS, SCALE_MIN
 from ..codec.schedule import CodingStep
-from ..codec.walk import QUARTERS, Prediction
+from ..codec.walk import Prediction
 
 
 def scale_of(index: Tensor) -> Tensor:

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..codec.fixed_point import KNOTS, UNIT
-from ..codec.quality import QUALITIES, step_of
-from ..codec.scales import LOG_RATIO, SCALE_MIN, SCALES
+from ..codec.quality import MAX_QUALITY, step_of
+from ..codec.scales import LOG_RATIO, QUARTERS, SCALE_MIN, SCALES
 from ..codec.schedule import EVERYWHERE, CodingStep, Squares
-from ..codec.walk import QUARTERS
 from .blocks import FixedBlock
 from .fixed_point import saturate, two_scales
 from .layers import FloatConv, FloatGain
@@ -168,7 +167,7 @@ class StepNetwork(nn.Module):
     def start_scales(self, spread: Tensor) -> None:
         """Start the scales at `spread` (C,) pixels over the step, at every quality."""
         gain = self.head_gain
-        steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS, device=spread.device))
+        steps = step_of(torch.linspace(0, MAX_QUALITY, KNOTS, device=spread.device))
         index = torch.log(spread / steps[:, None] / SCALE_MIN) / LOG_RATIO
         index = index.clamp(4, SCALES - 4)
         gain.knots[:, 1, len(spread) :] = index * (QUARTERS / UNIT)

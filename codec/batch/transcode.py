@@ -32,7 +32,7 @@ from ..images import (
 from ..options import DecodeOptions, EncodeOptions, prior_of
 from ..rate import psnr_of
 from ..tiling import analysis_halo, default_tile_side, synthesis_halo
-from ..weights import Codec, load_codec
+from ..weights import Codec, codec_for, load_codec
 from .row import FAILED, KEPT, SUCCESS, Row
 
 CODED_SUFFIX = "hvae"
@@ -72,12 +72,17 @@ class ToCoded:
         return f"encode{_unusual(self.options)}"
 
     def load(self) -> None:
-        """Load the weights that encode.
+        """Load the weights that encode, if any do.
 
         Raises:
             OSError, WeightsError, TorchMissing: what is asked for cannot be done here.
         """
-        self._codec().check_prior(prior_of(self.options.prior))
+        if not self._is_lossless:
+            self._codec().check_prior(prior_of(self.options.prior))
+
+    @property
+    def _is_lossless(self) -> bool:
+        return self.options.is_lossless_at(self.options.quality)
 
     def _codec(self) -> Codec:
         return load_codec(device=self.options.device, tune=self.options.tune)
@@ -96,7 +101,8 @@ class ToCoded:
         if self.with_psnr:
             with noting_leftovers(), read_image(data) as image:  # they are told already
                 pixels = to_pixels(image, strip=self.options.strip, page=self.options.page)
-            row = replace(row, psnr_db=psnr_of(self._codec(), pixels, coded))
+            codec = codec_for(header, self.options.device)
+            row = replace(row, psnr_db=psnr_of(codec, pixels, coded))
         return coded, CODED_SUFFIX, row
 
     def _fitting(self, width: int, height: int, file_bytes: int) -> EncodeOptions:
@@ -105,7 +111,7 @@ class ToCoded:
         Raises:
             ImageError: it allows none.
         """
-        is_lossless = self.options.is_lossless_at(self.options.quality)
+        is_lossless = self._is_lossless
         halo = 0 if is_lossless else analysis_halo(self._codec().config)
         a_pixel = _LOSSLESS_BYTES_A_PIXEL if is_lossless else _ENCODER_BYTES_A_PIXEL
 
@@ -174,8 +180,8 @@ class ToImages:
 
     def _refuse_large(self, header: Header, file_bytes: int) -> None:
         seen, a_pixel = header.tile_side, _LOSSLESS_BYTES_A_PIXEL
-        if header.needs_weights:
-            seen += 2 * synthesis_halo(load_codec(device=self.options.device).config)
+        if codec := codec_for(header, self.options.device):
+            seen += 2 * synthesis_halo(codec.config)
             a_pixel = _DECODER_BYTES_A_PIXEL
         size = header.width, header.height
         needed = _needed_bytes(*size, seen, a_pixel) + file_bytes

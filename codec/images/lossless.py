@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...bitstream import BitstreamError, StreamDamaged
-from ...bitstream.varint import pack_varints, unpack_varints
+from ...bitstream.varint import MAX_VARINT_BYTES, pack_varints, unpack_varints
 
 Samples = NDArray[Any]
 """uint8 or uint16."""
@@ -77,7 +77,7 @@ def decode_lossless(data: bytes, shape: tuple[int, int, int], bit_depth: int) ->
     planes, at = [], 0
     for _ in range(channels):
         try:
-            (size,), taken = unpack_varints(data[at : at + 5], 1)
+            (size,), taken = unpack_varints(data[at : at + MAX_VARINT_BYTES], 1)
         except BitstreamError as error:
             raise StreamDamaged(f"its planes are not there ({error})") from error
         begin, at = at + taken, at + taken + int(size)

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from ...codec.config import ModelConfig
 from ...codec.fixed_point import ACTIVATION_MAX, KNOTS, UNIT
-from ...codec.quality import QUALITIES, step_of
+from ...codec.quality import MAX_QUALITY, step_of
 from ...codec.scales import SCALE_MAX, SCALE_MIN, SCALES
 from .. import diffusion
 from ..distributions import sum_images
@@ -97,7 +97,7 @@ class GaussianDiffusion(nn.Module):
             spread: (C,) each coefficient's standard deviation, in pixels over the gain of its step.
         """
         units = WIDTH_UNIT * WIDTHS_AN_OCTAVE / UNIT  # an octave
-        steps = step_of(torch.linspace(0, QUALITIES - 1, KNOTS, device=spread.device))
+        steps = step_of(torch.linspace(0, MAX_QUALITY, KNOTS, device=spread.device))
         log_snr = _SCHEDULE(torch.linspace(0, 1, KNOTS))
         log_sigma = 0.5 * torch.nn.functional.logsigmoid(-log_snr) / _LOG_2
         by_quality = torch.log2(spread / steps[:, None] / WIDTH_MIN)
@@ -162,7 +162,7 @@ class GaussianDiffusion(nn.Module):
         progress = (step + 1) / self.steps
         log_snr, earlier = _SCHEDULE(progress), _SCHEDULE(step / self.steps)
         z = diffusion.forward(x, log_snr).draw()
-        v, width = self.unet(z * UNIT, quality, progress * (QUALITIES - 1))
+        v, width = self.unet(z * UNIT, quality, progress * MAX_QUALITY)
         with torch.autocast(x.device.type, enabled=False):
             alpha, sigma = diffusion.alpha_sigma(log_snr, x)
             predicted = (alpha * z - sigma * v.float() / UNIT).clamp(-_LIMIT, _LIMIT)

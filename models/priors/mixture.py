@@ -21,7 +21,7 @@ from ...bitstream.escape import TOTAL
 from ...codec.config import PATCH_PX, ModelConfig
 from ...codec.errors import BoundError
 from ...codec.fixed_point import ACTIVATION_MAX, CONTEXT_UNIT, UNIT
-from ...codec.quality import LMBDA_MAX, LMBDA_MIN, QUALITIES, step_of
+from ...codec.quality import LMBDA_MAX, LMBDA_MIN, MAX_QUALITY, step_of
 from ...codec.scales import LOG_RATIO, SCALE_MIN, SCALES
 from ..dct import ContextDct
 from ..layers import FloatLayer, IntegerLayer
@@ -32,7 +32,7 @@ from .stack import TensorStack
 INDEX_UNIT = 2**12
 """Units of a scale index in integers."""
 
-SLOPE = round(INDEX_UNIT * 0.5 * math.log(LMBDA_MAX / LMBDA_MIN) / (QUALITIES - 1) / LOG_RATIO)
+SLOPE = round(INDEX_UNIT * 0.5 * math.log(LMBDA_MAX / LMBDA_MIN) / MAX_QUALITY / LOG_RATIO)
 """What a scale index, in its units, rises a quality: the logarithm of the step falls evenly."""
 
 ROUNDS = 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...codec.quality import QUALITIES
+from ...codec.quality import MAX_QUALITY
 
-EVERY_QUALITY = (0, QUALITIES - 1)
+EVERY_QUALITY = (0, MAX_QUALITY)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from hvae_codec.bitstream import PmfTables
 from hvae_codec.codec.scale_offsets import choose_offsets
-from hvae_codec.codec.scales import SCALES, scale_of
+from hvae_codec.codec.scales import QUARTERS, SCALES, scale_of
 from hvae_codec.codec.tables import (
     FIRST_OFFSET_TABLE,
     MAX_OFFSET,
@@ -15,7 +15,6 @@ from hvae_codec.codec.tables import (
     offset_context_tables,
     offset_tables,
 )
-from hvae_codec.codec.walk import QUARTERS
 
 INDEX = 20
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from hvae_codec.bitstream import EntropyCoder
 from hvae_codec.codec.coders import ContextDecoder, ContextEncoder
 from hvae_codec.codec.conditions import CodingConditions
+from hvae_codec.codec.scales import QUARTERS
 from hvae_codec.codec.schedule import CodingStep
 from hvae_codec.codec.stack import AnsStack, CountingStack
-from hvae_codec.codec.walk import QUARTERS, Prediction, walk
+from hvae_codec.codec.walk import Prediction, walk
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import ContextModel, DctVae

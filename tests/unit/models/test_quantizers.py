@@ -7,9 +7,9 @@ from scipy.stats import norm
 from torch import Tensor
 
 from hvae_codec.codec import scales
-from hvae_codec.codec.scales import SCALE_MAX, SCALE_MIN, SCALES
+from hvae_codec.codec.scales import QUARTERS, SCALE_MAX, SCALE_MIN, SCALES
 from hvae_codec.codec.schedule import EVERYWHERE, CodingStep
-from hvae_codec.codec.walk import QUARTERS, Prediction
+from hvae_codec.codec.walk import Prediction
 from hvae_codec.models.quantizers import (
     BitCounter,
     Rounder,

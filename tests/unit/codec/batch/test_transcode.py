@@ -20,6 +20,8 @@ from hvae_codec.codec.errors import ImageError, WeightsError
 from hvae_codec.codec.images import RAW_PHOTOGRAPH
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
 from hvae_codec.codec.quality import QUALITIES
+from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.weights import load_codec
 
 from .conftest import drawn
 
@@ -45,6 +47,18 @@ def test_an_image_is_what_encode_makes_of_it_and_its_row_describes_it() -> None:
     shown = np.asarray(api.decode(data)).astype(float)
     error = np.square(shown - np.asarray(Image.open(io.BytesIO(IMAGE)))).mean()
     assert row.psnr_db == pytest.approx(10 * np.log10(255**2 / error))
+
+
+@pytest.mark.parametrize("options", [EncodeOptions(lossless=True), EncodeOptions(100)])
+def test_without_loss_no_weights_are_read(
+    options: EncodeOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "none.safetensors"))
+    how = ToCoded(options, with_psnr=True)
+    how.load()
+    data, _, row = transcode_bytes(IMAGE, how)
+    assert (row.status, row.psnr_db) == ("success", np.inf)
+    assert data and not read_index(data).header.needs_weights
 
 
 @pytest.mark.parametrize("format", ["png", "jpg", "webp"])
@@ -133,7 +147,7 @@ def test_a_lossless_picture_takes_no_memory_of_networks() -> None:
     assert not header.needs_weights
     ToImages(memory_bytes=450_000_000)._refuse_large(header, 20_000_000)
     with pytest.raises(ImageError, match="are allowed"):
-        ToImages()._refuse_large(replace(header, weights=b"some"), 20_000_000)
+        ToImages()._refuse_large(replace(header, weights=load_codec().file.digest[:4]), 20_000_000)
 
 
 @pytest.mark.slow
