@@ -20,8 +20,8 @@ from .content import Content
 from .exact import Mask, colour_of, encode_exact, pixel_mask, seen_samples
 from .images import Pixels, least_lossless_bytes, merge_colors
 from .least_loss import least_loss
-from .minimum_psnr import least_graphics_psnr_db, least_psnr_db, merging_mse, mse_of, typical_bpp
-from .quality import lmbda_of
+from .minimum_psnr import least_graphics_psnr_db, least_psnr_db, merging_mse, typical_bpp
+from .quality import lmbda_of, mse_of
 from .tiling import Window
 
 LearnedTile = Callable[[Mask | None, bytes], tuple[Tile, NDArray[np.float32]]]

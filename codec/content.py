@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from .config import PATCH_PX
 from .images import Pixels
-from .minimum_psnr import least_psnr_db, mse_of
+from .minimum_psnr import least_psnr_db
+from .quality import mse_of
 from .tiling import patch_grid, tiles_in
 
 Mask = NDArray[np.bool_]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .quality import mse_of
+
 _QUALITIES = (0, 10, 25, 40, 55, 70, 85, 100)
 _PSNR_DB = (26.0, 27.7, 30.2, 33.0, 35.8, 38.9, 41.8, 44.3)
 _BPP = (0.14, 0.17, 0.25, 0.41, 0.65, 1.06, 1.60, 2.36)
@@ -31,11 +33,6 @@ def least_graphics_psnr_db(quality: float, tune: str) -> float:
     """Return the PSNR that graphics have at least: the mean of photographs, less 3 dB."""
     less = _MARGIN_DB + (_EYE_LESS_DB if tune == "eye" else 0)
     return float(np.interp(quality, _QUALITIES, _PSNR_DB)) - less
-
-
-def mse_of(psnr_db: float) -> float:
-    """Return the mean squared error of a PSNR, in 8-bit levels."""
-    return 255**2 / 10 ** (psnr_db / 10)
 
 
 def least_psnr_db(quality: float, tune: str) -> float:

@@ -9,6 +9,8 @@ from numbers import Real
 from ..bitstream import ArgumentError
 from .quality import MAX_QUALITY
 
+EFFORTS = range(10)
+
 
 def whole(name: str, number: object) -> int:
     """Return a whole number of any type that has them: 60, 60.0, NumPy's integers and floats.
@@ -45,9 +47,6 @@ def check_above_zero(name: str, number: object) -> None:
     """
     if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < math.inf:
         raise ArgumentError(f"{name} {number!r} is not a number above 0")
-
-
-EFFORTS = range(10)
 
 
 def effort_of(number: object) -> int:

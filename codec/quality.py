@@ -40,6 +40,11 @@ def psnr_db(mse: float, largest: float = 255) -> float:
     return 10 * math.log10(largest**2 / mse) if mse > 0 else math.inf
 
 
+def mse_of(psnr_db: float) -> float:
+    """Return the mean squared error of a PSNR, in 8-bit levels."""
+    return 255**2 / 10 ** (psnr_db / 10)
+
+
 def step_of(quality: Any) -> Any:  # noqa: ANN401
     """Return the quantisation step for orthonormal coefficients of pixels in 0...255.
 

@@ -78,29 +78,14 @@ class Soap(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Take one step from the gradients as they are."""
         assert closure is None, "there is no need to evaluate the loss again"
-        self.update()
         for group in self.param_groups:
             group["steps"] += 1
-            if group["steps"] % group["every"] == 0:
-                self.refresh(group)
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Move all parameters; the bases stay.
-
-        After a first step, and with a learning rate that is a tensor, a CUDA graph can hold this.
-        """
-        for group in self.param_groups:
+            refreshes = group["steps"] % group["every"] == 0
             for parameters in _stacks(group):
                 self._move(parameters, group)
-
-    @torch.no_grad()
-    def refresh(self, group: dict[str, Any]) -> None:
-        """Bring the bases of a group up to date."""
-        for parameters in _stacks(group):
-            state = self.state[parameters[0]]
-            for side in range(len(state["bases"])):
-                _refresh(state, side)
+                state = self.state[parameters[0]]
+                for side in range(len(state["bases"]) if refreshes else 0):
+                    _refresh(state, side)
 
     def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         sides = 3 if parameters[0].ndim == 4 else 0  # nothing else has sides

@@ -43,13 +43,6 @@ def error(original: Tensor, decoded: Tensor) -> Tensor:
     return 0.9562382616834844 * (maps.flatten(1) * weights).sum(1)
 
 
-def score(error: Tensor) -> Tensor:
-    """Return the scores of errors: 100 is equal, 90 hardly told apart."""
-    bent = 2.326765642916932 * error - 0.020884521182843837 * error**2
-    bent = bent + 6.248496625763138e-05 * error**3
-    return 100 - 10 * bent.clamp_min(0) ** 0.6276336467831387
-
-
 @lru_cache(maxsize=1)
 def _weights() -> list[float]:
     from ssimulacra2.ssimulacra2 import weights

@@ -15,11 +15,18 @@ from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.qualities import at_fine, at_latents, at_patches
 from hvae_codec.models.training.eye import eye_map
 from hvae_codec.models.training.losses import objective
-from hvae_codec.models.training.ssimulacra2 import error, score
+from hvae_codec.models.training.ssimulacra2 import error
 
 
 def tensor_of(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+
+
+def score_of(errors: Tensor) -> Tensor:
+    """Return the scores of errors: 100 is equal, 90 hardly told apart."""
+    bent = 2.326765642916932 * errors - 0.020884521182843837 * errors**2
+    bent = bent + 6.248496625763138e-05 * errors**3
+    return 100 - 10 * bent.clamp_min(0) ** 0.6276336467831387
 
 
 @pytest.mark.parametrize("size", [(192, 160), (131, 97)])
@@ -32,7 +39,7 @@ def test_the_error_is_that_of_the_metric(
     file = BytesIO()
     original.save(file, "JPEG", quality=quality)
     decoded = Image.open(file).convert("RGB")
-    found = score(error(tensor_of(original), tensor_of(decoded)))
+    found = score_of(error(tensor_of(original), tensor_of(decoded)))
     assert float(found) == pytest.approx(ssimulacra2(original, decoded), abs=0.01)
 
 
