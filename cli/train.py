@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -117,26 +118,12 @@ _cache_option = click.option(
 )
 @click.option("--compile", is_flag=True, help="Compile the model (worth it on a GPU).")
 def train(
-    data: Path,
-    valid: Path,
     out: Path,
     resume: bool,
     start: Path | None,
     grow: bool,
-    preset: str,
-    qualities: tuple[int, int],
-    steps: int,
-    cooldown: int,
-    simulate: int,
     rate: float,
-    crops: int,
-    crop_px: int,
-    wide_crops: int,
-    graphics: float,
-    eye: float,
-    minutes: float,
-    workers: int,
-    compile: bool,
+    **given: Any,  # noqa: ANN401
 ) -> None:
     """Train a model; OUT gets checkpoint.pt and metrics.jsonl.
 
@@ -158,29 +145,20 @@ def train(
     from ..models.training.loop import train as run
     from ..models.training.state import going_on
 
+    sizes = {name: given.pop(name) for name in ("crops", "crop_px", "wide_crops", "graphics")}
     config = TrainConfig(
-        data=data,
-        valid=valid,
         out=out,
-        preset=preset,
         resume=resume,
         start=start,
         grow=grow,
-        qualities=qualities,
-        eye=eye,
-        steps=steps,
-        cooldown=cooldown,
-        simulate=simulate,
         learning_rate=rate,
-        sizes=BatchSizes(crops, crop_px, wide_crops, graphics=graphics),
-        minutes=minutes,
-        workers=workers,
-        compile=compile,
+        sizes=BatchSizes(**sizes),
+        **given,
     )
     with console.blame(str(out)):
         if resume:
-            given = filter(options.is_given, click.get_current_context().params)
-            config = going_on(config, {_FIELDS.get(name, name) for name in given})
+            named = filter(options.is_given, click.get_current_context().params)
+            config = going_on(config, {_FIELDS.get(name, name) for name in named})
         run(config)
 
 
