@@ -1,7 +1,7 @@
 """The coders of a codec: what decides the values of a slice when a tile is written or read.
 
 Encoder and decoder of one kind of variable stand one under the other. Both handle a batch of tiles
-of one size, each with a stack of its own. `coded` is what a tile's checks are of.
+of one size, each with a stack of its own.
 """
 
 from __future__ import annotations
@@ -147,14 +147,21 @@ class _Coded:
 
 
 def _is_coded(
-    tables: Tables | None, mask: NDArray[np.bool_], step: CodingStep, prediction: Prediction
+    is_skipped: NDArray[np.bool_] | None,
+    mask: NDArray[np.bool_],
+    step: CodingStep,
+    prediction: Prediction,
 ) -> NDArray[np.bool_]:
     """Tell which latents of a step are coded, (B, C, n); the others are zero on both sides.
 
-    Without tables none is skipped.
+    Args:
+        is_skipped: bool (quarters,), the scales whose symbols are not coded; None for none.
+        mask: bool (C,), the channels that are coded.
+        step: the step.
+        prediction: of the step.
     """
     coded = np.broadcast_to(mask[step.start : step.stop, None], prediction.quarters.shape)
-    return coded if tables is None else coded & ~tables.is_skipped[prediction.quarters]
+    return coded if is_skipped is None else coded & ~is_skipped[prediction.quarters]
 
 
 class LatentEncoder:
@@ -170,7 +177,8 @@ class LatentEncoder:
     def __init__(
         self, tables: Tables, mask: NDArray[np.bool_], tiles: int = 1, *, skips: bool = True
     ):
-        self.tables, self.mask, self.skip_tables = tables, mask, tables if skips else None
+        self.tables, self.mask = tables, mask
+        self.is_skipped = tables.is_skipped if skips else None
         self._calls: list[list[list[_Coded]]] = [[] for _ in range(tiles)]  # place, level, step
 
     def code(
@@ -178,7 +186,7 @@ class LatentEncoder:
     ) -> NDArray:
         """See `walk.SymbolCoder`."""
         symbols = np.rint(residual())
-        coded = _is_coded(self.skip_tables, self.mask, step, prediction)
+        coded = _is_coded(self.is_skipped, self.mask, step, prediction)
         symbols = np.where(coded, symbols, np.float32(0))
         for place, levels in enumerate(self._calls):
             if step.level == len(levels):
@@ -224,7 +232,8 @@ class LatentDecoder:
         mask, skips: see `LatentEncoder`.
 
     Attributes:
-        coded: of each tile and level, the offsets, then the symbols of each step.
+        coded: of each tile and level, the offsets, then the symbols of each step: what the checks
+            of a tile are of.
     """
 
     def __init__(
@@ -235,14 +244,15 @@ class LatentDecoder:
         *,
         skips: bool = True,
     ):
-        self.stacks, self.mask, self.skip_tables = stacks, mask, tables if skips else None
+        self.stacks, self.mask = stacks, mask
+        self.is_skipped = tables.is_skipped if skips else None
         self.coded: list[dict[int, list[NDArray[np.int32]]]] = [{} for _ in stacks]
 
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: Residual
     ) -> NDArray:
         """See `walk.SymbolCoder`."""
-        coded = _is_coded(self.skip_tables, self.mask, step, prediction)
+        coded = _is_coded(self.is_skipped, self.mask, step, prediction)
         symbols = np.zeros(coded.shape, np.float32)
         for place, (stack, levels) in enumerate(zip(self.stacks, self.coded, strict=True)):
             where = np.flatnonzero(coded[place])

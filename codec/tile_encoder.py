@@ -234,7 +234,7 @@ def push_tile(
         bulk.append(bulk_words(ans))
         for tables, values in reversed(level):
             stack.push(tables, values)
-    stack = AnsStack(ans, codec.tables.pmfs, is_encoder=True)
+    stack = AnsStack(ans, codec.tables.pmfs, is_encoder=True)  # its `lowest` is the context's own
     push_context(codec, symbols, stack, prior)
     words = words_of(ans)
     # a context that pops on its way (bits-back) needs what lies below it, and so its words
