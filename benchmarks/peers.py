@@ -83,11 +83,13 @@ def _jpeg2000() -> Codec:
     )
 
 
-def _avif(name: str, tune: str, settings: tuple[int, ...], **options: Any) -> Codec:  # noqa: ANN401
-    description = f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed 6, {tune}"
+def _avif(name: str, tune: str | None, settings: tuple[int, ...], speed: int = 6) -> Codec:
+    tuned = f"tune {tune}" if tune else "tuned as by default"
+    description = f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed {speed}, {tuned}"
+    options: dict[str, Any] = {"advanced": {"tune": tune}} if tune else {}
     return _pillow(
         name, description, ".avif", settings, range(101), "AVIF",
-        subsampling="4:4:4", speed=6, **options,
+        subsampling="4:4:4", speed=speed, **options,
     )  # fmt: skip
 
 
@@ -110,18 +112,21 @@ def _heic(name: str, tune: str, settings: tuple[int, ...]) -> Codec:
     )  # fmt: skip
 
 
+_AVIF_QUALITIES, _AVIF_QUALITIES_FOR_PSNR = (10, 25, 40, 55, 70, 84), (5, 15, 30, 45, 60, 75)
+
 PEERS: dict[str, Callable[[], Codec]] = {
     "jpeg": partial(_jpeg, "jpeg", "4:2:0"),
     "jpeg-444": partial(_jpeg, "jpeg-444", "4:4:4"),
     "jpegli": _jpegli,
     "webp": _webp,
     "jpeg2000": _jpeg2000,
-    "avif": partial(_avif, "avif", "tuned as by default", (10, 25, 40, 55, 70, 84)),
-    "avif-psnr": partial(
-        _avif, "avif-psnr", "tune psnr", (5, 15, 30, 45, 60, 75), advanced={"tune": "psnr"}
-    ),
-    "avif-iq": partial(
-        _avif, "avif-iq", "tune iq", (10, 25, 40, 55, 70, 84), advanced={"tune": "iq"}
+    "avif": partial(_avif, "avif", None, _AVIF_QUALITIES),
+    "avif-psnr": partial(_avif, "avif-psnr", "psnr", _AVIF_QUALITIES_FOR_PSNR),
+    "avif-psnr-slow": partial(_avif, "avif-psnr-slow", "psnr", _AVIF_QUALITIES_FOR_PSNR, speed=2),
+    "avif-iq": partial(_avif, "avif-iq", "iq", _AVIF_QUALITIES),
+    "avif-ssimulacra2": partial(_avif, "avif-ssimulacra2", "ssimulacra2", _AVIF_QUALITIES),
+    "avif-ssimulacra2-slow": partial(
+        _avif, "avif-ssimulacra2-slow", "ssimulacra2", _AVIF_QUALITIES, speed=2
     ),
     "jpegxl": partial(_jpeg_xl, "jpegxl", 7),
     "jpegxl-9": partial(_jpeg_xl, "jpegxl-9", 9),
