@@ -84,6 +84,18 @@ def difference(results: Results, better: str, worse: str, key: str) -> tuple[flo
     return sum(gaps) / len(gaps), standard_error(gaps)
 
 
+def living(results: Results, job: str) -> list[Result]:
+    """Return the seeds of a job in which some unit is active; of a dead model nothing is learned.
+
+    Raises:
+        Missing: the job was not run, or is dead in all seeds.
+    """
+    found = [r for r in results.get(job, ()) if r.get("active_share")]
+    if not found:
+        raise Missing(f"{job} with an active unit")
+    return found
+
+
 def clear(gap: float, error: float) -> bool:
     """Tell whether a gap exceeds two standard errors; one seed is never clear."""
     return not math.isnan(error) and gap > 2 * error

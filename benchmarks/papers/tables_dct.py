@@ -112,7 +112,7 @@ TABLES = (
         rules.context_helps_both,
         ("elbo", "iwae", "mean_exp_kl", "context_kl", "context_kl_continuous"),
         (),
-        "one seed; OMNIGLOT reduced and parted otherwise",
+        "OMNIGLOT reduced and parted otherwise",
     ),
     Table(
         "dct-vae/3",

@@ -71,6 +71,12 @@ NOISE = 1 << 31
 PyTorch's generator takes 32 bits of a seed."""
 
 
+def seed_of(seed: int, step: int) -> int:
+    """Return the seed of a step's images; no two runs of up to 500 seeds share one."""
+    lap, place = divmod(step, 1_000_003)
+    return seed * 1_000_003 + place + lap * 500_001_500
+
+
 class Trainer:
     """A model, its optimiser and its averaged weights."""
 
@@ -84,7 +90,7 @@ class Trainer:
     def update(self) -> dict[str, Any]:
         """Make one update; return its record."""
         config, step = self.config, self.progress.step
-        torch.manual_seed(NOISE + config.seed * 1_000_003 + step)
+        torch.manual_seed(NOISE + seed_of(config.seed, step))
         x, seen = (
             images.contiguous(memory_format=torch.channels_last)
             for images in self.source.batch(step, config.batch, config.seed)

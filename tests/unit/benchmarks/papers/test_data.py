@@ -55,6 +55,11 @@ def test_packed_bits_and_differences_are_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "mnist_static.npz", train=packed, valid=packed, test=packed)
     static = data.load("mnist-static", tmp_path)
     assert np.array_equal(static.train.reshape(4, -1), 255 * bits)
+    assert sorted(static.test.reshape(4, -1).tolist()) == sorted((255 * bits).tolist())
+    in_order = np.arange(40).astype(np.uint8)[:, None, None, None] * np.ones((1, 28, 28), np.uint8)
+    np.savez(tmp_path / "mnist_static.npz", train=in_order, valid=in_order, test=in_order)
+    first = data.load("mnist-static", tmp_path).test[:10, 0, 0, 0]
+    assert first.max() >= 30 and first.min() < 10  # the file has them sorted by digit
 
     colour = rng.integers(0, 256, (24, 3, 32, 32), np.uint8)
     planes = np.stack([colour[:, 0] - colour[:, 1], colour[:, 1], colour[:, 2] - colour[:, 1]])

@@ -66,11 +66,28 @@ def test_differences_are_paired_by_seed() -> None:
     ],
 )
 def test_pseudo_inputs(dvp: tuple[float, ...], outcome: str) -> None:
-    none = runs("elbo", -100.0, -100.0, -100.0)
-    results = {}
+    none = [run | {"active_share": 0.5} for run in runs("elbo", -100.0, -100.0, -100.0)]
+    results: dict[str, Any] = {}
     for data in ("mnist", "omniglot"):
         results |= {f"{data} none": none, f"{data} dvp": runs("elbo", *dvp)}
     assert judge(rules_dvp.pseudo_inputs_help, results).outcome == outcome
+
+
+def test_a_dead_model_without_pseudo_inputs_is_no_baseline() -> None:
+    without = runs("elbo", -100.0, -200.0, -200.0)
+    for run, share in zip(without, (0.5, 0.0, 0.0), strict=True):
+        run["active_share"] = share
+    results = {
+        "mnist none": without,
+        "mnist dvp": runs("elbo", -99.0, -99.0, -99.0),
+        "omniglot none": without[1:],
+        "omniglot dvp": runs("elbo", -99.0, -99.0, -99.0),
+    }
+    verdict = judge(rules_dvp.pseudo_inputs_help, results)
+    assert verdict.outcome == NOT_TESTED
+    assert verdict.reason == "mnist +1.00 (nan) over 1 living; omniglot: the model without is dead"
+    worse = results | {"mnist dvp": runs("elbo", -101.0)}
+    assert judge(rules_dvp.pseudo_inputs_help, worse).outcome == NOT_REPRODUCED
 
 
 @pytest.mark.parametrize(
@@ -99,21 +116,25 @@ def test_aggregation_is_paired_by_seed() -> None:
     assert judge(rules_dvp.aggregation_wakes_units, results).outcome == REPRODUCED
 
 
-def smoothed(two: float, four: float, active: float = 0.5) -> dict[str, list[dict[str, float]]]:
+def smoothed(
+    two: float, four: float, active: float = 0.5, spread: float = 0.0
+) -> dict[str, list[dict[str, float]]]:
+    """Three seeds of each model; of the smoothed one they differ by `spread`."""
+    ends = [-86.5 - spread, -86.5, -86.5 + spread]
     return {
-        "VAE L 2": [{"iwae": two, "active_share": active}],
-        "VAE L 4": [{"iwae": four}],
-        "OU L 4 0.9": [{"iwae": -86.5, "valid_elbo": -91.0}],
+        "VAE L 2": [run | {"active_share": active} for run in runs("iwae", two, two, two)],
+        "VAE L 4": runs("iwae", four, four, four),
+        "OU L 4 0.9": [run | {"valid_elbo": -91.0} for run in runs("iwae", *ends)],
     }
 
 
 def test_four_smoothed_layers_are_judged_and_five_only_named() -> None:
     results = smoothed(-86.0, -90.0)
-    results["OU L 5 0.9"] = [{"iwae": -83.0, "valid_elbo": -90.0}]
+    results["OU L 5 0.9"] = [{"iwae": -83.0, "valid_elbo": -90.0, "seed": 0}]
     verdict = judge(rules_ou.smoothing_is_better, results)
     assert verdict.outcome == NOT_REPRODUCED
     assert verdict.reason == (
-        "-0.50 nats over the VAE of two layers; +3.50 over that of four; "
+        "-0.50 (0.00) nats over the VAE of two layers; +3.50 (0.00) over that of four; "
         "with five layers +3.00 over that of two, not judged"
     )
 
@@ -125,12 +146,65 @@ def test_four_smoothed_layers_are_judged_and_five_only_named() -> None:
         (smoothed(-90.0, -87.0), DIRECTION),
         (smoothed(-90.0, -86.0), NOT_REPRODUCED),
         (smoothed(-120.0, -88.0, active=0.0), DIRECTION),
+        (smoothed(-90.0, -88.0, spread=4.0), DIRECTION),  # not clear
     ],
 )
 def test_smoothing_has_to_beat_as_many_plain_layers_and_two_that_live(
     results: dict[str, Any], outcome: str
 ) -> None:
     assert judge(rules_ou.smoothing_is_better, results).outcome == outcome
+
+
+def test_smoothing_rescues_layers_that_hold_something() -> None:
+    def collapse(smooth: float) -> dict[str, Any]:
+        vae = {"top_kl": 5.3e-4, "top_active_share": 0.0, "iwae": -100.0}
+        other = vae | {"top_kl": smooth, "iwae": -99.0, "valid_elbo": -99.0}
+        shapes = ("4x40", "64-32-16-8")
+        return {f"{s} VAE": [vae] for s in shapes} | {f"{s} OU 0.9": [other] for s in shapes}
+
+    assert judge(rules_ou.smoothing_rescues, collapse(5.5e-4)).outcome == NOT_REPRODUCED
+    assert judge(rules_ou.smoothing_rescues, collapse(0.2)).outcome == DIRECTION
+
+
+@pytest.mark.parametrize(
+    ("learned", "outcome"),
+    [
+        ((0.99, 0.98, 0.97, 0.54), REPRODUCED),
+        ((0.99, 0.6, 0.6, 0.6), DIRECTION),
+        ((0.99, 0.98, 0.97, 0.5), NOT_REPRODUCED),
+    ],
+)
+def test_a_learned_pseudo_input_explains_less(learned: tuple[float, ...], outcome: str) -> None:
+    results = {"linear": runs("picture_error", *learned), "dct": runs("picture_error", 0.53)}
+    assert judge(rules_dvp.learned_is_unstable, results).outcome == outcome
+
+
+def test_a_likelihood_that_gains_much_is_not_one_that_hardly_gains() -> None:
+    def depths(*bounds: float) -> dict[str, Any]:
+        shares = (0.6, 0.55, 0.5, 0.5)
+        return {
+            f"L {depth}": [{"elbo": bound, "active_share": share, "dead_share": 0.5}]
+            for depth, bound, share in zip((4, 6, 8, 10), bounds, shares, strict=True)
+        }
+
+    paper = depths(-79.6, -78.8, -78.3, -77.9)
+    assert judge(rules_dct.depth_kills_units, paper).outcome == REPRODUCED
+    large = depths(-107.1, -103.6, -100.1, -98.9)
+    assert judge(rules_dct.depth_kills_units, large).outcome == DIRECTION
+
+
+@pytest.mark.parametrize(
+    ("excess", "outcome"),
+    [
+        ((0.9, 1.0, 1.1), REPRODUCED),
+        ((-0.06, 0.11, 0.37), DIRECTION),
+        ((-0.9, -1.0, 0.1), NOT_REPRODUCED),
+    ],
+)
+def test_the_amortisation_gap_is_clearly_larger(excess: tuple[float, ...], outcome: str) -> None:
+    gaussian = [{"approximation": 1.0, "amortisation": 1.0 + e, "elbo": -90.0} for e in excess]
+    results = {"gaussian": gaussian, "iaf": [{"elbo": -89.0}]}
+    assert judge(rules_notes.amortisation_dominates, results).outcome == outcome
 
 
 def test_a_run_that_diverged_is_not_chosen() -> None:

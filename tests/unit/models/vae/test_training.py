@@ -14,7 +14,7 @@ from hvae_codec.models.vae.objectives import (
     objective,
     rate_at,
 )
-from hvae_codec.models.vae.training import NOISE, Trainer, train
+from hvae_codec.models.vae.training import NOISE, Trainer, seed_of, train
 
 
 class Bars:
@@ -143,12 +143,18 @@ def test_a_diffusion_prior_has_no_importance_weights(small, bars: Tensor) -> Non
 def test_noise_is_not_what_binarised_the_images(seed: int) -> None:
     """Of the seed PyTorch's generator takes 32 bits."""
     for step in (0, 599):
-        of_images = seed * 1_000_003 + step
+        of_images = seed_of(seed, step)
         drawn = [
             torch.rand(300, generator=torch.Generator().manual_seed(number))
             for number in (of_images, NOISE + of_images)
         ]
         assert not np.isin(drawn[1].numpy(), drawn[0].numpy()).mean() > 0.01
+
+
+def test_two_seeds_share_no_batch_however_long_they_train() -> None:
+    steps = [0, 1, 199_996, 199_997, 1_000_002, 1_000_003, 1_199_999]
+    assert len({seed_of(seed, step) for seed in range(4) for step in steps}) == 4 * len(steps)
+    assert seed_of(0, 1_200_000) != seed_of(1, 1_200_000 - 1_000_003)
 
 
 def test_the_prior_has_a_rate_of_its_own(small, bars: Tensor) -> None:  # noqa: ANN001
