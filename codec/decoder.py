@@ -12,10 +12,10 @@ from ..bitstream import Header, Index, InvalidField, Source, TileCoder, TileDama
 from .config import PATCH_PX
 from .exact import ExactPatches, decode_exact, pixel_mask
 from .images import Pixels
-from .memory import trim
+from .memory import Trimming
 from .options import DecodeOptions
 from .tile_cache import Floats, TileCache
-from .tiling import TILE_PATCHES, Window, tiles_in
+from .tiling import Window, tiles_in
 from .view import View, view_of
 from .weights import Codec
 
@@ -70,7 +70,7 @@ def decode_file(
     cache = TileCache(codec, source, index, view, options, order) if codec else None
     out = Pixels.blank(view.size, header.color, header.bit_depth)
     lost: set[int] = set()
-    decoded = 0  # patches, since memory was given back
+    trimming = Trimming()
     for number, window in order:
         exact = None
         try:
@@ -86,10 +86,7 @@ def decode_file(
         view.paste(out, part, _quantised(planes, header.largest_sample))
         if cache is not None:
             cache.forget(window)
-        decoded += math.prod(part.size)
-        if decoded >= TILE_PATCHES**2:  # not after each of many small tiles
-            trim()
-            decoded = 0
+        trimming.passed(math.prod(part.size))
     whole_levels = index.levels
     if cache is not None:
         lost, whole_levels = lost | cache.lost, cache.whole_levels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -24,6 +25,7 @@ from .conditions import CodingConditions
 from .content import Content, content_of
 from .exact import Mask, encode_exact
 from .images import Pixels, encode_alpha
+from .memory import Trimming
 from .numbers import effort_of, quality_of
 from .options import DEFAULT_TUNE, ContentKind
 from .quality import MAX_QUALITY
@@ -101,11 +103,14 @@ def encode_pixels(
     places = tiles_in(*pixels.size, side)
     contents = {number: _content(pixels, window, quality, content) for number, window in places}
     plain = [tile for tile in places if contents[tile[0]].is_photograph]
+    trimming = Trimming()
     for batch in batches(plain, codec.runtime.tiles_at_once):
         tiles.update(coder.learned(batch))
+        trimming.passed(sum(math.prod(window.size) for _, window in batch))
     for number, window in places:
         if number not in tiles:
             tiles[number] = coder.best(number, window, contents[number])
+            trimming.passed(math.prod(window.size))
     return _file(header, pixels, [tiles[number] for number, _ in places], quality_map)
 
 

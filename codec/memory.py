@@ -1,8 +1,10 @@
-"""Gives memory back to the system that the C library would keep."""
+"""Gives memory back to the system that the C library would keep, as an image's tiles go by."""
 
 from __future__ import annotations
 
 import ctypes
+
+_PATCHES = 512
 
 
 def trim() -> None:
@@ -14,3 +16,17 @@ def trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):  # another C library; TypeError on Windows
         return
+
+
+class Trimming:
+    """Trims after 512 patches, half a megapixel, not after each of many small tiles."""
+
+    def __init__(self) -> None:
+        self.patches = 0
+
+    def passed(self, patches: int) -> None:
+        """Count patches that are done with."""
+        self.patches += patches
+        if self.patches >= _PATCHES:
+            trim()
+            self.patches = 0

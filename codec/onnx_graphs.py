@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,13 @@ from .weight_file import WeightFile
 _BASIC = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
 _ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 _FLOAT_NETWORKS = ("analysis", "posterior", "synthesis")
+
+_LARGE = ("analysis", "synthesis")
+"""Graphs that take most of the memory."""
+
+_LARGE_VALUES = 3 * 2**19
+"""Input values of half a megapixel. From there on these graphs give their memory back: among what
+the walk through a tile holds, the next tile would seldom find as much in one piece."""
 
 
 @cache
@@ -66,7 +74,9 @@ class Graphs:
         """Run a graph with the tensors of latent model number `model`."""
         graph = self._ready.get((name, model)) or self._made(name, model)
         feeds = {key: _value(inputs[key]) for key in graph.inputs}
-        return graph.session.run_with_ort_values(None, feeds)
+        values = sum(math.prod(value.shape()) for value in feeds.values())
+        is_large = name in _LARGE and values >= _LARGE_VALUES
+        return graph.session.run_with_ort_values(None, feeds, _shrinking() if is_large else None)
 
     def tensor(self, name: str) -> OrtValue:
         """Return a tensor of the file."""
@@ -107,6 +117,14 @@ class Graphs:
             graph = _Graph(session, tuple(value.name for value in session.get_inputs()))
             self._ready[name, model] = graph
             return graph
+
+
+@cache
+def _shrinking() -> ort.RunOptions:
+    """Return options of a run that gives the arena's free memory back when it ends."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _level(name: str) -> ort.GraphOptimizationLevel:

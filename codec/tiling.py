@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .config import PATCH_PX, ModelConfig
@@ -10,6 +11,10 @@ TILE_PATCHES = 32
 """Side of a tile: 1024 pixels, and up to LARGEST_TILE_PATCHES where that leaves fewer edges."""
 
 LARGEST_TILE_PATCHES = 40
+
+_USUAL_HALO = 6
+_SEEN_PATCHES = 2080
+"""Patches that the analysis of a larger tile may see, with a usual halo: 0.8 GB."""
 
 
 def analysis_halo(config: ModelConfig) -> int:
@@ -83,14 +88,20 @@ def patch_grid(height: int, width: int) -> Window:
 def default_tile_side(height: int, width: int) -> int:
     """Return the side of an image's tiles, in patches, that cuts it along the fewest edges.
 
-    Across an edge nothing is known of the other side, which costs bits; larger tiles cost memory.
+    Across an edge nothing is known of the other side, which costs bits. Larger tiles cost memory:
+    they are for images which they cover in one direction, where they see nothing around.
     """
     rows, columns = patch_grid(height, width).size
 
     def edges(side: int) -> int:
         return (rows - 1) // side * columns + (columns - 1) // side * rows
 
-    return min(range(TILE_PATCHES, LARGEST_TILE_PATCHES + 1), key=edges)
+    def is_affordable(side: int) -> bool:
+        seen = (min(length, side + 2 * _USUAL_HALO) for length in (rows, columns))
+        return side == TILE_PATCHES or math.prod(seen) <= _SEEN_PATCHES
+
+    sides = range(TILE_PATCHES, LARGEST_TILE_PATCHES + 1)
+    return min(filter(is_affordable, sides), key=edges)
 
 
 def tiles_in(
