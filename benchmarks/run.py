@@ -57,14 +57,11 @@ def read_image(path: Path) -> Image.Image:
     Raises:
         OSError: it cannot be read.
     """
-    import numpy as np
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            return Image.fromarray(np.asarray(image.convert("RGB")))
-    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
-        raise OSError(None, f"cannot be read as an image ({error})", str(path)) from error
+    from ..codec.images import read_rgb
+
+    return Image.fromarray(read_rgb(path))
 
 
 def run(

@@ -42,7 +42,10 @@ _ENCODE = """
 import pickle, sys
 from PIL import Image
 call, setting = pickle.load(open(sys.argv[1], "rb"))
-image = Image.open(sys.argv[2]).convert("RGB")
+image = Image.open(sys.argv[2])
+if image.mode == "I;16":  # Pillow would clip it
+    image = image.point(lambda value: value * (1 / 257) + 0.5).convert("L")
+image = image.convert("RGB")
 image.info = {}
 open(sys.argv[3], "wb").write(call(image, setting))
 """

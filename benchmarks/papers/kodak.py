@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...codec import api
+from ...codec.images import read_rgb
 from ...models.vae.coders import First, Generation, Inference
 from ...models.vae.model import Hvae
 from ..metrics import psnr_rgb
@@ -52,8 +53,7 @@ def photographs(data: Path | None) -> Iterator[Pixels]:
         reason = f"Kodak is not here; fetch it: hvae-codec dataset kodak --to {data / 'kodak'}"
         raise DataMissing(None, reason, str(data / "kodak"))
     for path in sorted(folders[0].glob("*.png")):
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
+        pixels = read_rgb(path)
         h, w = (side // PATCH * PATCH for side in pixels.shape[:2])
         yield pixels[:h, :w]
 

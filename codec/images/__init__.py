@@ -10,6 +10,7 @@ from .metadata import METADATA_KEYS, UPRIGHT, exif_orientation, info_of, metadat
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .pixels import MODES, Pixels, in_eight_bits, to_image, to_pixels
 from .previews import without_previews
+from .rgb import read_rgb
 from .span import squeezed, stretched, stretched_as
 from .writing import HAVE_QUALITY, Style, Written, write_image
 
@@ -40,6 +41,7 @@ __all__ = [
     "merge_colors",
     "metadata_from",
     "read_image",
+    "read_rgb",
     "squeezed",
     "stretched",
     "stretched_as",

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...codec.config import PATCH_PX
 from ...codec.errors import DataError
 from ...codec.files import find_images, replacing, spread
+from ...codec.images import read_rgb
 from . import graphics
 from .config import BatchSizes
 
@@ -39,6 +40,9 @@ class ImageCache:
     Built on first use, in a folder of its own for these very files (names, sizes, times), so that
     runs on other images do not disturb it. `index.json` is written last: a cache that was cut short
     is built anew. Several processes may build the same one at once.
+
+    Raises:
+        OSError: the folder holds no images, one cannot be read, or the cache cannot be written.
     """
 
     def __init__(self, images: Path, caches: Path):
@@ -75,14 +79,9 @@ class ImageCache:
 
 def _decoded(paths: list[Path]) -> Iterator[np.ndarray]:
     """Decode images as (H, W, 3) uint8 in order, a few of them at a time."""
-
-    def decode(path: Path) -> np.ndarray:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-
     with ThreadPoolExecutor() as pool:
         for first in range(0, len(paths), AT_ONCE):
-            yield from pool.map(decode, paths[first : first + AT_ONCE])
+            yield from pool.map(read_rgb, paths[first : first + AT_ONCE])
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -153,13 +152,12 @@ def validation_images(folder: Path, limit: int) -> list[Tensor]:
     """Return `limit` images spread over `folder`, (1, 3, H, W) uint8, cut to whole patches.
 
     Raises:
-        OSError: there is none.
+        OSError: there is none, or one cannot be read.
         DataError: there is none as large as a patch.
     """
     images = []
     for path in spread(find_images(folder, deep=True), limit):
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
+        pixels = read_rgb(path)
         h, w = (side // PATCH_PX * PATCH_PX for side in pixels.shape[:2])
         if h and w:
             images.append(_stack([pixels[:h, :w]]))

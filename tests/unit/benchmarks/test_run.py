@@ -113,3 +113,8 @@ def test_a_damaged_image_is_named(own: Codec, paths: list[Path], tmp_path: Path)
     with pytest.raises(OSError, match="cannot be read as an image") as caught:
         run(paths, [own], tmp_path)
     assert caught.value.filename == str(paths[1])
+
+
+def test_grey_of_sixteen_bits_is_scaled(tmp_path: Path) -> None:
+    Image.new("I;16", (8, 8), 32896).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png").getpixel((0, 0)) == (128, 128, 128)

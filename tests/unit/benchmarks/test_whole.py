@@ -108,3 +108,11 @@ def test_a_plain_install_has_what_is_required_and_no_extras() -> None:
 def test_a_size_that_cannot_be_told_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata.PathDistribution, "files", None)
     assert whole.installed_mib() is None
+
+
+def test_a_peers_process_scales_grey_of_sixteen_bits(jpeg: Codec, tmp_path: Path) -> None:
+    Image.new("I;16", (8, 8), 32896).save(tmp_path / "deep.png")
+    (_, command), _ = whole._commands(jpeg, 90, tmp_path / "deep.png", tmp_path)
+    subprocess.run(command, check=True)
+    with Image.open(command[-1]) as image:
+        assert image.convert("L").getpixel((0, 0)) == 128

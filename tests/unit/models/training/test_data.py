@@ -118,3 +118,22 @@ def test_workers_go_on_when_the_whole_group_is_told_to_stop(cache: ImageCache) -
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGTERM)
     assert len(list(loading)) == 11
+
+
+def test_a_photograph_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
+    cut = folder / "below" / "c.jpg"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    with pytest.raises(OSError, match="cannot be read as an image") as caught:
+        ImageCache(folder, tmp_path / "cache")
+    assert caught.value.filename == str(cut)
+    with pytest.raises(OSError, match="cannot be read as an image") as caught:
+        validation_images(folder, 4)
+    assert caught.value.filename == str(cut)
+
+
+def test_grey_of_sixteen_bits_is_not_white(folder: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    Image.fromarray(np.full((64, 64), 32896, np.uint16)).save(deep / "a.png")
+    assert (ImageCache(deep, tmp_path / "cache").image(0) == 128).all()
+    assert (validation_images(deep, 1)[0] == 128).all()
