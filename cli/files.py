@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import sys
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,18 @@ def check_target(target: str, replaces: bool) -> None:
     # a device is written to, not replaced
     if not replaces and path.is_file():
         raise FileExistsError(None, _EXISTS, target)
+
+
+def prepare(target: Path) -> None:
+    """Make the folders above an output, and refuse it before hours of work if it cannot be written.
+
+    Raises:
+        OSError: it cannot; the error names it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    check_target(str(target), replaces=True)
+    with _naming(str(target)):
+        tempfile.TemporaryFile(dir=target.absolute().parent).close()
 
 
 def refuse_to_replace(target: Path, sources: Iterable[Path]) -> None:

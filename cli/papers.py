@@ -1,14 +1,13 @@
 """`hvae-codec papers`: the experiments of the papers."""
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from . import console, options
+from . import console, files, options
 
 
 @click.command()
@@ -75,7 +74,7 @@ def papers(
         if data is None and not scale.tiny:
             raise click.UsageError("--data is needed: only tiny draws its images")
         if markdown:
-            _check_writable(markdown)
+            files.prepare(markdown)
         until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         published = markdown.with_suffix("") if markdown else None
         work = runner.Runner(
@@ -93,13 +92,6 @@ def papers(
         console.note("not all is run: the same command goes on")
     if work.is_missing:
         raise click.exceptions.Exit(1)
-
-
-def _check_writable(path: Path) -> None:
-    """Find out before hours of work whether a file can be written beside its place."""
-    with console.blame(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def _shown() -> tuple[Callable[[str], None], Callable[[str], None]]:

@@ -156,6 +156,7 @@ def train(
         **given,
     )
     with console.blame(str(out)):
+        files.prepare(out / "checkpoint.pt")
         if resume:
             named = filter(options.is_given, click.get_current_context().params)
             config = going_on(config, {_FIELDS.get(name, name) for name in named})
@@ -194,14 +195,17 @@ def train_prior(
     """Fit a prior of the context: masked-diffusion, factorised, mixture, vamp, gaussian-diffusion.
 
     The context has no weights: no network but the prior runs, and the rest of WEIGHTS stays as it
-    is.
+    is. Ctrl-C writes what is fitted so far.
     """
     files.refuse_to_replace(out, [weights])
     if pseudo_inputs and name != "gaussian-diffusion":
         raise click.UsageError("--pseudo-inputs is for gaussian-diffusion")
+    with console.blame(str(out)):
+        files.prepare(out)
 
     from ..models.training import contexts
     from ..models.training.data import ImageCache
+    from ..models.training.stopping import stopping
     from ..models.weights import load_weights
 
     with console.blame(str(weights)):
@@ -215,8 +219,8 @@ def train_prior(
         minutes=minutes,
         pseudo_inputs=pseudo_inputs,
     )
-    with console.blame(str(out)):
-        prior = contexts.fit(model, name, photographs, config)
+    with console.blame(str(out)), stopping() as stopped:
+        prior = contexts.fit(model, name, photographs, config, stopped.is_set)
         contexts.save_prior(out, model, name, prior)
 
 
@@ -253,6 +257,8 @@ def export(
         raise click.UsageError("a weight file is the only SOURCE, or none")
     if cache and not data:
         raise click.UsageError("--cache is for the photographs of --data")
+    with console.blame(str(out)):
+        files.prepare(out)
 
     from ..models import export as exporting
     from ..models.training.data import ImageCache

@@ -20,11 +20,19 @@ _parts: set[Path] = set()
 
 @contextmanager
 def part_beside(path: Path) -> Iterator[Path]:
-    """Give the name of a new hidden file beside `path`; it is deleted, unless it was renamed."""
+    """Give the name of a new hidden file beside `path`; it is deleted, unless it was renamed.
+
+    Raises:
+        OSError: what the system said of the hidden file, but by the name of `path`.
+    """
     part = path.with_name(f".{os.urandom(8).hex()}.part")
     _parts.add(part)
     try:
         yield part
+    except OSError as error:
+        if error.filename is None or os.fspath(error.filename) != os.fspath(part):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
         _parts.discard(part)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..codec.errors import WeightsError
+from ..codec.files import replacing
 
 
 def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
@@ -25,3 +26,20 @@ def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
     if not isinstance(saved, dict) or not keys <= saved.keys():
         raise WeightsError(f"{path.name} is not a {what} of this program")
     return saved
+
+
+def write_saved(path: Path, saved: dict[str, Any]) -> None:
+    """Write a dictionary with torch, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    with replacing(path) as part:
+        try:
+            with part.open("wb") as file:
+                torch.save(saved, file)
+        except (OSError, RuntimeError) as error:  # the latter hides what the system said
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
+                raise
+            raise OSError(cause.errno, cause.strerror, str(path)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from ...codec.config import PATCH_PX, ModelConfig
 from ...codec.errors import WeightsError
-from ...codec.files import replacing
 from ..convert import simulate_integers, to_float
 from ..dct import to_ycbcr
 from ..dct_vae import ContextModel, DctVae
@@ -25,7 +24,7 @@ from ..descent import descend
 from ..norms import FloatNorm, IntegerNorm
 from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
-from ..saved import read_saved
+from ..saved import read_saved, write_saved
 from .config import BatchSizes
 from .data import CropDataset, ImageCache, batches
 from .losses import draw_quality, prior_bpp, rate_loss
@@ -61,7 +60,13 @@ class FitConfig:
     seed: int = 0
 
 
-def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) -> nn.Module:
+def fit(
+    model: DctVae,
+    name: str,
+    photographs: ImageCache,
+    config: FitConfig,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> nn.Module:
     """Fit a prior of one name, for an integer model, and return it in float.
 
     The masked diffusion goes on from the model's own; others start anew. Crops lie anywhere, turned
@@ -69,6 +74,13 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
 
     A sample's bits a pixel are divided by sqrt(lambda), as in `losses.objective`, so that all
     qualities pull with like strength.
+
+    Args:
+        model: of integers, as a weight file has it.
+        name: of the prior.
+        photographs: what contexts are cut from.
+        config: how it is fitted.
+        is_stopped: asked after every step; what is fitted so far is returned then.
 
     Raises:
         WeightsError: no prior has this name, or this one has no pseudo-inputs.
@@ -95,7 +107,7 @@ def fit(model: DctVae, name: str, photographs: ImageCache, config: FitConfig) ->
         done = max(step / config.steps, spent)
         bar.update()
         bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
-        if done >= 1:
+        if done >= 1 or is_stopped():
             break
     return prior.eval()
 
@@ -170,11 +182,14 @@ def float_norm(model: DctVae) -> FloatNorm:
 
 
 def save_prior(path: Path, model: DctVae, name: str, prior: nn.Module) -> None:
-    """Write a fitted prior, whole or not at all."""
+    """Write a fitted prior, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     saved = {"config": model.config.to_json(), "name": name, "prior": prior.state_dict()}
     saved["norm"] = model.context.norm.state_dict()
-    with replacing(path) as part:
-        torch.save(saved, part)
+    write_saved(path, saved)
 
 
 def load_prior(path: Path, context: ContextModel) -> tuple[str, nn.Module]:

@@ -139,13 +139,14 @@ def batches(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_ignore_sigterm,
+        worker_init_fn=_ignore_signals,
     )
 
 
-def _ignore_sigterm(worker: int) -> None:
+def _ignore_signals(worker: int) -> None:
     """Leave stopping to the run, which may be told in one go with its workers: it has to save."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def validation_images(folder: Path, limit: int) -> list[Tensor]:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -33,6 +32,7 @@ from .data import CropDataset, ImageCache, batches, validation_images
 from .losses import Terms, objective, validate
 from .precision import mixed_precision
 from .state import Run
+from .stopping import stopping
 
 MAX_SKIPPED = 50
 SIMULATED = 0.4
@@ -69,13 +69,14 @@ def learning_rate_at(step: int, spent: float, config: TrainConfig) -> float:
 
 
 def train(config: TrainConfig) -> None:
-    """Train until `steps`, `minutes` or SIGTERM, writing checkpoint.pt and metrics.jsonl.
+    """Train until `steps`, `minutes`, SIGTERM or Ctrl-C, writing checkpoint.pt and metrics.jsonl.
 
     Raises:
         OSError: a folder holds no images.
         DataError: the loss stays infinite.
         WeightsError: the preset is unknown, or a checkpoint is none.
         MetricMissing: it is for the eye, and the metric's package is not installed.
+        KeyboardInterrupt: Ctrl-C was pressed; all is saved, unless the run had not begun.
     """
     if config.preset not in PRESETS:
         raise WeightsError(f"preset {config.preset} is not one of {', '.join(PRESETS)}")
@@ -106,7 +107,7 @@ def train(config: TrainConfig) -> None:
             loss_of = DistributedDataParallel(loss_of)
         seed = config.seed * world + rank
         loader = batches(cache, config.sizes, run.step, config.steps, seed, config.workers)
-        with _sigterm() as stopped:
+        with stopping() as stopped:
             ends = began + 60 * config.minutes
             _loop(run, loss_of, loader, images, stopped, ends, main=rank == 0)
 
@@ -150,20 +151,6 @@ def _world() -> Iterator[tuple[int, int, torch.device]]:
         yield dist.get_rank(), dist.get_world_size(), device
     finally:
         dist.destroy_process_group()
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets; outside the main thread nothing does."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _loop(

@@ -24,11 +24,13 @@ from .state import starting_point
 
 MAIN = '''"""Unpack this file, and train: python pack.zip --minutes MINUTES --out FOLDER"""
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import zipfile
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not before the folder is deleted
 with tempfile.TemporaryDirectory() as folder:
     with zipfile.ZipFile(os.path.dirname(__file__) or __file__) as packed:
         packed.extractall(folder)
@@ -38,6 +40,9 @@ with tempfile.TemporaryDirectory() as folder:
     command = [sys.executable, "-m", "hvae_codec.models.training.packed", folder, *sys.argv[1:]]
     child = subprocess.Popen(command, env=environment)
     try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and `&` have it
+                signal.signal(number, lambda *_: child.terminate())  # it saves, and ends
         status = child.wait()
     finally:
         child.terminate()

@@ -39,17 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     ends = time.monotonic() + 60 * arguments.minutes
     children = []
-    for number in range(len(settings["qualities"])):
-        left = str((ends - time.monotonic()) / 60)
-        own = ["--minutes", left, "--out", str(arguments.out), "--only", str(number)]
-        command = [sys.executable, "-m", __spec__.name, str(arguments.folder), *own]
-        children.append(subprocess.Popen(command))
 
     def stop(*_: object) -> None:
         for child in children:
             child.terminate()  # each saves, and ends
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `&` has it
+            signal.signal(number, stop)
+    for number in range(len(settings["qualities"])):
+        left = str((ends - time.monotonic()) / 60)
+        own = ["--minutes", left, "--out", str(arguments.out), "--only", str(number)]
+        command = [sys.executable, "-m", __spec__.name, str(arguments.folder), *own]
+        children.append(subprocess.Popen(command))
     return max(abs(child.wait()) for child in children)
 
 
@@ -90,8 +92,12 @@ def run(folder: Path, out: Path, settings: dict[str, Any], minutes: float, numbe
         valid_images=4,
         light=out / f"{name}.pt",
     )
-    train(config)
-    shutil.copyfile(config.out / "metrics.jsonl", out / f"{name}.jsonl")
+    found = config.out / "metrics.jsonl"
+    try:
+        train(config)
+    finally:  # Ctrl-C has saved as well
+        if found.exists():
+            shutil.copyfile(found, out / f"{name}.jsonl")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...codec.config import PRESETS, ModelConfig
 from ...codec.errors import WeightsError
-from ...codec.files import replacing
 from ..dct_vae import DctVae
-from ..saved import read_saved
+from ..saved import read_saved, write_saved
 from ..weights import load_weights
 from .config import BatchSizes, TrainConfig
 from .growth import grown, opened
@@ -196,7 +195,11 @@ class Run:
         return cast(DctVae, self.average.module)
 
     def save(self) -> None:
-        """Write the checkpoint whole, or not at all."""
+        """Write the checkpoint whole, or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         state = {
             "config": self.model_config.to_json(),
             "qualities": self.config.qualities,
@@ -207,13 +210,12 @@ class Run:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        with replacing(self.path) as part:
-            torch.save(state, part)
+        write_saved(self.path, state)
         if self.config.light is not None:
             keys = ("config", "qualities", "seconds")
             average = {name: _halved(value) for name, value in state["average"].items()}
-            with replacing(self.config.light) as part:
-                torch.save({**{key: state[key] for key in keys}, "average": average}, part)
+            light = {**{key: state[key] for key in keys}, "average": average}
+            write_saved(self.config.light, light)
 
 
 def _halved(values: Tensor) -> Tensor:

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from ...codec.errors import WeightsError
-from ...codec.files import replacing
 from ..descent import descend
-from ..saved import read_saved
+from ..saved import read_saved, write_saved
 from .model import Hvae
 from .objectives import TrainConfig, objective, rate_at
 
@@ -119,7 +118,11 @@ class Trainer:
                 self.average[name].copy_(value)
 
     def save(self, path: Path) -> None:
-        """Write all that a run needs to go on, whole or not at all."""
+        """Write all that a run needs to go on, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         saved = {
             "config": json.dumps([self.model.config.to_json(), self.config.to_json()]),
             "model": self.model.state_dict(),
@@ -127,8 +130,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "progress": dataclasses.asdict(self.progress),
         }
-        with replacing(path) as part:
-            torch.save(saved, part)
+        write_saved(path, saved)
 
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote.

@@ -1,6 +1,8 @@
 """What `train` and `export` refuse before anything is lost; training has its own tests."""
 
 import dataclasses
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,3 +145,42 @@ def test_a_fitted_prior_joins_a_weight_file(
     ):
         for name, values in old.state_dict().items():
             assert torch.equal(new.state_dict()[name], values), name
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    hvae: Run, without_graphs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    below = tmp_path / "file" / "out"
+    folders = "--data", tmp_path, "--valid", tmp_path
+    for command in (
+        ("train", *folders, "--out", below),
+        ("train-prior", "vamp", "--weights", without_graphs, "--data", tmp_path, "--out", below),
+        ("export", without_graphs, "--data", tmp_path, "-o", below),
+    ):
+        result = hvae(*command)
+        assert result.exit_code == 1, result.stderr  # not of tmp_path, which has no photographs
+        assert re.search("file(/out)?: (File exists|Not a directory)", result.stderr)
+
+
+def test_a_fit_that_is_stopped_is_written(
+    hvae: Run, without_graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = []
+
+    def fit(*given: Callable[[], bool]) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        stopped.append(given[-1]())
+        return "so far"
+
+    def save(out: Path, model: object, name: str, prior: str) -> None:
+        out.write_text(prior)
+
+    monkeypatch.setattr("hvae_codec.models.training.data.ImageCache", lambda data, cache: None)
+    monkeypatch.setattr("hvae_codec.models.training.contexts.fit", fit)
+    monkeypatch.setattr("hvae_codec.models.training.contexts.save_prior", save)
+    shared = "--weights", without_graphs, "--data", tmp_path
+    out = tmp_path / "new" / "prior.pt"
+    assert hvae("train-prior", "vamp", *shared, "--out", out).exit_code == 0
+    assert stopped == [True]
+    assert out.read_text() == "so far"

@@ -50,3 +50,17 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, deep: bool) -> None:
         find_images(tmp_path, deep=deep)
     with pytest.raises(OSError):
         find_images(tmp_path / "absent", deep=deep)
+
+
+def test_an_error_names_the_file_and_not_the_hidden_one(tmp_path: Path) -> None:
+    path, folder = tmp_path / "a", tmp_path / "folder"
+    with pytest.raises(FileNotFoundError) as caught, part_beside(tmp_path / "none" / "a") as part:
+        part.write_bytes(b"new")
+    assert caught.value.filename == str(tmp_path / "none" / "a")
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError) as caught, replacing(folder) as part:
+        part.write_bytes(b"new")
+    assert (caught.value.filename, caught.value.filename2) == (str(folder), None)
+    with pytest.raises(FileNotFoundError) as caught, replacing(path) as part:
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")

@@ -139,3 +139,11 @@ def test_a_prior_of_other_contexts_is_refused(integer: DctVae, tmp_path: Path) -
         path.write_bytes(junk)
         with pytest.raises(WeightsError, match="not a fitted prior"):
             load_prior(path, integer.context)
+
+
+def test_fitting_ends_when_it_is_told_to(integer: DctVae, photographs: ImageCache) -> None:
+    config = FitConfig(steps=10**6, side=4, batch=2)
+    asked = iter([False, True])
+    prior = fit(integer, "mixture", photographs, config, lambda: next(asked))
+    assert not prior.training
+    assert not [*asked]

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hvae_codec.models.training import loop
 from hvae_codec.models.training.config import BatchSizes, TrainConfig
 from hvae_codec.models.training.loop import learning_rate_at, train
 from hvae_codec.models.training.state import LINEAR_PATHS, going_on
+from hvae_codec.models.training.stopping import stopping
 
 
 @pytest.fixture
@@ -255,3 +257,31 @@ def test_compiled_blocks_learn_the_same(config: TrainConfig) -> None:
     compiled = weights_after(config, "compiled", steps=1, compile=True)
     for name, values in usual.items():
         torch.testing.assert_close(compiled[name], values, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_saves(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    step = loop._step
+
+    def stop_at_the_second(run: loop.Run, *given: Any) -> torch.Tensor:  # noqa: ANN401
+        if run.step == 1:
+            signal.raise_signal(number)
+        return step(run, *given)
+
+    monkeypatch.setattr(loop, "_step", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt) if number == signal.SIGINT else nullcontext():
+        train(config)
+    assert checkpoint(config)["step"] == 2
+    assert [line["step"] for line in metrics(config)] == [2]
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stopping() as stopped:
+        signal.raise_signal(signal.SIGINT)
+        assert stopped.is_set()
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("went on")
+    assert signal.getsignal(signal.SIGINT) is before

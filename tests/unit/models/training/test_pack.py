@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -13,7 +14,7 @@ import torch
 from hvae_codec.codec.errors import DataError
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.export import load_checkpoints
-from hvae_codec.models.training.pack import write_pack
+from hvae_codec.models.training.pack import MAIN, write_pack
 from tests.conftest import ROOT
 
 SETTINGS = {
@@ -94,3 +95,37 @@ def test_a_minute_on_a_cpu(start: Path, folder: Path, tmp_path: Path) -> None:
     for name in ("0-60", "52-100"):
         rows = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
         assert rows[-1]["step"] >= 1 and rows[-1]["rows"]
+
+
+CHILD = """
+import signal, sys, time
+from pathlib import Path
+
+def save(*_):
+    time.sleep(0.3)
+    (out / "saved").write_text(str(Path(sys.argv[1]).exists()))
+    sys.exit(0)
+
+out = Path(sys.argv[-1])
+signal.signal(signal.SIGTERM, save)
+(out / "begun").touch()
+time.sleep(60)
+"""
+
+
+def test_a_pack_that_is_stopped_saves_and_leaves_nothing(tmp_path: Path) -> None:
+    pack, out, scratch = (tmp_path / name for name in ("pack.zip", "out", "scratch"))
+    with ZipFile(pack, "w") as file:
+        file.writestr("__main__.py", MAIN)
+        file.writestr("code/hvae_codec/models/training/packed.py", CHILD)
+    out.mkdir()
+    scratch.mkdir()
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    process = subprocess.Popen([sys.executable, "-S", pack, "--out", out], env=environment)
+    until = time.monotonic() + 30
+    while not (out / "begun").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(30) == 0
+    assert (out / "saved").read_text() == "True"
+    assert not [*scratch.iterdir()]
