@@ -17,7 +17,7 @@ from .crops import Picture, data_url
 from .run import Record
 from .speed import Speed, Timing
 from .summary import CodecSummary, Summary
-from .tables import Table, all_tables
+from .tables import Table, all_tables, images_of
 from .whole import Run
 
 
@@ -76,12 +76,13 @@ def compressai_results(codec: CodecSummary) -> dict[str, object]:
     points = codec.points
     columns = {
         "bpp": [point.bpp for point in points],
-        "psnr-rgb": [point.psnr_db for point in points],
+        "psnr-rgb": [p.psnr_db if p.psnr_bpp == p.bpp else math.nan for p in points],
         "ms-ssim-rgb": [point.ms_ssim for point in points],
         "encoding_time": [point.seconds.encode_s for point in points],
         "decoding_time": [point.seconds.decode_s for point in points],
     }
-    # a column that was not measured is left out: CompressAI's tools know no gaps
+    # a column that was not measured, or not of all images, is left out: CompressAI's tools know
+    # no gaps
     results = {name: column for name, column in columns.items() if all(map(math.isfinite, column))}
     return {"name": codec.name, "description": codec.description, "results": results}
 
@@ -140,6 +141,7 @@ def page(report: Report, out: Path) -> str:
         .render(
             report=report,
             summary=report.summary,
+            images=images_of(report.summary),
             sources=_sources(report.summary),
             plots=[
                 (path.stem, data_url(path.read_bytes(), "image/svg+xml"))

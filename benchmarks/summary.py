@@ -61,6 +61,8 @@ class Point:
     round.
 
     Attributes:
+        psnr_db, psnr_luma_db: without the images of `Summary.exact`.
+        psnr_bpp: the rate of those images alone whose PSNR counts.
         ssimulacra2_worst: what all but the `WORST` images reach.
     """
 
@@ -68,6 +70,7 @@ class Point:
     bpp: float
     psnr_db: float
     psnr_luma_db: float
+    psnr_bpp: float
     ms_ssim: float
     ms_ssim_db: float
     ssim: float
@@ -95,7 +98,7 @@ class CodecSummary:
     @property
     def psnr_curve(self) -> Curve:
         """Rate against PSNR in RGB."""
-        return Curve(tuple(p.bpp for p in self.points), tuple(p.psnr_db for p in self.points))
+        return Curve(tuple(p.psnr_bpp for p in self.points), tuple(p.psnr_db for p in self.points))
 
     @property
     def ms_ssim_curve(self) -> Curve:
@@ -157,10 +160,12 @@ class Summary:
     """All that a run showed.
 
     Attributes:
+        exact: images whose PSNR counts for no codec; see `_exact_images`.
         installed_mib: of a plain install of this codec; None where it cannot be told.
     """
 
     images: int
+    exact: tuple[str, ...]
     anchor: str
     window_db: Window
     rounds: int
@@ -190,13 +195,15 @@ def summarise(
         anchor: one of `curve_names`.
         window_db: where BD-rates are averaged.
     """
-    found = tuple(_codec_summary(codec, records, speed) for codec in codecs)
+    exact = _exact_images(records)
+    found = tuple(_codec_summary(codec, records, exact, speed) for codec in codecs)
     images = {record.image for record in records}
     curves: dict[str, CodecSummary | Published] = {c.name: c for c in found if c.points}
     curves |= _published_beside(curves, images)
     rows = tuple(_compare(name, curves, anchor, window_db) for name in curves)
     rounds = len({timing.round for timing in speed.timings})
-    return Summary(len(images), anchor, window_db, rounds, speed.installed_mib, found, rows)
+    mib = speed.installed_mib
+    return Summary(len(images), exact, anchor, window_db, rounds, mib, found, rows)
 
 
 def curve_names(codecs: Sequence[Codec], images: Iterable[str]) -> list[str]:
@@ -246,19 +253,39 @@ def published_curves() -> dict[str, Published]:
     }
 
 
-def _codec_summary(codec: Codec, records: Sequence[Record], speed: Speed) -> CodecSummary:
+def _exact_images(records: Sequence[Record]) -> tuple[str, ...]:
+    """Name the images that a codec makes exact at a setting at which it does not all.
+
+    One of them alone would make the mean PSNR infinite. None are named if that were all.
+    """
+    groups: dict[tuple[str, int], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.codec, record.setting), []).append(record)
+    found = set()
+    for group in groups.values():
+        exact = {record.image for record in group if math.isinf(record.psnr_db)}
+        if len(exact) < len(group):
+            found |= exact
+    return tuple(sorted(found)) if found < {record.image for record in records} else ()
+
+
+def _codec_summary(
+    codec: Codec, records: Sequence[Record], exact: Container[str], speed: Speed
+) -> CodecSummary:
     own = [record for record in records if record.codec == codec.name]
     timings = [timing for timing in speed.timings if timing.codec == codec.name]
     points = []
     for setting in sorted({record.setting for record in own}):
         group = [record for record in own if record.setting == setting]
+        lossy = [record for record in group if record.image not in exact]
         ms_ssim = fmean(record.ms_ssim for record in group)
         points.append(
             Point(
                 setting=setting,
                 bpp=fmean(record.bpp for record in group),
-                psnr_db=fmean(record.psnr_db for record in group),
-                psnr_luma_db=fmean(record.psnr_luma_db for record in group),
+                psnr_db=fmean(record.psnr_db for record in lossy),
+                psnr_luma_db=fmean(record.psnr_luma_db for record in lossy),
+                psnr_bpp=fmean(record.bpp for record in lossy),
                 ms_ssim=ms_ssim,
                 ms_ssim_db=ms_ssim_db(ms_ssim),
                 ssim=fmean(record.ssim for record in group),

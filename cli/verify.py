@@ -26,7 +26,7 @@ def verify(sources: tuple[str, ...]) -> None:
                 f" of {report.largest_sample})"
             )
         console.result(
-            f"{console.shown(source)}  {report.tiles} tiles"
+            f"{console.shown(source)}  {console.counted(report.tiles, 'tile')}"
             f"  {console.spaced(report.symbols)} symbols  {verdict}"
         )
         return report.differing == 0

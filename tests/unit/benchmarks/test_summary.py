@@ -8,6 +8,7 @@ import pytest
 
 from hvae_codec.benchmarks.codecs import OURS, OURS_EYE, Codec
 from hvae_codec.benchmarks.metrics import ms_ssim_db
+from hvae_codec.benchmarks.report import compressai_results
 from hvae_codec.benchmarks.run import Record, run
 from hvae_codec.benchmarks.speed import Process, Speed, Timing
 from hvae_codec.benchmarks.summary import (
@@ -18,6 +19,7 @@ from hvae_codec.benchmarks.summary import (
     published_curves,
     summarise,
 )
+from hvae_codec.benchmarks.tables import rate_distortion
 from hvae_codec.benchmarks.whole import Run
 
 NO_TIMES = Speed((), {})
@@ -159,3 +161,38 @@ def test_the_anchor_is_jpeg_or_what_is_asked_for() -> None:
     assert choose_anchor("webp", [OURS, "webp"]) == "webp"
     with pytest.raises(UnknownAnchor, match="anchor 'gif' is not one of hvae-codec, webp"):
         choose_anchor("gif", [OURS, "webp"])
+
+
+def test_an_exact_image_counts_for_no_psnr(own: Codec, jpeg: Codec, records_on: RecordsOn) -> None:
+    curve = [(0.5, 30, 0.9), (1.0, 34, 0.95), (2.0, 38, 0.99)]
+    records = records_on(curve, OURS, ["a.png", "b.png"])
+    records += records_on(curve, "jpeg", ["a.png", "b.png"])
+    records = [
+        replace(record, bpp=9.0, psnr_db=math.inf)
+        if (record.codec, record.image) == (OURS, "b.png")
+        else record
+        for record in records
+    ]
+    found = summarise(records, [own, jpeg], NO_TIMES, anchor="jpeg")
+    assert found.exact == ("b.png",)
+    ours, theirs = found.comparisons
+    assert ours.against_anchor.rate_percent == pytest.approx(0)
+    assert theirs.ours.rate_percent == pytest.approx(0)
+    assert [point.psnr_db for point in found.codecs[0].points] == [30, 34, 38]
+    assert found.codecs[0].points[0].bpp == pytest.approx((0.5 + 9) / 2)  # all count for that
+    note = rate_distortion(found).notes[0]
+    assert "PSNR, and the bits that it is held against, leave out b.png: some codec" in note
+    assert "psnr-rgb" not in compressai_results(found.codecs[0])["results"]  # type: ignore[operator]
+
+
+def test_a_lossless_setting_leaves_no_image_out(own: Codec, records_on: RecordsOn) -> None:
+    curve = [(0.5, 30, 0.9), (1.0, 34, 0.95), (2.0, math.inf, 1)]
+    found = summarise(records_on(curve, OURS, ["a.png", "b.png"]), [own], NO_TIMES, anchor=OURS)
+    assert not found.exact
+    assert [point.psnr_db for point in found.codecs[0].points] == [30, 34, math.inf]
+    assert "PSNR is infinite (inf): BD-rate passes over such" in rate_distortion(found).notes[0]
+
+
+def test_one_image_is_no_plural(own: Codec, records_on: RecordsOn) -> None:
+    found = summarise(records_on([(1, 30, 0.9)], OURS, ["a.png"]), [own], NO_TIMES, anchor=OURS)
+    assert rate_distortion(found).notes[0].startswith("Means over 1 image; bits are")

@@ -67,7 +67,7 @@ def test_verify_says_identical(hvae: Run, coded: Path) -> None:
     result = hvae("verify", coded)
     assert result.exit_code == 0
     assert result.stdout == (
-        "coded.hvae  1 tiles  12 345 symbols  identical  (pixels within 1 of 255)\n"
+        "coded.hvae  1 tile  12 345 symbols  identical  (pixels within 1 of 255)\n"
     )
 
 
