@@ -14,6 +14,7 @@ from ..codec import api
 from ..codec.conditions import CodingConditions
 from ..codec.encoder import batches
 from ..codec.images import to_pixels
+from ..codec.numbers import quality_of
 from ..codec.options import DEFAULT_QUALITY
 from ..codec.quality import MAX_QUALITY
 from ..codec.stack import CountingStack
@@ -38,9 +39,11 @@ class CompressaiAdapter(nn.Module):
         """Make one quality.
 
         Raises:
-            ArgumentError: it is 100, which means lossless and has no likelihoods.
+            ArgumentError: it is no whole number within 0...99; 100 means lossless and has no
+                likelihoods.
         """
         super().__init__()
+        quality = quality_of(quality)
         if quality == MAX_QUALITY:
             raise ArgumentError(f"quality {quality} is lossless: it has no likelihoods")
         self.quality = quality
@@ -72,6 +75,9 @@ class CompressaiAdapter(nn.Module):
 
         Returns:
             `strings`, one list with a file an image, and `shape`, (H, W), which the files hold too.
+
+        Raises:
+            ArgumentError: `x` is not (B, 3, H, W).
         """
         options: dict[str, Any] = {"tune": "psnr", "content": "photo"}
         files = [api.encode(image, self.quality, **options) for image in _to_uint8(x)]
@@ -112,6 +118,12 @@ class CompressaiAdapter(nn.Module):
 
 
 def _to_uint8(x: Tensor) -> list[np.ndarray]:
-    """Round images (B, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    """Round images (B, 3, H, W) in [0, 1] to (H, W, 3) uint8.
+
+    Raises:
+        ArgumentError: they have another shape.
+    """
+    if x.ndim != 4 or x.shape[1] != 3:
+        raise ArgumentError(f"images have shape {tuple(x.shape)}, not (B, 3, H, W)")
     rounded = x.detach().mul(255).clamp(0, 255).round().to(torch.uint8)
     return [image.permute(1, 2, 0).contiguous().cpu().numpy() for image in rounded]

@@ -76,7 +76,7 @@ class _Shard:
 
 
 class CodedFiles:
-    """The coded files of a folder, and of the tar shards in it, by number.
+    """The coded files of a folder, and of the tar shards in it, by number; or a single file.
 
     Their places are read once; of a file that lies in the folder, a region reads what it needs.
 
@@ -88,18 +88,20 @@ class CodedFiles:
         """Find them.
 
         Args:
-            folder: of files and shards; or one shard.
+            folder: of files and shards; or one of them.
             decoder: what is made of a file; a Pillow image by default.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: it cannot be read, or is not there.
             DataError: it has none.
         """
         root = Path(folder)
+        above = root if root.is_dir() else root.parent
+        root.stat()  # is it there?
         self.decoder = decoder or CodedDecoder()
         found = sorted(root.rglob("*")) if root.is_dir() else [root]
         self._files = [path for path in found if path.suffix.lower() == f".{CODED_SUFFIX}"]
-        self.keys = [path.relative_to(root).with_suffix("").as_posix() for path in self._files]
+        self.keys = [path.relative_to(above).with_suffix("").as_posix() for path in self._files]
         self._shards = []
         for path in found:
             if path.suffix.lower() == ".tar":

@@ -34,13 +34,13 @@ class CodedDataset(Dataset[Any]):
         """Find the files.
 
         Args:
-            folder: of files and shards; or one shard.
+            folder: of files and shards; or one of them.
             wanted: what of a file: a region, a scale, all by default; or a function of a file's
                 description, for regions of its size.
             transform: of the Pillow image; `to_tensor` by default.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: it cannot be read, or is not there.
             DataError: it has none.
         """
         self.files = CodedFiles(

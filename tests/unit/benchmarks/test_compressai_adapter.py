@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,18 @@ def test_entropy_estimation_agrees_with_the_file(
 def test_lossless_has_no_likelihoods() -> None:
     with pytest.raises(ArgumentError, match="quality 100 is lossless"):
         CompressaiAdapter(100)
+
+
+@pytest.mark.parametrize("quality", [101, -1, 60.5, "60", True])
+def test_what_is_no_quality_is_refused_at_once(quality: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ArgumentError, match="quality"):
+        CompressaiAdapter(quality)
+
+
+def test_other_channels_are_refused(adapter: CompressaiAdapter, x: Tensor) -> None:
+    for images in (x[None, :1], x):
+        with pytest.raises(ArgumentError, match="not \\(B, 3, H, W\\)"):
+            adapter(images)
 
 
 def test_compressais_loop_over_files(adapter: CompressaiAdapter, x: Tensor, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from hvae_codec.codec.info import FileInfo
 from hvae_codec.codec.options import DecodeOptions
 from hvae_codec.torch import CodedDataset
 from hvae_codec.webdataset import CodedDecoder, CodedFiles
+from tests.conftest import ROOT
 
 from .conftest import drawn, write_tar
 
@@ -58,6 +60,11 @@ def test_files_and_members_are_found_by_number(coded: Coded) -> None:
     assert CodedFiles(folder / "00001.tar").keys == ["4"]
     with pytest.raises(DataError, match="no coded files in"):
         CodedFiles(folder / "notes.txt")
+    with pytest.raises(FileNotFoundError):
+        CodedDataset(folder / "none")
+    single = CodedDataset(folder / "0.hvae", transform=np.asarray)
+    assert single.keys == ["0"]
+    assert np.array_equal(single[0], expected[0])
 
 
 def test_a_part_is_decoded_and_its_place_may_depend_on_the_size(coded: Coded) -> None:
@@ -162,3 +169,18 @@ def test_nodes_of_torchdata_map_files(coded: Coded) -> None:
     node = nodes.ParallelMapper(nodes.IterableWrapper(range(5)), files, num_workers=2)
     for pixels, wanted in zip(nodes.Loader(node), expected, strict=True):
         assert np.array_equal(pixels, wanted)
+
+
+def test_the_manuals_example_takes_pictures_of_all_kinds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "coded").mkdir()
+    for mode, size in (("L", (32, 40)), ("RGBA", (240, 100)), ("RGB", (230, 260))):
+        data = hvae_codec.encode(Image.new(mode, size), 30)
+        (tmp_path / "coded" / f"{mode}.hvae").write_bytes(data)
+    text = (ROOT / "docs" / "batch.md").read_text("utf-8")
+    (example,) = (b for b in re.findall(r"```python\n(.*?)```", text, re.S) if "def crop" in b)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(example.replace("num_workers=8", "num_workers=0"), found)
+    assert found["images"].shape == (3, 3, 224, 224)
