@@ -6,7 +6,12 @@ from typing import Any
 
 import click
 
-from ..models.training.config import BatchSizes, TrainConfig
+from ..models.training.config import (
+    BatchSizes,
+    TrainConfig,
+    default_cooldown,
+    default_simulate,
+)
 from . import console, files, options
 
 _FOLDER, _NEW = options.Folder(exists=True), options.Folder()
@@ -53,15 +58,13 @@ _cache_option = click.option(
 @click.option(
     "--cooldown",
     type=click.IntRange(0),
-    default=TrainConfig.cooldown,
-    show_default=True,
+    show_default=f"{TrainConfig.cooldown}, at most half of STEPS",
     help="Last steps, over which the rate falls.",
 )
 @click.option(
     "--simulate",
     type=click.IntRange(0),
-    default=TrainConfig.simulate,
-    show_default=True,
+    show_default=f"{TrainConfig.simulate}, at most a tenth of STEPS",
     help="Last steps, in simulated integers.",
 )
 @click.option(
@@ -122,6 +125,9 @@ def train(
     resume: bool,
     start: Path | None,
     grow: bool,
+    steps: int,
+    cooldown: int | None,
+    simulate: int | None,
     rate: float,
     **given: Any,  # noqa: ANN401
 ) -> None:
@@ -141,6 +147,8 @@ def train(
         )
     if grow and start is None:
         raise click.UsageError("--grow needs a --start")
+    if start and options.is_given("preset"):
+        raise click.UsageError("--preset is for a new model; one from a --start has its size")
 
     from ..models.training.loop import train as run
     from ..models.training.state import going_on
@@ -151,6 +159,9 @@ def train(
         resume=resume,
         start=start,
         grow=grow,
+        steps=steps,
+        cooldown=default_cooldown(steps) if cooldown is None else cooldown,
+        simulate=default_simulate(steps) if simulate is None else simulate,
         learning_rate=rate,
         sizes=BatchSizes(**sizes),
         **given,
@@ -253,8 +264,6 @@ def export(
     priors are added.
     """
     files.refuse_to_replace(out, [*sources, *priors])
-    if len(sources) > 1 and any(source.suffix == ".safetensors" for source in sources):
-        raise click.UsageError("a weight file is the only SOURCE, or none")
     if cache and not data:
         raise click.UsageError("--cache is for the photographs of --data")
     with console.blame(str(out)):
@@ -262,10 +271,14 @@ def export(
 
     from ..models import export as exporting
     from ..models.training.data import ImageCache
+    from ..models.weights import is_weight_file
 
     with console.blame(str(sources[0])):
+        if len(sources) > 1 and any(map(is_weight_file, sources)):
+            raise click.UsageError("a weight file is the only SOURCE, or none")
+        found = exporting.gather(sources, priors)
         photographs = None
         if data:
             photographs = ImageCache(data, cache or out.resolve().parent / "cache")
-        exporting.export(sources, out, photographs, priors)
+        exporting.export(found, out, photographs)
     console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes")

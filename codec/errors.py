@@ -1,6 +1,7 @@
 """What can go wrong beside a damaged file (`bitstream.errors`)."""
 
 import errno
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,23 @@ class PayloadTooShort(HvaeError):
 
 
 class ModelError(HvaeError):
-    """Anything that the models refuse; the message says why in one line."""
+    """Anything that the models refuse; the message says why in one line.
+
+    Attributes:
+        filename: of the file that is to blame, where that is known; see `about`.
+    """
+
+    filename: str | None = None
+
+
+@contextmanager
+def about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let what the models refuse meanwhile name a file, unless it names one already."""
+    try:
+        yield
+    except ModelError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
 
 
 class BoundError(ModelError):

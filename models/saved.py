@@ -18,7 +18,8 @@ def read_saved(path: Path, keys: set[str], what: str) -> dict[str, Any]:
         WeightsError: it is not `what` it should be.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a name torch would look at the suffix
+            saved = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # of other bytes the unpickler makes anything

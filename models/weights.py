@@ -61,7 +61,7 @@ def save_weights(path: Path, weights: Weights) -> None:
         arrays |= stored(f"context.{name}", tensor)
     for number, model in enumerate(weights.latents):
         convert.check(model.trunk)
-        if _shapes(model) != _shapes(weights.latents[0]):
+        if shapes_of(model) != shapes_of(weights.latents[0]):
             raise WeightsError(f"latent model {number} has another size than the first")
         for name, tensor in model.state_dict().items():
             arrays |= stored(f"{number}.{name}", tensor)
@@ -75,6 +75,16 @@ def save_weights(path: Path, weights: Weights) -> None:
     )
     with replacing(path) as part:
         part.write_bytes(data)
+
+
+def is_weight_file(path: Path) -> bool:
+    """Tell by its first bytes, whatever its name is: of a checkpoint they are those of a zip.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"  # behind its length, the header in JSON
 
 
 def load_weights(path: Path) -> Weights:
@@ -114,7 +124,8 @@ def models_of(file: WeightFile, name: str = "the weight file") -> Weights:
     return Weights(context, tuple(latents), file.first_qualities, file.tables)
 
 
-def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+def shapes_of(model: nn.Module) -> dict[str, torch.Size]:
+    """Return the shapes of a model's tensors by name."""
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 

@@ -8,6 +8,6 @@ which take the tensors as inputs, prepared for a quality (`convert.prepared`).
 `codec.onnx_runtime` runs the graphs. All shapes are dynamic but those of channels.
 """
 
-from .catalogue import export_graphs
+from .catalogue import check_exporter, export_graphs
 
-__all__ = ["export_graphs"]
+__all__ = ["check_exporter", "export_graphs"]

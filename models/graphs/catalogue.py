@@ -38,6 +38,20 @@ def export_graphs(context: ContextModel, latents: LatentModel) -> Exported:
     """Export all graphs of integer models.
 
     Raises:
+        TorchMissing: as `check_exporter`.
+    """
+    check_exporter()
+    return {
+        **_context_graphs(context),
+        **_transform_graphs(context, latents),
+        **_step_graphs(context, latents),
+    }
+
+
+def check_exporter() -> None:
+    """Find out whether graphs can be exported here.
+
+    Raises:
         TorchMissing: the packages that `torch.onnx.export` needs are not installed.
     """
     try:
@@ -47,11 +61,6 @@ def export_graphs(context: ContextModel, latents: LatentModel) -> Exported:
         raise TorchMissing(
             "exporting weights needs onnx and onnxscript: pip install 'hvae-codec[torch]'"
         ) from error
-    return {
-        **_context_graphs(context),
-        **_transform_graphs(context, latents),
-        **_step_graphs(context, latents),
-    }
 
 
 def _context_graphs(context: ContextModel) -> Exported:

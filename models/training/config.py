@@ -22,6 +22,16 @@ class BatchSizes:
     """Share of the crops that are no photographs."""
 
 
+def default_cooldown(steps: int) -> int:
+    """Return over how many last steps the rate falls, where nobody says: at most half of them."""
+    return min(TrainConfig.cooldown, steps // 2)
+
+
+def default_simulate(steps: int) -> int:
+    """Return how many last steps simulate integers, where nobody says: at most a tenth."""
+    return min(TrainConfig.simulate, steps // 10)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """One run. The model is the preset's, or that of the weights it starts from."""

@@ -34,6 +34,17 @@ MIN_SCALE = 0.5
 """Smallest random downscaling; half of the crops are not scaled at all."""
 
 
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the names and sizes of a folder's images, wherever it lies.
+
+    Raises:
+        OSError: it holds none.
+    """
+    paths = find_images(folder, deep=True)
+    listing = [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in paths]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
 class ImageCache:
     """All images of a folder as uint8 RGB in one file, mapped into memory.
 

@@ -74,7 +74,8 @@ def train(config: TrainConfig) -> None:
     Raises:
         OSError: a folder holds no images.
         DataError: the loss stays infinite.
-        WeightsError: the preset is unknown, or a checkpoint is none.
+        WeightsError: the preset is unknown, a checkpoint is none, or it is of a run with other
+            settings or images.
         MetricMissing: it is for the eye, and the metric's package is not installed.
         KeyboardInterrupt: Ctrl-C was pressed; all is saved, unless the run had not begun.
     """

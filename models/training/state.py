@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...codec.config import PRESETS, ModelConfig
-from ...codec.errors import WeightsError
+from ...codec.errors import WeightsError, about
 from ..dct_vae import DctVae
 from ..saved import read_saved, write_saved
-from ..weights import load_weights
+from ..weights import is_weight_file, load_weights
 from .config import BatchSizes, TrainConfig
+from .data import fingerprint
 from .growth import grown, opened
 from .soap import Soap
 
@@ -121,11 +122,12 @@ def starting_point(path: Path, qualities: tuple[int, int]) -> dict[str, Any]:
     Raises:
         WeightsError: it is neither.
     """
-    if path.suffix != ".safetensors":
-        saved = read_checkpoint(path)
-        kept = {key: saved[key] for key in ("config", "average")}
-        return kept | {"seconds": saved.get("seconds", 0.0)}
-    model = load_weights(path).model_at(sum(qualities) // 2).to_float()
+    with about(path):
+        if not is_weight_file(path):
+            saved = read_checkpoint(path)
+            kept = {key: saved[key] for key in ("config", "average")}
+            return kept | {"seconds": saved.get("seconds", 0.0)}
+        model = load_weights(path).model_at(sum(qualities) // 2).to_float()
     average = {f"module.{name}": value for name, value in model.state_dict().items()}
     average["n_averaged"] = torch.tensor(0)
     return {"config": model.config.to_json(), "average": average}
@@ -149,6 +151,7 @@ class Run:
     def __init__(self, config: TrainConfig, device: torch.device):
         self.config, self.device = config, device
         self.path = config.out / CHECKPOINT
+        self.images = {name: fingerprint(getattr(config, name)) for name in ("data", "valid")}
         source, saved = self._saved()
         self.step, self.seconds = saved.get("step", 0), saved.get("seconds", 0.0)
         name = saved.get("config")
@@ -175,6 +178,7 @@ class Run:
         if config.resume and self.path.exists():
             saved = read_checkpoint(self.path)
             self._check_settings(started_with(saved))
+            self._check_images(saved.get("images", {}))  # which earlier ones do not have
             return self.path, saved
         if config.start is None:
             return None, {}
@@ -188,6 +192,16 @@ class Run:
         if other:
             told = ", ".join(f"{name} {saved[name]}, not {own[name]}" for name in other)
             raise WeightsError(f"{self.path.name} is of a run with {told}")
+
+    def _check_images(self, saved: dict[str, str]) -> None:
+        """Refuse to go on with other images than those that the run was started with."""
+        other = [name for name in saved if saved[name] != self.images[name]]
+        if other:
+            told = " and ".join(f"--{name}" for name in other)
+            raise WeightsError(
+                f"{self.path.name} is of a run with other images in {told}: "
+                "a new run can --start from it"
+            )
 
     @property
     def averaged(self) -> DctVae:
@@ -204,6 +218,7 @@ class Run:
             "config": self.model_config.to_json(),
             "qualities": self.config.qualities,
             "settings": settings_of(self.config),
+            "images": self.images,
             "step": self.step,
             "seconds": self.seconds,
             "model": self.model.state_dict(),

@@ -107,8 +107,9 @@ def test_photographs_are_cached_beside_the_weights_or_where_it_is_said(
 
     monkeypatch.setattr("hvae_codec.models.training.data.ImageCache", remember)
     monkeypatch.setattr(
-        "hvae_codec.models.export.export", lambda sources, out, cache, priors: out.write_bytes(b"w")
+        "hvae_codec.models.export.export", lambda found, out, cache: out.write_bytes(b"w")
     )
+    monkeypatch.setattr("hvae_codec.models.export.gather", lambda sources, priors: None)
     monkeypatch.chdir(checkpoint.parent)
     exported = "export", "checkpoint.pt", "-o", "w", "--data", tmp_path
     assert hvae(*exported).exit_code == 0
@@ -184,3 +185,39 @@ def test_a_fit_that_is_stopped_is_written(
     assert hvae("train-prior", "vamp", *shared, "--out", out).exit_code == 0
     assert stopped == [True]
     assert out.read_text() == "so far"
+
+
+def test_weights_are_checked_before_photographs_are_read(
+    hvae: Run, without_graphs: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    bad = checkpoint.rename(tmp_path / "bad.pt")
+    shared = "-o", tmp_path / "w", "--data", tmp_path  # which has none
+    for sources in ((without_graphs, "--prior", bad), (bad,)):
+        result = hvae("export", *sources, *shared)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: {bad}: bad.pt is not a ")
+    result = hvae("export", bad, without_graphs, *shared)
+    assert result.exit_code == 2
+    assert "a weight file is the only SOURCE, or none" in result.stderr
+
+
+def test_a_short_run_does_not_cool_down_all_the_time(
+    hvae: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr("hvae_codec.models.training.loop.train", asked.append)
+    folders = "--data", tmp_path, "--valid", tmp_path, "--out", tmp_path
+    for steps in (200_000, 1000, 1):
+        assert hvae("train", *folders, "--steps", steps).exit_code == 0
+    assert hvae("train", *folders, "--steps", 9, "--cooldown", 99, "--simulate", 0).exit_code == 0
+    ends = [(config.cooldown, config.simulate) for config in asked]
+    assert ends == [(10_000, 1_000), (500, 100), (0, 0), (99, 0)]
+
+
+def test_a_model_that_is_started_from_has_its_own_size(
+    hvae: Run, without_graphs: Path, tmp_path: Path
+) -> None:
+    folders = "--data", tmp_path, "--valid", tmp_path, "--out", tmp_path
+    result = hvae("train", *folders, "--start", without_graphs, "--preset", "tiny")
+    assert result.exit_code == 2
+    assert "--preset is for a new model" in result.stderr

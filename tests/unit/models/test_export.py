@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from hvae_codec.bitstream import read_index
+from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import WeightsError
@@ -18,8 +19,9 @@ from hvae_codec.codec.weight_file import read_weight_file
 from hvae_codec.codec.weights import Codec
 from hvae_codec.models import export as exporting
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.export import codec_in_memory, export, load_checkpoints
+from hvae_codec.models.export import codec_in_memory, export, gather, load_checkpoints
 from hvae_codec.models.training.data import ImageCache
+from hvae_codec.models.training.state import starting_point
 from hvae_codec.models.weights import load_weights
 from tests.conftest import smooth_images, torch_codec
 
@@ -54,7 +56,7 @@ def saved(path: Path, model: DctVae, qualities: tuple[int, int]) -> Path:
 
 def exported(folder: Path, *runs: tuple[DctVae, tuple[int, int]]) -> Codec:
     sources = [saved(folder / f"{n}.pt", *run) for n, run in enumerate(runs)]
-    export(sources, folder / "w.safetensors", None)
+    export(gather(sources), folder / "w.safetensors", None)
     return torch_codec(read_weight_file(folder / "w.safetensors"))
 
 
@@ -92,8 +94,7 @@ def test_a_quality_without_a_model_is_named(
 ) -> None:
     paths = [saved(tmp_path / f"{n}.pt", tiny_model, one) for n, one in enumerate(ranges)]
     with pytest.raises(WeightsError, match=f"no checkpoint serves the qualities {missing}"):
-        export(paths, tmp_path / "w.safetensors", None)
-    assert not (tmp_path / "w.safetensors").exists()
+        gather(paths)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tiny_model: DctVae, tmp_path: Path) -> None:
@@ -186,9 +187,9 @@ def test_photographs_round_filters_and_refine_tables(
     Image.fromarray(pixels).save(tmp_path / "photographs" / "one.png")
     cache = ImageCache(tmp_path / "photographs", tmp_path / "cache")
     monkeypatch.setattr(exporting, "FITTING_BATCHES", 1)
-    source = [saved(tmp_path / "c.pt", tiny_model, (0, 100))]
+    found = gather([saved(tmp_path / "c.pt", tiny_model, (0, 100))])
     for name, seen in (("without", None), ("with", cache)):
-        export(source, tmp_path / f"{name}.safetensors", seen, crops=2)
+        export(found, tmp_path / f"{name}.safetensors", seen, crops=2)
     shown = capsys.readouterr().err
     for bar in ("rounding filters: 100%", "reconstruction: 100%", "counting symbols: 100%"):
         assert bar in shown
@@ -201,3 +202,35 @@ def test_photographs_round_filters_and_refine_tables(
         assert any(name.startswith(part) and name.endswith(".weight") for name in changed), part
     assert not any(name.startswith("latents.synthesis.") for name in changed)
     assert "latents.reconstruction.offsets" in changed
+
+
+def test_a_model_of_another_size_is_named(tiny_model: DctVae, tmp_path: Path) -> None:
+    other = DctVae(PRESETS["base"])
+    paths = [
+        saved(tmp_path / "high.pt", other, (50, 100)),
+        saved(tmp_path / "low.pt", tiny_model, (0, 52)),
+    ]
+    with pytest.raises(WeightsError, match=r"another size than that of low\.pt") as caught:
+        gather(paths)
+    assert caught.value.filename == str(paths[0])
+
+
+def test_names_do_not_matter(tiny_model: DctVae, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path / "c.safetensors", tiny_model, (0, 100))
+    export(gather([checkpoint]), tmp_path / "w.pt", None)
+    assert not gather([tmp_path / "w.pt"]).trained
+    begun = [starting_point(tmp_path / name, (0, 100)) for name in ("c.safetensors", "w.pt")]
+    assert begun[0]["config"] == begun[1]["config"]
+    (tmp_path / "junk.safetensors").write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"junk\.safetensors is not a checkpoint") as caught:
+        starting_point(tmp_path / "junk.safetensors", (0, 100))
+    assert caught.value.filename == str(tmp_path / "junk.safetensors")
+
+
+def test_a_prior_of_other_contexts_is_blamed_itself(tiny_model: DctVae, tmp_path: Path) -> None:
+    source, strange = saved(tmp_path / "c.pt", tiny_model, (0, 100)), copy.deepcopy(tiny_model)
+    strange.context.norm.spread.mul_(2)  # type: ignore[operator, union-attr]
+    export(gather([saved(tmp_path / "s.pt", strange, (0, 100))]), tmp_path / "other", None)
+    with pytest.raises(WeightsError, match="its priors were fitted to other contexts") as caught:
+        gather([source], [tmp_path / "other"])
+    assert caught.value.filename == str(tmp_path / "other")

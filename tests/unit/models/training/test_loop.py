@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import signal
 from contextlib import nullcontext
 from pathlib import Path
@@ -285,3 +286,24 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
         signal.raise_signal(signal.SIGINT)
         pytest.fail("went on")
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_resumed_run_keeps_its_images(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, steps=1))
+    moved = config.data.rename(config.data.with_name("moved"))
+    again = dataclasses.replace(config, data=moved, valid=moved, resume=True, steps=2)
+    train(again)
+    assert checkpoint(config)["step"] == 2
+    fewer = moved.with_name("fewer")
+    shutil.copytree(moved, fewer)
+    (fewer / "a.png").unlink()
+    again = dataclasses.replace(again, steps=3)
+    with pytest.raises(WeightsError, match="of a run with other images in --data: a new run can"):
+        train(dataclasses.replace(again, data=fewer))
+    with pytest.raises(WeightsError, match="in --data and --valid"):
+        train(dataclasses.replace(again, data=fewer, valid=fewer))
+    saved = checkpoint(config)
+    del saved["images"]  # as before there were any
+    torch.save(saved, config.out / "checkpoint.pt")
+    train(dataclasses.replace(again, data=fewer))
+    assert checkpoint(config)["step"] == 3
