@@ -19,6 +19,7 @@ from ..codec.stack import Sampling
 from .bjontegaard_delta import Curve
 from .metrics import psnr_rgb
 from .run import read_image
+from .tables import counted_images
 
 JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)
 SHEET_LEVELS = (0, 1, 2, 4, None)
@@ -98,7 +99,8 @@ def plot(path: Path, context: Curve, other: Curve, images: int) -> None:
     axes = figure.subplots()
     for name, curve in (("context alone", context), ("JPEG", other)):
         axes.plot(curve.bpp, curve.db, marker=".", label=name)
-    axes.set(xlabel="bits per pixel", ylabel="PSNR, RGB (dB)", title=f"Means over {images} images")
+    title = f"Means over {counted_images(images)}"
+    axes.set(xlabel="bits per pixel", ylabel="PSNR, RGB (dB)", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=100)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from .bjontegaard_delta import Curve
 from .codecs import OURS
 from .summary import CodecSummary, Comparison, Summary
-from .tables import images_of, label
+from .tables import counted_images, label
 
 NAMES = ("rd_psnr", "rd_ms_ssim", "rd_ssimulacra2", "speed")
 """Each is written as PNG and as SVG."""
@@ -75,7 +75,7 @@ def _rate_distortion(
     axes.set_ylim(min(shown) - 0.5, max(shown) + 0.5)
     axes.set_xlabel("bits per pixel")
     axes.set_ylabel(title)
-    axes.set_title(f"Means over {images_of(summary)}")
+    axes.set_title(f"Means over {counted_images(summary.images)}")
     axes.legend(loc="lower right", fontsize="small", ncols=2)
     return figure
 

@@ -49,6 +49,7 @@ from .bjontegaard_delta import Curve, bd_rate
 from .context_alone import Point
 from .metrics import psnr_rgb
 from .run import read_image
+from .tables import counted_images
 
 QUALITIES = (10, 30, 50, 70, 90)
 DIFFUSION_STEPS = (10, 50, 200)
@@ -282,7 +283,8 @@ def _line(prior: str, rows: _Rows, anchor: _Rows) -> str:
 
 def _head(name: str, images: int, anchor: str) -> list[str]:
     return [
-        f"{name}, {images} images. Bits a pixel of the context on disk at each quality; the rest "
+        f"{name}, {counted_images(images)}. "
+        "Bits a pixel of the context on disk at each quality; the rest "
         f"are means over all: context against {anchor}, file's BD-rate against {anchor}, context "
         "against the prior's own bound, seconds a megapixel to encode and decode the context.",
         "",

@@ -17,7 +17,7 @@ from .crops import Picture, data_url
 from .run import Record
 from .speed import Speed, Timing
 from .summary import CodecSummary, Summary
-from .tables import Table, all_tables, images_of
+from .tables import Table, all_tables, counted_images
 from .whole import Run
 
 
@@ -141,7 +141,7 @@ def page(report: Report, out: Path) -> str:
         .render(
             report=report,
             summary=report.summary,
-            images=images_of(report.summary),
+            images=counted_images(report.summary.images),
             sources=_sources(report.summary),
             plots=[
                 (path.stem, data_url(path.read_bytes(), "image/svg+xml"))

@@ -70,8 +70,8 @@ def rate_distortion(summary: Summary) -> Table:
         header,
         tuple(_comparison_row(row) for row in summary.comparisons),
         (
-            f"Means over {images_of(summary)}; bits are those of files on disk. PSNR in RGB."
-            f"{_exact(summary)}"
+            f"Means over {counted_images(summary.images)}; bits are those of files on disk."
+            f" PSNR in RGB.{_exact(summary)}"
             f" Piecewise cubic over {low:g} to {high:g} dB, or what both curves cover of it (the"
             f" range of {OURS} and the codec stands in its column); BD-rate below 0 and BD-PSNR"
             " above 0 are better. MS-SSIM and Butteraugli over all that both curves cover,"
@@ -183,18 +183,18 @@ def points(summary: Summary) -> Table:
         header + times,
         rows,
         (
-            f"Means over {images_of(summary)}.{_exact(summary)} Luma is BT.601; SSIM is that of"
-            " luma, MS-SSIM that of RGB, averaged before it is turned into dB (as in CompressAI)."
-            " The worst tenth is the score that nine of ten images reach. Butteraugli is the 3-norm"
-            " of an image's distances, by libjxl's `butteraugli_main` where that is installed; the"
-            " lower the better.",
+            f"Means over {counted_images(summary.images)}.{_exact(summary)} Luma is BT.601; SSIM"
+            " is that of luma, MS-SSIM that of RGB, averaged before it is turned into dB (as in"
+            " CompressAI). The worst tenth is the score that nine of ten images reach. Butteraugli is"
+            " the 3-norm of an image's distances, by libjxl's `butteraugli_main` where that is"
+            " installed; the lower the better.",
         ),
     )
 
 
-def images_of(summary: Summary) -> str:
+def counted_images(number: int) -> str:
     """Say how many images there are: '1 image', '24 images'."""
-    return f"{summary.images} image{'' if summary.images == 1 else 's'}"
+    return f"{number} image{'' if number == 1 else 's'}"
 
 
 def _exact(summary: Summary) -> str:
