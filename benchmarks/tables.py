@@ -185,8 +185,8 @@ def points(summary: Summary) -> Table:
         (
             f"Means over {counted_images(summary.images)}.{_exact(summary)} Luma is BT.601; SSIM"
             " is that of luma, MS-SSIM that of RGB, averaged before it is turned into dB (as in"
-            " CompressAI). The worst tenth is the score that nine of ten images reach. Butteraugli is"
-            " the 3-norm of an image's distances, by libjxl's `butteraugli_main` where that is"
+            " CompressAI). The worst tenth is the score that nine of ten images reach. Butteraugli"
+            " is the 3-norm of an image's distances, by libjxl's `butteraugli_main` where that is"
             " installed; the lower the better.",
         ),
     )
