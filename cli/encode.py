@@ -119,4 +119,5 @@ def _encoded(
         if not keep_going or (isinstance(error, OSError) and error.errno is not None):
             raise
         with images.taking_damaged():
+            images.refuse_blank(source, wanted.page, error)
             return api.encode_with(source, wanted), f"encoded as far as it goes: {error}"

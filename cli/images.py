@@ -27,6 +27,22 @@ def taking_damaged() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
+def refuse_blank(source: str | bytes, page: int | None, damage: Exception) -> None:
+    """Refuse a damaged image of which nothing can be read: it would be a black picture.
+
+    Args:
+        source: a path, or the bytes of a file.
+        page: see `codec.images.to_pixels`.
+        damage: the error of the image, which is raised.
+    """
+    from ..codec import images
+    from ..codec.errors import noting_leftovers
+
+    with noting_leftovers(), images.read_image(source) as image:
+        if not images.to_pixels(image, page=page).samples.any():
+            raise damage
+
+
 def image_format(path: str, on_stdout: str = ".png") -> str:
     """Name Pillow's format for a file that is to be written, or for a suffix on stdout.
 

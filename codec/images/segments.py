@@ -18,6 +18,15 @@ _PROFILE_BYTES = 1 << 24
 
 _BMP_V5_END = 138
 _HEADER_END = 33  # of a PNG: its signature and the chunk IHDR
+_PIECE_BYTES = 256  # of damaged pixels, of which the last piece is lost
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by the colour type of a PNG
+_FILTERS = 5
+
+# Where the passes of an interlaced PNG begin, and their steps: across, down.
+_PASSES = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)  # fmt: skip
 
 # Chunks of PNG that are kept, or of which nothing is left to keep once the picture is decoded.
 _KEPT_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"cICP", b"sRGB", b"gAMA"}
@@ -120,6 +129,42 @@ def critical_chunks(file: bytes) -> bytes:
     if kept and kept[-1].kind == b"IEND":
         return PNG + b"".join(pieces)
     return without_damaged_chunks(file)  # cut: what is left of its last chunk counts as well
+
+
+def with_all_pixels(file: bytes) -> bytes:
+    """Return a PNG of the pixels alone, with zeros for those that are cut off or damaged.
+
+    Args:
+        file: of 8 or 16 bits a channel, without a palette.
+    """
+    chunks = list(png_chunks(file))
+    last = chunks[-1]
+    rest = file[last.at + 12 + len(last.payload) :]
+    packed = b"".join(c.payload for c in chunks if c.kind == b"IDAT")
+    packed += rest[8:] if rest[4:8] == b"IDAT" else b""
+    pixels, at, stream = bytearray(), 0, zlib.decompressobj()
+    with contextlib.suppress(zlib.error):
+        for begin in range(0, len(packed), _PIECE_BYTES):
+            pixels += stream.decompress(packed[begin : begin + _PIECE_BYTES])
+    for row_bytes in _rows(chunks[0].payload):
+        if pixels[at : at + 1] >= bytes([_FILTERS]):
+            del pixels[at:]  # no filter: what follows is no picture
+        at += row_bytes
+    whole = zlib.compress(pixels[:at].ljust(at, b"\0"), 1)
+    pieces = (b"IHDR" + chunks[0].payload, b"IDAT" + whole, b"IEND")
+    return PNG + b"".join(
+        struct.pack(">I", len(piece) - 4) + piece + struct.pack(">I", zlib.crc32(piece))
+        for piece in pieces
+    )
+
+
+def _rows(header: bytes) -> Iterator[int]:
+    """Yield the bytes of each row of a PNG, of each pass where it is interlaced."""
+    width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    pixel_bytes = bits // 8 * _CHANNELS[color]
+    for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
+        if columns := len(range(left, width, across)):
+            yield from [1 + columns * pixel_bytes] * len(range(top, height, down))
 
 
 def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes, int]]:

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 from ..errors import ImageError
 from .metadata import ORIENTATION, XMP_TAG, exif_orientation, png_text, upright
 from .profiles import codes_of
-from .segments import critical_chunks
+from .segments import critical_chunks, with_all_pixels
 
 # Tags of TIFF, and their values.
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
@@ -52,7 +52,9 @@ def read_sixteen_bits(image: Image.Image) -> tuple[np.ndarray, Image.Image] | No
         loaded.load()  # Pillow would cut the samples of the given image
         if image.format == "TIFF":
             return _read_tiff(data, image.tell()), loaded
-        samples = _imagecodecs().png_decode(critical_chunks(data))
+        tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
+        pixels = with_all_pixels(data) if tolerant else critical_chunks(data)
+        samples = _imagecodecs().png_decode(pixels)
         samples = samples[..., None] if samples.ndim == 2 else samples
         return _with_transparency(samples, image.info.get("transparency")), loaded
     image.load()

@@ -136,6 +136,18 @@ def test_what_is_left_of_a_damaged_image_is_encoded(hvae: Run, photo: Path) -> N
     assert not text.with_suffix(".hvae").exists()
 
 
+def test_nothing_is_no_picture(hvae: Run, photo: Path) -> None:
+    picture = Image.effect_noise((64, 64), 50)
+    for suffix in (".jp2", ".webp"):  # one is black where it is cut, of the other nothing comes
+        picture.save(photo.with_suffix(suffix))
+        cut = photo.with_name(f"cut{suffix}")
+        cut.write_bytes(photo.with_suffix(suffix).read_bytes()[:-100])
+        result = hvae("encode", cut, "--keep-going")
+        assert result.exit_code == 1
+        assert "cannot be read" in result.stderr
+        assert not cut.with_suffix(".hvae").exists()
+
+
 def test_a_page_is_chosen_and_the_others_are_named(hvae: Run, photo: Path) -> None:
     pages = photo.with_suffix(".tif")
     first, second = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")

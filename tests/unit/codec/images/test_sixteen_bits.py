@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import info_of, to_pixels
@@ -204,6 +204,38 @@ def test_metadata_behind_the_pixels_is_found() -> None:
     end = data.index(b"IEND") - 4
     pixels = to_pixels(Image.open(io.BytesIO(data[:end] + chunk.getvalue() + data[end:])))
     assert info_of(pixels.metadata) == {"xmp": b"<x/>"}
+
+
+def interlaced(samples: np.ndarray) -> bytes:
+    """Return a PNG of seven passes, of 16-bit RGB."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
+    rows = b""
+    for left, top, across, down in (*passes, (0, 1, 1, 2)):
+        for row in samples[top::down, left::across]:
+            rows += b"\0" + row.astype(">u2").tobytes()
+    head = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, 2, 0, 0, 1)
+    pieces = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + pieces
+
+
+@pytest.mark.parametrize("is_interlaced", [False, True])
+def test_what_is_left_of_a_damaged_png_keeps_its_16_bits(
+    is_interlaced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(0).integers(1, 1 << 16, (64, 48, 3)).astype(np.uint16)
+    data = interlaced(samples) if is_interlaced else write_sixteen_bits(samples, "PNG", {})
+    cut = data[: len(data) // 2]
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 0xFF
+    for damaged in (cut, bytes(flipped)):
+        with pytest.raises(ImageError):
+            read(damaged)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert np.array_equal(read(data), samples)
+    for damaged in (cut, bytes(flipped)):
+        found = read(damaged)
+        assert found.dtype == np.uint16
+        assert 0.4 < (found == samples).mean() < 1
 
 
 def test_without_its_library_a_line_says_what_to_install(
