@@ -22,11 +22,13 @@ from .segments import (
     without_damaged_chunks,
     without_large_texts,
 )
+from .sixteen_bits import tiff_as_png
 
 _FORMATS = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | {".jxl": "JPEG XL"}
 """Formats that packages teach Pillow."""
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
+_TIFF = b"II*\0", b"MM\0*"
 _JPEG_XL = b"\xff\x0a", b"\0\0\0\x0cJXL "
 
 
@@ -98,14 +100,17 @@ def _known(suffix: str) -> dict[str, str]:
 
 
 def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError) -> Image.Image:
-    """Open a PNG without chunks that it can do without: damaged ones, and texts that are too large.
+    """Open what Pillow does not: a TIFF of grey and alpha of 16 bits, or a PNG with odd chunks.
+
+    Chunks that a PNG can do without are left out: damaged ones, and texts that are too large.
 
     Args:
         source: of the image.
         error: what Pillow said of it.
 
     Raises:
-        OSError: it is no PNG, other chunks are damaged, or nothing of that helps.
+        OSError: it is neither, other chunks are damaged, nothing of that helps, or the library
+            that reads 16 bits is not installed.
     """
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     if data.startswith(PNG):
@@ -121,6 +126,13 @@ def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError)
             names = [*(f"damaged chunk {kind}" for kind in damaged), *large]
             warnings.warn(LeftOut(name, tuple(dict.fromkeys(names))), stacklevel=3)
             return image
+    if data.startswith(_TIFF):
+        try:
+            png = tiff_as_png(data)
+        except ImageError as refusal:  # a library is not installed
+            raise OSError(str(refusal)) from refusal
+        if png:
+            return Image.open(io.BytesIO(png))
     if isinstance(error, UnidentifiedImageError):
         raise OSError(_what_it_looks_like(data))
     raise OSError(f"cannot be read as an image ({one_line(error)})") from error

@@ -42,8 +42,8 @@ TIFF_LAYOUT |= {529, 530, 532}
 
 _ICC_TAG = 34675
 _DIRECTORIES = {34665, 34853}  # EXIF's own, and that of GPS
-# The orientation, XMP and the profile are tags of a TIFF, but no EXIF: they are kept elsewhere.
-_NO_EXIF = TIFF_LAYOUT | {ORIENTATION, XMP_TAG, _ICC_TAG}
+NO_EXIF = TIFF_LAYOUT | {ORIENTATION, XMP_TAG, _ICC_TAG}
+"""Tags of a TIFF that are no EXIF: of its layout, or kept elsewhere."""
 
 
 def metadata_of(image: Image.Image) -> Metadata:
@@ -242,6 +242,6 @@ def _exif_elsewhere(image: Image.Image) -> bytes:
             exif[tag] = dict(found.get_ifd(tag)) if tag in _DIRECTORIES else value
     else:
         exif.load(found.tobytes())
-    for tag in _NO_EXIF & set(exif):
+    for tag in NO_EXIF & set(exif):
         del exif[tag]
     return exif.tobytes() if len(exif) else b""

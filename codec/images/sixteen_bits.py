@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin
 
 from ..errors import ImageError
-from .metadata import ORIENTATION, XMP_TAG, exif_orientation, png_text, upright
+from .metadata import NO_EXIF, ORIENTATION, XMP_TAG, exif_orientation, png_text, upright
 from .profiles import codes_of
 from .segments import critical_chunks, with_all_pixels
 
@@ -127,6 +127,39 @@ def _read_tiff(data: bytes, page_number: int) -> np.ndarray:
     samples = samples[..., None] if samples.ndim == 2 else samples
     channels = colors + (_UNASSOCIATED in extra)  # an extra sample of no meaning is padding
     return upright(samples[..., :channels], int(orientation))
+
+
+def tiff_as_png(data: bytes) -> bytes | None:
+    """Return a TIFF of grey and alpha of 16 bits, which Pillow does not open, as a PNG.
+
+    Args:
+        data: a TIFF file.
+
+    Returns:
+        None where it is of another kind, damaged, or of several pages.
+
+    Raises:
+        ImageError: the library that reads it is not installed.
+    """
+    exif = Image.Exif()
+    try:
+        exif.load(data)  # EXIF is made as a TIFF is
+        if exif.get(_BITS_PER_SAMPLE) != (16, 16):
+            return None
+        with _tifffile().TiffFile(io.BytesIO(data)) as file:
+            if len(file.pages) > 1:
+                return None
+            profile = file.pages[0].tags.valueof("InterColorProfile")
+            xmp = file.pages[0].tags.valueof("XMP")
+        samples = np.ascontiguousarray(_read_tiff(data, 0))
+    except ImageError:
+        raise
+    except Exception:  # readers raise nearly anything on damaged data
+        return None
+    for tag in NO_EXIF & set(exif):
+        del exif[tag]
+    found = {"icc_profile": profile, "xmp": xmp, "exif": exif.tobytes() if len(exif) else None}
+    return _with_chunks(_imagecodecs().png_encode(samples), found)
 
 
 def write_sixteen_bits(samples: np.ndarray, format: str, info: Mapping[str, Any]) -> bytes:

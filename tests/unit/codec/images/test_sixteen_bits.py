@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from hvae_codec.codec.errors import ImageError, LeftOut
-from hvae_codec.codec.images import info_of, to_pixels
+from hvae_codec.codec.images import info_of, read_image, to_pixels
 from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
 
 imagecodecs: Any = pytest.importorskip("imagecodecs")
@@ -34,14 +34,27 @@ def read(data: bytes) -> np.ndarray:
 def test_what_is_written_is_read(format: str, channels: int) -> None:
     info = {"icc_profile": b"profile", "xmp": b"<x/>"}
     data = write_sixteen_bits(photo(channels), format, info)
-    if (format, channels) == ("TIFF", 2):  # which Pillow does not know
-        assert np.array_equal(tifffile.imread(io.BytesIO(data)), photo(channels))
-        return
-    image = Image.open(io.BytesIO(data))
-    assert (image.format, image.size) == (format, (20, 12))
-    assert np.array_equal(read(data), photo(channels))
+    image = read_image(data)
+    is_unknown_to_pillow = (format, channels) == ("TIFF", 2)
+    assert (image.format, image.size) == ("PNG" if is_unknown_to_pillow else format, (20, 12))
+    assert np.array_equal(to_pixels(image).samples, photo(channels))
     kept = info_of(to_pixels(image).metadata)  # of TIFF also resolution and software, as EXIF
     assert kept | info == kept
+
+
+def test_tags_of_a_tiff_that_pillow_does_not_open_are_kept() -> None:
+    buffer = io.BytesIO()
+    tags = [(0x010E, "s", 0, "a description", True), (0x0112, "H", 1, 6, True)]
+    options: dict[str, Any] = {"photometric": "minisblack", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(buffer, photo(2), **options, metadata=None, extratags=tags)
+    pixels = to_pixels(read_image(buffer.getvalue()))
+    assert np.array_equal(pixels.samples, np.rot90(photo(2), -1))
+    exif = Image.Exif()
+    exif.load(info_of(pixels.metadata)["exif"])
+    assert (exif[0x010E], exif.get(0x0112)) == ("a description", None)
+    for damaged in (buffer.getvalue()[:100], buffer.getvalue()[:-100]):
+        with pytest.raises(OSError, match="TIFF of a kind that Pillow does not know"):
+            read_image(damaged)
 
 
 def test_exif_goes_into_png() -> None:
