@@ -184,16 +184,21 @@ def _refuse_clashes(jobs: list[Job]) -> None:
         other = targets.setdefault(identity, job)
         if other is not job and not Path(job.target).is_dir():
             pair = f"{console.named(other.source)} and {console.named(job.source)}"
-            raise click.UsageError(f"{name} would be the output of both {pair}{_way_out(job)}")
+            raise click.UsageError(
+                f"{name} would be the output of both {pair}{_way_out(job, other)}"
+            )
 
 
 def _several(jobs: list[Job]) -> str:
     return "; --out-dir takes several outputs" if len(jobs) > 1 else ""
 
 
-def _way_out(job: Job) -> str:
-    is_coded = files.is_coded(job.target) and job.target != console.STDIO
-    return "; --keep-suffix keeps them apart" if is_coded else ""
+def _way_out(*jobs: Job) -> str:
+    """Name the option of `encode` that makes two outputs of one, where it would."""
+    names = {Path(job.source).name for job in jobs}
+    keep = all(Path(job.target).stem == Path(job.source).name for job in jobs)
+    helps = files.is_coded(jobs[0].target) and len(names) > 1 and not keep
+    return "; --keep-suffix keeps them apart" if helps else ""
 
 
 def run(jobs: list[Job], work: Work, settings: Settings) -> None:

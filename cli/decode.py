@@ -80,14 +80,14 @@ def decode(
         raise click.UsageError("--sample draws what --levels leaves out: it needs --levels")
     if options.is_given("seed") and not sample:
         raise click.UsageError("--seed is for what --sample draws")
-    if options.is_given("suffix") and shared["output"] not in (None, console.STDIO):
-        raise click.UsageError("--format is for names that are not given; -o has its own suffix")
     settings, suffix = batch.Settings(**shared), f".{suffix.removeprefix('.')}"
     images.image_format(f"FILE{suffix}")  # or names could not be made of it
     jobs = batch.plan(sources, settings, suffix, is_output, files.is_coded)
     for job in jobs:
         # a suffix of no format is refused before the work; a folder is refused as one
         if not Path(job.target).is_dir():
+            if options.is_given("suffix") and not _has_suffix(job.target, suffix):
+                raise click.UsageError("--format is for names that are not given")
             _check_format(images.image_format(job.target, suffix), quality)
     from ..bitstream import ArgumentError
     from ..codec.images import Style
@@ -108,6 +108,11 @@ def _check_format(format: str, quality: int | None) -> None:
 
     if quality is not None and format not in HAVE_QUALITY:
         raise click.UsageError(f"--quality is for JPEG, WebP, AVIF and the like: {format} has none")
+
+
+def _has_suffix(target: str, suffix: str) -> bool:
+    is_stream = files.descriptor(target) is not None
+    return is_stream or Path(target).suffix.lower() == suffix.lower()
 
 
 def is_output(path: str) -> bool:

@@ -245,6 +245,9 @@ def test_a_raw_photograph_does_not_keep_the_jpeg_beside_it_from_its_turn(
 
 
 def test_a_name_and_a_format_exclude_each_other(hvae: Run, coded: Path) -> None:
-    result = hvae("decode", coded, "-o", coded.with_suffix(".png"), "--format", "jpg")
-    assert result.exit_code == 2
-    assert "--format is for names that are not given" in result.stderr
+    named = coded.with_suffix(".png")
+    for output in ((named,), ("-o", named)):
+        result = hvae("decode", coded, *output, "--format", "jpg")
+        assert result.exit_code == 2
+        assert "--format is for names that are not given" in result.stderr
+    assert hvae("decode", coded, "-o", named, "--format", "PNG").exit_code == 0

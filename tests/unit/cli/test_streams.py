@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from PIL import Image
 
 from hvae_codec.cli import files
 
@@ -61,3 +64,12 @@ def test_other_names_are_no_streams(tmp_path: Path) -> None:
     for name in ("7", "missing", "loop", "."):
         assert files.descriptor(tmp_path / name) is None
     assert files.descriptor("/dev/null") is None
+
+
+def test_a_stream_has_no_suffix_and_gets_the_format(
+    hvae: Callable[..., Result], coded: Path
+) -> None:
+    with coded.with_suffix(".out").open("wb") as stream:
+        result = hvae("decode", coded, "-o", f"/dev/fd/{stream.fileno()}", "--format", "tif")
+    assert result.exit_code == 0, result.stderr
+    assert Image.open(stream.name).format == "TIFF"

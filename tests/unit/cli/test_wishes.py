@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_two_images_of_one_name(hvae: Run, photo: Path) -> None:
     assert (result.exit_code, "--keep-suffix keeps them apart" in result.stderr) == (2, True)
     assert hvae("encode", photo, other, "--keep-suffix").exit_code == 0
     assert names(photo.parent, ".hvae") == ["photo.jpg.hvae", "photo.png.hvae"]
+    folder = photo.parent / "folder"
+    folder.mkdir()
+    shutil.copy(photo, folder)
+    for option in ((), ("--keep-suffix",)):  # which does not help
+        result = hvae("encode", photo, folder / photo.name, "--out-dir", folder, *option)
+        assert result.exit_code == 2
+        assert "--keep-suffix" not in result.stderr
+    shutil.rmtree(folder)
     photo.unlink()
     coded = [photo.with_name(name) for name in ("photo.jpg.hvae", "photo.png.hvae")]
     assert hvae("decode", *coded).exit_code == 0
