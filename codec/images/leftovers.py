@@ -13,6 +13,8 @@ from ..errors import visible
 from . import boxes, jxl, scans, segments
 from .metadata import RAW_TEXT
 
+_SAMPLES_PER_PIXEL = 277  # the tag of TIFF
+
 _BEGINNINGS = {
     "PNG": (segments.PNG,),
     "JPEG": (segments.JPEG,),
@@ -105,12 +107,29 @@ def names_of(image: Image.Image, file: bytes, strip: bool) -> list[str]:
     names = [f"bits beyond {kept} (of {depth})"] if depth > kept else []
     if image.format in ("AVIF", "HEIF"):
         names += boxes.auxiliaries_of(file)
+    names += _extra_channels(image) + _pixel_aspect(image)
     if not strip:
         names += _raw_profiles(image)
         if image.format == "JPEG2000":
             names += boxes.jp2_metadata_of(file)
         names += jxl.leftovers_of(file) if image.format == "JXL" else segments.not_kept(file)
     return list(dict.fromkeys(names))
+
+
+def _extra_channels(image: Image.Image) -> list[str]:
+    """Name the channels of a TIFF beyond its colours and alpha."""
+    count = getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1) - len(image.getbands())
+    if image.format != "TIFF" or count < 1:
+        return []
+    return ["1 extra channel" if count == 1 else f"{count} extra channels"]
+
+
+def _pixel_aspect(image: Image.Image) -> list[str]:
+    """Name the shape of pixels that are not square, where no resolution in dpi tells it."""
+    key = "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
+    shape = image.info.get(key)
+    known = isinstance(shape, tuple) and len(shape) == 2 and all(shape)
+    return ["pixel aspect ratio"] if known and shape[0] != shape[1] else []
 
 
 def _raw_profiles(image: Image.Image) -> list[str]:

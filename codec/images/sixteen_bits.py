@@ -116,6 +116,8 @@ def _read_tiff(data: bytes, page_number: int) -> np.ndarray:
         page = file.pages[page_number]
         colors = {_BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric), 0)
         extra = [int(kind) for kind in page.extrasamples or ()]
+        if not extra and page.samplesperpixel == colors + 1:
+            extra = [_UNASSOCIATED]  # as Pillow takes it
         if not colors or len(extra) > 1 or _ASSOCIATED in extra or page.dtype != np.uint16:
             raise ImageError(
                 "TIFF of 16 bits must be unsigned grey or RGB, with no more than one alpha that "
@@ -125,7 +127,7 @@ def _read_tiff(data: bytes, page_number: int) -> np.ndarray:
         samples = np.moveaxis(samples, 0, -1) if int(page.planarconfig) == 2 else samples
         orientation = page.tags.valueof("Orientation", 1)
     samples = samples[..., None] if samples.ndim == 2 else samples
-    channels = colors + (_UNASSOCIATED in extra)  # an extra sample of no meaning is padding
+    channels = colors + (_UNASSOCIATED in extra)  # an extra sample of no meaning is named
     return upright(samples[..., :channels], int(orientation))
 
 
@@ -156,6 +158,8 @@ def tiff_as_png(data: bytes) -> bytes | None:
         raise
     except Exception:  # readers raise nearly anything on damaged data
         return None
+    if samples.shape[2] != 2:
+        return None  # its second channel is no alpha
     for tag in NO_EXIF & set(exif):
         del exif[tag]
     found = {"icc_profile": profile, "xmp": xmp, "exif": exif.tobytes() if len(exif) else None}

@@ -293,6 +293,16 @@ def test_text_and_resolution_are_kept() -> None:
     assert read(saved("JPEG"))[0].metadata == ()
 
 
+def test_the_shape_of_pixels_is_named() -> None:
+    jpeg, png = saved("JPEG"), saved("PNG")
+    for density, names in ((b"\0\2\0\1", ("pixel aspect ratio",)), (b"\0\2\0\2", ())):
+        at = jpeg.index(b"JFIF\0") + 7
+        assert read(jpeg[:at] + b"\0" + density + jpeg[at + 5 :])[1] == names
+        shape = struct.pack(">IIB", density[1], density[3], 0)
+        file = png[:33] + chunk(b"pHYs", shape) + png[33:]
+        assert read(file, strip=True)[1] == read(file)[1] == names
+
+
 def test_a_loaded_file_tells_as_much(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     data = saved("JPEG")

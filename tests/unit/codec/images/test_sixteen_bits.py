@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from hvae_codec.codec.errors import ImageError, LeftOut
+from hvae_codec.codec.errors import ImageError, LeftOut, noting_leftovers
 from hvae_codec.codec.images import info_of, read_image, to_pixels
 from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
 
@@ -52,9 +52,11 @@ def test_tags_of_a_tiff_that_pillow_does_not_open_are_kept() -> None:
     exif = Image.Exif()
     exif.load(info_of(pixels.metadata)["exif"])
     assert (exif[0x010E], exif.get(0x0112)) == ("a description", None)
-    for damaged in (buffer.getvalue()[:100], buffer.getvalue()[:-100]):
+    no_alpha = io.BytesIO()
+    tifffile.imwrite(no_alpha, photo(2), photometric="minisblack", extrasamples=["unspecified"])
+    for other in (buffer.getvalue()[:100], buffer.getvalue()[:-100], no_alpha.getvalue()):
         with pytest.raises(OSError, match="TIFF of a kind that Pillow does not know"):
-            read_image(damaged)
+            read_image(other)
 
 
 def test_exif_goes_into_png() -> None:
@@ -180,6 +182,40 @@ def test_kinds_of_tiff_that_would_lose_something_are_refused(
         return  # Pillow refuses it itself
     with pytest.raises(ImageError):
         to_pixels(image)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "extra", "kept", "name"),
+    [
+        (np.uint8, 4, ["unspecified"], 3, "1 extra channel"),
+        (np.uint8, 5, ["unspecified"] * 2, 3, "2 extra channels"),
+        (np.uint8, 5, ["unassalpha", "unspecified"], 4, "1 extra channel"),
+        (np.uint8, 2, ["unspecified"], 1, "1 extra channel"),
+        (np.uint16, 4, ["unspecified"], 3, "1 extra channel"),
+        (np.uint16, 4, ["unassalpha"], 4, None),
+    ],
+)
+def test_extra_channels_of_a_tiff_are_named(
+    dtype: type, channels: int, extra: list[str], kept: int, name: str | None
+) -> None:
+    buffer = io.BytesIO()
+    picture = (photo(channels) >> 8).astype(dtype)
+    kind = "rgb" if channels > 3 else "minisblack"
+    tifffile.imwrite(buffer, picture, photometric=kind, extrasamples=extra)
+    for strip in (False, True):
+        with noting_leftovers() as names:
+            pixels = to_pixels(Image.open(buffer), strip=strip)
+        assert np.array_equal(pixels.samples, picture[..., :kept])
+        assert names == ([name] if name else [])
+
+
+def test_a_fourth_channel_of_no_name_is_alpha() -> None:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, photo(4), photometric="rgb", extrasamples=["unassalpha"])
+    data = buffer.getvalue()
+    tag = data.index(struct.pack("<HHI", 338, 3, 1))
+    nameless = data[:tag] + struct.pack("<HH", 337, 3) + data[tag + 4 :]
+    assert np.array_equal(read(nameless), photo(4))
 
 
 @pytest.mark.parametrize(
