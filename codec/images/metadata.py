@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ...bitstream import ArgumentError, InvalidField, Metadata, MetadataKind
+from .segments import MARK
 
 _KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
 METADATA_KEYS = (*_KEYS.values(), "text", "dpi")
@@ -90,9 +91,12 @@ def metadata_from(info: Mapping[str, Any]) -> Metadata:
     """Return metadata that is named as Pillow's `info` names it; the reverse of `info_of`.
 
     Raises:
-        ArgumentError: a name is none of `METADATA_KEYS`, or a value is of another kind.
+        ArgumentError: it is no mapping, a name is none of `METADATA_KEYS`, or a value is of
+            another kind.
     """
-    if unknown := sorted(set(info) - set(METADATA_KEYS)):
+    if not isinstance(info, Mapping):
+        raise ArgumentError(f"metadata is {info!r}, not a dict")
+    if unknown := sorted(map(str, set(info) - set(METADATA_KEYS))):
         raise ArgumentError(f"metadata {unknown[0]} is not one of {', '.join(METADATA_KEYS)}")
     found = [(kind, _bytes(key, info[key])) for kind, key in _KEYS.items() if info.get(key)]
     if text := info.get("text"):
@@ -157,6 +161,7 @@ def _text_of(image: Image.Image) -> dict[str, str]:
     found = getattr(image, "text", None) or image.info.get("text")
     text = dict(found) if isinstance(found, dict) else {}
     comment = image.info.get("comment") if image.format != "JPEG2000" else None
+    comment = comment if "comment" not in text else None  # a text of its own
     if isinstance(comment, bytes):
         try:
             comment = comment.decode()
@@ -165,7 +170,7 @@ def _text_of(image: Image.Image) -> dict[str, str]:
     if comment:
         text.setdefault(COMMENT, comment)
     return {
-        str(key): str(value)
+        str(key).removeprefix(MARK): str(value)
         for key, value in text.items()
         if key != _XMP_TEXT and not str(key).startswith(RAW_TEXT)
     }

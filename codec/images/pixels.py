@@ -18,11 +18,14 @@ from .jxl import header_of
 from .leftovers import file_of, names_of, with_its_end
 from .metadata import metadata_of, orientation_of, stripped, upright
 from .pages import choose_page, refuse_previews
-from .segments import PNG, png_damage, without_large_texts
+from .segments import (
+    PNG,
+    READ_BY_PILLOW,
+    png_damage,
+    with_marked_texts,
+    without_large_texts,
+)
 from .sixteen_bits import read_sixteen_bits
-
-_NO_TEXTS = "transparency", "gamma", "chromaticity", "icc_profile", "exif", "xmp", "dpi"
-"""Where Pillow keeps what is no text."""
 
 MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_ALPHA: "RGBA"}
 """Pillow's modes of 8 bits a channel."""
@@ -173,10 +176,16 @@ def _checked(array: np.ndarray) -> np.ndarray:
 
 def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     """Read an image that stands at the right page; `left_out` gets the names of what is not."""
-    for key in _NO_TEXTS:
+    for key in READ_BY_PILLOW:
         if isinstance(image.info.get(key), str):  # the keyword of a text
             del image.info[key]
     file = file_of(image)
+    if file.startswith(PNG) and getattr(image, "tile", ()):  # not loaded yet
+        marked = with_marked_texts(file)
+        if marked != file:
+            at, file = image.tell(), marked
+            image = Image.open(io.BytesIO(marked))
+            image.seek(at)
     damage = png_damage(file) if file.startswith(PNG) else None
     if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
         raise ImageError(damage)

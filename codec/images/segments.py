@@ -34,6 +34,16 @@ _KEPT_CHUNKS |= {b"cHRM", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"pHYs", b"sBIT", 
 _KEPT_CHUNKS |= {b"sPLT", b"acTL", b"fcTL", b"fdAT"}
 _KEPT_PARTS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+
+READ_BY_PILLOW = (
+    "aspect", "bbox", "blend", "chromaticity", "default_image", "disposal", "dpi", "duration",
+    "exif", "gamma", "icc_profile", "interlace", "loop", "srgb", "transparency", "xmp",
+)  # fmt: skip
+"""Where Pillow keeps what is no text, and looks for it; texts of these keywords lie there too."""
+
+MARK = "\1"
+"""Which no keyword has: it stands before those that Pillow would take for something else."""
+
 _CHUNK_NAMES = {b"caBX": "C2PA", b"tIME": "time of change", b"mDCV": "mastering display (mDCV)"}
 _CHUNK_NAMES |= {b"cLLI": "light levels (cLLI)", b"C2PA": "C2PA"}
 
@@ -100,16 +110,30 @@ def png_damage(file: bytes) -> str | None:
 
 def with_code_points(file: bytes, codes: bytes) -> bytes:
     """Put the chunk cICP, which not every Pillow writes, behind the header of a PNG."""
-    chunk = b"cICP" + codes
-    packed = struct.pack(">I", len(codes)) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return file[:_HEADER_END] + packed + file[_HEADER_END:]
+    return file[:_HEADER_END] + _packed(b"cICP", codes) + file[_HEADER_END:]
+
+
+def _packed(kind: bytes, payload: bytes) -> bytes:
+    """Return a chunk of PNG."""
+    crc = zlib.crc32(payload, zlib.crc32(kind))
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
+
+
+def with_marked_texts(file: bytes) -> bytes:
+    """Mark the keywords of a PNG's texts that Pillow would take for something else."""
+    clashing = {name.encode() for name in READ_BY_PILLOW}
+    for chunk in reversed(list(png_chunks(file))):
+        keyword = chunk.payload.partition(b"\0")[0] if chunk.kind in _TEXTS else b""
+        if keyword in clashing and chunk.is_sound:
+            marked = _packed(chunk.kind, MARK.encode() + chunk.payload)
+            file = file[: chunk.at] + marked + file[chunk.at + 12 + len(chunk.payload) :]
+    return file
 
 
 def with_checksums(file: bytes) -> bytes:
     """Give every chunk the checksum that it ought to have, for what is left of damaged ones."""
     chunks = list(png_chunks(file))
-    pieces = [struct.pack(">I4s", len(c.payload), c.kind) + c.payload for c in chunks]
-    whole = [piece + struct.pack(">I", zlib.crc32(piece[4:])) for piece in pieces]
+    whole = [_packed(c.kind, c.payload) for c in chunks]
     end = chunks[-1].at + len(whole[-1]) if chunks else len(PNG)
     return PNG + b"".join(whole) + file[end:]
 
@@ -151,11 +175,8 @@ def with_all_pixels(file: bytes) -> bytes:
             del pixels[at:]  # no filter: what follows is no picture
         at += row_bytes
     whole = zlib.compress(pixels[:at].ljust(at, b"\0"), 1)
-    pieces = (b"IHDR" + chunks[0].payload, b"IDAT" + whole, b"IEND")
-    return PNG + b"".join(
-        struct.pack(">I", len(piece) - 4) + piece + struct.pack(">I", zlib.crc32(piece))
-        for piece in pieces
-    )
+    header = _packed(b"IHDR", chunks[0].payload)
+    return PNG + header + _packed(b"IDAT", whole) + _packed(b"IEND", b"")
 
 
 def _rows(header: bytes) -> Iterator[int]:
@@ -250,7 +271,8 @@ def not_kept(file: bytes) -> list[str]:
     if file.startswith(PNG):
         chunks = list(png_chunks(file))
         keywords = Counter(c.payload.split(b"\0")[0] for c in chunks if c.kind in _TEXTS)
-        again = [visible(k.decode("latin1")) for k, count in keywords.items() if count > 1]
+        repeated = (k.decode("latin1") for k, count in keywords.items() if count > 1)
+        again = [visible(keyword.removeprefix(MARK)) for keyword in repeated]
         return [
             _CHUNK_NAMES.get(c.kind, f"chunk {c.kind.decode('latin1')}")
             if c.is_sound

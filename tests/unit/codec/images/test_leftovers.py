@@ -16,6 +16,7 @@ from hvae_codec.bitstream import MetadataKind
 from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import Pixels, info_of, read_image, to_pixels
 from hvae_codec.codec.images.leftovers import names_of
+from hvae_codec.codec.images.segments import READ_BY_PILLOW
 
 PICTURE = Image.effect_mandelbrot((48, 32), (-2, -1, 1, 1), 40).convert("RGB")
 IPTC = b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\5\x1c\2x\0\0"
@@ -149,17 +150,33 @@ def test_large_texts_behind_the_pixels_are_left_out_too() -> None:
         assert "chunk zTXt (of more than 1048576 bytes)" in names
 
 
-@pytest.mark.parametrize(
-    "key", [b"transparency", b"gamma", b"chromaticity", b"icc_profile", b"xmp"]
-)
+@pytest.mark.parametrize("key", READ_BY_PILLOW)
 @pytest.mark.parametrize("mode", ["RGB", "P", "L"])
-def test_a_text_is_not_taken_for_what_its_keyword_says(key: bytes, mode: str) -> None:
+def test_a_text_is_not_taken_for_what_its_keyword_says(key: str, mode: str) -> None:
     buffer = io.BytesIO()
     PICTURE.convert(mode).save(buffer, "PNG")
     data = buffer.getvalue()
-    pixels, _ = read(data[:33] + chunk(b"tEXt", key + b"\0odd") + data[33:])
-    assert np.array_equal(pixels.samples, read(data)[0].samples)
-    assert [kind for kind, _ in pixels.metadata] == [MetadataKind.TEXT]
+    text = chunk(b"tEXt", key.encode() + b"\0odd")
+    for at in (33, len(data) - 12):
+        pixels, names = read(data[:at] + text + data[at:])
+        assert np.array_equal(pixels.samples, read(data)[0].samples)
+        assert info_of(pixels.metadata) == {"text": {key: "odd"}}
+        assert names == ()
+
+
+def test_what_a_text_is_not_taken_for_is_kept() -> None:
+    data = saved("PNG", dpi=(300, 300), transparency=(0, 0, 0))
+    texts = b"".join(chunk(b"tEXt", key + b"\0odd") for key in (b"dpi", b"transparency"))
+    pixels, _ = read(data[:-12] + texts + data[-12:])
+    assert pixels.color.has_alpha
+    assert info_of(pixels.metadata)["dpi"] == pytest.approx((300, 300), abs=0.02)
+
+
+def test_a_text_of_the_keyword_comment_is_one_text() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "1")
+    info = info_of(read(saved("PNG", pnginfo=text))[0].metadata)
+    assert info == {"text": {"comment": "1"}}
 
 
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
