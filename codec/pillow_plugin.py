@@ -5,13 +5,23 @@ Registering is cheap: the networks are loaded with the first pixels that are ask
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from ..bitstream import MAGIC, ArgumentError, BitstreamError, Color, HvaeError, read_index
-from .images import METADATA_KEYS, MODES, info_of, to_pixels
+from ..bitstream import (
+    MAGIC,
+    ArgumentError,
+    BitstreamError,
+    Color,
+    HvaeError,
+    Metadata,
+    read_index,
+)
+from .images import METADATA_KEYS, MODES, info_of, metadata_from, to_pixels
+from .images.metadata import COMMENT, comment_text
 from .options import SCALES, EncodeOptions
 
 FORMAT = "HVAE"
@@ -95,9 +105,9 @@ class HvaeImageFile(ImageFile.ImageFile):
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Encode an image; called by `Image.save`.
 
-    Its options are those of `hvae_codec.encode`, and `icc_profile`, `exif`, `xmp`, `text` and
-    `dpi`, which otherwise are the image's own, and with None are left out. Of a file of several
-    pictures, the one at hand is encoded.
+    Its options are those of `hvae_codec.encode`, and `icc_profile`, `exif`, `xmp`, `text`,
+    `comment` and `dpi`, which otherwise are those of `metadata` or the image's own, and with None
+    are left out. Of a file of several pictures, the one at hand is encoded.
 
     Warns:
         LeftOut: the image's file holds something that is not kept.
@@ -117,13 +127,26 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     options = EncodeOptions(**wanted)
     try:
         pixels = to_pixels(image, strip=options.strip, page=options.page)
-        metadata = info_of(pixels.metadata) | {k: given[k] for k in METADATA_KEYS if k in given}
+        metadata = _metadata(pixels.metadata, given)
         data = api.encode_with(pixels, options, metadata)
     except ArgumentError:
         raise
     except HvaeError as error:
         raise OSError(str(error)) from error
     fp.write(data)
+
+
+def _metadata(own: Metadata, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that the options of Pillow's `save` ask for."""
+    whole = given.get("metadata")
+    base = info_of(own if whole is None else metadata_from(whole))
+    wanted = base | {key: given[key] for key in METADATA_KEYS if key in given}
+    if "comment" not in given:
+        return wanted
+    wanted = info_of(metadata_from(wanted))
+    text = {key: value for key, value in wanted.get("text", {}).items() if key != COMMENT}
+    comment = comment_text(given["comment"])
+    return wanted | {"text": text | ({COMMENT: comment} if comment else {})}
 
 
 def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:

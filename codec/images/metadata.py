@@ -161,19 +161,23 @@ def _text_of(image: Image.Image) -> dict[str, str]:
     found = getattr(image, "text", None) or image.info.get("text")
     text = dict(found) if isinstance(found, dict) else {}
     comment = image.info.get("comment") if image.format != "JPEG2000" else None
-    comment = comment if "comment" not in text else None  # a text of its own
-    if isinstance(comment, bytes):
-        try:
-            comment = comment.decode()
-        except UnicodeDecodeError:
-            comment = comment.decode("latin1")
-    if comment:
-        text.setdefault(COMMENT, comment)
+    if comment and "comment" not in text:  # which is a text of its own
+        text.setdefault(COMMENT, comment_text(comment))
     return {
         str(key).removeprefix(MARK): str(value)
         for key, value in text.items()
         if key != _XMP_TEXT and not str(key).startswith(RAW_TEXT)
     }
+
+
+def comment_text(comment: Any) -> Any:  # noqa: ANN401
+    """Return the comment of a file as text; what is not bytes, as it is."""
+    if not isinstance(comment, bytes):
+        return comment
+    try:
+        return comment.decode()
+    except UnicodeDecodeError:
+        return comment.decode("latin1")
 
 
 def _dpi_of(image: Image.Image) -> tuple[float, float] | None:

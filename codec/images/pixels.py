@@ -146,6 +146,8 @@ def to_pixels(
         LeftOut: of something that the file holds, nothing is kept.
     """
     if isinstance(image, np.ndarray):
+        if page not in (None, 1):
+            raise ImageError(f"page {page} is outside 1...1")
         return Pixels(_checked(image))
     if not isinstance(image, Image.Image):
         kind = type(image).__name__
@@ -166,9 +168,13 @@ def to_pixels(
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
-    if array.dtype not in (np.uint8, np.uint16):
+    dtype = array.dtype.newbyteorder("=")
+    if dtype not in (np.uint8, np.uint16):
         raise ImageError(f"the array is {array.dtype}, not uint8 or uint16")
-    samples = array[..., None] if array.ndim == 2 else array
+    if np.ma.is_masked(array):
+        raise ImageError("the array has samples that are masked; fill them first")
+    samples = np.asarray(array, dtype)  # of a matrix, whose parts all have two axes, the array
+    samples = samples[..., None] if samples.ndim == 2 else samples
     if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or not samples.size:
         raise ImageError(f"the array has shape {array.shape}, not (H, W) or (H, W, 1...4)")
     return samples

@@ -85,6 +85,9 @@ def test_metadata_can_be_given(picture: Image.Image) -> None:
     assert not api.decode_parts(hvae_codec.encode(picture, metadata={})).metadata
     with pytest.raises(ArgumentError, match="metadata icc is not one of icc_profile, exif, xmp"):
         hvae_codec.encode(picture, metadata={"icc": b""})
+    for odd in (3, "text", [("xmp", b"")]):
+        with pytest.raises(ArgumentError, match=r"metadata is .* not a dict"):
+            hvae_codec.encode(picture, 100, metadata=odd)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 import hvae_codec.pillow  # noqa: F401  (registers)
+from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
 from hvae_codec.codec.errors import LeftOut
 from hvae_codec.codec.options import EncodeOptions
@@ -170,6 +171,25 @@ def test_options_of_saving(
         picture.save(io.BytesIO(), "HVAE", quality=101)
     with pytest.raises(OSError, match="holds one picture"):
         picture.save(io.BytesIO(), "HVAE", save_all=True)
+
+
+def test_metadata_and_a_comment_are_taken(picture: Image.Image) -> None:
+    def info(**options: Any) -> dict[str, Any]:  # noqa: ANN401
+        buffer = io.BytesIO()
+        picture.save(buffer, "HVAE", lossless=True, **options)
+        return dict(Image.open(buffer).info)
+
+    picture.info["comment"] = b"old"
+    assert info() == {"text": {"Comment": "old"}}
+    assert info(comment="new") == info(comment=b"new") == {"text": {"Comment": "new"}}
+    assert info(comment=None) == {}
+    given = {"xmp": b"<x/>", "text": {"Author": "me"}}
+    assert info(metadata=given) == given
+    both = info(metadata=given, comment="new", dpi=(72, 72))
+    assert both == given | {"text": {"Author": "me", "Comment": "new"}, "dpi": (72, 72)}
+    for odd in ({"metadata": 3}, {"comment": 3}):
+        with pytest.raises(ArgumentError):
+            info(**odd)
 
 
 def test_none_leaves_out_the_exif_of_an_old_png(picture: Image.Image) -> None:

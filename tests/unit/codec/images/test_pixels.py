@@ -161,6 +161,26 @@ def test_arrays(shape: tuple[int, ...], dtype: type) -> None:
     assert np.array_equal(pixels.samples, array.reshape(5, 4, -1))
 
 
+def test_arrays_of_other_kinds_are_taken_for_what_they_hold() -> None:
+    array = np.arange(20, dtype=np.uint16).reshape(5, 4) * 1000
+    matrix, masked = np.matrix(array), np.ma.array(array)
+    for other in (array.astype(">u2"), matrix, masked):
+        pixels = to_pixels(other)
+        assert type(pixels.source) is np.ndarray
+        assert pixels.source.dtype.isnative
+        assert np.array_equal(pixels.samples, array[..., None])
+    masked[0, 0] = np.ma.masked
+    with pytest.raises(ImageError, match="masked"):
+        to_pixels(masked)
+
+
+def test_an_array_has_one_page() -> None:
+    array = np.zeros((5, 4), np.uint8)
+    assert to_pixels(array, page=1).size == (5, 4)
+    with pytest.raises(ImageError, match=r"page 2 is outside 1\.\.\.1"):
+        to_pixels(array, page=2)
+
+
 @pytest.mark.parametrize(
     "array",
     [
