@@ -47,6 +47,10 @@ HAVE_QUALITY = {"JPEG", "MPO", "PDF", "WEBP", "AVIF", "HEIF", "JXL"}
 _SMALL = {"ICO", "ICNS"}
 _FEW_COLOURS = {"GIF"}
 
+# What Pillow's writers hold, and its readers read again: an AVIF of more is written, not read.
+_LARGEST_SIDE = dict.fromkeys(("JPEG", "MPO", "PDF"), 65500) | {"WEBP": 16383, "AVIF": 32768}
+_LARGEST_SIDE |= {"GIF": 65535, "TGA": 65535, "SGI": 65535, "MSP": 65535, "PCX": 65534}
+
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 _NAMES |= {"text": "text", "dpi": "resolution"}
 
@@ -104,7 +108,7 @@ def write_image(
 
     Raises:
         ImageError: the format would drop alpha, cut 16 bits to 8, or make another picture of it;
-            or the library that writes 16 bits is not installed.
+            the picture is too large for it; or the library that writes 16 bits is not installed.
         OSError: Pillow's writer refuses the picture, or the file cannot be written.
     """
     style, left_out = style or Style(), list[str]()
@@ -133,7 +137,12 @@ def write_image(
 
 
 def _refuse_losses(format: str, pixels: Pixels) -> None:
-    color = pixels.color
+    color, side = pixels.color, max(pixels.size)
+    if side > (limit := _LARGEST_SIDE.get(format, side)):
+        raise ImageError(
+            f"{format} holds at most {limit} pixels a side, and the picture has {side}; "
+            "write PNG or TIFF"
+        )
     if color.has_alpha and format not in _HOLD_ALPHA:
         raise ImageError(
             f"{format} does not hold alpha; write PNG, TIFF or WebP, or lay it on a background"

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
 
 from hvae_codec.cli.options import ByteCount
+from hvae_codec.codec.errors import ImageError
 from hvae_codec.codec.images import Pixels, Style, format_of, write_image
 
 Run = Callable[..., Result]
@@ -252,3 +254,23 @@ def test_text_and_resolution_are_written_where_they_can_be(tmp_path: Path) -> No
     assert jpeg.info["comment"].decode() == "größer"
     for image in (png, jpeg, tiff):
         assert image.info["dpi"][0] == pytest.approx(300, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "side"),
+    [
+        (".jpg", 65500), (".pdf", 65500), (".webp", 16383), (".avif", 32768), (".gif", 65535),
+        (".tga", 65535), (".pcx", 65534), (".sgi", 65535), (".msp", 65535),
+    ],
+)  # fmt: skip
+def test_a_format_says_how_large_a_picture_it_holds(
+    suffix: str, side: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for size in ((1, side + 1), (side + 1, 1)):
+        pixels = Pixels(np.zeros((*size, 1), np.uint8))
+        with pytest.raises(ImageError, match=f"at most {side} pixels a side"):
+            write_image(tmp_path / f"x{suffix}", pixels, {}, format_of(suffix))
+    assert capfd.readouterr().err == ""
+    if suffix in (".jpg", ".webp", ".gif", ".tga", ".pcx"):
+        write_image(tmp_path / f"x{suffix}", Pixels(pixels.source[:-1]), {}, format_of(suffix))
+        assert max(Image.open(tmp_path / f"x{suffix}").size) == side
