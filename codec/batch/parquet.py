@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -70,10 +72,21 @@ class ParquetPart:
         known = _OURS if record.keys() >= _OURS else _KEYS
         others = {name: value for name, value in record.items() if name not in known}
         if others and "json" not in beside:
-            beside["json"] = json.dumps(others, default=str).encode()
+            beside["json"] = json.dumps(_plain(others), default=str).encode()
         suffix = os.path.splitext(path)[1].removeprefix(".").lower()
         suffix = suffix or _suffix_of(value, self.column)
         return Item(str(key), suffix, source, len(value), held(value), beside)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a value of a column as JSON knows it: no NaN, no infinity, bytes in base64."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 def parquet_parts(

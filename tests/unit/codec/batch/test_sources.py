@@ -1,5 +1,6 @@
 """What is found in folders, tars and Parquet files, and what becomes of what cannot be read."""
 
+import datetime
 import io
 import json
 import os
@@ -220,6 +221,30 @@ def test_images_of_parquet_are_bytes_or_structs(tmp_path: Path) -> None:
         items_of(named)
     with pytest.raises(DataError, match=r"no column x, only photo"):
         items_of(named, column="x")
+
+
+def test_other_columns_become_valid_json(tmp_path: Path) -> None:
+    nan, day = float("nan"), datetime.date(2026, 1, 2)
+    columns = {
+        "image": [drawn(0)],
+        "score": [nan],
+        "bounds": [[1.5, float("inf")]],
+        "thumbnail": [b"\xff\0"],
+        "about": [{"raw": b"ab", "score": -float("inf"), "name": "x"}],
+        "day": [day],
+    }
+    (item,) = items_of(parquet(tmp_path / "a.parquet", columns))
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    assert json.loads(item.beside["json"], parse_constant=refuse) == {
+        "score": None,
+        "bounds": [1.5, None],
+        "thumbnail": "/wA=",
+        "about": {"raw": "YWI=", "score": None, "name": "x"},
+        "day": "2026-01-02",
+    }
 
 
 def test_parquet_is_cut_between_row_groups(tmp_path: Path) -> None:
