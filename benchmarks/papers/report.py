@@ -149,8 +149,7 @@ def verdict_of(runner: Runner, table: Table, results: Results) -> Verdict:
         which = "" if single == len(results) else f" in {single} of {len(results)} jobs"
         verdict = Verdict(verdict.outcome, f"{verdict.reason}; one seed{which}, without an error")
     if runner.scale.tiny:
-        what = "drawn strokes" if runner.sets.folder is None else "the tiny scale"
-        return Verdict(NOT_TESTED, f"{what}; the rule would say: {verdict.outcome}")
+        return Verdict(NOT_TESTED, f"the tiny scale; the rule would say: {verdict.outcome}")
     return verdict
 
 

@@ -152,15 +152,6 @@ def test_a_verdict_of_one_seed_says_so(runner: New) -> None:
         assert verdict.reason.endswith("one seed, without an error") == said
 
 
-def test_the_tiny_scale_speaks_of_strokes_where_they_are_drawn(runner: New, tmp_path: Path) -> None:
-    rule = {"jobs": lambda *of: [], "rule": lambda results: rules.graded(True, True, "")}
-    table, work = dataclasses.replace(one_table(), **rule), runner()
-    real = dataclasses.replace(work, sets=Sets(tmp_path, TINY))
-    for one, what in ((work, "drawn strokes"), (real, "the tiny scale")):
-        verdict = report.verdict_of(one, table, {})
-        assert verdict.reason.startswith(f"{what}; the rule would say: ")
-
-
 def test_what_is_published_is_shown_where_a_set_is_missing(runner: New, tmp_path: Path) -> None:
     first, table = runner(), one_table()
     first.run([table])
