@@ -55,7 +55,24 @@ def encode(
         if not files.is_coded(job.target) and is_image_name(job.target):
             name = console.named(job.target)
             raise click.UsageError(f"{name} is an image by its name; coded files end in .hvae")
+    if not wanted.is_lossless_at(wanted.quality):
+        _check_weights()
     batch.run(jobs, partial(encode_file, wanted, keep_going, skip_larger), settings)
+
+
+def _check_weights() -> None:
+    """Refuse once, and not for each image, weights that cannot be.
+
+    Raises:
+        click.ClickException: the environment names none.
+    """
+    from ..codec.errors import WeightsError
+    from ..codec.weight_paths import check_variable
+
+    try:
+        check_variable()
+    except WeightsError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def encode_file(

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..bitstream import Header
+from .errors import WeightsError
 from .fetching import cache_folder
 from .files import digest_of
 from .options import DEFAULT_TUNE
@@ -24,6 +25,19 @@ def shipped_weights(tune: str = DEFAULT_TUNE) -> Path:
     if named := os.environ.get(WEIGHTS_VARIABLE):
         return Path(named)
     return _folder() / SHIPPED[tune]
+
+
+def check_variable() -> None:
+    """Refuse weights that the environment names, but that cannot be.
+
+    Raises:
+        WeightsError: they are not there, or a folder.
+    """
+    if named := os.environ.get(WEIGHTS_VARIABLE):
+        if not os.path.exists(named):
+            raise WeightsError(f"{WEIGHTS_VARIABLE} is {named}, which does not exist")
+        if os.path.isdir(named):
+            raise WeightsError(f"{WEIGHTS_VARIABLE} is {named}, which is a folder")
 
 
 def is_known(header: Header) -> bool:

@@ -19,7 +19,7 @@ from .options import DEFAULT_TUNE
 from .runtime import Runtime, make_runtime, torch_side
 from .tables import Tables
 from .weight_file import WeightFile, read_weight_file
-from .weight_paths import shipped_weights, weights_at_hand
+from .weight_paths import check_variable, shipped_weights, weights_at_hand
 
 _LOADING = threading.RLock()
 
@@ -86,6 +86,8 @@ def load_codec(path: Path | None = None, device: str = "cpu", *, tune: str = DEF
         BoundError: this machine's convolutions are not exact.
         TorchMissing: the device needs PyTorch, which is not installed.
     """
+    if path is None:
+        check_variable()
     with _LOADING:  # or two threads would load it twice
         return _load(path or shipped_weights(tune), device, os.getpid())
 

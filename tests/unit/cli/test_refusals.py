@@ -18,6 +18,20 @@ def contents(folder: Path) -> dict[str, bytes | str]:
     return {p.name: os.readlink(p) if p.is_symlink() else p.read_bytes() for p in paths}
 
 
+def test_weights_that_are_none_are_named_once(
+    hvae: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = photo.with_name("second.png")
+    second.write_bytes(photo.read_bytes())
+    for name, why in ((tmp_path / "none", "which does not exist"), (tmp_path, "which is a folder")):
+        monkeypatch.setenv("HVAE_CODEC_WEIGHTS", str(name))
+        result = hvae("encode", photo, second)
+        assert result.exit_code == 1
+        assert result.stderr == f"Error: HVAE_CODEC_WEIGHTS is {name}, {why}\n"
+        assert hvae("encode", photo, "-o", tmp_path / "a.hvae", "--lossless").exit_code == 0
+        (tmp_path / "a.hvae").unlink()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
