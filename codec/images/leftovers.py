@@ -128,8 +128,9 @@ def _pixel_aspect(image: Image.Image) -> list[str]:
     """Name the shape of pixels that are not square, where no resolution in dpi tells it."""
     key = "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
     shape = image.info.get(key)
-    known = isinstance(shape, tuple) and len(shape) == 2 and all(shape)
-    return ["pixel aspect ratio"] if known and shape[0] != shape[1] else []
+    if not isinstance(shape, tuple) or len(shape) != 2 or not all(shape):
+        return []
+    return ["pixel aspect ratio"] if shape[0] != shape[1] else []
 
 
 def _raw_profiles(image: Image.Image) -> list[str]:

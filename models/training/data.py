@@ -34,6 +34,10 @@ MIN_SCALE = 0.5
 """Smallest random downscaling; half of the crops are not scaled at all."""
 
 
+_VERSION = 2
+"""Of what a cache holds: in the first, grey of 16 bits was white."""
+
+
 def fingerprint(folder: Path) -> str:
     """Return a hash of the names and sizes of a folder's images, wherever it lies.
 
@@ -60,7 +64,7 @@ class ImageCache:
         paths = find_images(images, deep=True)
         names = [str(p.relative_to(images)) for p in paths]
         stamps = [[p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
-        key = hashlib.sha256(json.dumps([names, stamps]).encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps([_VERSION, names, stamps]).encode()).hexdigest()[:16]
         folder = caches / key
         if not (folder / "index.json").exists():
             self._build(paths, folder)

@@ -267,10 +267,11 @@ def test_a_format_says_how_large_a_picture_it_holds(
     suffix: str, side: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for size in ((1, side + 1), (side + 1, 1)):
-        pixels = Pixels(np.zeros((*size, 1), np.uint8))
+        samples = np.zeros((*size, 1), np.uint8)
+        pixels = Pixels(samples)
         with pytest.raises(ImageError, match=f"at most {side} pixels a side"):
             write_image(tmp_path / f"x{suffix}", pixels, {}, format_of(suffix))
     assert capfd.readouterr().err == ""
     if suffix in (".jpg", ".webp", ".gif", ".tga", ".pcx"):
-        write_image(tmp_path / f"x{suffix}", Pixels(pixels.source[:-1]), {}, format_of(suffix))
+        write_image(tmp_path / f"x{suffix}", Pixels(samples[:-1]), {}, format_of(suffix))
         assert max(Image.open(tmp_path / f"x{suffix}").size) == side

@@ -177,7 +177,7 @@ def test_metadata_and_a_comment_are_taken(picture: Image.Image) -> None:
     def info(**options: Any) -> dict[str, Any]:  # noqa: ANN401
         buffer = io.BytesIO()
         picture.save(buffer, "HVAE", lossless=True, **options)
-        return dict(Image.open(buffer).info)
+        return {str(key): value for key, value in Image.open(buffer).info.items()}
 
     picture.info["comment"] = b"old"
     assert info() == {"text": {"Comment": "old"}}

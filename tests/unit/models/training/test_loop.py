@@ -15,7 +15,7 @@ from hvae_codec.models.export import load_checkpoints
 from hvae_codec.models.training import loop
 from hvae_codec.models.training.config import BatchSizes, TrainConfig
 from hvae_codec.models.training.loop import learning_rate_at, train
-from hvae_codec.models.training.state import LINEAR_PATHS, going_on
+from hvae_codec.models.training.state import LINEAR_PATHS, Run, going_on
 from hvae_codec.models.training.stopping import stopping
 
 
@@ -266,7 +266,7 @@ def test_a_run_that_is_stopped_saves(
 ) -> None:
     step = loop._step
 
-    def stop_at_the_second(run: loop.Run, *given: Any) -> torch.Tensor:  # noqa: ANN401
+    def stop_at_the_second(run: Run, *given: Any) -> torch.Tensor:  # noqa: ANN401
         if run.step == 1:
             signal.raise_signal(number)
         return step(run, *given)
