@@ -39,13 +39,13 @@ CODED_SUFFIX = "hvae"
 
 DEFAULT_MEMORY = 1_200_000_000
 
-# What a process holds, measured with 12 megapixels and tiles of 512, 768 and 1024 pixels: Python,
-# ONNX Runtime and the weights; the picture, as Pillow has it; and what the networks see at a time.
+# What a process holds, measured with 2 and 12 megapixels and tiles of 288 to 1024 pixels: Python,
+# ONNX Runtime and the weights; the picture, as Pillow and NumPy have it; and what the networks see
+# at a time, of which what is beyond a megapixel takes half (`Graphs.run`).
 # Of a lossless file, what its coder has of a tile: 28 bytes a pixel of 8 bits, twice that of 16.
-_PROCESS_BYTES = 110_000_000
-_PICTURE_BYTES_A_PIXEL = 4
-_ENCODER_BYTES_A_PIXEL = 460
-_DECODER_BYTES_A_PIXEL = 520
+_PROCESS_BYTES = 190_000_000
+_PICTURE_BYTES_A_PIXEL = 12
+_NETWORK_BYTES_A_PIXEL = 550
 _LOSSLESS_BYTES_A_PIXEL = 60
 _SMALLEST_TILE = 8  # patches
 
@@ -113,7 +113,7 @@ class ToCoded:
         """
         is_lossless = self._is_lossless
         halo = 0 if is_lossless else analysis_halo(self._codec().config)
-        a_pixel = _LOSSLESS_BYTES_A_PIXEL if is_lossless else _ENCODER_BYTES_A_PIXEL
+        a_pixel = _LOSSLESS_BYTES_A_PIXEL if is_lossless else _NETWORK_BYTES_A_PIXEL
 
         def needed(side: int) -> int:
             return _needed_bytes(width, height, side + 2 * halo, a_pixel) + file_bytes
@@ -182,7 +182,7 @@ class ToImages:
         seen, a_pixel = header.tile_side, _LOSSLESS_BYTES_A_PIXEL
         if codec := codec_for(header, self.options.device):
             seen += 2 * synthesis_halo(codec.config)
-            a_pixel = _DECODER_BYTES_A_PIXEL
+            a_pixel = _NETWORK_BYTES_A_PIXEL
         size = header.width, header.height
         needed = _needed_bytes(*size, seen, a_pixel) + file_bytes
         if needed > self.memory_bytes:
@@ -249,6 +249,7 @@ def _row_of(status: str, header: Header) -> Row:
 def _needed_bytes(width: int, height: int, seen: int, bytes_a_pixel: int) -> int:
     """Return what coding takes where so many patches a side are coded at a time."""
     at_a_time = min(PATCH_PX * seen, width) * min(PATCH_PX * seen, height)
+    at_a_time -= max(0, at_a_time - 2**20) // 2
     picture = _PICTURE_BYTES_A_PIXEL * width * height
     return _PROCESS_BYTES + picture + bytes_a_pixel * at_a_time
 

@@ -101,7 +101,7 @@ def test_what_is_coded_is_not_coded_again() -> None:
             "5 bytes are too few",
             marks=pytest.mark.slow,
         ),
-        (IMAGE, ToCoded(memory_bytes=110_000_000), "48x40 pixels take 111 MB, 110 MB are allowed"),
+        (IMAGE, ToCoded(memory_bytes=190_000_000), "48x40 pixels take 191 MB, 190 MB are allowed"),
         (b"no picture", ToImages(), "not an image in a format that Pillow knows"),
     ],
 )
@@ -127,25 +127,25 @@ def test_a_damaged_file_is_a_row() -> None:
 
 
 def test_tiles_become_smaller_where_memory_is_short() -> None:
-    """Twelve megapixels take 0.93e9 bytes with the usual tiles, and 0.47e9 with 512 pixels."""
+    """Twelve megapixels take 0.90e9 bytes with the usual tiles."""
     fitting = ToCoded()._fitting(4000, 3000, 4_000_000)
     assert fitting.tile_px is None
-    for memory, largest_px in ((500_000_000, 512), (360_000_000, 256)):
+    for memory, largest_px in ((800_000_000, 640), (600_000_000, 320)):
         fitting = ToCoded(memory_bytes=memory)._fitting(4000, 3000, 4_000_000)
         assert fitting.tile_px
         assert 256 <= fitting.tile_px <= largest_px
-    with pytest.raises(ImageError, match=r"4000x3000 pixels take 3\d\d MB, 200 MB are allowed"):
-        ToCoded(memory_bytes=200_000_000)._fitting(4000, 3000, 4_000_000)
-    small = ToCoded(memory_bytes=200_000_000)._fitting(300, 200, 0)
+    with pytest.raises(ImageError, match=r"4000x3000 pixels take 5\d\d MB, 400 MB are allowed"):
+        ToCoded(memory_bytes=400_000_000)._fitting(4000, 3000, 4_000_000)
+    small = ToCoded(memory_bytes=250_000_000)._fitting(300, 200, 0)
     assert small.tile_px is None
 
 
 def test_a_lossless_picture_takes_no_memory_of_networks() -> None:
-    lossless = ToCoded(EncodeOptions(lossless=True), memory_bytes=450_000_000)
+    lossless = ToCoded(EncodeOptions(lossless=True), memory_bytes=650_000_000)
     assert lossless._fitting(4000, 3000, 4_000_000).tile_px is None
     header = Header(4000, 3000, QUALITIES - 1, 64, bytes(4))
     assert not header.needs_weights
-    ToImages(memory_bytes=450_000_000)._refuse_large(header, 20_000_000)
+    ToImages(memory_bytes=650_000_000)._refuse_large(header, 20_000_000)
     with pytest.raises(ImageError, match="are allowed"):
         ToImages()._refuse_large(replace(header, weights=load_codec().file.digest[:4]), 20_000_000)
 
@@ -165,7 +165,7 @@ def test_the_size_of_tiles_is_an_option_of_encoding() -> None:
 
 def test_without_weights_nothing_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HVAE_CODEC_WEIGHTS", str(tmp_path / "none.safetensors"))
-    with pytest.raises(WeightsError, match=r"the weights cannot be read: .*none\.safetensors"):
+    with pytest.raises(WeightsError, match=r"none\.safetensors, which does not exist"):
         transcode_bytes(IMAGE, ToCoded())
 
 
