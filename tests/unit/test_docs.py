@@ -90,7 +90,7 @@ IN_THE_BENCHMARK = {
     "JPEG XL (libjxl, effort 7)": "jpegxl",
     "AVIF (4:4:4, speed 6, `tune=iq`)": "avif-iq",
     "AVIF, tuned for PSNR": "avif-psnr",
-    "HEIC (x265), tuned for PSNR": "heic-psnr",
+    "HEIC (x265, tuned for SSIM)": "heic",
     "BPG 4:4:4 (published curve)": "bpg-444 (published)",
     "VTM 9.1 (published curve)": "vtm-9.1 (published)",
     "cheng2020-anchor (published curve)": "cheng2020-anchor (published)",
