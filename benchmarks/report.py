@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..codec.numbers import finite
 from . import plots
 from .crops import Picture, data_url
 from .run import Record
@@ -94,7 +95,7 @@ def as_json(report: Report) -> dict[str, object]:
         "machine": dict(report.machine),
         **asdict(report.summary),
     }
-    return _finite(content)
+    return finite(content)
 
 
 def as_markdown(report: Report, out: Path, folder: Path) -> str:
@@ -173,14 +174,3 @@ def _write_csv(path: Path, kinds: Sequence[type], rows: Sequence[Any]) -> None:
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401
-    """Replace what JSON does not know, NaN and infinity, by null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

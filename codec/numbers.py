@@ -1,10 +1,11 @@
-"""Checks of numbers that people pass."""
+"""Checks of numbers that people pass, and numbers that JSON knows."""
 
 from __future__ import annotations
 
 import math
 import operator
 from numbers import Real
+from typing import Any
 
 from ..bitstream import ArgumentError
 from .quality import MAX_QUALITY
@@ -71,3 +72,14 @@ def quality_of(number: object) -> int:
     if not 0 <= quality <= MAX_QUALITY:
         raise ArgumentError(f"quality {quality} is outside 0...{MAX_QUALITY}")
     return quality
+
+
+def finite(value: Any) -> Any:  # noqa: ANN401
+    """Replace what JSON does not know, NaN and infinity, by None, in lists and dicts as well."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

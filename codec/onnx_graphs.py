@@ -74,9 +74,8 @@ class Graphs:
         """Run a graph with the tensors of latent model number `model`."""
         graph = self._ready.get((name, model)) or self._made(name, model)
         feeds = {key: _value(inputs[key]) for key in graph.inputs}
-        values = sum(math.prod(value.shape()) for value in feeds.values())
-        is_large = name in _LARGE and values >= _LARGE_VALUES
-        return graph.session.run_with_ort_values(None, feeds, _shrinking() if is_large else None)
+        options = _shrinking() if name in _LARGE and _count(feeds) >= _LARGE_VALUES else None
+        return graph.session.run_with_ort_values(None, feeds, options)
 
     def tensor(self, name: str) -> OrtValue:
         """Return a tensor of the file."""
@@ -117,6 +116,10 @@ class Graphs:
             graph = _Graph(session, tuple(value.name for value in session.get_inputs()))
             self._ready[name, model] = graph
             return graph
+
+
+def _count(feeds: Mapping[str, OrtValue]) -> int:
+    return sum(math.prod(value.shape()) for value in feeds.values())
 
 
 @cache

@@ -195,7 +195,7 @@ def _read_omniglot(path: Path) -> Parts:
 
 
 def _mixed(images: Array) -> Array:
-    """Mix the digits: static MNIST's test images are sorted by them, and often the first serve."""
+    """Shuffle images. Those of static MNIST's test part are sorted by digit in its file."""
     return images[np.random.default_rng(0).permutation(len(images))]
 
 

@@ -186,7 +186,7 @@ FIGURES: dict[str, Draw] = {
 
 
 def sheet(pictures: np.ndarray) -> Image.Image:
-    """Return one image, twice enlarged, of a grid of pictures: uint8 (rows, columns, H, W[, 3])."""
+    """Tile pictures, uint8 (rows, columns, H, W[, 3]), into one image of twice the size."""
     rows, columns, h, w = pictures.shape[:4]
     padded = np.full((rows, columns, h + 2, w + 2, *pictures.shape[4:]), 255, np.uint8)
     padded[:, :, 1:-1, 1:-1] = pictures

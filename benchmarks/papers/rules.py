@@ -85,7 +85,7 @@ def difference(results: Results, better: str, worse: str, key: str) -> tuple[flo
 
 
 def living(results: Results, job: str) -> list[Result]:
-    """Return the seeds of a job in which some unit is active; of a dead model nothing is learned.
+    """Return the runs of a job, one a seed, in which a unit is active: dead ones say nothing.
 
     Raises:
         Missing: the job was not run, or is dead in all seeds.

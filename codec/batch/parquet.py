@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -13,6 +12,7 @@ from typing import Any
 from ...bitstream import MAGIC
 from ..errors import DataError
 from ..images import is_image_name, read_image
+from ..numbers import finite
 from . import storage
 from .row import FAILED, UNREADABLE, Row
 from .sources import Item, failing, held
@@ -72,21 +72,15 @@ class ParquetPart:
         known = _OURS if record.keys() >= _OURS else _KEYS
         others = {name: value for name, value in record.items() if name not in known}
         if others and "json" not in beside:
-            beside["json"] = json.dumps(_plain(others), default=str).encode()
+            beside["json"] = json.dumps(finite(others), default=_text).encode()
         suffix = os.path.splitext(path)[1].removeprefix(".").lower()
         suffix = suffix or _suffix_of(value, self.column)
         return Item(str(key), suffix, source, len(value), held(value), beside)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """Return a value of a column as JSON knows it: no NaN, no infinity, bytes in base64."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+def _text(value: object) -> str:
+    """Return what JSON does not know as text: bytes in base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def parquet_parts(

@@ -73,6 +73,11 @@ class Chunk:
     crc: int
 
     @property
+    def end(self) -> int:
+        """The byte behind it: behind length, type, payload and checksum."""
+        return self.at + 12 + len(self.payload)
+
+    @property
     def is_sound(self) -> bool:
         """Whether it matches its checksum, which takes a pass over it."""
         return zlib.crc32(self.payload, zlib.crc32(self.kind)) == self.crc
@@ -126,7 +131,7 @@ def with_marked_texts(file: bytes) -> bytes:
         keyword = chunk.payload.partition(b"\0")[0] if chunk.kind in _TEXTS else b""
         if keyword in clashing and chunk.is_sound:
             marked = _packed(chunk.kind, MARK.encode() + chunk.payload)
-            file = file[: chunk.at] + marked + file[chunk.at + 12 + len(chunk.payload) :]
+            file = file[: chunk.at] + marked + file[chunk.end :]
     return file
 
 
@@ -142,14 +147,14 @@ def without_damaged_chunks(file: bytes) -> bytes:
     """Leave out the damaged chunks that a picture can do without, as other readers do."""
     for chunk in reversed(list(png_chunks(file))):
         if not chunk.is_critical and not chunk.is_sound:
-            file = file[: chunk.at] + file[chunk.at + 12 + len(chunk.payload) :]
+            file = file[: chunk.at] + file[chunk.end :]
     return file
 
 
 def critical_chunks(file: bytes) -> bytes:
     """Return a PNG of the pixels alone, about which a reader has nothing to remark."""
     kept = [c for c in png_chunks(file) if c.is_critical]
-    pieces = (file[c.at : c.at + 12 + len(c.payload)] for c in kept)
+    pieces = (file[c.at : c.end] for c in kept)
     if kept and kept[-1].kind == b"IEND":
         return PNG + b"".join(pieces)
     return without_damaged_chunks(file)  # cut: what is left of its last chunk counts as well
@@ -163,7 +168,7 @@ def with_all_pixels(file: bytes) -> bytes:
     """
     chunks = list(png_chunks(file))
     last = chunks[-1]
-    rest = file[last.at + 12 + len(last.payload) :]
+    rest = file[last.end :]
     packed = b"".join(c.payload for c in chunks if c.kind == b"IDAT")
     packed += rest[8:] if rest[4:8] == b"IDAT" else b""
     pixels, at, stream = bytearray(), 0, zlib.decompressobj()
@@ -217,7 +222,7 @@ def without_large_texts(file: bytes, limit: int) -> tuple[bytes, list[str]]:
         with contextlib.suppress(zlib.error):
             if len(zlib.decompressobj().decompress(_compressed(chunk), limit + 1)) <= limit:
                 continue
-            file = file[: chunk.at] + file[chunk.at + 12 + len(chunk.payload) :]
+            file = file[: chunk.at] + file[chunk.end :]
             names.append(f"chunk {chunk.kind.decode('latin1')} (of more than {limit} bytes)")
     return file, names[::-1]
 

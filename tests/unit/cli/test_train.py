@@ -80,11 +80,17 @@ def test_a_folder_is_no_output(hvae: Run, without_graphs: Path, tmp_path: Path) 
     assert {*tmp_path.rglob("*")} == {folder, without_graphs}
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """What `train` is asked to do, and does not."""
+    found: list[TrainConfig] = []
+    monkeypatch.setattr("hvae_codec.models.training.loop.train", found.append)
+    return found
+
+
 def test_options_of_a_resumed_run_are_those_it_was_started_with(
-    hvae: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hvae: Run, tmp_path: Path, asked: list[TrainConfig]
 ) -> None:
-    asked: list[TrainConfig] = []
-    monkeypatch.setattr("hvae_codec.models.training.loop.train", asked.append)
     folders = "--data", tmp_path, "--valid", tmp_path, "--out", tmp_path
     own = "--qualities", 0, 40, "--graphics", 0.5, "--rate", 1e-4, "--steps", 7, "--cooldown", 2
     assert hvae("train", *folders, *own).exit_code == 0
@@ -202,10 +208,8 @@ def test_weights_are_checked_before_photographs_are_read(
 
 
 def test_a_short_run_does_not_cool_down_all_the_time(
-    hvae: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hvae: Run, tmp_path: Path, asked: list[TrainConfig]
 ) -> None:
-    asked: list[TrainConfig] = []
-    monkeypatch.setattr("hvae_codec.models.training.loop.train", asked.append)
     folders = "--data", tmp_path, "--valid", tmp_path, "--out", tmp_path
     for steps in (200_000, 1000, 1):
         assert hvae("train", *folders, "--steps", steps).exit_code == 0
