@@ -117,6 +117,8 @@ def test_a_pack_that_is_stopped_saves_and_leaves_nothing(tmp_path: Path) -> None
     pack, out, scratch = (tmp_path / name for name in ("pack.zip", "out", "scratch"))
     with ZipFile(pack, "w") as file:
         file.writestr("__main__.py", MAIN)
+        for package in ("", "models/", "models/training/"):  # so that no installed one is taken
+            file.writestr(f"code/hvae_codec/{package}__init__.py", "")
         file.writestr("code/hvae_codec/models/training/packed.py", CHILD)
     out.mkdir()
     scratch.mkdir()
