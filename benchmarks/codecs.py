@@ -18,7 +18,17 @@ if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
 OURS = "hvae-codec"
 OURS_EYE = f"{OURS}-eye"
 
-_THAT_CODE = ("bitstream", "codec", "codec.images", "models", "models.priors")
+_THAT_CODE = (
+    "bitstream",
+    "codec",
+    "codec.images",
+    "codec.networks",
+    "codec.quality",
+    "codec.symbols",
+    "codec.tiles",
+    "models",
+    "models.priors",
+)
 
 
 class Absent(Exception):
@@ -71,7 +81,7 @@ def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Cod
     Raises:
         OSError, WeightsError: the weights cannot be read.
     """
-    from ..codec.weights import load_codec
+    from ..codec.networks.weights import load_codec
 
     weights = load_codec(tune=tune).file.digest.hex()[:8]
     state = f"code {_code_digest()}, weights {weights}"

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from ..bitstream import ArgumentError
 from ..codec import api
-from ..codec.conditions import CodingConditions
 from ..codec.encoder import batches
 from ..codec.images import to_pixels
+from ..codec.networks.weights import load_codec
 from ..codec.numbers import quality_of
 from ..codec.options import DEFAULT_QUALITY
-from ..codec.quality import MAX_QUALITY
-from ..codec.stack import CountingStack
-from ..codec.tile_encoder import encode_tiles, push_context
-from ..codec.tiling import default_tile_side, tiles_in
-from ..codec.weights import load_codec
+from ..codec.quality.curve import MAX_QUALITY
+from ..codec.symbols.stack import CountingStack
+from ..codec.tiles.conditions import CodingConditions
+from ..codec.tiles.tile_encoder import encode_tiles, push_context
+from ..codec.tiles.tiling import default_tile_side, tiles_in
 
 
 class CompressaiAdapter(nn.Module):
@@ -29,7 +29,7 @@ class CompressaiAdapter(nn.Module):
     It is tuned for PSNR, and codes all images by the networks (content photo), which alone have
     likelihoods. Images are float (B, 3, H, W) in [0, 1], of any size; inside, they are
     rounded to 8 bits. Nothing is differentiable: this is for evaluation, on the CPU, by whatever
-    `codec.runtime` has there.
+    `codec.networks.runtime` has there.
 
     >>> from compressai.utils.eval_model.__main__ import inference
     >>> inference(CompressaiAdapter(quality=60), x)  # x: (3, H, W)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..codec import api
-from ..codec.stack import Sampling
+from ..codec.symbols.stack import Sampling
 from .bjontegaard_delta import Curve
 from .metrics import psnr_rgb
 from .run import read_image

@@ -29,18 +29,18 @@ import numpy as np
 from ..bitstream import read_index
 from ..codec import api
 from ..codec.check import symbol_count
-from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
 from ..codec.files import find_images
-from ..codec.onnx_runtime import OnnxRuntime
+from ..codec.networks.onnx_runtime import OnnxRuntime
+from ..codec.networks.runtime import torch_side
+from ..codec.networks.threads import THREADS_VARIABLE
+from ..codec.networks.weight_file import serving_model
+from ..codec.networks.weights import Codec, load_codec
 from ..codec.options import DecodeOptions
-from ..codec.runtime import torch_side
-from ..codec.schedule import CodingStep
-from ..codec.threads import THREADS_VARIABLE
-from ..codec.tiling import tiles_in
-from ..codec.walk import Prediction
-from ..codec.weight_file import serving_model
-from ..codec.weights import Codec, load_codec
+from ..codec.symbols.schedule import CodingStep
+from ..codec.symbols.walk import Prediction
+from ..codec.tiles.conditions import CodingConditions
+from ..codec.tiles.tiling import tiles_in
 from .bjontegaard_delta import Curve, bd_rate
 from .run import read_image
 
@@ -200,7 +200,7 @@ class _Zeros:
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.SymbolCoder`."""
+        """See `codec.symbols.walk.SymbolCoder`."""
         import torch
 
         return torch.zeros_like(prediction.mean)

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..codec.threads import THREADS_VARIABLE, processors
+from ..codec.networks.threads import THREADS_VARIABLE, processors
 
 _PACKAGES = ("onnxruntime", "torch", "numpy", "pillow", "constriction", "compressai", "bjontegaard",
              "pytorch-msssim", "scikit-image")  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec.color import RGB_TO_YCBCR
-from ..codec.quality import psnr_db
+from ..codec.quality.curve import psnr_db
 
 MS_SSIM_MIN_PX = 161
 """Smallest side that MS-SSIM's five scales with an 11-tap window leave anything of."""
@@ -103,7 +103,7 @@ def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
     """
     from PIL import Image
 
-    from ..codec.score import ssimulacra2
+    from ..codec.quality.score import ssimulacra2
 
     _check_shapes(original, decoded)
     if min(original.shape[:2]) < SSIMULACRA2_MIN_PX:

@@ -28,19 +28,19 @@ from tqdm import tqdm
 from ..bitstream import Header, Prior, coder_of, read_index, write_container
 from ..bitstream.header import WEIGHTS_BYTES
 from ..codec import api
-from ..codec.coders import ContextEncoder
-from ..codec.conditions import CodingConditions
 from ..codec.decoder import decode_file
 from ..codec.errors import PayloadTooShort
 from ..codec.files import find_images, spread
 from ..codec.images import to_pixels
+from ..codec.networks.weights import Codec, load_codec
 from ..codec.options import DecodeOptions, prior_of
-from ..codec.stack import AnsStack, CountingStack
-from ..codec.tile_decoder import pop_contexts
-from ..codec.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
-from ..codec.tiling import Window, default_tile_side, tiles_in
-from ..codec.walk import walk
-from ..codec.weights import Codec, load_codec
+from ..codec.symbols.coders import ContextEncoder
+from ..codec.symbols.stack import AnsStack, CountingStack
+from ..codec.symbols.walk import walk
+from ..codec.tiles.conditions import CodingConditions
+from ..codec.tiles.tile_decoder import pop_contexts
+from ..codec.tiles.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
+from ..codec.tiles.tiling import Window, default_tile_side, tiles_in
 from ..models.convert import to_float
 from ..models.norms import FloatNorm
 from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..bitstream import HvaeError
 from ..codec import processes
-from ..codec.threads import THREADS_VARIABLE
+from ..codec.networks.threads import THREADS_VARIABLE
 from .codecs import Codec
 
 if TYPE_CHECKING:

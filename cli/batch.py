@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from ..codec.threads import THREADS_VARIABLE, processors
+from ..codec.networks.threads import THREADS_VARIABLE, processors
 from . import console, files
 
 

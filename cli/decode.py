@@ -92,7 +92,7 @@ def decode(
     from ..bitstream import ArgumentError
     from ..codec.images import Style
     from ..codec.options import DecodeOptions
-    from ..codec.stack import Sampling
+    from ..codec.symbols.stack import Sampling
 
     style = Style(quality, strip, background, int(depth) if depth else None)
     sampling = Sampling(seed) if sample else None

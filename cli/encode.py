@@ -67,7 +67,7 @@ def _check_weights() -> None:
         click.ClickException: the environment names none.
     """
     from ..codec.errors import WeightsError
-    from ..codec.weight_paths import check_variable
+    from ..codec.networks.weight_paths import check_variable
 
     try:
         check_variable()

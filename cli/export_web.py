@@ -22,9 +22,9 @@ def export_web(out: Path, runtime: Path | None, without_runtime: bool) -> None:
     sources = [] if without_runtime else [*site.runtime_files(runtime)]
     for name, path in [*site.page_files(), *sources]:
         _write(out / name, path.read_bytes())
-    from ..codec.web import web_parts
-    from ..codec.weight_file import read_weight_file
-    from ..codec.weight_paths import weights_at_hand
+    from ..codec.networks.web import web_parts
+    from ..codec.networks.weight_file import read_weight_file
+    from ..codec.networks.weight_paths import weights_at_hand
 
     for weights in weights_at_hand():
         with console.blame(str(weights)):

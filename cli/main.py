@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ..codec.threads import spin_less
+from ..codec.networks.threads import spin_less
 from . import console
 from .benchmark import benchmark
 from .dataset import dataset

@@ -31,7 +31,7 @@ def sample(
 
     from ..codec import api
     from ..codec.images import Pixels
-    from ..codec.stack import Sampling
+    from ..codec.symbols.stack import Sampling
 
     with console.blame(output):
         files.check_target(output, replaces=True)

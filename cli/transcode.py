@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..codec.threads import processors
+from ..codec.networks.threads import processors
 from . import batch, console, options
 from .encoding import encode_options, encoding_options
 

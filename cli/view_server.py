@@ -55,7 +55,7 @@ class Server(ThreadingHTTPServer):
 def _weight_part(name: str) -> bytes | None:
     """Return a part of weights, whose folder is the beginning of their hash."""
     from ..codec.files import digest_of
-    from ..codec.weight_paths import weights_at_hand
+    from ..codec.networks.weight_paths import weights_at_hand
 
     begin = name.partition("/")[0]
     found = (path for path in weights_at_hand() if digest_of(path).hex().startswith(begin))
@@ -65,8 +65,8 @@ def _weight_part(name: str) -> bytes | None:
 
 @functools.cache
 def _parts(path: Path) -> dict[str, bytes]:
-    from ..codec.web import web_parts
-    from ..codec.weight_file import read_weight_file
+    from ..codec.networks.web import web_parts
+    from ..codec.networks.weight_file import read_weight_file
 
     return dict(web_parts(read_weight_file(path)))
 

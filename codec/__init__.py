@@ -1,1 +1,1 @@
-"""Image to bytes and back. PyTorch is loaded through `runtime.torch_side` alone."""
+"""Image to bytes and back. PyTorch is loaded through `networks.runtime.torch_side` alone."""

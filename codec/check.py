@@ -8,18 +8,18 @@ from functools import lru_cache
 import numpy as np
 
 from ..bitstream import BitstreamError, Index, Source, TileCoder, read_index, read_tile
-from .conditions import CodingConditions
 from .config import LATENTS_A_SIDE
 from .decoder import decode_file
 from .errors import VerificationFailed
 from .images import Pixels, stretched_as
-from .minimum_psnr import merging_mse
-from .rate import squared_error
-from .runtime import Runtime
-from .tile_decoder import TileSource, Wanted, pop_tiles
-from .tiling import TILE_PATCHES, Window, tiles_in
-from .weight_file import WeightFile
-from .weights import Codec, codec_for
+from .networks.runtime import Runtime
+from .networks.weight_file import WeightFile
+from .networks.weights import Codec, codec_for
+from .quality.minimum_psnr import merging_mse
+from .quality.targets import squared_error
+from .tiles.conditions import CodingConditions
+from .tiles.tile_decoder import TileSource, Wanted, pop_tiles
+from .tiles.tiling import TILE_PATCHES, Window, tiles_in
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
 @lru_cache(maxsize=2)
 def _plain_runtime(file: WeightFile) -> Runtime:
     """Return what runs the graphs as they were exported; making it takes as long as a picture."""
-    from .onnx_runtime import OnnxRuntime
+    from .networks.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime(file, is_plain=True)
 

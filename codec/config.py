@@ -9,7 +9,7 @@ from typing import Any
 
 from ..bitstream.header import PATCH_PX as PATCH_PX
 from .errors import WeightsError
-from .quality import lmbda_of
+from .quality.curve import lmbda_of
 
 LATENT_STRIDE = 8
 """Pixels a side that one position of the latents covers."""

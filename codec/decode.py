@@ -13,6 +13,7 @@ from .check import VerifyReport, verify_file
 from .decoder import decode_file
 from .images import Pixels, info_of, squeezed, to_image, without_previews
 from .info import inspect
+from .networks.weights import codec_for, load_codec
 from .numbers import whole
 from .options import (
     DEFAULT_PRIOR,
@@ -23,11 +24,10 @@ from .options import (
     check_device,
     prior_of,
 )
-from .quality_maps import map_picture
+from .quality.maps import map_picture
 from .sampling import draw_picture
 from .sources import Source, opened
-from .stack import Sampling
-from .weights import codec_for, load_codec
+from .symbols.stack import Sampling
 
 
 @dataclass(frozen=True, eq=False)

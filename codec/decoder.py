@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from ..bitstream import Header, Index, InvalidField, Source, TileCoder, TileDamaged, read_tile
 from .config import PATCH_PX
-from .exact import ExactPatches, decode_exact, pixel_mask
 from .images import Pixels
 from .memory import Trimming
+from .networks.weights import Codec
 from .options import DecodeOptions
-from .tile_cache import Floats, TileCache
-from .tiling import Window, tiles_in
-from .view import View, view_of
-from .weights import Codec
+from .tiles.exact import ExactPatches, decode_exact, pixel_mask
+from .tiles.tile_cache import Floats, TileCache
+from .tiles.tiling import Window, tiles_in
+from .tiles.view import View, view_of
 
 
 @dataclass(frozen=True, eq=False)

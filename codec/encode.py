@@ -18,6 +18,7 @@ from .config import PATCH_PX
 from .encoder import Alphas, check_size, encode_losslessly, encode_pixels
 from .errors import TargetError
 from .images import GreySource, Pixels, metadata_from, read_image, stretched, to_pixels
+from .networks.weights import Codec, load_codec
 from .options import (
     DEFAULT_PRIOR,
     DEFAULT_QUALITY,
@@ -26,11 +27,10 @@ from .options import (
     EncodeOptions,
     prior_of,
 )
-from .quality_maps import wanted_offsets
-from .rate import best_within, psnr_of, smallest_reaching, ssimulacra2_of
-from .score import check_metric
-from .tiling import default_tile_side
-from .weights import Codec, load_codec
+from .quality.maps import wanted_offsets
+from .quality.score import check_metric
+from .quality.targets import best_within, psnr_of, smallest_reaching, ssimulacra2_of
+from .tiles.tiling import default_tile_side
 
 ImageSource = (
     Image.Image | np.ndarray | str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels

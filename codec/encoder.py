@@ -20,20 +20,20 @@ from ..bitstream import (
     write_container,
 )
 from ..bitstream.header import MAX_TILE_SIDE, WEIGHTS_BYTES
-from .candidates import Candidates
-from .conditions import CodingConditions
-from .content import Content, content_of
-from .exact import Mask, encode_exact
 from .images import Pixels, encode_alpha
 from .memory import Trimming
+from .networks.runtime import Floats, torch_side
+from .networks.weights import Codec
 from .numbers import effort_of, quality_of
 from .options import DEFAULT_TUNE, ContentKind
-from .quality import MAX_QUALITY
-from .quality_maps import fitted
-from .runtime import Floats, torch_side
-from .tile_encoder import encode_tiles, push_tile
-from .tiling import Window, default_tile_side, tiles_in
-from .weights import Codec
+from .quality.curve import MAX_QUALITY
+from .quality.maps import fitted
+from .tiles.candidates import Candidates
+from .tiles.conditions import CodingConditions
+from .tiles.content import Content, content_of
+from .tiles.exact import Mask, encode_exact
+from .tiles.tile_encoder import encode_tiles, push_tile
+from .tiles.tiling import Window, default_tile_side, tiles_in
 
 
 class Alphas:

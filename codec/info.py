@@ -8,9 +8,9 @@ import numpy as np
 
 from ..bitstream import VERSION, Index, TileCoder, read_index
 from .config import PATCH_PX
-from .quality import lmbda_of
+from .networks.weight_paths import is_known
+from .quality.curve import lmbda_of
 from .sources import Source, opened
-from .weight_paths import is_known
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from ..bitstream import ArgumentError
-from .quality import MAX_QUALITY
+from .quality.curve import MAX_QUALITY
 
 EFFORTS = range(10)
 

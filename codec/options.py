@@ -13,8 +13,8 @@ from .config import PATCH_PX
 from .errors import ImageError
 from .images import GreySource, grey_picture
 from .numbers import check_above_zero, effort_of, keep_whole, quality_of, whole
-from .quality import MAX_QUALITY
-from .stack import Sampling
+from .quality.curve import MAX_QUALITY
+from .symbols.stack import Sampling
 
 DEFAULT_QUALITY = 60
 DEFAULT_PRIOR = "masked-diffusion"

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream import ArgumentError, Prior
-from .coders import LatentDecoder
-from .conditions import CodingConditions
+from .networks.weights import Codec
 from .numbers import quality_of, whole
-from .stack import Sampling, SamplingStack
-from .tile_decoder import pop_contexts
-from .tiling import Window
-from .walk import walk
-from .weights import Codec
+from .symbols.coders import LatentDecoder
+from .symbols.stack import Sampling, SamplingStack
+from .symbols.walk import walk
+from .tiles.conditions import CodingConditions
+from .tiles.tile_decoder import pop_contexts
+from .tiles.tiling import Window
 
 MAX_PATCHES = 64 * 64
 """Of a drawn picture, which is one tile."""

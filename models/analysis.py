@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codec.config import LATENT_STRIDE, ModelConfig
-from ..codec.fixed_point import UNIT
-from ..codec.schedule import CodingStep
+from ..codec.symbols.fixed_point import UNIT
+from ..codec.symbols.schedule import CodingStep
 from .blocks import Block, zero_conv
 from .dct import LatentDct, block_dct_weight, full_precision
 from .qualities import Quality, as_map, at_fine, at_latents

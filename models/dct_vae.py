@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from ..codec.config import FINEST, ModelConfig
-from ..codec.frequencies import context_gain
-from ..codec.quality import step_of
-from ..codec.schedule import CodingStep
-from ..codec.walk import SymbolCoder, walk
+from ..codec.quality.curve import step_of
+from ..codec.symbols.frequencies import context_gain
+from ..codec.symbols.schedule import CodingStep
+from ..codec.symbols.walk import SymbolCoder, walk
 from . import convert
 from .analysis import Analysis, LatentPosterior
 from .dct import ContextDct

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..bitstream import PmfTables
-from ..codec.conditions import CodingConditions
 from ..codec.config import PATCH_PX, ModelConfig
 from ..codec.errors import WeightsError, about
 from ..codec.images import Pixels
-from ..codec.quality import MAX_QUALITY, QUALITIES
-from ..codec.stack import CountingStack
-from ..codec.tables import Tables, start_tables
-from ..codec.tile_encoder import TileSymbols, encode_tiles, push_context
-from ..codec.tiling import Window
-from ..codec.weight_file import WeightFile
-from ..codec.weights import Codec
+from ..codec.networks.weight_file import WeightFile
+from ..codec.networks.weights import Codec
+from ..codec.quality.curve import MAX_QUALITY, QUALITIES
+from ..codec.symbols.stack import CountingStack
+from ..codec.symbols.tables import Tables, start_tables
+from ..codec.tiles.conditions import CodingConditions
+from ..codec.tiles.tile_encoder import TileSymbols, encode_tiles, push_context
+from ..codec.tiles.tiling import Window
 from . import convert
 from .dct_vae import ContextModel, DctVae
 from .graphs import check_exporter

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..codec.errors import BoundError
-from ..codec.fixed_point import (
+from ..codec.quality.curve import QUALITIES
+from ..codec.symbols.fixed_point import (
     ACCUMULATOR_LIMIT,
     ACTIVATION_MAX,
     KNOT_SPAN,
@@ -22,7 +23,6 @@ from ..codec.fixed_point import (
     KNOTS,
     UNIT,
 )
-from ..codec.quality import QUALITIES
 from .fixed_point import (
     GAIN_MAX,
     GAIN_SHIFT_MAX,

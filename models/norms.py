@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..codec.errors import BoundError
-from ..codec.fixed_point import (
+from ..codec.quality.curve import QUALITIES, step_of
+from ..codec.symbols.fixed_point import (
     ACTIVATION_MAX,
     CONTEXT_UNIT,
     INWARD_UNIT,
     OUTWARD_UNIT,
     UNIT,
 )
-from ..codec.quality import QUALITIES, step_of
 from .fixed_point import saturate
 from .layers import FloatLayer, IntegerLayer
 from .prepared import EVERY, Channels, PreparedNorm

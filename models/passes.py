@@ -1,4 +1,4 @@
-"""The networks of the two top-down passes in PyTorch, as `codec.walk.walk` asks for them.
+"""The networks of the two top-down passes in PyTorch, as `codec.symbols.walk.walk` asks for them.
 
 They serve training (float layers, gradients) and coding (integer layers) alike.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..codec.fixed_point import CONTEXT_UNIT
-from ..codec.schedule import CodingStep
-from ..codec.walk import Prediction
+from ..codec.symbols.fixed_point import CONTEXT_UNIT
+from ..codec.symbols.schedule import CodingStep
+from ..codec.symbols.walk import Prediction
 from .norms import Norm
 from .qualities import Quality, at_latents, at_patches, without_channels
 from .reconstruction import Reconstruction
@@ -70,7 +70,7 @@ class ContextPass:
         return network
 
     def advance(self, step: CodingStep) -> None:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         network = self._network(step)
         self.h = network.advance(self.h, self.quality)
         self._here = pick(self.h, step.squares)[..., None]
@@ -81,7 +81,7 @@ class ContextPass:
         self._residuals: list[Tensor] = []
 
     def predict(self, step: CodingStep, number: int) -> Prediction:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         network = self._network(step)
         start, stop = step.slices[number]
         outputs = network.outputs(start - step.start, stop - step.start, self._raw.device)
@@ -94,13 +94,13 @@ class ContextPass:
         return Prediction(self._steps, quarters)
 
     def residual(self, step: CodingStep, number: int) -> Tensor:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         assert self.target is not None, "this coder needs a context"
         start, stop = step.slices[number]
         return pick(self.target[:, start:stop], step.squares).to(self._steps.dtype) - self._steps
 
     def reveal(self, step: CodingStep, number: int, offset: Tensor) -> None:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         values = self._steps + offset
         self._values.append(values)
         self._known.append(self.norm.inward(values, self._quality, slice(*step.slices[number])))
@@ -153,11 +153,11 @@ class LatentPass:
         return network
 
     def advance(self, step: CodingStep) -> None:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         self.h = self._network(step).advance(self.h, self.quality)
 
     def predict(self, step: CodingStep, number: int) -> Prediction:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         network = self._network(step)
         raw = network.head(pick(self.h, step.squares)[..., None])
         outputs = network.outputs(0, network.channels, raw.device)
@@ -167,13 +167,13 @@ class LatentPass:
         return Prediction(self._mean, self._quarters)
 
     def residual(self, step: CodingStep, number: int) -> Tensor:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         assert self.posterior is not None, "this coder needs a posterior"
         board = place(self._mean, step.squares, *self.h.shape[2:])
         return pick(self.posterior(step, self.h, board), step.squares)
 
     def reveal(self, step: CodingStep, number: int, offset: Tensor) -> None:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         z = self._mean + offset
         beside = self.reconstruction(self._quarters, offset)
         if self.trunk.config.is_open:

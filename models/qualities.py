@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..codec import qualities
+from ..codec.quality import qualities
 
 
 class QualityMap(NamedTuple):

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..codec.quality import CURVATURE
-from ..codec.scales import LOG_RATIO, QUARTERS, SCALE_MIN
-from ..codec.schedule import CodingStep
-from ..codec.walk import Prediction
+from ..codec.quality.curve import CURVATURE
+from ..codec.symbols.scales import LOG_RATIO, QUARTERS, SCALE_MIN
+from ..codec.symbols.schedule import CodingStep
+from ..codec.symbols.walk import Prediction
 
 
 def scale_of(index: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class BitCounter:
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.SymbolCoder`."""
+        """See `codec.symbols.walk.SymbolCoder`."""
         offset = residual()
         self._count(step, gaussian_bits(offset, scale_of(prediction.quarters / QUARTERS)))
         return offset
@@ -85,7 +85,7 @@ class Rounder(BitCounter):
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.SymbolCoder`."""
+        """See `codec.symbols.walk.SymbolCoder`."""
         symbols = torch.round(residual().float())
         self._count(step, gaussian_bits(symbols, scale_of(prediction.quarters / QUARTERS)))
         return symbols
@@ -123,7 +123,7 @@ class TrainingQuantizer(BitCounter):
         prediction: Prediction,
         residual: Callable[[], Tensor],
     ) -> Tensor:
-        """See `codec.walk.SymbolCoder`."""
+        """See `codec.symbols.walk.SymbolCoder`."""
         wanted, scale = residual().float(), scale_of(prediction.quarters / QUARTERS)
         at, spread = wanted.detach(), scale.detach()
         symbols = torch.round(at)

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..codec.conditions import CodingConditions
-from ..codec.stack import SymbolStack
-from ..codec.weight_file import WeightFile
+from ..codec.networks.weight_file import WeightFile
+from ..codec.symbols.stack import SymbolStack
+from ..codec.tiles.conditions import CodingConditions
 from .priors.interface import ResearchPrior
 from .priors.stack import TensorStack
 from .settings import own_settings

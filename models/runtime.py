@@ -1,4 +1,4 @@
-"""The networks of a weight file in PyTorch, as `codec.runtime.Runtime` asks for them.
+"""The networks of a weight file in PyTorch, as `codec.networks.runtime.Runtime` asks for them.
 
 On a GPU several tiles share a batch. The integers are the same on every device: convolutions that
 decide symbols are matrix products there (`fixed_point.multiply_and_add`), and TF32 holds their
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..codec.errors import WeightsError
-from ..codec.qualities import Quality, base_of
-from ..codec.schedule import CodingStep
-from ..codec.walk import Prediction
-from ..codec.weight_file import WeightFile
+from ..codec.networks.weight_file import WeightFile
+from ..codec.quality.qualities import Quality, base_of
+from ..codec.symbols.schedule import CodingStep
+from ..codec.symbols.walk import Prediction
 from . import convert
 from .dct import to_rgb, to_ycbcr
 from .dct_vae import DctVae
@@ -79,14 +79,14 @@ class TorchFeatures:
     coefficients: Tensor
 
     def crop(self, rows: slice, columns: slice) -> TorchFeatures:
-        """See `codec.runtime.Features`."""
+        """See `codec.networks.runtime.Features`."""
         return TorchFeatures(
             self.features[..., rows, columns], self.coefficients[..., rows, columns]
         )
 
 
 class TorchRuntime:
-    """See `codec.runtime.Runtime`."""
+    """See `codec.networks.runtime.Runtime`."""
 
     def __init__(self, weights: Weights, device: torch.device):
         ready = (convert.with_ready_filters(m) for m in (weights.context, *weights.latents))
@@ -106,7 +106,7 @@ class TorchRuntime:
 
     @_inference
     def exact_context(self, rgb: Floats, quality: Quality) -> Floats:
-        """See `codec.runtime.Runtime`."""
+        """See `codec.networks.runtime.Runtime`."""
         ycbcr = to_ycbcr(self._tensor(rgb))
         return self.weights.context.exact(ycbcr, self._at(quality, len(rgb))).cpu().numpy()
 
@@ -114,7 +114,7 @@ class TorchRuntime:
     def context_pass(
         self, size: tuple[int, int, int], quality: Quality, exact: Floats | None = None
     ) -> _Border:
-        """See `codec.runtime.Runtime`."""
+        """See `codec.networks.runtime.Runtime`."""
         context = self.weights.context
         target = None if exact is None else self._tensor(exact).double()
         at = self._at(quality, size[0])
@@ -122,7 +122,7 @@ class TorchRuntime:
 
     @_inference
     def analyse(self, rgb: Floats, u: Floats, quality: Quality) -> TorchFeatures:
-        """See `codec.runtime.Runtime`."""
+        """See `codec.networks.runtime.Runtime`."""
         model, at = self._model(quality), self._at(quality, len(rgb))
         image = model.context.image(self._tensor(u), at)
         return TorchFeatures(*model.latents.features(to_ycbcr(self._tensor(rgb)), image, at))
@@ -131,7 +131,7 @@ class TorchRuntime:
     def latent_pass(
         self, u: Floats, quality: Quality, features: Sequence[TorchFeatures] = ()
     ) -> _Border:
-        """See `codec.runtime.Runtime`."""
+        """See `codec.networks.runtime.Runtime`."""
         model, at = self._model(quality), self._at(quality, len(u))
         posterior = None
         if features:
@@ -146,7 +146,7 @@ class TorchRuntime:
 
     @_inference
     def synthesise(self, u: Floats, latents: Floats, quality: Quality) -> Floats:
-        """See `codec.runtime.Runtime`."""
+        """See `codec.networks.runtime.Runtime`."""
         model, at = self._model(quality), self._at(quality, len(u))
         ycbcr = model.synthesise(self._tensor(u), self._tensor(latents), at)
         return to_rgb(ycbcr).clamp(0, 255).cpu().numpy()
@@ -161,35 +161,35 @@ class _Border:
 
     @property
     def context(self) -> Floats:
-        """See `codec.runtime.ContextNetwork`."""
+        """See `codec.networks.runtime.ContextNetwork`."""
         assert isinstance(self.network, ContextPass)
         return self._array(self.network.context)
 
     @property
     def latents(self) -> Floats:
-        """See `codec.runtime.LatentNetwork`."""
+        """See `codec.networks.runtime.LatentNetwork`."""
         assert isinstance(self.network, LatentPass)
         return self._array(self.network.latents)
 
     @_inference
     def advance(self, step: CodingStep) -> None:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         self.network.advance(step)
 
     @_inference
     def predict(self, step: CodingStep, number: int) -> Prediction:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         mean, quarters = self.network.predict(step, number)
         return Prediction(self._array(mean), quarters.cpu().numpy().astype(np.uint8))
 
     @_inference
     def residual(self, step: CodingStep, number: int) -> NDArray:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         return self.network.residual(step, number).cpu().numpy()
 
     @_inference
     def reveal(self, step: CodingStep, number: int, offset: NDArray) -> None:
-        """See `codec.walk.Network`."""
+        """See `codec.symbols.walk.Network`."""
         values = torch.from_numpy(np.ascontiguousarray(offset)).to(self.network.h.device)
         dtype = torch.float64 if isinstance(self.network, ContextPass) else torch.float32
         self.network.reveal(step, number, values.to(dtype))

@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..codec.conditions import CodingConditions
 from ..codec.config import LATENTS_A_SIDE, PATCH_PX
-from ..codec.quality import CURVATURE
-from ..codec.schedule import CodingStep
-from ..codec.tiling import Window, synthesis_halo
-from ..codec.walk import Prediction, SymbolCoder
-from ..codec.weight_file import WeightFile
+from ..codec.networks.weight_file import WeightFile
+from ..codec.quality.curve import CURVATURE
+from ..codec.symbols.schedule import CodingStep
+from ..codec.symbols.walk import Prediction, SymbolCoder
+from ..codec.tiles.conditions import CodingConditions
+from ..codec.tiles.tiling import Window, synthesis_halo
 from .dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
 from .dct_vae import DctVae
 from .passes import Posterior
@@ -236,7 +236,7 @@ class _Masked:
     def code(
         self, step: CodingStep, number: int, prediction: Prediction, residual: object
     ) -> Tensor:
-        """See `codec.walk.SymbolCoder`."""
+        """See `codec.symbols.walk.SymbolCoder`."""
         mask = self.mask[step.start : step.stop] > 0
         chosen = mask[:, 0]
         part = Prediction(prediction.mean[:, chosen], prediction.quarters[:, chosen])

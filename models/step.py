@@ -2,9 +2,9 @@
 
     h -> block -> head -> mean, scale index -> (a coder) -> values -> embedding -> h
 
-A step codes some channels, at every position or at some squares (`codec.schedule`). Where it codes
-slice by slice, each slice knows how far those before it were from their means, at its own position.
-The 1x1 convolutions for that cost next to nothing (`ChannelContext`).
+A step codes some channels, at every position or at some squares (`codec.symbols.schedule`). Where
+it codes slice by slice, each slice knows how far those before it were from their means, at its own
+position. The 1x1 convolutions for that cost next to nothing (`ChannelContext`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from ..codec.fixed_point import KNOTS, UNIT
-from ..codec.quality import MAX_QUALITY, step_of
-from ..codec.scales import LOG_RATIO, QUARTERS, SCALE_MIN, SCALES
-from ..codec.schedule import EVERYWHERE, CodingStep, Squares
+from ..codec.quality.curve import MAX_QUALITY, step_of
+from ..codec.symbols.fixed_point import KNOTS, UNIT
+from ..codec.symbols.scales import LOG_RATIO, QUARTERS, SCALE_MIN, SCALES
+from ..codec.symbols.schedule import EVERYWHERE, CodingStep, Squares
 from .blocks import FixedBlock
 from .fixed_point import saturate, two_scales
 from .layers import FloatConv, FloatGain

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codec.config import LATENTS_A_SIDE, ModelConfig
-from ..codec.schedule import CodingStep, latent_schedule
+from ..codec.symbols.schedule import CodingStep, latent_schedule
 from .blocks import FixedBlock
 from .fixed_point import saturate, two_scales
 from .layers import FloatConv

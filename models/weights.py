@@ -14,7 +14,12 @@ from ..bitstream import PmfTables
 from ..codec.config import ModelConfig
 from ..codec.errors import WeightsError
 from ..codec.files import replacing
-from ..codec.weight_file import WeightFile, read_weight_file, serving_model, write_weight_file
+from ..codec.networks.weight_file import (
+    WeightFile,
+    read_weight_file,
+    serving_model,
+    write_weight_file,
+)
 from . import convert
 from .dct_vae import ContextModel, DctVae, LatentModel
 from .graphs import export_graphs

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from hvae_codec.bitstream import PmfTables
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.tables import Tables, start_tables
-from hvae_codec.codec.threads import THREADS_VARIABLE
-from hvae_codec.codec.weight_file import WeightFile, read_weight_file
-from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE, shipped_weights
-from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.codec.networks.threads import THREADS_VARIABLE
+from hvae_codec.codec.networks.weight_file import WeightFile, read_weight_file
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, shipped_weights
+from hvae_codec.codec.networks.weights import Codec, load_codec
+from hvae_codec.codec.symbols.tables import Tables, start_tables
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.runtime import TorchRuntime
@@ -117,7 +117,9 @@ def clouds() -> Tensor:
 @pytest.fixture
 def tiny_in_use(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the public functions use the tiny weights, in PyTorch."""
-    monkeypatch.setattr("hvae_codec.codec.weights.codec_of", lambda file, device: torch_codec(file))
+    monkeypatch.setattr(
+        "hvae_codec.codec.networks.weights.codec_of", lambda file, device: torch_codec(file)
+    )
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tiny_weights))
     return tiny_weights
 

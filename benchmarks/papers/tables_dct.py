@@ -6,7 +6,7 @@ from functools import cache, partial
 from typing import Any
 
 from ...codec.files import digest_of
-from ...codec.weight_paths import shipped_weights
+from ...codec.networks.weight_paths import shipped_weights
 from ...models.vae.config import VaeConfig
 from ...models.vae.objectives import TrainConfig
 from . import rules_dct as rules

@@ -17,9 +17,9 @@ from PIL import Image
 from .. import api
 from ..errors import DataError
 from ..info import FileInfo
+from ..networks.threads import THREADS_VARIABLE
 from ..options import DecodeOptions
 from ..sources import Source
-from ..threads import THREADS_VARIABLE
 from .tar import key_and_suffix
 from .transcode import CODED_SUFFIX
 

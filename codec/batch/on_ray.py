@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import one_line
-from ..threads import THREADS_VARIABLE
+from ..networks.threads import THREADS_VARIABLE
 from .local import killed, work
 from .reading import AHEAD_BYTES, read_ahead
 from .row import Row

@@ -29,10 +29,10 @@ from ..images import (
     to_pixels,
     write_image,
 )
+from ..networks.weights import Codec, codec_for, load_codec
 from ..options import DecodeOptions, EncodeOptions, prior_of
-from ..rate import psnr_of
-from ..tiling import analysis_halo, default_tile_side, synthesis_halo
-from ..weights import Codec, codec_for, load_codec
+from ..quality.targets import psnr_of
+from ..tiles.tiling import analysis_halo, default_tile_side, synthesis_halo
 from .row import FAILED, KEPT, SUCCESS, Row
 
 CODED_SUFFIX = "hvae"

@@ -5,7 +5,7 @@ A graph holds the topology. Its tensors are the ones of the weight file, as they
 of the context prior differ in nothing but their tensors and sizes. So they share a few graphs,
 which take the tensors as inputs, prepared for a quality (`convert.prepared`).
 
-`codec.onnx_runtime` runs the graphs. All shapes are dynamic but those of channels.
+`codec.networks.onnx_runtime` runs the graphs. All shapes are dynamic but those of channels.
 """
 
 from .catalogue import check_exporter, export_graphs

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 
 from ...codec.errors import TorchMissing
-from ...codec.schedule import EVERYWHERE, CodingStep
+from ...codec.symbols.schedule import EVERYWHERE, CodingStep
 from .. import convert
 from ..analysis import LatentPosterior
 from ..dct_vae import ContextModel, LatentModel

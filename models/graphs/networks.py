@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...codec.fixed_point import CONTEXT_UNIT
+from ...codec.symbols.fixed_point import CONTEXT_UNIT
 from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import ContextModel, DctVae, LatentModel
 from ..prepared import PreparedConv, PreparedNorm

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...bitstream.escape import TOTAL
 from ...codec.config import ModelConfig
 from ...codec.errors import BoundError, WeightsError
-from ...codec.quality import QUALITIES, step_of
+from ...codec.quality.curve import QUALITIES, step_of
 from ..dct import MAX_COEFFICIENT
 from ..layers import FloatLayer, IntegerLayer
 from ..norms import Norm

@@ -33,9 +33,9 @@ import torch
 from torch import Tensor, nn
 
 from ...codec.config import ModelConfig
-from ...codec.fixed_point import ACTIVATION_MAX, KNOTS, UNIT
-from ...codec.quality import MAX_QUALITY, step_of
-from ...codec.scales import SCALE_MAX, SCALE_MIN, SCALES
+from ...codec.quality.curve import MAX_QUALITY, step_of
+from ...codec.symbols.fixed_point import ACTIVATION_MAX, KNOTS, UNIT
+from ...codec.symbols.scales import SCALE_MAX, SCALE_MIN, SCALES
 from .. import diffusion
 from ..distributions import sum_images
 from ..norms import IntegerNorm, Norm

@@ -1,7 +1,7 @@
 """What a prior of the context is.
 
-A prior is fitted by minimising `bits`. The masked diffusion codes by `codec.walk`. The others code
-by `push` and `pop`, and are sampled by popping from a stack that draws at random.
+A prior is fitted by minimising `bits`. The masked diffusion codes by `codec.symbols.walk`. The
+others code by `push` and `pop`, and are sampled by popping from a stack that draws at random.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Masked diffusion over the context: an absorbing-state diffusion with a fixed order of reveals.
 
 Hoogeboom et al. 2022, "Autoregressive diffusion models": each step reveals a part of the variables
-given all that are known, at all patches at once. Here the order is fixed (`codec.schedule`): zones
-of frequency, coarse to fine; each zone in three steps over squares of the grid of patches; each
-step in slices of the zone's channels. So there are few steps, each one exact to code.
+given all that are known, at all patches at once. Here the order is fixed
+(`codec.symbols.schedule`): zones of frequency, coarse to fine; each zone in three steps over
+squares of the grid of patches; each step in slices of the zone's channels. So there are few steps,
+each one exact to code.
 
     quality -> h
     for each step:   h -> block -> head -> mean, scale index -> coder -> coefficients of a slice
@@ -20,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from ...codec.config import ModelConfig
-from ...codec.schedule import context_schedule
-from ...codec.walk import walk
+from ...codec.symbols.schedule import context_schedule
+from ...codec.symbols.walk import walk
 from ..fixed_point import saturate
 from ..layers import FloatGain
 from ..norms import Norm

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from ...bitstream.escape import TOTAL
 from ...codec.config import PATCH_PX, ModelConfig
 from ...codec.errors import BoundError
-from ...codec.fixed_point import ACTIVATION_MAX, CONTEXT_UNIT, UNIT
-from ...codec.quality import LMBDA_MAX, LMBDA_MIN, MAX_QUALITY, step_of
-from ...codec.scales import LOG_RATIO, SCALE_MIN, SCALES
+from ...codec.quality.curve import LMBDA_MAX, LMBDA_MIN, MAX_QUALITY, step_of
+from ...codec.symbols.fixed_point import ACTIVATION_MAX, CONTEXT_UNIT, UNIT
+from ...codec.symbols.scales import LOG_RATIO, SCALE_MIN, SCALES
 from ..dct import ContextDct
 from ..layers import FloatLayer, IntegerLayer
 from ..norms import Norm

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...codec.stack import SymbolStack
-from ...codec.tables import context_tables
+from ...codec.symbols.stack import SymbolStack
+from ...codec.symbols.tables import context_tables
 
 
 class TensorStack:

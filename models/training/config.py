@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...codec.quality import MAX_QUALITY
+from ...codec.quality.curve import MAX_QUALITY
 
 EVERY_QUALITY = (0, MAX_QUALITY)
 

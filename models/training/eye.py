@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ...codec.images import Pixels
-from ...codec.qualities import FINE, LATENT
-from ...codec.quality_maps import eye_offsets
-from ...codec.weight_file import patch_range
+from ...codec.networks.weight_file import patch_range
+from ...codec.quality.maps import eye_offsets
+from ...codec.quality.qualities import FINE, LATENT
 from ..qualities import QualityMap, spread
 
 ERROR_MSE = 5.8

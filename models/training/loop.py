@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ...codec.config import PRESETS
 from ...codec.errors import DataError, WeightsError
-from ...codec.score import check_metric
+from ...codec.quality.score import check_metric
 from ..blocks import Block, FixedBlock
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae

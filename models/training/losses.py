@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...codec.config import PATCH_PX
-from ...codec.quality import QUALITIES, lmbda_of
+from ...codec.quality.curve import QUALITIES, lmbda_of
 from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import DctVae
 from ..norms import Norm

@@ -60,7 +60,7 @@ def run(folder: Path, out: Path, settings: dict[str, Any], minutes: float, numbe
     began = time.monotonic()
     import torch
 
-    from ...codec.threads import processors
+    from ...codec.networks.threads import processors
     from .config import BatchSizes, TrainConfig
     from .loop import train
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ...codec.fixed_point import ACCUMULATOR_LIMIT, UNIT
+from ...codec.symbols.fixed_point import ACCUMULATOR_LIMIT, UNIT
 from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from ..fixed_point import WEIGHT_MAX, channel_shifts, largest_sum, quantise_filter

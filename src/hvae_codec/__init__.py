@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .codec.encode import encode
     from .codec.errors import ImageError, LeftOut, TargetError, WeightsError
     from .codec.info import inspect
-    from .codec.stack import Sampling
+    from .codec.symbols.stack import Sampling
 
 __version__ = "1.0.0"
 __all__ = [
@@ -45,7 +45,7 @@ _HOMES = {
     "ImageError": ".codec.errors",
     "LeftOut": ".codec.errors",
     "inspect": ".codec.info",
-    "Sampling": ".codec.stack",
+    "Sampling": ".codec.symbols.stack",
     "TargetError": ".codec.errors",
     "WeightsError": ".codec.errors",
 }

@@ -22,8 +22,8 @@ atheris: Any = import_module("atheris")  # not a dependency: type checkers need 
 with atheris.instrument_imports(include=["hvae_codec.bitstream", "hvae_codec.codec"]):
     from hvae_codec.bitstream import BitstreamError, unpack_header
     from hvae_codec.codec import api
+    from hvae_codec.codec.networks.weights import load_codec
     from hvae_codec.codec.options import DEFAULT_PRIOR
-    from hvae_codec.codec.weights import load_codec
 
 OTHER_PRIORS = ("factorised", "mixture")
 """Those that PyTorch is needed for; the Gaussian diffusion is too slow to be fuzzed."""

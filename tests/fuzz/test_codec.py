@@ -8,7 +8,7 @@ from hvae_codec.bitstream import BitstreamError, read_index
 from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.weights import load_codec
+from hvae_codec.codec.networks.weights import load_codec
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 

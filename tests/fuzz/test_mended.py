@@ -11,7 +11,7 @@ from PIL import Image
 
 from hvae_codec.bitstream import BitstreamError, read_index, unpack_header
 from hvae_codec.codec import api
-from hvae_codec.codec.weights import load_codec
+from hvae_codec.codec.networks.weights import load_codec
 
 from .mending import mended
 

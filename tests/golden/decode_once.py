@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from hvae_codec.bitstream import level_checks, read_index
-from hvae_codec.codec import tile_decoder
 from hvae_codec.codec.decoder import decode_file
-from hvae_codec.codec.onnx_runtime import OnnxRuntime
-from hvae_codec.codec.runtime import Runtime
-from hvae_codec.codec.weight_file import WeightFile
-from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
+from hvae_codec.codec.networks.runtime import Runtime
+from hvae_codec.codec.networks.weight_file import WeightFile
+from hvae_codec.codec.networks.weights import Codec, load_codec
+from hvae_codec.codec.tiles import tile_decoder
 
 Levels = Sequence[Sequence[np.ndarray]]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import level_checks
-from hvae_codec.codec import tile_decoder
 from hvae_codec.codec.encode import encode_with
 from hvae_codec.codec.images import Pixels, to_image
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.networks.weights import Codec, load_codec
 from hvae_codec.codec.options import EncodeOptions
-from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
-from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.codec.tiles import tile_decoder
 from tests.golden.decode_once import decode
 from tests.golden.test_golden import HERE, REGENERATE, differ_by, reference
 

@@ -23,12 +23,12 @@ import torch
 from PIL import Image
 
 from hvae_codec.bitstream import level_checks, read_index
-from hvae_codec.codec import tile_decoder
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import Pixels, to_image, to_pixels
-from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
-from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.networks.weights import Codec, load_codec
+from hvae_codec.codec.tiles import tile_decoder
 from tests.golden.decode_once import decode as decode_and_record
 
 HERE = Path(__file__).parent

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from hvae_codec.bitstream import EntropyCoder, coder_of, words_of
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.stack import AnsStack
-from hvae_codec.codec.tables import start_tables
+from hvae_codec.codec.symbols.stack import AnsStack
+from hvae_codec.codec.symbols.tables import start_tables
 from hvae_codec.models.convert import to_integer
 from hvae_codec.models.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion

@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 
 from hvae_codec.bitstream import read_index
-from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.stack import CountingStack
-from hvae_codec.codec.tile_encoder import encode_tiles, push_context
-from hvae_codec.codec.tiling import patch_grid
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.symbols.stack import CountingStack
+from hvae_codec.codec.tiles.conditions import CodingConditions
+from hvae_codec.codec.tiles.tile_encoder import encode_tiles, push_context
+from hvae_codec.codec.tiles.tiling import patch_grid
 
 
 @pytest.mark.slow

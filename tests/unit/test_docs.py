@@ -19,9 +19,9 @@ import hvae_codec
 from hvae_codec.bitstream import read_index
 from hvae_codec.cli import main
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.frequencies import context_order, latent_order
-from hvae_codec.codec.schedule import context_schedule, latent_schedule
-from hvae_codec.codec.weight_paths import shipped_weights
+from hvae_codec.codec.networks.weight_paths import shipped_weights
+from hvae_codec.codec.symbols.frequencies import context_order, latent_order
+from hvae_codec.codec.symbols.schedule import context_schedule, latent_schedule
 from tests.drawn import photograph, text
 
 ROOT = Path(__file__).parents[2]

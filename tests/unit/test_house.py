@@ -16,6 +16,13 @@ BELOW = {
     "benchmarks": {"bitstream", "codec", "models"},
     "cli": {"bitstream", "codec", "models", "benchmarks"},
 }
+BESIDE = {
+    "symbols": {"symbols"},
+    "networks": {"symbols", "networks"},
+    "tiles": {"symbols", "networks", "tiles"},
+}
+"""The rooms of the codec, and which of them a room may import from."""
+
 FOR_IMAGES = ("hvae_codec.bitstream.", "hvae_codec.codec.errors.", "hvae_codec.codec.images.")
 TORCH_SIDE = {"torch", "onnx", "onnxscript"}
 MODULES = [path for folder in BELOW for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -67,6 +74,14 @@ def test_imports_point_one_way(path: Path) -> None:
     assert (own_floors(path) & BELOW.keys()) <= BELOW[floor] | {floor}
 
 
+def test_rooms_of_the_codec_do_not_know_who_uses_them() -> None:
+    users = {"check", "decode", "decoder", "encode", "encoder", "sampling"}
+    for room, allowed in BESIDE.items():
+        for path in sorted((ROOT / "codec" / room).glob("*.py")):
+            own = {name.split(".")[2] for name in imports(path) if ".codec." in name}
+            assert own & (BESIDE.keys() | users) <= allowed, path
+
+
 def test_one_place_alone_asks_for_the_side_that_needs_pytorch() -> None:
     """At run time and by name, where no import statement tells."""
     asking = {
@@ -78,7 +93,7 @@ def test_one_place_alone_asks_for_the_side_that_needs_pytorch() -> None:
             for node in ast.walk(ast.parse(path.read_text("utf-8")))
         )
     }
-    assert asking == {"codec/runtime.py"}
+    assert asking == {"codec/networks/runtime.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -100,7 +115,7 @@ def test_libraries_stay_in_their_rooms() -> None:
             assert not any(uses(path, library) for library in TORCH_SIDE), path
         if room[0] == "cli":
             assert not imports_at_once(path) & TORCH_SIDE, path
-        if room[0] != "codec" or not room[1].startswith("onnx_"):
+        if room[:2] != ("codec", "networks") or not room[2].startswith("onnx_"):
             assert not uses(path, "onnxruntime"), path
         if room[:2] == ("codec", "images"):
             own = {name for name in imports(path) if name.startswith("hvae_codec.")}

@@ -17,7 +17,7 @@ from PIL import Image
 import hvae_codec
 from hvae_codec import errors
 from hvae_codec.bitstream import Header, InvalidField, read_index, read_tile, write_container
-from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
 
 DOORS = ("hvae_codec", "hvae_codec.pillow", "hvae_codec.torch", "hvae_codec.webdataset")
 """The modules that a program imports."""

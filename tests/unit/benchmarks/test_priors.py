@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hvae_codec.benchmarks import priors
-from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.codec.networks.weights import Codec, load_codec
 
 
 def row(prior: str, quality: int, context_bytes: int) -> priors.Row:

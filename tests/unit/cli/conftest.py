@@ -19,7 +19,7 @@ from hvae_codec.codec.errors import TargetError, WeightsError
 from hvae_codec.codec.images import Pixels, read_image, to_pixels
 from hvae_codec.codec.info import FileInfo, LevelInfo
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions, Region
-from hvae_codec.codec.stack import Sampling
+from hvae_codec.codec.symbols.stack import Sampling
 
 MAGIC = b"stand-in"
 DAMAGE = b"damage"

@@ -12,9 +12,9 @@ from click.testing import Result
 
 from hvae_codec.cli import site
 from hvae_codec.cli.view_server import Server
+from hvae_codec.codec.networks.weight_file import read_weight_file
+from hvae_codec.codec.networks.weight_paths import shipped_weights
 from hvae_codec.codec.options import TUNES
-from hvae_codec.codec.weight_file import read_weight_file
-from hvae_codec.codec.weight_paths import shipped_weights
 
 Run = Callable[..., Result]
 

@@ -8,8 +8,8 @@ from hvae_codec.bitstream import Index, read_index
 from hvae_codec.codec.decoder import DecodedFile, decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import DecodeOptions
-from hvae_codec.codec.weights import Codec
 
 
 @dataclass(frozen=True)

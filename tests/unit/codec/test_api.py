@@ -21,10 +21,10 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.networks.weights import load_codec
 from hvae_codec.codec.options import EncodeOptions
-from hvae_codec.codec.stack import Sampling
-from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
-from hvae_codec.codec.weights import load_codec
+from hvae_codec.codec.symbols.stack import Sampling
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 

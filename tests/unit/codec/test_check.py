@@ -13,7 +13,7 @@ from hvae_codec.bitstream import TileDamaged, read_index
 from hvae_codec.codec import api, check
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.errors import VerificationFailed
-from hvae_codec.codec.onnx_runtime import OnnxRuntime
+from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
 
 Files = Any
 
@@ -39,7 +39,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
             monkeypatch.setattr(self._graphs, "run", wrong)
 
-    monkeypatch.setattr("hvae_codec.codec.onnx_runtime.OnnxRuntime", Broken)
+    monkeypatch.setattr("hvae_codec.codec.networks.onnx_runtime.OnnxRuntime", Broken)
     check._plain_runtime.cache_clear()
     yield runs
     check._plain_runtime.cache_clear()

@@ -19,9 +19,9 @@ from hvae_codec.bitstream import (
     read_tile,
     write_container,
 )
-from hvae_codec.codec.tile_decoder import TileSource, Wanted, pop_tiles
-from hvae_codec.codec.tiling import tiles_in
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.tiles.tile_decoder import TileSource, Wanted, pop_tiles
+from hvae_codec.codec.tiles.tiling import tiles_in
 
 Files = Any
 SIZES = [(1, 1), (1, 70), (70, 1), (2, 3), (7, 33), (31, 32), (32, 32), (33, 32), (64, 65)]

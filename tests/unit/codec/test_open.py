@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.weight_file import read_weight_file
-from hvae_codec.codec.weights import load_codec
+from hvae_codec.codec.networks.weight_file import read_weight_file
+from hvae_codec.codec.networks.weights import load_codec
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.export import codec_in_memory
 from hvae_codec.models.training.graphics import KINDS, draw

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hvae_codec.bitstream import ArgumentError, TileDamaged, Truncated, read_index
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.tiling import synthesis_halo
+from hvae_codec.codec.tiles.tiling import synthesis_halo
 
 Files = Any
 LEVELS = len(PRESETS["tiny"].level_channels)

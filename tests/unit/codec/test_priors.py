@@ -20,21 +20,21 @@ from hvae_codec.bitstream import (
     bulk_words,
     read_index,
 )
-from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.config import PATCH_PX
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import BoundError, PayloadTooShort, WeightsError
 from hvae_codec.codec.images import Pixels, to_pixels
+from hvae_codec.codec.networks.weight_file import read_weight_file
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import DecodeOptions
-from hvae_codec.codec.quality import step_of
-from hvae_codec.codec.schedule import context_mask
-from hvae_codec.codec.stack import AnsStack, CountingStack, Sampling, SamplingStack
-from hvae_codec.codec.tile_encoder import encode_tiles, push_tile
-from hvae_codec.codec.tiling import Window
-from hvae_codec.codec.weight_file import read_weight_file
-from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.quality.curve import step_of
+from hvae_codec.codec.symbols.schedule import context_mask
+from hvae_codec.codec.symbols.stack import AnsStack, CountingStack, Sampling, SamplingStack
+from hvae_codec.codec.tiles.conditions import CodingConditions
+from hvae_codec.codec.tiles.tile_encoder import encode_tiles, push_tile
+from hvae_codec.codec.tiles.tiling import Window
 from hvae_codec.models import convert
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import ContextModel, DctVae

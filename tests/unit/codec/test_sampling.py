@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import ArgumentError, PmfTables
+from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import DecodeOptions
 from hvae_codec.codec.sampling import draw_picture
-from hvae_codec.codec.scales import scale_of
-from hvae_codec.codec.stack import Sampling, SamplingStack
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.symbols.scales import scale_of
+from hvae_codec.codec.symbols.stack import Sampling, SamplingStack
 
 Files = Any
 

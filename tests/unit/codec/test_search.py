@@ -9,13 +9,13 @@ from PIL import Image
 
 from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
-from hvae_codec.codec.conditions import CodingConditions
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import Pixels
-from hvae_codec.codec.quality import lmbda_of
-from hvae_codec.codec.tile_encoder import encode_tiles
-from hvae_codec.codec.tiling import patch_grid
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.quality.curve import lmbda_of
+from hvae_codec.codec.tiles.conditions import CodingConditions
+from hvae_codec.codec.tiles.tile_encoder import encode_tiles
+from hvae_codec.codec.tiles.tiling import patch_grid
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 

@@ -1,7 +1,7 @@
 import torch
 
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.schedule import EVERYWHERE, CodingStep
+from hvae_codec.codec.symbols.schedule import EVERYWHERE, CodingStep
 from hvae_codec.models.analysis import LatentPosterior
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from hvae_codec.bitstream import PmfTables
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import BoundError
-from hvae_codec.codec.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, KNOT_UNIT, KNOTS
-from hvae_codec.codec.quality import QUALITIES
+from hvae_codec.codec.quality.curve import QUALITIES
+from hvae_codec.codec.symbols.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, KNOT_UNIT, KNOTS
 from hvae_codec.models import convert
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.fixed_point import (

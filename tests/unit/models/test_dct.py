@@ -4,7 +4,7 @@ import torch
 from scipy.fft import dctn
 
 from hvae_codec.codec.config import ModelConfig
-from hvae_codec.codec.frequencies import context_order, latent_order
+from hvae_codec.codec.symbols.frequencies import context_order, latent_order
 from hvae_codec.models.dct import (
     ContextDct,
     block_dct_weight,

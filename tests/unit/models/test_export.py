@@ -15,8 +15,8 @@ from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.weight_file import read_weight_file
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.networks.weight_file import read_weight_file
+from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.models import export as exporting
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.export import codec_in_memory, export, gather, load_checkpoints

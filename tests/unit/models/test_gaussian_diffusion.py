@@ -9,8 +9,8 @@ from torch import Tensor
 from hvae_codec.bitstream import PmfTables, coder_of
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import PayloadTooShort
-from hvae_codec.codec.quality import step_of
-from hvae_codec.codec.stack import AnsStack, Integers, Sampling, SamplingStack
+from hvae_codec.codec.quality.curve import step_of
+from hvae_codec.codec.symbols.stack import AnsStack, Integers, Sampling, SamplingStack
 from hvae_codec.models.convert import to_integer
 from hvae_codec.models.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion

@@ -10,8 +10,8 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 
-from hvae_codec.codec.onnx_runtime import OnnxRuntime
-from hvae_codec.codec.weight_file import WeightFile, read_weight_file
+from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
+from hvae_codec.codec.networks.weight_file import WeightFile, read_weight_file
 from hvae_codec.models.runtime import TorchRuntime
 from hvae_codec.models.storage import from_arrays, restored
 from hvae_codec.models.weights import models_of

@@ -7,8 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hvae_codec.codec.errors import BoundError
-from hvae_codec.codec.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, CONTEXT_UNIT, UNIT
-from hvae_codec.codec.quality import QUALITIES, step_of
+from hvae_codec.codec.quality.curve import QUALITIES, step_of
+from hvae_codec.codec.symbols.fixed_point import (
+    ACCUMULATOR_LIMIT,
+    ACTIVATION_MAX,
+    CONTEXT_UNIT,
+    UNIT,
+)
 from hvae_codec.models import fixed_point
 from hvae_codec.models.convert import simulate_integers
 from hvae_codec.models.fixed_point import PRE_GAIN_MAX, WEIGHT_MAX, largest_sum, two_scales

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from hvae_codec.bitstream import EntropyCoder
-from hvae_codec.codec.coders import ContextDecoder, ContextEncoder
-from hvae_codec.codec.conditions import CodingConditions
-from hvae_codec.codec.scales import QUARTERS
-from hvae_codec.codec.schedule import CodingStep
-from hvae_codec.codec.stack import AnsStack, CountingStack
-from hvae_codec.codec.walk import Prediction, walk
-from hvae_codec.codec.weights import Codec
+from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.symbols.coders import ContextDecoder, ContextEncoder
+from hvae_codec.codec.symbols.scales import QUARTERS
+from hvae_codec.codec.symbols.schedule import CodingStep
+from hvae_codec.codec.symbols.stack import AnsStack, CountingStack
+from hvae_codec.codec.symbols.walk import Prediction, walk
+from hvae_codec.codec.tiles.conditions import CodingConditions
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import ContextModel, DctVae
 from hvae_codec.models.passes import ContextPass

@@ -6,10 +6,10 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from hvae_codec.codec import scales
-from hvae_codec.codec.scales import QUARTERS, SCALE_MAX, SCALE_MIN, SCALES
-from hvae_codec.codec.schedule import EVERYWHERE, CodingStep
-from hvae_codec.codec.walk import Prediction
+from hvae_codec.codec.symbols import scales
+from hvae_codec.codec.symbols.scales import QUARTERS, SCALE_MAX, SCALE_MIN, SCALES
+from hvae_codec.codec.symbols.schedule import EVERYWHERE, CodingStep
+from hvae_codec.codec.symbols.walk import Prediction
 from hvae_codec.models.quantizers import (
     BitCounter,
     Rounder,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.codec.quality import lmbda_of
-from hvae_codec.codec.scales import QUARTERS
+from hvae_codec.codec.quality.curve import lmbda_of
+from hvae_codec.codec.symbols.scales import QUARTERS
 from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.quantizers import Rounder

@@ -11,10 +11,10 @@ from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.images import to_pixels
-from hvae_codec.codec.tables import Tables
-from hvae_codec.codec.tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
-from hvae_codec.codec.tiling import tiles_in
-from hvae_codec.codec.weights import Codec, load_codec
+from hvae_codec.codec.networks.weights import Codec, load_codec
+from hvae_codec.codec.symbols.tables import Tables
+from hvae_codec.codec.tiles.tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
+from hvae_codec.codec.tiles.tiling import tiles_in
 from hvae_codec.models.runtime import TorchRuntime, make_runtime
 from hvae_codec.models.weights import models_of
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from hvae_codec.codec import schedule
 from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.symbols import schedule
 from hvae_codec.models.step import pick, place
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from hvae_codec.codec.config import LATENTS_A_SIDE
-from hvae_codec.codec.scales import QUARTERS, SCALES
-from hvae_codec.codec.schedule import ANCHORS, CodingStep
-from hvae_codec.codec.walk import Prediction
+from hvae_codec.codec.symbols.scales import QUARTERS, SCALES
+from hvae_codec.codec.symbols.schedule import ANCHORS, CodingStep
+from hvae_codec.codec.symbols.walk import Prediction
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.layers import FloatGain
 from hvae_codec.models.quantizers import BitCounter

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import ModelError, WeightsError
-from hvae_codec.codec.weight_file import read_weight_file
+from hvae_codec.codec.networks.weight_file import read_weight_file
 from hvae_codec.models import weights as weights_module
 from hvae_codec.models.convert import to_integer
 from hvae_codec.models.dct_vae import LatentModel

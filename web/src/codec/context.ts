@@ -1,4 +1,4 @@
-/** The context of a tile, popped under the masked diffusion, step by step (codec/onnx_runtime.py). */
+/** The context of a tile, popped under the masked diffusion, step by step (codec/networks/onnx_runtime.py). */
 
 import type { Tensor } from "onnxruntime-common";
 import type { Stack } from "../bitstream/ans.ts";

@@ -1,6 +1,6 @@
 /**
  * What the graphs of the context prior take beside a picture: its tensors, by quality
- * (codec/onnx_constants.py). All numbers are integers times powers of two, and exact.
+ * (codec/networks/onnx_constants.py). All numbers are integers times powers of two, and exact.
  */
 
 import type { Tensor } from "onnxruntime-common";

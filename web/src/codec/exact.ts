@@ -1,4 +1,4 @@
-/** Exact patches of a tile: where they are, and their samples (codec/exact.py). */
+/** Exact patches of a tile: where they are, and their samples (codec/tiles/exact.py). */
 
 import { readPart, type TileIndex } from "../bitstream/container.ts";
 import { Cursor } from "../bitstream/cursor.ts";

@@ -1,4 +1,4 @@
-/** The latents of a tile, popped level by level down the trunk (codec/onnx_runtime.py). */
+/** The latents of a tile, popped level by level down the trunk (codec/networks/onnx_runtime.py). */
 
 import type { Tensor } from "onnxruntime-common";
 import type { Stack } from "../bitstream/ans.ts";

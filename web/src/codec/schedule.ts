@@ -1,4 +1,4 @@
-/** In which steps context and latents are coded (codec/schedule.py draws it). */
+/** In which steps context and latents are coded (codec/symbols/schedule.py draws it). */
 
 import { contextChannels, type ModelConfig } from "./config.ts";
 import { contextOrder, latentOrder } from "./frequencies.ts";

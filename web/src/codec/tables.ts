@@ -1,4 +1,4 @@
-/** Which frozen table codes what, and which symbols are not coded at all (codec/tables.py). */
+/** Which frozen table codes what, and which symbols are not coded at all (codec/symbols/tables.py). */
 
 import { HvaeError } from "../bitstream/errors.ts";
 import { type PmfTables, TOTAL } from "../bitstream/tables.ts";

@@ -1,4 +1,4 @@
-/** The picture at 1/8, 1/16 or 1/32 of its size, from the context alone (codec/thumbnail.py). */
+/** The picture at 1/8, 1/16 or 1/32 of its size, from the context alone (codec/tiles/thumbnail.py). */
 
 import { type ModelConfig, PATCH_PX, stepOf } from "./config.ts";
 import { contextOrder } from "./frequencies.ts";

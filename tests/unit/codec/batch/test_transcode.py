@@ -18,10 +18,10 @@ from hvae_codec.codec.batch import ToCoded, ToImages, transcode_bytes
 from hvae_codec.codec.batch.transcode import refusal
 from hvae_codec.codec.errors import ImageError, WeightsError
 from hvae_codec.codec.images import RAW_PHOTOGRAPH
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
+from hvae_codec.codec.networks.weights import load_codec
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
-from hvae_codec.codec.quality import QUALITIES
-from hvae_codec.codec.weight_paths import WEIGHTS_VARIABLE
-from hvae_codec.codec.weights import load_codec
+from hvae_codec.codec.quality.curve import QUALITIES
 
 from .conftest import drawn
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hvae_codec.codec.config import COEFFICIENTS, PRESETS
 from hvae_codec.codec.errors import WeightsError
-from hvae_codec.codec.tables import Tables, start_tables
+from hvae_codec.codec.symbols.tables import Tables, start_tables
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.export import codec_in_memory
 from hvae_codec.models.quantizers import Rounder

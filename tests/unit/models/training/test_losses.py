@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvae_codec.codec.quality import lmbda_of
+from hvae_codec.codec.quality.curve import lmbda_of
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.quantizers import Rounder, TrainingQuantizer
 from hvae_codec.models.training.losses import (

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.codec.quality import step_of
+from hvae_codec.codec.quality.curve import step_of
 from hvae_codec.models.norms import FloatNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
 from hvae_codec.models.training.pseudo_inputs import PseudoInputs

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hvae_codec.codec.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, UNIT
+from hvae_codec.codec.symbols.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, UNIT
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.fixed_point import channel_shifts
 from hvae_codec.models.layers import FloatConv

@@ -1,0 +1,1 @@
+"""The weight file, and the networks in it: found, loaded, run."""

@@ -1,0 +1,41 @@
+"""How many threads compute."""
+
+from __future__ import annotations
+
+import os
+
+THREADS_VARIABLE = "HVAE_CODEC_THREADS"
+"""Environment variable: how many threads compute, by default as many as there are processors."""
+
+
+def threads() -> int:
+    """Return how many threads compute a graph.
+
+    Raises:
+        ArgumentError: the environment names no number of them.
+    """
+    named = os.environ.get(THREADS_VARIABLE)
+    if not named:
+        return processors()
+    if not named.isdigit() or not int(named):
+        from ...bitstream import ArgumentError  # --help does not wait for it
+
+        raise ArgumentError(f"{THREADS_VARIABLE} is {named!r}, not a number above 0")
+    return int(named)
+
+
+def spin_less() -> None:
+    """Let PyTorch's threads wait without spinning; before PyTorch is loaded.
+
+    By default they spin for so long that where another program holds a core they hardly do
+    anything else.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,58 @@
+"""Where weight files are: the one that encodes, and others that decode; known by their hash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from ...bitstream import Header
+from ..errors import WeightsError
+from ..files import digest_of
+from ..options import DEFAULT_TUNE
+from .fetching import cache_folder
+
+WEIGHTS_VARIABLE = "HVAE_CODEC_WEIGHTS"
+"""Environment variable that names another weight file, to encode with and to decode."""
+
+SHIPPED = {"eye": "eye.safetensors", "psnr": "base.safetensors"}
+"""The file that encodes, of each tune; others beside them decode what earlier versions encoded."""
+
+
+def shipped_weights(tune: str = DEFAULT_TUNE) -> Path:
+    """Return the path of the weights that encode: the package's own, or the environment's."""
+    if named := os.environ.get(WEIGHTS_VARIABLE):
+        return Path(named)
+    return _folder() / SHIPPED[tune]
+
+
+def check_variable() -> None:
+    """Refuse weights that the environment names, but that cannot be.
+
+    Raises:
+        WeightsError: they are not there, or a folder.
+    """
+    if named := os.environ.get(WEIGHTS_VARIABLE):
+        if not os.path.exists(named):
+            raise WeightsError(f"{WEIGHTS_VARIABLE} is {named}, which does not exist")
+        if os.path.isdir(named):
+            raise WeightsError(f"{WEIGHTS_VARIABLE} is {named}, which is a folder")
+
+
+def is_known(header: Header) -> bool:
+    """Tell whether the weights that a file was written with are at hand, without loading them."""
+    return any(digest_of(path).startswith(header.weights) for path in weights_at_hand())
+
+
+def weights_at_hand() -> Iterator[Path]:
+    """Return the path of each weight file: the one that encodes, others, and what was fetched."""
+    first = shipped_weights()
+    if first.is_file():
+        yield first
+    yield from (path for path in sorted(_folder().glob("*.safetensors")) if path != first)
+    yield from sorted(cache_folder().glob("*.safetensors"))
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("hvae_codec.models"))) / "weights"

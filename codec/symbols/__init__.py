@@ -1,0 +1,1 @@
+"""Symbols: what is coded in which order, by which tables, onto which stack."""

@@ -1,0 +1,1 @@
+"""Tiles: where they lie, what they show, and how one becomes words and pixels again."""

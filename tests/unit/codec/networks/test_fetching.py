@@ -1,0 +1,89 @@
+"""Weights of other versions are fetched by their hash, checked, and kept."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+
+from hvae_codec.bitstream import Header
+from hvae_codec.codec.errors import WeightsError
+from hvae_codec.codec.networks.fetching import SOURCE_VARIABLE, fetch_weights
+from hvae_codec.codec.networks.weight_paths import is_known
+
+CONTENT = b"weights of an earlier version"
+PREFIX = hashlib.sha256(CONTENT).digest()[:4]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    (folder / f"{PREFIX.hex()}.safetensors").write_bytes(CONTENT)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(SOURCE_VARIABLE, str(folder))
+    return folder
+
+
+def test_weights_are_fetched_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch_weights(PREFIX)
+    assert path is not None
+    assert path.read_bytes() == CONTENT
+    monkeypatch.delenv(SOURCE_VARIABLE)
+    assert fetch_weights(PREFIX) == path
+    assert fetch_weights(b"else") is None
+
+
+def test_what_has_another_hash_is_not_taken(store: Path, tmp_path: Path) -> None:
+    (store / f"{PREFIX.hex()}.safetensors").write_bytes(b"others")
+    with pytest.raises(WeightsError, match="has another hash"):
+        fetch_weights(PREFIX)
+    with pytest.raises(WeightsError, match="656c7365 cannot be fetched"):
+        fetch_weights(b"else")
+    assert not list((tmp_path / "cache" / "hvae-codec").iterdir())
+
+
+def test_a_kept_file_that_was_damaged_is_fetched_again(store: Path) -> None:
+    path = fetch_weights(PREFIX)
+    assert path is not None
+    path.write_bytes(b"damaged")
+    assert fetch_weights(PREFIX) == path
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "ftp://example.com",
+        "ftp://127.0.0.1",
+        "data://,x",
+    ],
+)
+def test_another_machine_is_asked_by_https_alone(
+    store: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv(SOURCE_VARIABLE, address)
+    with pytest.raises(WeightsError, match="a folder or by https"):
+        fetch_weights(PREFIX)
+
+
+@pytest.mark.parametrize("address", ["http://elsewhere.example.com/x", "ftp://example.com/x"])
+def test_an_address_that_leads_elsewhere_is_not_followed(
+    store: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    answer = io.BytesIO(CONTENT)
+    answer.url = address  # type: ignore[attr-defined]
+    monkeypatch.setattr("urllib.request.urlopen", lambda *asked, **options: answer)
+    monkeypatch.setenv(SOURCE_VARIABLE, "https://example.com")
+    with pytest.raises(WeightsError, match="which is not https"):
+        fetch_weights(PREFIX)
+
+
+def test_what_was_fetched_is_at_hand(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = Header(8, 8, 50, 2, PREFIX)
+    assert not is_known(header)
+    fetch_weights(PREFIX)
+    monkeypatch.delenv(SOURCE_VARIABLE)
+    assert is_known(header)
