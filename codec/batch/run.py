@@ -125,10 +125,11 @@ def plan(job: Job) -> Plan:
     if job.mode == "overwrite":
         shards.delete_shards(job.target)
     done = shards.read_done(job.target)
-    numbers = filterfalse(done.numbers.__contains__, count())
+    taken = done.numbers | done.foreign
+    numbers = filterfalse(taken.__contains__, count())
     if job.mode == "extend":
         done = shards.Done(done.numbers)  # all sources are to do
-        numbers = count(max(done.numbers, default=-1) + 1)
+        numbers = count(max(taken, default=-1) + 1)
     images = [image for image in images if printable(image.url) not in done.sources]
     left: list[Part] = [*cut(images, job.shard_size)]
     left += [part.without(done.sources) for part in others if part.name not in done.parts]

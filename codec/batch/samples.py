@@ -47,7 +47,7 @@ def opened_shard(target: Target, name: str) -> Iterator[Shard]:
             yield _TarShard(archive, stack.enter_context(_rows(rows_url)))
         elif target.kind == "files":
             folder = target.file(name)
-            storage.delete_folder(folder)  # of a run that was killed
+            storage.delete_folder(folder)  # of a run that was killed; others are never begun
             yield _FilesShard(folder, stack.enter_context(_rows(rows_url)))
         else:
             yield _ParquetShard(stack.enter_context(_rows(rows_url, with_images=True)))

@@ -3,6 +3,7 @@
 00012.tar           the samples (or files in 00012/, or the column `image` of 00012.parquet)
 00012.parquet       a row for every image, also for those that failed
 00012_stats.json    written last: a shard is done when it is there
+.00012.begun        there while it is written: what lies under this number is ours
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from dataclasses import asdict, dataclass, field
 from ..errors import DataError
 from ..processes import undisturbed
 from . import storage
-from .row import FAILED, SUCCESS, UNREADABLE, Row
+from .row import FAILED, SUCCESS, UNREADABLE, Row, arrow_schema
 from .samples import Outcome, opened_shard
 from .target import Target
 
-_OF_A_SHARD = re.compile(r"(\d{5,})(\.tar|\.parquet|_stats\.json)")
+_OF_A_SHARD = re.compile(r"(\.?)(\d{5,})(\.tar|\.parquet|_stats\.json|\.begun|)")
 
 
 @dataclass
@@ -91,6 +92,7 @@ class Done:
 
     Attributes:
         numbers: of the shards that are done.
+        foreign: numbers under which something lies that no run of ours has written.
         sources: of the images that need no second try.
         parts: names of parts of which nothing is left.
         failed: images that were read, and failed.
@@ -98,6 +100,7 @@ class Done:
     """
 
     numbers: frozenset[int] = frozenset()
+    foreign: frozenset[int] = frozenset()
     sources: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
     failed: int = 0
@@ -111,14 +114,17 @@ def read_done(target: Target) -> Done:
         OSError: they cannot be read.
         DataError: one of them is damaged.
     """
-    numbers, sources, parts, failed = set(), set(), set(), 0
+    numbers, foreign, sources, parts, failed = set(), set(), set(), set(), 0
     descriptions: set[str] = set()
-    for name, number in _files_of_shards(target):
-        if not name.endswith("_stats.json"):
+    for number, names in _shards_in(target).items():
+        if not _is_ours(target, names):
+            foreign.add(number)
+        stats = [name for name in names if name.endswith("_stats.json")]
+        if not stats:
             continue
         numbers.add(number)
-        with _damage_named(target.file(name)):
-            told = json.loads(storage.read(target.file(name)))
+        with _damage_named(target.file(stats[0])):
+            told = json.loads(storage.read(target.file(stats[0])))
             parts.update(told.get("parts", ()))
             descriptions.add(told.get("description", ""))
         with _damage_named(target.file(f"{number:05d}.parquet")):
@@ -127,6 +133,7 @@ def read_done(target: Target) -> Done:
         failed += sum(status == FAILED for _, status in rows)
     return Done(
         frozenset(numbers),
+        frozenset(foreign),
         frozenset(sources),
         frozenset(parts),
         failed,
@@ -153,19 +160,41 @@ def _rows_of(url: str) -> list[tuple[str, str]]:
 
 def delete_shards(target: Target) -> None:
     """Delete the shards of a folder; what says that they are done goes first."""
-    found = sorted(_files_of_shards(target), key=lambda file: not file[0].endswith("_stats.json"))
-    for name, number in found:
-        storage.delete(target.file(name))
-        storage.delete_folder(target.file(f"{number:05d}"))
+    for names in _shards_in(target).values():
+        if _is_ours(target, names):
+            for name in sorted(names, key=lambda name: not name.endswith("_stats.json")):
+                storage.delete_folder(target.file(name))
 
 
-def _files_of_shards(target: Target) -> Iterator[tuple[str, int]]:
+def _shards_in(target: Target) -> dict[int, list[str]]:
+    """Return what lies in a folder under the numbers of shards, ours or not."""
+    found: dict[int, list[str]] = {}
     filesystem, path = storage.place_of(target.url)
     if storage.kind_of(filesystem, path):
         for entry in storage.retrying(lambda: filesystem.ls(path, detail=False)):
             name = str(entry).rstrip("/").rpartition("/")[2]
-            if match := _OF_A_SHARD.fullmatch(name):
-                yield name, int(match[1])
+            match = _OF_A_SHARD.fullmatch(name)
+            if match and (match[1] == ".") == (match[3] == ".begun"):
+                found.setdefault(int(match[2]), []).append(name)
+    return found
+
+
+def _is_ours(target: Target, names: list[str]) -> bool:
+    """Tell whether a run of ours wrote, or began to write, what lies under a number."""
+    if any(name.endswith(("_stats.json", ".begun")) for name in names):
+        return True
+    return any(name.endswith(".parquet") and _has_rows(target.file(name)) for name in names)
+
+
+def _has_rows(url: str) -> bool:
+    """Tell whether a Parquet file has the rows of a shard of ours."""
+    import pyarrow.parquet as pq
+
+    try:
+        with storage.open_read(url) as stream:
+            return set(pq.read_schema(stream).names) >= set(arrow_schema().names)
+    except ValueError:  # no Parquet file
+        return False
 
 
 def write_shard(
@@ -190,6 +219,8 @@ def write_shard(
     """
     stats = Stats(start_time=time.time(), description=description)
     ended: BaseException | None = None
+    begun = target.file(f".{number:05d}.begun")
+    storage.write(begun, b"")
     with ExitStack() as stack:
         shard = stack.enter_context(opened_shard(target, f"{number:05d}"))
         sample: list[Outcome] = []  # a sample is written whole or not at all
@@ -211,6 +242,7 @@ def write_shard(
             stats.end_time = time.time()
             described = json.dumps(asdict(stats), indent=4)
             storage.write(target.file(f"{number:05d}_stats.json"), described.encode())
+            storage.delete(begun)
     if ended:
         raise ended
     return stats

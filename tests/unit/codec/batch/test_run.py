@@ -88,6 +88,26 @@ def test_shards_that_were_lost_are_done_again_under_their_numbers(
     assert (len(keys), len(set(keys))) == (13, 13)
 
 
+@pytest.mark.parametrize("mode", ["incremental", "overwrite", "extend"])
+@pytest.mark.parametrize("kind", ["webdataset", "files", "parquet"])
+def test_what_others_put_under_the_number_of_a_shard_stays(
+    photos: Path, tmp_path: Path, kind: str, mode: str
+) -> None:
+    out = tmp_path / "out"
+    (out / "00000").mkdir(parents=True)
+    foreign = [out / "00000/mine.txt", out / "00002.tar", out / "00003.parquet"]
+    for path in foreign:
+        path.write_bytes(b"mine")
+    job = Job((str(photos),), Target(str(out), kind), ToImages(), shard_size=5, mode=mode)
+    assert done(job).stats.count == 13
+    assert [path.read_bytes() for path in foreign] == [b"mine"] * 3
+    assert [*(out / "00000").iterdir()] == [foreign[0]]
+    numbers = [path.name[:5] for path in sorted(out.glob("*_stats.json"))]
+    assert numbers == (
+        ["00004", "00005", "00006"] if mode == "extend" else ["00001", "00004", "00005"]
+    )
+
+
 def test_a_tar_is_read_no_more_once_all_of_it_is_done(tmp_path: Path) -> None:
     members = {
         f"{k}.{s}": drawn(k) if s == "png" else b"text" for k in range(4) for s in ("png", "txt")
