@@ -30,7 +30,8 @@ def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
         raise click.UsageError("--map writes the map of one file")
     if picture == console.STDIO and as_json:
         raise click.UsageError("--map - and --json would both go to stdout")
-    name = None if picture is None else images.image_format(picture)
+    if picture is not None:
+        images.image_format(picture)  # a suffix of no format is refused before the work
 
     def show(source: str) -> bool:
         from ..codec.info import inspect
@@ -43,11 +44,12 @@ def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
             console.result(_describe(source, found))
         if picture is not None:
             from ..codec import api
+            from ..codec.images import Pixels
 
-            files.check_target(picture, replaces=True)
             drawn = api.quality_map(data)
-            with files.writing(picture) as stream:
-                drawn.save(stream, name)
+            with console.blame(picture):
+                files.check_target(picture, replaces=True)
+                images.write_image(picture, api.Decoded(Pixels(drawn, "L"), {}, (), 0))
         return True
 
     console.for_each(sources, show)

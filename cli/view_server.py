@@ -54,12 +54,12 @@ class Server(ThreadingHTTPServer):
 
 def _weight_part(name: str) -> bytes | None:
     """Return a part of weights, whose folder is the beginning of their hash."""
-    from ..codec.files import digest_of
-    from ..codec.networks.weight_paths import weights_at_hand
+    from ..codec.networks.weight_paths import weights_named
 
-    begin = name.partition("/")[0]
-    found = (path for path in weights_at_hand() if digest_of(path).hex().startswith(begin))
-    path = next(found, None)
+    try:
+        path = weights_named(bytes.fromhex(name.partition("/")[0]))
+    except ValueError:
+        return None
     return path and _parts(path).get(name)
 
 

@@ -28,7 +28,7 @@ from .options import (
     prior_of,
 )
 from .quality.maps import wanted_offsets
-from .quality.score import check_metric
+from .quality.score import SMALLEST_PX, check_metric
 from .quality.targets import best_within, psnr_of, smallest_reaching, ssimulacra2_of
 from .tiles.tiling import default_tile_side
 
@@ -151,6 +151,8 @@ def encode_with(
         codec.check_prior(kind)  # refused before the image is read
     pixels = _read(image, options)
     check_size(pixels)
+    if options.ssimulacra2 is not None and min(pixels.size) < SMALLEST_PX:
+        raise TargetError(f"SSIMULACRA2 needs {SMALLEST_PX} pixels a side")
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
     data = _encode(codec, pixels, options, kind) if codec else _losslessly(pixels, options)

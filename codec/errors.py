@@ -3,8 +3,9 @@
 import errno
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from ..bitstream import BitstreamError, HvaeError
 from ..bitstream import ImageError as ImageError
@@ -22,16 +23,28 @@ class LeftOut(UserWarning):
         self.names = names
 
 
+_NOTED: ContextVar[list[str] | None] = ContextVar("noted", default=None)
+"""Where leftovers are collected, thread by thread; None where they are warned of."""
+
+
+def tell_left_out(source: str, names: Iterable[str]) -> None:
+    """Warn of what is left out of an image, or note it for whoever collects it."""
+    noted = _NOTED.get()
+    if noted is None:
+        warnings.warn(LeftOut(source, tuple(dict.fromkeys(names))), stacklevel=3)
+    else:
+        noted += (name for name in dict.fromkeys(names) if name not in noted)
+
+
 @contextmanager
 def noting_leftovers() -> Iterator[list[str]]:
-    """Collect what is left out of images, each name once; the list is filled at the end."""
+    """Collect what is left out of images meanwhile, each name once, and warn of none of it."""
     names: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", LeftOut)
+    before = _NOTED.set(names)
+    try:
         yield names
-    found = (w.message.names for w in caught if isinstance(w.message, LeftOut))
-    names += dict.fromkeys(name for some in found for name in some)
+    finally:
+        _NOTED.reset(before)
 
 
 class VerificationFailed(BitstreamError):

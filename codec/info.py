@@ -8,7 +8,7 @@ import numpy as np
 
 from ..bitstream import VERSION, Index, TileCoder, read_index
 from .config import PATCH_PX
-from .networks.weight_paths import is_known
+from .networks.weight_paths import weights_named
 from .quality.curve import lmbda_of
 from .sources import Source, opened
 
@@ -109,7 +109,7 @@ def describe(index: Index, file_bytes: int) -> FileInfo:
         tile_coders=tuple(TileCoder(coder).name.lower() for coder in index.coders),
         levels=levels,
         weights=header.weights.hex(),
-        weights_known=not header.needs_weights or is_known(header),
+        weights_known=not header.needs_weights or weights_named(header.weights) is not None,
         prior=header.prior.label,
         version=VERSION,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -182,8 +183,7 @@ def check_device(device: str) -> None:
     """
     if not isinstance(device, str):
         raise ArgumentError(f"device is of type {type(device).__name__}, not a name")
-    name, _, number = device.partition(":")
-    if device != "cpu" and not (name == "cuda" and (number.isdigit() or device == "cuda")):
+    if device not in ("cpu", "cuda") and not re.fullmatch("cuda:[0-9]{1,3}", device):
         raise ArgumentError(f"device {device} is not cpu or cuda")
 
 

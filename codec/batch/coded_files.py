@@ -140,7 +140,8 @@ def _indexed(path: Path) -> tuple[list[str], _Shard]:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
                 name = key_and_suffix(member.name)
-                if name and member.isreg() and name[1].rpartition(".")[2] == CODED_SUFFIX:
+                is_whole = member.isreg() and not member.issparse()
+                if name and is_whole and name[1].rpartition(".")[2] == CODED_SUFFIX:
                     keys.append(name[0])
                     places.append((member.offset_data, member.size))
     except tarfile.TarError as error:

@@ -68,8 +68,9 @@ class ParquetPart:
         key = next((record[name] for name in _KEYS if record.get(name)), f"{stem}-{number:08d}")
         if not value:
             return Item(str(key), "", source, 0, failing("the row has no image"))
-        beside = dict(record.get("beside") or ())
-        known = _OURS if record.keys() >= _OURS else _KEYS
+        is_ours = record.keys() >= _OURS
+        beside = dict(record["beside"] or ()) if is_ours else {}
+        known = _OURS if is_ours else _KEYS
         others = {name: value for name, value in record.items() if name not in known}
         if others and "json" not in beside:
             beside["json"] = json.dumps(finite(others), default=_text).encode()
@@ -115,11 +116,14 @@ def parquet_parts(
 
 
 def _image_column(url: str, schema: Any, wished: str | None) -> str:  # noqa: ANN401
-    names = [wished] if wished else [name for name in _NAMES if _holds_images(schema, name)]
-    if not names or names[0] not in schema.names:
+    if wished in schema.names and not _holds_images(schema, wished):
+        raise DataError(f"{url}: the column {wished} is {schema.field(wished).type}, not bytes")
+    names = [wished] if wished else _NAMES
+    found = [name for name in names if _holds_images(schema, name)]
+    if not found:
         there = ", ".join(schema.names)
         raise DataError(f"{url} has no column {wished or 'of images'}, only {there}")
-    return names[0]
+    return found[0]
 
 
 def _holds_images(schema: Any, name: str) -> bool:  # noqa: ANN401

@@ -53,7 +53,7 @@ class TarPart:
             with storage.open_read(self.name) as file:
                 yield from self._items(file)
         except Exception as error:
-            yield _unreadable(self.name, f"cannot be read: {error}")
+            yield _unreadable(self.name, f"cannot be read: {error or type(error).__name__}")
 
     def _items(self, file: BinaryIO) -> Iterator[Item]:
         try:
@@ -73,7 +73,10 @@ class TarPart:
     ) -> Iterator[Item]:
         images, others = [], []
         for member in members:
-            (images if is_image(member[0]) else others).append(member)
+            if is_image(member[0]):
+                images.append(member)
+            elif not member[1].issparse():
+                others.append(member)
         left = [(s, m) for s, m in images if printable(f"{self.name}#{m.name}") not in self.done]
         if not left:
             return
@@ -88,6 +91,9 @@ class TarPart:
             if member.type in _LINKS:
                 message = f"a link to {member.linkname}, which is not before it in the archive"
                 yield _unreadable(source, message, key, suffix, is_last)
+                continue
+            if member.issparse():  # a small archive may announce any size
+                yield _unreadable(source, "a sparse file in a tar", key, suffix, is_last)
                 continue
             try:
                 data = _content(archive, member)

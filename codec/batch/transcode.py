@@ -90,7 +90,9 @@ class ToCoded:
     def outcome(self, data: bytes) -> tuple[bytes, str | None, Row]:
         """Return the output, its suffix (None for the input's), and its row."""
         if data.startswith(MAGIC):
-            return data, None, _row_of(KEPT, read_index(data).header)
+            index = read_index(data)
+            index.check_end(data)
+            return data, None, _row_of(KEPT, index.header)
         with noting_leftovers() as left_out, read_image(data) as image:
             options = self._fitting(image.width, image.height, len(data))
             coded = api.encode_with(image, options)

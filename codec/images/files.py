@@ -6,13 +6,14 @@ import contextlib
 import functools
 import io
 import os
+import threading
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ...bitstream import MAGIC
-from ..errors import ImageError, LeftOut, one_line
+from ..errors import ImageError, one_line, tell_left_out
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import (
     PNG,
@@ -29,7 +30,12 @@ _FORMATS = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | {".jxl": "JPEG XL
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
 _TIFF = b"II*\0", b"MM\0*"
+_BEGINNING = 64  # bytes, by which formats are told
 _JPEG_XL = b"\xff\x0a", b"\0\0\0\x0cJXL "
+
+
+_FILTERS = threading.Lock()
+"""Filters of warnings are those of the whole process: threads that change them take turns."""
 
 
 def _missing(name: str) -> str:
@@ -79,7 +85,7 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
 
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         # Pillow warns from half of its limit on; the limit itself is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
@@ -112,19 +118,19 @@ def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError)
         OSError: it is neither, other chunks are damaged, nothing of that helps, or the library
             that reads 16 bits is not installed.
     """
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    data = _read_if_it_may_help(source)
     if data.startswith(PNG):
         damage = png_damage(data)
         if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
             raise OSError(damage)
         damaged = [c.kind.decode("latin1") for c in png_chunks(data) if not c.is_sound]
         whole = with_checksums(without_damaged_chunks(data))
-        whole, large = without_large_texts(whole, PngImagePlugin.MAX_TEXT_CHUNK)
+        whole, large = without_large_texts(whole)
         with contextlib.suppress(UnidentifiedImageError, ValueError):
             image = Image.open(io.BytesIO(whole))
             name = "" if isinstance(source, bytes) else os.fsdecode(source)
             names = [*(f"damaged chunk {kind}" for kind in damaged), *large]
-            warnings.warn(LeftOut(name, tuple(dict.fromkeys(names))), stacklevel=3)
+            tell_left_out(name, names)
             return image
     if data.startswith(_TIFF):
         try:
@@ -136,6 +142,15 @@ def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError)
     if isinstance(error, UnidentifiedImageError):
         raise OSError(_what_it_looks_like(data))
     raise OSError(f"cannot be read as an image ({one_line(error)})") from error
+
+
+def _read_if_it_may_help(source: str | os.PathLike[str] | bytes) -> bytes:
+    """Return a PNG or a TIFF whole, and the beginning of all else, which may be of any size."""
+    if isinstance(source, bytes):
+        return source
+    with Path(source).open("rb") as file:
+        begin = file.read(_BEGINNING)
+        return begin + file.read() if begin.startswith((PNG, *_TIFF)) else begin
 
 
 def _what_it_looks_like(data: bytes) -> str:

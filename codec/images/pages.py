@@ -6,6 +6,7 @@ page beside its own reduced copy as two pictures.
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import PurePath
 from typing import Any
@@ -17,6 +18,9 @@ from ..errors import ImageError
 # Tags of TIFF (TIFF 6.0, TIFF/EP, DNG).
 _SUBFILE_TYPE, _WIDTH, _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 254, 256, 262, 330, 50706
 _REDUCED, _MASK = 1, 4
+_MOST_DIRECTORIES = 64
+"""That are looked at; each costs time, and a small file may list one a hundred thousand times."""
+
 _SENSOR = {32803, 34892}
 """Photometric interpretations of samples that are to be developed yet: CFA and LinearRaw."""
 
@@ -140,7 +144,8 @@ def _sub_directories(image: Image.Image) -> list[Any]:
     if stream is None:
         return []
     found, at = [], stream.tell()
-    for offset in offsets if isinstance(offsets, tuple) else (offsets,):
+    places = dict.fromkeys(offsets if isinstance(offsets, tuple) else (offsets,))
+    for offset in itertools.islice(places, _MOST_DIRECTORIES):
         stream.seek(0)
         header = stream.read(8)
         header += stream.read(8) if 43 in header[2:4] else b""  # BigTIFF

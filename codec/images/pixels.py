@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from ...bitstream import Color, Metadata, MetadataKind
-from ..errors import ImageError, LeftOut
+from ..errors import ImageError, tell_left_out
 from .colors import profile_of
 from .jxl import header_of
 from .leftovers import file_of, names_of, with_its_end
@@ -163,7 +163,7 @@ def to_pixels(
     except Exception as error:  # Pillow's readers raise nearly anything on damaged data
         raise ImageError(f"the image cannot be read ({error})") from error
     if left_out:
-        warnings.warn(LeftOut(str(getattr(image, "filename", "")), tuple(left_out)), stacklevel=2)
+        tell_left_out(str(getattr(image, "filename", "")), left_out)
     return pixels
 
 
@@ -182,9 +182,6 @@ def _checked(array: np.ndarray) -> np.ndarray:
 
 def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     """Read an image that stands at the right page; `left_out` gets the names of what is not."""
-    for key in READ_BY_PILLOW:
-        if isinstance(image.info.get(key), str):  # the keyword of a text
-            del image.info[key]
     file = file_of(image)
     if file.startswith(PNG) and getattr(image, "tile", ()):  # not loaded yet
         marked = with_marked_texts(file)
@@ -192,11 +189,16 @@ def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
             at, file = image.tell(), marked
             image = Image.open(io.BytesIO(marked))
             image.seek(at)
+    clashing = {key for key in READ_BY_PILLOW if isinstance(image.info.get(key), str)}
+    if clashing:  # keywords of texts
+        if not getattr(image, "tile", ()):  # loaded: the caller's own stays as it is
+            image = copy.copy(image)
+        image.info = {key: value for key, value in image.info.items() if key not in clashing}
     damage = png_damage(file) if file.startswith(PNG) else None
     if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
         raise ImageError(damage)
     if file.startswith(PNG) and not image.tell():  # Pillow reads texts behind the pixels with them
-        whole, names = without_large_texts(file, PngImagePlugin.MAX_TEXT_CHUNK)
+        whole, names = without_large_texts(file)
         if names:
             image, file = Image.open(io.BytesIO(whole)), whole
             left_out += names

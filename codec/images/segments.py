@@ -6,8 +6,10 @@ import contextlib
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from PIL import PngImagePlugin
 
 from ..errors import visible
 
@@ -113,6 +115,22 @@ def png_damage(file: bytes) -> str | None:
     return None
 
 
+def _changed(file: bytes, change: Callable[[Chunk], bytes | None]) -> bytes:
+    """Return a PNG with other chunks.
+
+    Args:
+        file: the PNG.
+        change: returns what stands in the place of a chunk; None where it stays.
+    """
+    pieces, at = [], 0
+    for chunk in png_chunks(file):
+        changed = change(chunk)
+        if changed is not None:
+            pieces += file[at : chunk.at], changed
+            at = chunk.end
+    return b"".join([*pieces, file[at:]])
+
+
 def with_code_points(file: bytes, codes: bytes) -> bytes:
     """Put the chunk cICP, which not every Pillow writes, behind the header of a PNG."""
     return file[:_HEADER_END] + _packed(b"cICP", codes) + file[_HEADER_END:]
@@ -127,12 +145,14 @@ def _packed(kind: bytes, payload: bytes) -> bytes:
 def with_marked_texts(file: bytes) -> bytes:
     """Mark the keywords of a PNG's texts that Pillow would take for something else."""
     clashing = {name.encode() for name in READ_BY_PILLOW}
-    for chunk in reversed(list(png_chunks(file))):
+
+    def marked(chunk: Chunk) -> bytes | None:
         keyword = chunk.payload.partition(b"\0")[0] if chunk.kind in _TEXTS else b""
-        if keyword in clashing and chunk.is_sound:
-            marked = _packed(chunk.kind, MARK.encode() + chunk.payload)
-            file = file[: chunk.at] + marked + file[chunk.end :]
-    return file
+        if keyword not in clashing or not chunk.is_sound:
+            return None
+        return _packed(chunk.kind, MARK.encode() + chunk.payload)
+
+    return _changed(file, marked)
 
 
 def with_checksums(file: bytes) -> bytes:
@@ -145,10 +165,7 @@ def with_checksums(file: bytes) -> bytes:
 
 def without_damaged_chunks(file: bytes) -> bytes:
     """Leave out the damaged chunks that a picture can do without, as other readers do."""
-    for chunk in reversed(list(png_chunks(file))):
-        if not chunk.is_critical and not chunk.is_sound:
-            file = file[: chunk.at] + file[chunk.end :]
-    return file
+    return _changed(file, lambda chunk: None if chunk.is_critical or chunk.is_sound else b"")
 
 
 def critical_chunks(file: bytes) -> bytes:
@@ -171,11 +188,15 @@ def with_all_pixels(file: bytes) -> bytes:
     rest = file[last.end :]
     packed = b"".join(c.payload for c in chunks if c.kind == b"IDAT")
     packed += rest[8:] if rest[4:8] == b"IDAT" else b""
+    rows = [*_rows(chunks[0].payload)]
     pixels, at, stream = bytearray(), 0, zlib.decompressobj()
     with contextlib.suppress(zlib.error):
         for begin in range(0, len(packed), _PIECE_BYTES):
-            pixels += stream.decompress(packed[begin : begin + _PIECE_BYTES])
-    for row_bytes in _rows(chunks[0].payload):
+            missing = sum(rows) - len(pixels)
+            if missing <= 0:
+                break
+            pixels += stream.decompress(packed[begin : begin + _PIECE_BYTES], missing)
+    for row_bytes in rows:
         if pixels[at : at + 1] >= bytes([_FILTERS]):
             del pixels[at:]  # no filter: what follows is no picture
         at += row_bytes
@@ -215,16 +236,22 @@ def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes, int]]:
             at += 2 + max(2, size)
 
 
-def without_large_texts(file: bytes, limit: int) -> tuple[bytes, list[str]]:
-    """Leave out the compressed chunks of a PNG that hold more than so many bytes, and name them."""
-    names = []
-    for chunk in reversed(list(png_chunks(file))):
+def without_large_texts(file: bytes) -> tuple[bytes, list[str]]:
+    """Leave out the compressed chunks of a PNG that hold more than Pillow reads, and name them."""
+    names, left = [], PngImagePlugin.MAX_TEXT_MEMORY  # of all of them
+
+    def without(chunk: Chunk) -> bytes | None:
+        nonlocal left
+        packed, most = _compressed(chunk), min(PngImagePlugin.MAX_TEXT_CHUNK, left)
         with contextlib.suppress(zlib.error):
-            if len(zlib.decompressobj().decompress(_compressed(chunk), limit + 1)) <= limit:
-                continue
-            file = file[: chunk.at] + file[chunk.end :]
-            names.append(f"chunk {chunk.kind.decode('latin1')} (of more than {limit} bytes)")
-    return file, names[::-1]
+            size = len(zlib.decompressobj().decompress(packed, most + 1)) if packed else 0
+            if size > most:
+                names.append(f"chunk {chunk.kind.decode('latin1')} (of more than {most} bytes)")
+                return b""
+            left -= size
+        return None
+
+    return _changed(file, without), names
 
 
 def _compressed(chunk: Chunk) -> bytes:

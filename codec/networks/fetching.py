@@ -40,6 +40,7 @@ def fetch_weights(prefix: bytes) -> Path | None:
     if not source:
         return None
     url = source if "://" in source else Path(source).absolute().as_uri()
+    import http.client
     import urllib.request  # takes as long to load as all that a file's description needs
 
     if not _is_safe(url):
@@ -54,7 +55,7 @@ def fetch_weights(prefix: bytes) -> Path | None:
                 shutil.copyfileobj(stream, file)
             if not digest_of(part).startswith(prefix):
                 raise WeightsError(f"what {address} holds has another hash than {prefix.hex()}")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise WeightsError(f"weights {prefix.hex()} cannot be fetched ({error})") from error
     return kept
 

@@ -7,6 +7,8 @@ import os
 THREADS_VARIABLE = "HVAE_CODEC_THREADS"
 """Environment variable: how many threads compute, by default as many as there are processors."""
 
+MOST_THREADS = 1024
+
 
 def threads() -> int:
     """Return how many threads compute a graph.
@@ -17,10 +19,10 @@ def threads() -> int:
     named = os.environ.get(THREADS_VARIABLE)
     if not named:
         return processors()
-    if not named.isdigit() or not int(named):
+    if not named.isdecimal() or not 1 <= int(named) <= MOST_THREADS:
         from ...bitstream import ArgumentError  # --help does not wait for it
 
-        raise ArgumentError(f"{THREADS_VARIABLE} is {named!r}, not a number above 0")
+        raise ArgumentError(f"{THREADS_VARIABLE} is {named!r}, not a number in 1...{MOST_THREADS}")
     return int(named)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from ...bitstream import Header
 from ..errors import WeightsError
 from ..files import digest_of
 from ..options import DEFAULT_TUNE
@@ -40,9 +40,13 @@ def check_variable() -> None:
             raise WeightsError(f"{WEIGHTS_VARIABLE} is {named}, which is a folder")
 
 
-def is_known(header: Header) -> bool:
-    """Tell whether the weights that a file was written with are at hand, without loading them."""
-    return any(digest_of(path).startswith(header.weights) for path in weights_at_hand())
+def weights_named(prefix: bytes) -> Path | None:
+    """Return the weight file at hand whose hash begins so; what cannot be read is passed over."""
+    for path in weights_at_hand():
+        with contextlib.suppress(OSError):
+            if digest_of(path).startswith(prefix):
+                return path
+    return None
 
 
 def weights_at_hand() -> Iterator[Path]:

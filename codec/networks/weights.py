@@ -19,7 +19,7 @@ from ..symbols.tables import Tables
 from .fetching import fetch_weights
 from .runtime import Runtime, make_runtime, torch_side
 from .weight_file import WeightFile, read_weight_file
-from .weight_paths import check_variable, shipped_weights, weights_at_hand
+from .weight_paths import check_variable, shipped_weights, weights_at_hand, weights_named
 
 _LOADING = threading.RLock()
 
@@ -89,7 +89,8 @@ def load_codec(path: Path | None = None, device: str = "cpu", *, tune: str = DEF
     if path is None:
         check_variable()
     with _LOADING:  # or two threads would load it twice
-        return _load(path or shipped_weights(tune), device, os.getpid())
+        path = path or shipped_weights(tune)
+        return _load(path, digest_of(path), device, os.getpid())
 
 
 def codec_for(header: Header, device: str = "cpu") -> Codec | None:
@@ -103,21 +104,21 @@ def codec_for(header: Header, device: str = "cpu") -> Codec | None:
     """
     if not header.needs_weights:
         return None
-    for path in weights_at_hand():
-        if digest_of(path).startswith(header.weights):
-            return load_codec(path, device)
-    if path := fetch_weights(header.weights):
+    if path := weights_named(header.weights) or fetch_weights(header.weights):
         return load_codec(path, device)
     digests = dict.fromkeys(digest_of(path) for path in weights_at_hand())
     raise WrongWeights(header.weights, *(digest[: len(header.weights)] for digest in digests))
 
 
 @functools.cache
-def _read(path: Path) -> WeightFile:
+def _read(path: Path, digest: bytes) -> WeightFile:
     return read_weight_file(path)
 
 
 @functools.cache
-def _load(path: Path, device: str, process: int) -> Codec:
-    """Load anew in a process that was forked: threads of its parent did not come along."""
-    return codec_of(_read(path), device)
+def _load(path: Path, digest: bytes, device: str, process: int) -> Codec:
+    """Load anew where the file was replaced, and in a process that was forked.
+
+    Threads of its parent did not come along.
+    """
+    return codec_of(_read(path, digest), device)

@@ -38,6 +38,10 @@ def check_metric() -> None:
 def ssimulacra2(original: Image.Image, decoded: Image.Image) -> float:
     """Return the score of two pictures as they look on grey: 100 is equal, 90 hardly told apart.
 
+    Args:
+        original: the one; with a side below `SMALLEST_PX` every score is 100.
+        decoded: the other, of its size.
+
     Raises:
         MetricMissing: the metric's package is not installed.
     """

@@ -97,3 +97,15 @@ def test_the_map_of_what_comes_through_a_pipe(tmp_path: Path) -> None:
     told = subprocess.run(command, input=data, capture_output=True, check=False)
     assert told.returncode == 0, told.stderr
     assert Image.open(tmp_path / "map.png").size == (2, 2)
+
+
+@pytest.mark.parametrize("suffix", [".qoi", ".blp", ".xbm", ".palm"])
+def test_a_format_that_cannot_hold_a_map_is_to_blame(tmp_path: Path, suffix: str) -> None:
+    source, target = tmp_path / "a.hvae", tmp_path / f"map{suffix}"
+    source.write_bytes(hvae_codec.encode(Image.new("RGB", (40, 40)), lossless=True))
+    command = [sys.executable, "-m", "hvae_codec", "info", str(source), "--map", str(target)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    (line,) = told.stderr.splitlines()
+    assert line.startswith(f"Error: {target}: ")
+    assert not target.exists()

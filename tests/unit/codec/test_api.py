@@ -275,7 +275,9 @@ def test_no_quality_is_the_usual_one(picture: Image.Image) -> None:
     assert api.inspect(data).quality == 60
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cpu:0", "CUDA"])
+@pytest.mark.parametrize(
+    "device", ["gpu", "", "cuda:x", "cpu:0", "CUDA", "cuda:²", "cuda:" + 20 * "9"]
+)
 def test_a_device_that_is_none_is_refused(picture: Image.Image, device: str) -> None:
     data = hvae_codec.encode(picture.crop((0, 0, 9, 9)))
     calls = (

@@ -274,3 +274,36 @@ def test_an_empty_row_and_a_file_that_is_none_are_told(tmp_path: Path) -> None:
 def test_braces_that_do_not_match_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its braces do not match"):
         parts_of([str(tmp_path / "a{b")], 100, None)
+
+
+def test_a_column_named_beside_is_one_of_the_others(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0)], "beside": ["mine"]})
+    (item,) = items_of(path)
+    assert item.read() == drawn(0)
+    assert json.loads(item.beside["json"]) == {"beside": "mine"}
+
+
+def test_a_column_that_holds_no_bytes_is_told_of(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0)], "url": ["https://example.com"]})
+    with pytest.raises(DataError, match=r"a\.parquet: the column url is string, not bytes"):
+        parts_of([str(path)], 100, "url")
+
+
+def test_a_sparse_member_of_a_tar_is_not_read(tmp_path: Path) -> None:
+    """It announces any size in a few bytes."""
+    member = tarfile.TarInfo("a.png")
+    member.pax_headers = {
+        "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.png",
+        "GNU.sparse.realsize": str(1 << 50),
+    }  # fmt: skip
+    content = b"0\n".ljust(512, b"\0")
+    member.size = len(content)
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member, io.BytesIO(content))
+        whole = tarfile.TarInfo("b.png")
+        whole.size = len(drawn(0))
+        archive.addfile(whole, io.BytesIO(drawn(0)))
+    first, second = items_of(tmp_path / "a.tar")
+    with pytest.raises(OSError, match="a sparse file in a tar"):
+        first.read()
+    assert second.read() == drawn(0)

@@ -3,8 +3,10 @@
 import hashlib
 import io
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from .conftest import drawn
 pytestmark = pytest.mark.usefixtures("shipped")
 
 IMAGE = drawn(3, (48, 40))
+LOSSLESS = ToCoded(EncodeOptions(lossless=True))
 
 
 @cache
@@ -214,3 +217,22 @@ def test_equal_pictures_are_equal_options() -> None:
         ToCoded(EncodeOptions(roi=Image.new("L", (4, 4), grey))).description for grey in (9, 9, 8)
     ]
     assert described[0] == described[1] != described[2]
+
+
+def test_a_coded_file_that_is_cut_does_not_pass(tmp_path: Path) -> None:
+    data, _, row = transcode_bytes(coded()[:-9], ToCoded())
+    assert data is None
+    assert (row.error or "").startswith("the file is cut")
+
+
+def test_threads_are_told_of_what_their_own_images_leave_out() -> None:
+    """Warnings are those of the whole process; what is left out is not."""
+    described, buffer = PngInfo(), io.BytesIO()
+    described.add(b"tIME", bytes(7))
+    Image.open(io.BytesIO(IMAGE)).save(buffer, "PNG", pnginfo=described)
+    images = [buffer.getvalue(), IMAGE] * 40
+    filters = [*warnings.filters]
+    with ThreadPoolExecutor(4) as pool:
+        rows = [row for _, _, row in pool.map(transcode_bytes, images, repeat(LOSSLESS))]
+    assert [row.left_out for row in rows] == ["time of change", None] * 40
+    assert warnings.filters == filters

@@ -1,13 +1,16 @@
 """Which formats there are, what is opened, and what a written file keeps as its readers find it."""
 
 import io
+import struct
+import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from hvae_codec.codec.errors import ImageError
+from hvae_codec.codec.errors import ImageError, noting_leftovers
 from hvae_codec.codec.images import (
     Pixels,
     Style,
@@ -261,3 +264,45 @@ def test_a_suffix_names_a_format() -> None:
         format_of("")
     assert is_image_name("a.PSD")
     assert not is_image_name("a.hvac")
+
+
+def test_of_what_is_no_image_the_beginning_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    with path.open("wb") as file:
+        file.truncate(1 << 42)  # more than there is memory
+    with pytest.raises(OSError, match="not an image"):
+        read_image(path)
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    crc = zlib.crc32(kind + payload)
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
+
+
+@pytest.mark.parametrize("texts", [b"dpi\0x", b"Title\0x"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_many_chunks_take_no_longer_than_one_that_is_as_large(texts: bytes, damaged: bool) -> None:
+    """Each used to be taken out of the whole file: an hour for 17 megabytes."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    data, count = buffer.getvalue(), 40_000
+    text = chunk(b"tEXt", texts)
+    text = text[:-1] + b"x" if damaged else text
+    began = time.process_time()
+    with noting_leftovers() as names, read_image(data[:33] + count * text + data[33:]) as image:
+        assert to_pixels(image).size == (8, 8)
+    keyword = texts.partition(b"\0")[0].decode()
+    assert names == (["damaged chunk tEXt"] if damaged else [f"other text {keyword}"])
+    assert time.process_time() - began < 3
+
+
+def test_compressed_texts_are_unpacked_up_to_a_limit_for_all_of_them() -> None:
+    bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    began = time.process_time()
+    with noting_leftovers() as names, read_image(data[:33] + 4000 * bomb + data[33:]) as image:
+        assert to_pixels(image).size == (8, 8)
+    assert any("zTXt (of more than" in name for name in names)
+    assert time.process_time() - began < 3

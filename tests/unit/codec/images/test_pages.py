@@ -103,3 +103,19 @@ def test_a_page_of_16_bits_is_chosen() -> None:
     tifffile.imwrite(buffer, pages, photometric="rgb")
     with pytest.warns(LeftOut, match="1 more picture"):
         assert np.array_equal(to_pixels(Image.open(buffer), page=2).samples, pages[1])
+
+
+def test_a_directory_that_is_listed_many_times_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tiff((LARGE, {330: tuple([8] * 5000)}))
+    with read_image(file) as image:
+        loaded = []
+        whole = TiffImagePlugin.ImageFileDirectory_v2.load
+        monkeypatch.setattr(
+            TiffImagePlugin.ImageFileDirectory_v2,
+            "load",
+            lambda self, stream: loaded.append(whole(self, stream)),
+        )
+        assert to_pixels(image).size == (48, 64)
+    assert len(loaded) < 5  # Pillow reads its own

@@ -314,3 +314,10 @@ def test_cmyk_is_converted_and_its_profile_dropped() -> None:
     opened = saved(PICTURE.convert("CMYK"), "JPEG", quality=95)
     assert opened.mode == "CMYK"
     assert np.abs(to_pixels(opened).samples - np.asarray(PICTURE).astype(int)).mean() < 10  # JPEG
+
+
+def test_the_image_that_is_encoded_stays_as_it_is() -> None:
+    image = Image.new("RGB", (4, 4))
+    image.info = {"dpi": "a text", "Title": "kept"}
+    assert to_pixels(image).size == (4, 4)
+    assert image.info == {"dpi": "a text", "Title": "kept"}

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from hvae_codec.codec.errors import ImageError, LeftOut, noting_leftovers
 from hvae_codec.codec.images import info_of, read_image, to_pixels
+from hvae_codec.codec.images.segments import PNG, png_chunks, with_all_pixels
 from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
 
 imagecodecs: Any = pytest.importorskip("imagecodecs")
@@ -294,3 +296,22 @@ def test_without_its_library_a_line_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "imagecodecs", None)
     with pytest.raises(ImageError, match="hvae-codec\\[deep\\]"):
         read(data)
+
+
+def test_damaged_pixels_are_unpacked_up_to_their_number() -> None:
+    """What a damaged PNG packs may be a thousand times as much."""
+    png, packed = (
+        write_sixteen_bits(np.zeros((8, 8, 3), np.uint16), "PNG", {}),
+        zlib.compress(bytes(1 << 28), 9),
+    )
+    kept = [(c.kind, c.payload) for c in png_chunks(png)]
+    bomb = b"".join(
+        struct.pack(">I", len(p)) + k + p + struct.pack(">I", zlib.crc32(k + p))
+        for k, p in [(k, packed if k == b"IDAT" else p) for k, p in kept]
+    )
+    tracemalloc.start()
+    whole = with_all_pixels(PNG + bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 21
+    assert [c.kind for c in png_chunks(whole)] == [b"IHDR", b"IDAT", b"IEND"]

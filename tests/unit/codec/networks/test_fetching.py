@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from hvae_codec.bitstream import Header
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.networks.fetching import SOURCE_VARIABLE, fetch_weights
-from hvae_codec.codec.networks.weight_paths import is_known
+from hvae_codec.codec.networks.weight_paths import weights_named
 
 CONTENT = b"weights of an earlier version"
 PREFIX = hashlib.sha256(CONTENT).digest()[:4]
@@ -83,7 +85,30 @@ def test_an_address_that_leads_elsewhere_is_not_followed(
 
 def test_what_was_fetched_is_at_hand(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     header = Header(8, 8, 50, 2, PREFIX)
-    assert not is_known(header)
+    assert weights_named(header.weights) is None
     fetch_weights(PREFIX)
     monkeypatch.delenv(SOURCE_VARIABLE)
-    assert is_known(header)
+    assert weights_named(header.weights)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\ncut"],
+)
+def test_a_server_that_speaks_no_http_is_told_of(
+    store: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        monkeypatch.setenv(SOURCE_VARIABLE, f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(WeightsError, match="cannot be fetched"):
+            fetch_weights(PREFIX)
+        thread.join()

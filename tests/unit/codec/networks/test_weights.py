@@ -20,7 +20,7 @@ from hvae_codec.bitstream import (
 from hvae_codec.codec.errors import BoundError, WeightsError
 from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
 from hvae_codec.codec.networks.weight_file import read_weight_file, write_weight_file
-from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, is_known, shipped_weights
+from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, shipped_weights, weights_named
 from hvae_codec.codec.networks.weights import Codec, codec_for, codec_of, load_codec
 
 
@@ -172,18 +172,43 @@ def test_weights_are_found_by_what_the_file_names(
 ) -> None:
     ours = header_of(read_weight_file(tiny_weights).digest)
     assert shipped_weights() == tiny_weights
-    assert is_known(ours)
+    assert weights_named(ours.weights)
     assert codec_for(ours) is load_codec(tiny_weights) is load_codec()
     strange = header_of(b"\1\2\3\4")
-    assert not is_known(strange)
+    assert weights_named(strange.weights) is None
     with pytest.raises(WrongWeights, match="01020304"):
         codec_for(strange)
     monkeypatch.delenv(WEIGHTS_VARIABLE)
     assert shipped_weights() != tiny_weights
-    assert not is_known(ours)
+    assert weights_named(ours.weights) is None
 
 
 def test_a_codec_accepts_its_own_files(tiny_codec: Codec, tables: PmfTables) -> None:
     tiny_codec.accept(header_of(tiny_codec.file.digest))
     with pytest.raises(WrongWeights):
         tiny_codec.accept(header_of(bytes(32)))
+
+
+def test_a_weight_file_that_is_replaced_is_read_anew(
+    tiny_in_use: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(tiny_weights.read_bytes())
+    first = load_codec(path)
+    assert load_codec(path) is first
+    tensors = load_file(tiny_weights)
+    with safe_open(tiny_weights, "numpy") as file:
+        described = file.metadata()
+    name = next(name for name, array in tensors.items() if array.dtype == np.float32)
+    save_file(tensors | {name: tensors[name] * 2}, tmp_path / "new", described)
+    (tmp_path / "new").replace(path)
+    assert load_codec(path).file.digest != first.file.digest
+
+
+def test_weights_at_hand_that_cannot_be_read_are_passed_over(
+    tiny_in_use: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "hvae-codec").mkdir()
+    (tmp_path / "hvae-codec/01020304.safetensors").symlink_to("nowhere")
+    assert weights_named(b"\1\2\3\4") is None

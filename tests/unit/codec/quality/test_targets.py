@@ -112,3 +112,9 @@ def test_what_is_no_rate_is_refused(pixels: np.ndarray, value: float) -> None:
 def test_one_aim_is_enough(pixels: np.ndarray) -> None:
     with pytest.raises(ArgumentError, match="exclude each other"):
         api.encode(pixels, 50, bpp=1.0)
+
+
+def test_a_picture_that_is_too_small_for_the_metric_is_refused(pixels: np.ndarray) -> None:
+    pytest.importorskip("ssimulacra2")
+    with pytest.raises(TargetError, match="SSIMULACRA2 needs 8 pixels a side"):
+        api.encode(pixels[:7], ssimulacra2=70)
