@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,17 +18,9 @@ if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
 OURS = "hvae-codec"
 OURS_EYE = f"{OURS}-eye"
 
-_THAT_CODE = (
-    "bitstream",
-    "codec",
-    "codec.images",
-    "codec.networks",
-    "codec.quality",
-    "codec.symbols",
-    "codec.tiles",
-    "models",
-    "models.priors",
-)
+_THAT_CODE = ("bitstream", "codec", "models")
+_BESIDE = ("codec/batch/", "models/graphs/", "models/training/", "models/vae/")
+"""Of them, what no file and no picture depends on."""
 
 
 class Absent(Exception):
@@ -128,10 +120,16 @@ def _program(
 def _code_digest() -> str:
     """Tell one state of the codec's source from another: its version alone changes too rarely."""
     digest = hashlib.sha256()
-    for package in _THAT_CODE:
-        for file in sorted(
-            resources.files(f"hvae_codec.{package}").iterdir(), key=lambda f: f.name
-        ):
-            if file.name.endswith(".py"):
-                digest.update(file.read_bytes())
+    for name, file in that_code():
+        digest.update(name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def that_code() -> Iterator[tuple[str, Path]]:
+    """Yield name and path of each module on which files or pictures depend."""
+    for package in _THAT_CODE:
+        folder = Path(import_module(f"hvae_codec.{package}").__path__[0])
+        for file in sorted(folder.rglob("*.py")):
+            name = f"{package}/{file.relative_to(folder).as_posix()}"
+            if not name.startswith(_BESIDE):
+                yield name, file

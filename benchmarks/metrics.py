@@ -25,6 +25,24 @@ SSIMULACRA2_MIN_PX = BUTTERAUGLI_MIN_PX = 8
 _LUMA = RGB_TO_YCBCR[0]
 
 
+def scores(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str, float]:
+    """Return all that a `run.Record` has of two images, by its names.
+
+    Raises:
+        ValueError: they differ in size.
+        CalledProcessError: libjxl's program failed.
+        MetricMissing: the package of SSIMULACRA2 is not installed.
+    """
+    return {
+        "psnr_db": psnr_rgb(original, decoded),
+        "psnr_luma_db": psnr_luma(original, decoded),
+        "ms_ssim": ms_ssim_rgb(original, decoded),
+        "ssim": ssim_luma(original, decoded),
+        "ssimulacra2": ssimulacra2_rgb(original, decoded),
+        "butteraugli_3norm": butteraugli_rgb(original, decoded),
+    }
+
+
 def bits_per_pixel(file_bytes: int, width: int, height: int) -> float:
     """Divide the bits of a file by the pixels of its image."""
     return 8 * file_bytes / (width * height)

@@ -192,6 +192,7 @@ def _bound_bits(codec: Codec, symbols: TileSymbols, kind: Prior) -> float:
         stack = CountingStack(codec.tables.pmfs)
         push_context(codec, symbols, stack, kind)
         return stack.bits
+    torch.manual_seed(0)
     prior, norm = to_float(_diffusion(codec)), to_float(codec.research_priors.context.norm)
     assert isinstance(prior, GaussianDiffusion) and isinstance(norm, FloatNorm)
     at = torch.full((1,), symbols.conditions.quality)
@@ -271,7 +272,10 @@ def _line(prior: str, rows: _Rows, anchor: _Rows) -> str:
     """Return what one prior takes as a line of the table."""
     bpp = {q: rows.context_bpp(q) for q in rows.by_quality}
     cells = [f"{bpp[q]:.4f}" if q in bpp else "refused" for q in QUALITIES]
-    context = sum(bpp.values()) / sum(anchor.context_bpp(q) for q in bpp) - 1
+    shared = bpp.keys() & anchor.by_quality.keys()
+    if not shared:
+        return f"| {prior} | {' | '.join(cells)} |" + 5 * " |"
+    context = sum(bpp[q] for q in shared) / sum(anchor.context_bpp(q) for q in shared) - 1
     bound = rows.total("context_bytes") / rows.total("bound_bytes") - 1
     push, pop = (1e6 * rows.total(side) / rows.total("pixels") for side in ("push_s", "pop_s"))
     return (
@@ -311,6 +315,7 @@ def main(argv: list[str] | None = None) -> None:
         measured = [measure(codec, path) for path in tqdm(paths, desc=folder.name)]
         rows = [row for some, _ in measured for row in some]
         records += rows
+        _write(options.out, records)
         parts.append(table(folder.name.capitalize(), rows))
         if folder == options.folders[0]:
             points = [point for _, some in measured for point in some]
@@ -321,13 +326,17 @@ def main(argv: list[str] | None = None) -> None:
         slow = [measure(codec, path, diffusion=True)[0] for path in tqdm(paths, desc="diffusion")]
         rows = [row for some in slow for row in some]
         records += rows
+        _write(options.out, records)
         parts.append(table(", ".join(path.stem for path in paths), rows))
-    as_json = json.dumps([asdict(row) for row in records], indent=1)
-    (options.out / "priors.json").write_text(as_json)
     text = "\n\n".join(parts)
     print(text)
     if options.markdown:
         _fill(options.markdown, text)
+
+
+def _write(out: Path, records: list[Row]) -> None:
+    as_json = json.dumps([asdict(row) for row in records], indent=1)
+    (out / "priors.json").write_text(as_json)
 
 
 def _fill(page: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -183,10 +184,10 @@ def _measure(
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         file.write_bytes(codec.encode(image, setting))
-        decoded = codec.decode(file.read_bytes())
-    except (HvaeError, OSError, ValueError, RuntimeError) as error:
+        before, after = np.asarray(image), np.asarray(codec.decode(file.read_bytes()))
+        scores = metrics.scores(before, after)
+    except (HvaeError, OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:
         raise OSError(None, f"{codec.name} at setting {setting}: {error}", name) from error
-    before, after = np.asarray(image), np.asarray(decoded)
     file_bytes = file.stat().st_size
     return Record(
         codec=codec.name,
@@ -198,12 +199,7 @@ def _measure(
         height=image.height,
         file_bytes=file_bytes,
         bpp=metrics.bits_per_pixel(file_bytes, image.width, image.height),
-        psnr_db=metrics.psnr_rgb(before, after),
-        psnr_luma_db=metrics.psnr_luma(before, after),
-        ms_ssim=metrics.ms_ssim_rgb(before, after),
-        ssim=metrics.ssim_luma(before, after),
-        ssimulacra2=metrics.ssimulacra2_rgb(before, after),
-        butteraugli_3norm=metrics.butteraugli_rgb(before, after),
+        **scores,
     )
 
 

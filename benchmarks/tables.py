@@ -65,6 +65,7 @@ def rate_distortion(summary: Summary) -> Table:
         "in SSIMULACRA2",
         "in Butteraugli",
     )
+    least, most = WINDOW_SSIMULACRA2
     return Table(
         "Bits at equal quality",
         header,
@@ -75,7 +76,7 @@ def rate_distortion(summary: Summary) -> Table:
             f" Piecewise cubic over {low:g} to {high:g} dB, or what both curves cover of it (the"
             f" range of {OURS} and the codec stands in its column); BD-rate below 0 and BD-PSNR"
             " above 0 are better. MS-SSIM and Butteraugli over all that both curves cover,"
-            " SSIMULACRA2 over {:g} to {:g}".format(*WINDOW_SSIMULACRA2)
+            f" SSIMULACRA2 over {least:g} to {most:g}"
             + (f"; the last two with {OURS_EYE}." if OURS_EYE in measured else "."),
             "Published curves are their authors'; all others were measured in this run.",
         )[: 2 if any(row.published for row in summary.comparisons) else 1],

@@ -118,8 +118,13 @@ def multiply_and_add(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     does. (On CPUs only NNPACK would, and only without oneDNN for batches of 16 and more: batch
     fewer tiles.)
     """
-    if x.device.type == "cpu":
+    if x.device.type == "cpu" or not x.numel():
         return convolve(x, weight, bias)
+    return unfolded(x, weight, bias)
+
+
+def unfolded(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve, same size, as a matrix product."""
     size = weight.shape[-1]
     columns = F.unfold(x, size, padding=size // 2)  # (B, I size^2, H W)
     return (weight.flatten(1) @ columns + bias[:, None]).unflatten(2, x.shape[2:])

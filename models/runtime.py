@@ -1,8 +1,8 @@
 """The networks of a weight file in PyTorch, as `codec.networks.runtime.Runtime` asks for them.
 
 On a GPU several tiles share a batch. The integers are the same on every device: convolutions that
-decide symbols are matrix products there (`fixed_point.multiply_and_add`), and TF32 holds their
-factors exactly.
+decide symbols are matrix products there (`fixed_point.multiply_and_add`), and TF32 is turned off
+meanwhile (`settings.own_settings`).
 """
 
 from __future__ import annotations

@@ -45,7 +45,6 @@ Floats = NDArray[np.float32]
 
 @own_settings()
 @torch.inference_mode(mode=False)  # whatever the caller has: a search needs gradients
-@torch.autocast("cpu", enabled=False)
 def search(
     file: WeightFile,
     rgb: Floats,
@@ -71,8 +70,9 @@ def search(
         pass with the smallest loss.
     """
     model = _float_model(file, file.model_at(conditions.quality))
-    scene = _scene(model, torch.tensor(rgb), torch.tensor(u), seen, window, conditions)
-    found = _search(model, scene, effort * PASSES)
+    with torch.autocast("cpu", enabled=False):  # as a decorator it would be that of all threads
+        scene = _scene(model, torch.tensor(rgb), torch.tensor(u), seen, window, conditions)
+        found = _search(model, scene, effort * PASSES)
     return found[0].numpy().astype(np.float32), found[1].numpy()
 
 

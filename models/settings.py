@@ -73,4 +73,5 @@ def _places() -> list[Any]:
     backends: Any = torch.backends
     if not hasattr(backends.mkldnn, "matmul"):
         return []
-    return [backends.mkldnn.matmul, backends.mkldnn.conv, backends.cuda.matmul]
+    found = [backends.mkldnn.matmul, backends.mkldnn.conv, backends.cuda.matmul]
+    return [*found, backends.cudnn.conv]

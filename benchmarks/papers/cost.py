@@ -8,7 +8,6 @@ module, this reads a configuration from stdin and writes what it measured to std
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -91,6 +90,8 @@ def _peak_bytes() -> int:
     try:
         return _status_bytes("VmHWM")
     except OSError:
+        import resource  # which Windows does not have
+
         unit = 1 if sys.platform == "darwin" else KIB  # macOS counts bytes
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

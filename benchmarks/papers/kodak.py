@@ -48,7 +48,7 @@ def photographs(data: Path | None) -> Iterator[Pixels]:
     if data is None:
         yield from draw_strokes(2, 2 * PATCH, 3, seed=9).transpose(0, 2, 3, 1)
         return
-    folders = [f for f in (data / "kodak", data.parent / "kodak") if f.is_dir()]
+    folders = [f for f in (data / "kodak", data.parent / "kodak") if any(f.glob("*.png"))]
     if not folders:
         reason = f"Kodak is not here; fetch it: hvae-codec dataset kodak --to {data / 'kodak'}"
         raise DataMissing(None, reason, str(data / "kodak"))
@@ -78,23 +78,30 @@ def _against_jpeg(
         rebuild: gives bits a pixel, and the image that is left.
 
     Returns:
-        Means of bpp and PSNR, JPEG's bpp at that PSNR, and on how many images it takes more. An
-        image whose worst JPEG is better counts for neither; `compared` are the others.
+        Means of bpp, of PSNR and of JPEG's bpp at that PSNR, and on how many images JPEG takes
+        more. Means are over the `compared` images, whose worst JPEG is not better; over all where
+        there is none.
     """
-    rows = []
+    points = []
     for pixels in photographs(data):
         bpp, rebuilt = rebuild(pixels)
         psnr = psnr_rgb(pixels, rebuilt)
-        rows.append((bpp, psnr, jpeg_bpp_at(pixels, psnr)))
-    compared = [(bpp, jpeg) for bpp, _, jpeg in rows if jpeg is not None]
+        points.append([bpp, psnr, jpeg_bpp_at(pixels, psnr)])
+    return summary(points)
+
+
+def summary(points: list[list[Any]]) -> dict[str, Any]:
+    """Return what `_against_jpeg` does, of each image's bpp, PSNR and JPEG's bpp at that PSNR."""
+    compared = [point for point in points if point[2] is not None]
+    bpp, psnr, jpeg = zip(*(compared or points), strict=True)
     return {
-        "context_bpp": statistics.mean(bpp for bpp, _, _ in rows),
-        "context_psnr_db": statistics.mean(psnr for _, psnr, _ in rows),
-        "jpeg_bpp": statistics.mean(jpeg for _, jpeg in compared) if compared else None,
-        "wins": sum(bpp < jpeg for bpp, jpeg in compared),
+        "context_bpp": statistics.mean(bpp),
+        "context_psnr_db": statistics.mean(psnr),
+        "jpeg_bpp": statistics.mean(jpeg) if compared else None,
+        "wins": sum(bpp < jpeg for bpp, _, jpeg in compared),
         "compared": len(compared),
-        "images": len(rows),
-        "points": [*map(list, rows)],
+        "images": len(points),
+        "points": points,
     }
 
 

@@ -9,7 +9,8 @@ def expressive_decoders_collapse(results: Results) -> Verdict:
     """Expressive decoders collapse.
 
     With a categorical likelihood KL < 1e-3 and the loss is the entropy to 1e-3; the PixelVAE's
-    KL is below half of the factorised decoder's, at a better bound. The KL alone: direction only.
+    KL is below half of the factorised decoder's, at a better bound. Either KL alone: direction
+    only.
     """
     toy_kl, toy_excess = (mean(results, "categorical", k) for k in ("kl", "excess_nats"))
     kl = [mean(results, job, "kl") for job in ("pixelcnn", "factorised")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,3 +76,8 @@ class TrainConfig:
     valid_images: int = 10
     valid_qualities: tuple[int, ...] = (10, 30, 50, 70, 90)
     """Those of them that lie in the range are validated; its middle, if none does."""
+
+    @property
+    def end(self) -> int:
+        """The step at which training ends, unless the clock or somebody ends it."""
+        return sys.maxsize if self.by_clock else self.steps

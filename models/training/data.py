@@ -24,10 +24,11 @@ from ...codec.config import PATCH_PX
 from ...codec.errors import DataError
 from ...codec.files import find_images, replacing, spread
 from ...codec.images import read_rgb
+from ...codec.networks.threads import processors
 from . import graphics
 from .config import BatchSizes
 
-AT_ONCE = 64
+AT_ONCE = 2 * processors()
 """Images that are held in memory while a cache is built."""
 
 MIN_SCALE = 0.5

@@ -86,12 +86,12 @@ def train(config: TrainConfig) -> None:
     began = time.monotonic()
     with _world() as (rank, world, device), ThreadPoolExecutor(1) as beside:
         config.out.mkdir(parents=True, exist_ok=True)
-        reading = beside.submit(ImageCache, config.data, config.out.parent / "cache")
         run = Run(config, device)
-        if run.step >= config.steps:
+        if run.step >= config.end:
             if rank == 0:
                 tqdm.write(f"the run is at step {run.step} of {config.steps}: give more --steps")
             return
+        reading = beside.submit(ImageCache, config.data, config.out.parent / "cache")
         if config.compile:  # while photographs are read
             compile_blocks(run.model)
             _warm_up(run, Objective(run.model, config))
@@ -107,7 +107,7 @@ def train(config: TrainConfig) -> None:
         if world > 1:
             loss_of = DistributedDataParallel(loss_of)
         seed = config.seed * world + rank
-        loader = batches(cache, config.sizes, run.step, config.steps, seed, config.workers)
+        loader = batches(cache, config.sizes, run.step, config.end, seed, config.workers)
         with stopping() as stopped:
             ends = began + 60 * config.minutes
             _loop(run, loss_of, loader, images, stopped, ends, main=rank == 0)
@@ -166,7 +166,8 @@ def _loop(
     """Take steps until the loader ends, the time is up or someone stopped it; report at the end."""
     config = run.config
     began = last = validated = time.monotonic()
-    bar = tqdm(total=config.steps, initial=run.step, disable=not main, mininterval=5)
+    total = None if config.by_clock else config.steps
+    bar = tqdm(total=total, initial=run.step, disable=not main, mininterval=5)
     running = torch.zeros(3)  # loss, bpp, norm of the gradient
     spent = 0.0
     for crops, wide in loader:
@@ -179,9 +180,7 @@ def _loop(
         now = time.monotonic()
         run.seconds, last = run.seconds + now - last, now
         spent = _largest((now - began) / max(ends - began, 1e-9), run.device)
-        over = (
-            bool(_largest(stopped.is_set(), run.device)) or spent >= 1 or run.step == config.steps
-        )
+        over = bool(_largest(stopped.is_set(), run.device)) or spent >= 1 or run.step == config.end
         if main and (over or now - validated > config.valid_every_s):
             _report(run, images, running)
             last = validated = time.monotonic()

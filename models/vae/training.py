@@ -169,6 +169,7 @@ def train(
     if path and path.exists():
         trainer.load(path)
         progress = trainer.progress
+    first = progress.step
     every = max(1, config.steps // RECORDS)
     saved = time.monotonic()
     while progress.step < config.steps and not deadline():
@@ -181,7 +182,7 @@ def train(
         if path and time.monotonic() - saved > SAVE_S:
             trainer.save(path)
             saved = time.monotonic()
-    if path:
+    if path and (progress.step > first or not path.exists()):
         trainer.save(path)
     done = progress.step >= config.steps
     if done:

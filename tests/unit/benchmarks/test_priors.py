@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,14 @@ def test_qualities_at_which_a_file_is_refused_are_left_out() -> None:
     cells = priors.table("Some", rows).splitlines()[-1].split(" | ")
     assert cells[1:7] == ["refused", *["0.0900"] * 4, "-10.0 %"]
     assert -20 < float(cells[7].removesuffix(" %")) < 0
+
+
+def test_a_prior_that_was_refused_at_every_quality_has_a_line() -> None:
+    rows = [row("factorised", q, 100) for q in priors.QUALITIES]
+    rows += [row("mixture", q, 90) for q in priors.QUALITIES]
+    others = [replace(each, image="b") for each in rows if each.prior == "factorised"]
+    line = priors.table("Some", rows + others).splitlines()[-1]
+    assert line == f"| mixture | {' | '.join(['refused'] * 5)} | | | | | |"
 
 
 @pytest.mark.slow

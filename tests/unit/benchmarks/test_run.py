@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hvae_codec.benchmarks.codecs import OURS, Codec
+from hvae_codec.benchmarks.codecs import OURS, Codec, that_code
 from hvae_codec.benchmarks.run import CACHE, parallel, read_image, run
 
 
@@ -106,6 +106,21 @@ def test_what_was_measured_survives_a_failure(
     assert caught.value.filename == "a.png"
     kept = [json.loads(line) for line in (tmp_path / CACHE).read_text().splitlines()]
     assert [line["setting"] for line in kept] == [20, 50, 80]
+
+
+def test_results_are_known_by_all_modules_that_code() -> None:
+    names = {name for name, _ in that_code()}
+    assert {"bitstream/ans.py", "codec/tiles/tiling.py", "models/runtime.py"} <= names
+    assert not {name for name in names if name.startswith(("codec/batch/", "models/training/"))}
+
+
+def test_a_decoder_that_gives_another_size_is_named(
+    own: Codec, paths: list[Path], tmp_path: Path
+) -> None:
+    cropping = replace(own, decode=lambda data: own.decode(data).crop((0, 0, 9, 9)))
+    with pytest.raises(OSError, match=rf"{own.name} at setting \d+: ") as raised:
+        run(paths[:1], [cropping], tmp_path)
+    assert raised.value.filename == paths[0].name
 
 
 def test_a_damaged_image_is_named(own: Codec, paths: list[Path], tmp_path: Path) -> None:

@@ -185,6 +185,14 @@ def test_an_exact_image_counts_for_no_psnr(own: Codec, jpeg: Codec, records_on: 
     assert "psnr-rgb" not in compressai_results(found.codecs[0])["results"]  # type: ignore[operator]
 
 
+def test_names_of_images_are_no_formats(own: Codec, records_on: RecordsOn) -> None:
+    curve = [(0.5, 30, 0.9), (1.0, 34, 0.95), (2.0, 38, 0.99)]
+    records = records_on(curve, OURS, ["a.png", "{b}.png"])
+    records[-1] = replace(records[-1], psnr_db=math.inf)
+    found = summarise(records, [own], NO_TIMES, anchor=OURS)
+    assert "leave out {b}.png: some codec" in rate_distortion(found).notes[0]
+
+
 def test_a_lossless_setting_leaves_no_image_out(own: Codec, records_on: RecordsOn) -> None:
     curve = [(0.5, 30, 0.9), (1.0, 34, 0.95), (2.0, math.inf, 1)]
     found = summarise(records_on(curve, OURS, ["a.png", "b.png"]), [own], NO_TIMES, anchor=OURS)

@@ -152,6 +152,20 @@ def reference(conv: IntegerConv, x: Tensor) -> Tensor:
     return (sums >> conv.shift.long()[:, None]).view(len(x), -1, *x.shape[2:])
 
 
+@pytest.mark.parametrize("size", [(2, 3), (0, 3), (1, 0)])
+def test_a_gpus_convolution_is_that_of_a_cpu(size: tuple[int, int]) -> None:
+    """Also of no position at all, as a step has in tiles of one or two patches a side."""
+    conv, x = hardest_convolution()
+    x = x[..., : size[0], : size[1]]
+    expected = fixed_point.convolve(x, conv.weight, conv.bias)
+    elsewhere = fixed_point.multiply_and_add(
+        x.to("meta"), conv.weight.to("meta"), conv.bias.to("meta")
+    )
+    assert elsewhere.shape == expected.shape
+    if x.numel():
+        assert torch.equal(fixed_point.unfolded(x, conv.weight, conv.bias), expected)
+
+
 def test_convolution_is_exact_however_it_is_computed() -> None:
     conv, x = hardest_convolution()
     expected = reference(conv, x)

@@ -65,3 +65,12 @@ def test_of_many_threads_the_last_puts_the_settings_back() -> None:
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="before PyTorch 2.9")
+def test_no_product_is_computed_in_fewer_bits() -> None:
+    before = torch.backends.cudnn.conv.fp32_precision
+    with own_settings():
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == before
