@@ -210,7 +210,7 @@ def _seconds(model: DctVae, image: Tensor, repeats: int = 15) -> float:
     """Return the median time of trunk and synthesis for an image."""
     import torch
 
-    from ..models.dct import to_ycbcr
+    from ..models.networks.dct import to_ycbcr
 
     times = []
     with torch.inference_mode():

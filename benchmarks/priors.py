@@ -41,8 +41,8 @@ from ..codec.tiles.conditions import CodingConditions
 from ..codec.tiles.tile_decoder import pop_contexts
 from ..codec.tiles.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
 from ..codec.tiles.tiling import Window, default_tile_side, tiles_in
-from ..models.convert import to_float
-from ..models.norms import FloatNorm
+from ..models.integer.convert import to_float
+from ..models.integer.norms import FloatNorm
 from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
 from . import context_alone
 from .bjontegaard_delta import Curve, bd_rate

@@ -23,18 +23,18 @@ from ..codec.quality.curve import step_of
 from ..codec.symbols.frequencies import context_gain
 from ..codec.symbols.schedule import CodingStep
 from ..codec.symbols.walk import SymbolCoder, walk
-from . import convert
-from .analysis import Analysis, LatentPosterior
-from .dct import ContextDct
-from .layers import FloatGain
-from .norms import FloatNorm, IntegerNorm
-from .passes import LatentPass, Posterior
+from .integer import convert
+from .integer.layers import FloatGain
+from .integer.norms import FloatNorm, IntegerNorm
+from .networks.analysis import Analysis, LatentPosterior
+from .networks.dct import ContextDct
+from .networks.passes import LatentPass, Posterior
+from .networks.reconstruction import Reconstruction
+from .networks.synthesis import Synthesis
+from .networks.trunk import Trunk
 from .priors import DEFAULT_PRIOR
 from .priors.masked_diffusion import MaskedDiffusion
 from .qualities import Quality, as_map, at_latents, at_patches
-from .reconstruction import Reconstruction
-from .synthesis import Synthesis
-from .trunk import Trunk
 
 
 class ContextModel(nn.Module):

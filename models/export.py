@@ -24,9 +24,9 @@ from ..codec.symbols.tables import Tables, start_tables
 from ..codec.tiles.conditions import CodingConditions
 from ..codec.tiles.tile_encoder import TileSymbols, encode_tiles, push_context
 from ..codec.tiles.tiling import Window
-from . import convert
 from .dct_vae import ContextModel, DctVae
 from .graphs import check_exporter
+from .integer import convert
 from .priors import DEFAULT_PRIOR
 from .runtime import TorchRuntime
 from .training.config import BatchSizes

@@ -22,11 +22,11 @@ from ..codec.networks.weight_file import WeightFile
 from ..codec.quality.qualities import Quality, base_of
 from ..codec.symbols.schedule import CodingStep
 from ..codec.symbols.walk import Prediction
-from . import convert
-from .dct import to_rgb, to_ycbcr
 from .dct_vae import DctVae
-from .fixed_point import check_arithmetic
-from .passes import ContextPass, LatentPass
+from .integer import convert
+from .integer.fixed_point import check_arithmetic
+from .networks.dct import to_rgb, to_ycbcr
+from .networks.passes import ContextPass, LatentPass
 from .qualities import QualityMap, at_patches, moved, tensors_of
 from .settings import own_settings
 from .weights import Weights, models_of

@@ -25,13 +25,13 @@ from ..codec.symbols.schedule import CodingStep
 from ..codec.symbols.walk import Prediction, SymbolCoder
 from ..codec.tiles.conditions import CodingConditions
 from ..codec.tiles.tiling import Window, synthesis_halo
-from .dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
 from .dct_vae import DctVae
-from .passes import Posterior
+from .networks.dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
+from .networks.passes import Posterior
+from .networks.quantizers import Rounder, TrainingQuantizer
+from .networks.step import pick, place
 from .qualities import Quality, as_map, at_patches, spread, tensors_of
-from .quantizers import Rounder, TrainingQuantizer
 from .settings import own_settings
-from .step import pick, place
 from .weights import models_of
 
 PASSES = 4

@@ -20,12 +20,12 @@ from ..codec.networks.weight_file import (
     serving_model,
     write_weight_file,
 )
-from . import convert
 from .dct_vae import ContextModel, DctVae, LatentModel
 from .graphs import export_graphs
+from .integer import convert
+from .networks.trunk import Trunk
 from .priors import DEFAULT_PRIOR, make_empty_prior
 from .storage import from_arrays, restored, stored, stored_type
-from .trunk import Trunk
 
 
 @dataclass(frozen=True, eq=False)

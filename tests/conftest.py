@@ -16,8 +16,8 @@ from hvae_codec.codec.networks.weight_file import WeightFile, read_weight_file
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, shipped_weights
 from hvae_codec.codec.networks.weights import Codec, load_codec
 from hvae_codec.codec.symbols.tables import Tables, start_tables
-from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
+from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.runtime import TorchRuntime
 from hvae_codec.models.weights import Weights, models_of, save_weights
 

@@ -1,4 +1,4 @@
-"""Units of the integers that graphs and tables hold; the rules are in `models/fixed_point.py`."""
+"""Units of the integers that graphs and tables hold; `models/integer/` has the rules."""
 
 from __future__ import annotations
 

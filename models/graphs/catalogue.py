@@ -9,13 +9,13 @@ import torch
 
 from ...codec.errors import TorchMissing
 from ...codec.symbols.schedule import EVERYWHERE, CodingStep
-from .. import convert
-from ..analysis import LatentPosterior
 from ..dct_vae import ContextModel, LatentModel
-from ..layers import FloatGain
-from ..prepared import PreparedConv, PreparedGain, PreparedNorm
+from ..integer import convert
+from ..integer.layers import FloatGain
+from ..integer.prepared import PreparedConv, PreparedGain, PreparedNorm
+from ..networks.analysis import LatentPosterior
+from ..networks.step import StepNetwork
 from ..priors.masked_diffusion import MaskedDiffusion
-from ..step import StepNetwork
 from .exporting import Exported, bound, exported, file_tensors
 from .networks import (
     ContextAnalysis,

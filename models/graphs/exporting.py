@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..prepared import PreparedConv, PreparedGain, PreparedNorm
+from ..integer.prepared import PreparedConv, PreparedGain, PreparedNorm
 from ..storage import restored, stored
 
 OPSET = 20

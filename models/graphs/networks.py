@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ...codec.symbols.fixed_point import CONTEXT_UNIT
-from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import ContextModel, DctVae, LatentModel
-from ..prepared import PreparedConv, PreparedNorm
+from ..integer.prepared import PreparedConv, PreparedNorm
+from ..networks.dct import to_rgb, to_ycbcr
+from ..networks.step import StepNetwork
+from ..networks.trunk import MEAN_UNIT
 from ..priors.masked_diffusion import MaskedDiffusion
 from ..qualities import QualityMap
-from ..step import StepNetwork
-from ..trunk import MEAN_UNIT
 
 ANY = torch.zeros(0)
 """A quality, where a prepared layer asks for none."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from ...codec.config import ModelConfig
 from ...codec.errors import WeightsError
-from .. import convert
+from ..integer import convert
 from .factorised import Factorised, IntegerDensities
 from .gaussian_diffusion import GaussianDiffusion
 from .masked_diffusion import MaskedDiffusion

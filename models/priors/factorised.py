@@ -14,9 +14,9 @@ from ...bitstream.escape import TOTAL
 from ...codec.config import ModelConfig
 from ...codec.errors import BoundError, WeightsError
 from ...codec.quality.curve import QUALITIES, step_of
-from ..dct import MAX_COEFFICIENT
-from ..layers import FloatLayer, IntegerLayer
-from ..norms import Norm
+from ..integer.layers import FloatLayer, IntegerLayer
+from ..integer.norms import Norm
+from ..networks.dct import MAX_COEFFICIENT
 from .stack import TensorStack
 
 PX = 2**10

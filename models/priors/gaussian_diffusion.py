@@ -38,7 +38,7 @@ from ...codec.symbols.fixed_point import ACTIVATION_MAX, KNOTS, UNIT
 from ...codec.symbols.scales import SCALE_MAX, SCALE_MIN, SCALES
 from .. import diffusion
 from ..distributions import sum_images
-from ..norms import IntegerNorm, Norm
+from ..integer.norms import IntegerNorm, Norm
 from .normal_bins import (
     DATA_BITS,
     LOG_SNR_MAX,

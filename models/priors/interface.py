@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..norms import Norm
+from ..integer.norms import Norm
 from .stack import TensorStack
 
 

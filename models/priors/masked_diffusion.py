@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from ...codec.config import ModelConfig
 from ...codec.symbols.schedule import context_schedule
 from ...codec.symbols.walk import walk
-from ..fixed_point import saturate
-from ..layers import FloatGain
-from ..norms import Norm
-from ..passes import ContextPass
+from ..integer.fixed_point import saturate
+from ..integer.layers import FloatGain
+from ..integer.norms import Norm
+from ..networks.passes import ContextPass
+from ..networks.quantizers import BitCounter
+from ..networks.step import StepNetwork
 from ..qualities import Quality
-from ..quantizers import BitCounter
-from ..step import StepNetwork
 
 
 class MaskedDiffusion(nn.Module):

@@ -23,10 +23,10 @@ from ...codec.errors import BoundError
 from ...codec.quality.curve import LMBDA_MAX, LMBDA_MIN, MAX_QUALITY, step_of
 from ...codec.symbols.fixed_point import ACTIVATION_MAX, CONTEXT_UNIT, UNIT
 from ...codec.symbols.scales import LOG_RATIO, SCALE_MIN, SCALES
-from ..dct import ContextDct
-from ..layers import FloatLayer, IntegerLayer
-from ..norms import Norm
-from ..quantizers import gaussian_bits, scale_of
+from ..integer.layers import FloatLayer, IntegerLayer
+from ..integer.norms import Norm
+from ..networks.dct import ContextDct
+from ..networks.quantizers import gaussian_bits, scale_of
 from .stack import TensorStack
 
 INDEX_UNIT = 2**12

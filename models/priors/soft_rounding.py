@@ -13,7 +13,7 @@ from decimal import Context, Decimal, localcontext
 import torch
 from torch import Tensor
 
-from ..fixed_point import saturate
+from ..integer.fixed_point import saturate
 
 WIDTHS = 32
 WIDTH_MIN = 0.05

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..fixed_point import saturate, two_scales
-from ..layers import FloatConv, FloatGain
+from ..integer.fixed_point import saturate, two_scales
+from ..integer.layers import FloatConv, FloatGain
 
 
 class TimedBlock(nn.Module):

@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from ...codec.config import PATCH_PX, ModelConfig
 from ...codec.errors import WeightsError
-from ..convert import simulate_integers, to_float
-from ..dct import to_ycbcr
 from ..dct_vae import ContextModel, DctVae
 from ..descent import descend
-from ..norms import FloatNorm, IntegerNorm
+from ..integer.convert import simulate_integers, to_float
+from ..integer.norms import FloatNorm, IntegerNorm
+from ..networks.dct import to_ycbcr
 from ..priors import DEFAULT_PRIOR, make_prior
 from ..priors.gaussian_diffusion import GaussianDiffusion
 from ..saved import read_saved, write_saved

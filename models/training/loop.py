@@ -22,10 +22,10 @@ from tqdm import tqdm
 from ...codec.config import PRESETS
 from ...codec.errors import DataError, WeightsError
 from ...codec.quality.score import check_metric
-from ..blocks import Block, FixedBlock
-from ..dct import to_ycbcr
 from ..dct_vae import DctVae
 from ..descent import descend
+from ..networks.blocks import Block, FixedBlock
+from ..networks.dct import to_ycbcr
 from . import graphics
 from .config import BatchSizes, TrainConfig
 from .data import CropDataset, ImageCache, batches, validation_images

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ...codec.config import PATCH_PX
 from ...codec.quality.curve import QUALITIES, lmbda_of
-from ..dct import to_rgb, to_ycbcr
 from ..dct_vae import DctVae
-from ..norms import Norm
+from ..integer.norms import Norm
+from ..networks.dct import to_rgb, to_ycbcr
+from ..networks.quantizers import Rounder, TrainingQuantizer
 from ..priors.interface import ContextPrior
 from ..qualities import Quality, at_patches
-from ..quantizers import Rounder, TrainingQuantizer
 from .config import EVERY_QUALITY
 from .eye import ERROR_MSE, eye_map
 from .ssimulacra2 import error as ssimulacra2_error

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...codec.config import PATCH_PX
-from ..norms import Norm
+from ..integer.norms import Norm
 from ..priors.gaussian_diffusion import GaussianDiffusion
 
 SIGMA_START = 0.5

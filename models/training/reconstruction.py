@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..dct_vae import DctVae
-from ..quantizers import Rounder
+from ..networks.quantizers import Rounder
 from .losses import run
 
 PASSES = 2

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ...codec.symbols.fixed_point import ACCUMULATOR_LIMIT, UNIT
-from ..dct import to_ycbcr
 from ..dct_vae import DctVae
-from ..fixed_point import WEIGHT_MAX, channel_shifts, largest_sum, quantise_filter
-from ..layers import FloatConv
-from ..quantizers import Rounder
+from ..integer.fixed_point import WEIGHT_MAX, channel_shifts, largest_sum, quantise_filter
+from ..integer.layers import FloatConv
+from ..networks.dct import to_ycbcr
+from ..networks.quantizers import Rounder
 from ..storage import eight_bit_scale, is_eight_bit
 from .config import EVERY_QUALITY
 from .losses import prior_bpp, run

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..dct import dct_matrix
 from ..distributions import Normal
+from ..networks.dct import dct_matrix
 from .blocks import resize
 from .coders import GaussianPosterior, Posterior
 from .config import VaeConfig

@@ -12,8 +12,8 @@ from hvae_codec.bitstream import EntropyCoder, coder_of, words_of
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.symbols.stack import AnsStack
 from hvae_codec.codec.symbols.tables import start_tables
-from hvae_codec.models.convert import to_integer
-from hvae_codec.models.norms import FloatNorm, IntegerNorm
+from hvae_codec.models.integer.convert import to_integer
+from hvae_codec.models.integer.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
 from hvae_codec.models.priors.stack import TensorStack
 from tests.inverses import check_inverse

@@ -82,6 +82,12 @@ def test_rooms_of_the_codec_do_not_know_who_uses_them() -> None:
             assert own & (BESIDE.keys() | users) <= allowed, path
 
 
+def test_exact_layers_do_not_know_what_is_built_of_them() -> None:
+    for path in sorted((ROOT / "models/integer").glob("*.py")):
+        own = {name for name in imports(path) if name.startswith("hvae_codec.models.")}
+        assert {name.split(".")[2] for name in own} <= {"integer", "qualities"}, path
+
+
 def test_one_place_alone_asks_for_the_side_that_needs_pytorch() -> None:
     """At run time and by name, where no import statement tells."""
     asking = {

@@ -35,10 +35,10 @@ from hvae_codec.codec.symbols.stack import AnsStack, CountingStack, Sampling, Sa
 from hvae_codec.codec.tiles.conditions import CodingConditions
 from hvae_codec.codec.tiles.tile_encoder import encode_tiles, push_tile
 from hvae_codec.codec.tiles.tiling import Window
-from hvae_codec.models import convert
-from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import ContextModel, DctVae
-from hvae_codec.models.norms import Norm
+from hvae_codec.models.integer import convert
+from hvae_codec.models.integer.norms import Norm
+from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.priors import DEFAULT_PRIOR, make_prior
 from hvae_codec.models.priors import PRIORS as MAKERS
 from hvae_codec.models.priors.interface import ResearchPrior

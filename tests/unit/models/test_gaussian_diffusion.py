@@ -11,8 +11,8 @@ from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import PayloadTooShort
 from hvae_codec.codec.quality.curve import step_of
 from hvae_codec.codec.symbols.stack import AnsStack, Integers, Sampling, SamplingStack
-from hvae_codec.models.convert import to_integer
-from hvae_codec.models.norms import FloatNorm, IntegerNorm
+from hvae_codec.models.integer.convert import to_integer
+from hvae_codec.models.integer.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
 from hvae_codec.models.priors.stack import TensorStack
 

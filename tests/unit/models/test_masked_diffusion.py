@@ -14,11 +14,11 @@ from hvae_codec.codec.symbols.schedule import CodingStep
 from hvae_codec.codec.symbols.stack import AnsStack, CountingStack
 from hvae_codec.codec.symbols.walk import Prediction, walk
 from hvae_codec.codec.tiles.conditions import CodingConditions
-from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import ContextModel, DctVae
-from hvae_codec.models.passes import ContextPass
-from hvae_codec.models.quantizers import BitCounter
-from hvae_codec.models.step import ChannelContext
+from hvae_codec.models.networks.dct import to_ycbcr
+from hvae_codec.models.networks.passes import ContextPass
+from hvae_codec.models.networks.quantizers import BitCounter
+from hvae_codec.models.networks.step import ChannelContext
 from hvae_codec.models.weights import Weights
 from tests.inverses import check_inverse
 

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.layers import IntegerConv, IntegerGain
-from hvae_codec.models.norms import IntegerNorm
+from hvae_codec.models.integer.layers import IntegerConv, IntegerGain
+from hvae_codec.models.integer.norms import IntegerNorm
 from hvae_codec.models.storage import (
     SCALE,
     eight_bit_scale,

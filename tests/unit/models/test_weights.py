@@ -15,9 +15,9 @@ from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import ModelError, WeightsError
 from hvae_codec.codec.networks.weight_file import read_weight_file
 from hvae_codec.models import weights as weights_module
-from hvae_codec.models.convert import to_integer
 from hvae_codec.models.dct_vae import LatentModel
-from hvae_codec.models.layers import IntegerConv
+from hvae_codec.models.integer.convert import to_integer
+from hvae_codec.models.integer.layers import IntegerConv
 from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS
 from hvae_codec.models.weights import Weights, load_weights, save_weights
 

@@ -29,7 +29,7 @@ from hvae_codec.codec.tiles.conditions import CodingConditions
 from hvae_codec.codec.tiles.tile_decoder import TileSource, Wanted, pop_tiles
 from hvae_codec.codec.tiles.tile_encoder import encode_tiles
 from hvae_codec.codec.tiles.tiling import patch_grid
-from hvae_codec.models import convert
+from hvae_codec.models.integer import convert
 from tests.conftest import torch_codec
 
 Files = Any

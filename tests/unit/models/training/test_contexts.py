@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hvae_codec.codec.config import ModelConfig
 from hvae_codec.codec.errors import WeightsError
-from hvae_codec.models.convert import to_integer
-from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import ContextModel, DctVae
+from hvae_codec.models.integer.convert import to_integer
+from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS, make_prior
 from hvae_codec.models.training import contexts
 from hvae_codec.models.training.contexts import (

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hvae_codec.codec.quality.curve import lmbda_of
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.quantizers import Rounder, TrainingQuantizer
+from hvae_codec.models.networks.quantizers import Rounder, TrainingQuantizer
 from hvae_codec.models.training.losses import (
     balance,
     clamp_straight_through,

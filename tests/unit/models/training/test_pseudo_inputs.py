@@ -3,7 +3,7 @@ import torch
 
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.quality.curve import step_of
-from hvae_codec.models.norms import FloatNorm
+from hvae_codec.models.integer.norms import FloatNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
 from hvae_codec.models.training.pseudo_inputs import PseudoInputs
 

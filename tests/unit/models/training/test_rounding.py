@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from hvae_codec.codec.symbols.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, UNIT
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.fixed_point import channel_shifts
-from hvae_codec.models.layers import FloatConv
+from hvae_codec.models.integer.fixed_point import channel_shifts
+from hvae_codec.models.integer.layers import FloatConv
 from hvae_codec.models.storage import from_arrays, is_eight_bit, restored, stored
 from hvae_codec.models.training import rounding
 from hvae_codec.models.training.losses import prior_bpp, run

@@ -3,7 +3,7 @@ import torch
 from scipy.fft import dctn
 from torch import Tensor
 
-from hvae_codec.models.dct import dct_matrix
+from hvae_codec.models.networks.dct import dct_matrix
 from hvae_codec.models.vae.contexts import Context, Dct
 
 

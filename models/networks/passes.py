@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..codec.symbols.fixed_point import CONTEXT_UNIT
-from ..codec.symbols.schedule import CodingStep
-from ..codec.symbols.walk import Prediction
-from .norms import Norm
-from .qualities import Quality, at_latents, at_patches, without_channels
+from ...codec.symbols.fixed_point import CONTEXT_UNIT
+from ...codec.symbols.schedule import CodingStep
+from ...codec.symbols.walk import Prediction
+from ..integer.norms import Norm
+from ..qualities import Quality, at_latents, at_patches, without_channels
 from .reconstruction import Reconstruction
 from .step import StepNetwork, pick, pick_quality, place
 from .trunk import MEAN_UNIT, Trunk
 
 if TYPE_CHECKING:
-    from .priors.masked_diffusion import MaskedDiffusion
+    from ..priors.masked_diffusion import MaskedDiffusion
 
 Posterior = Callable[[CodingStep, Tensor, Tensor], Tensor]
 """q(z_l | z_<l, x) less its mean under the prior, (B, C_l, H, W) in steps, from the step, the

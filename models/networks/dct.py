@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..codec import color
-from ..codec.config import LATENT_STRIDE, PATCH_PX, ModelConfig
-from ..codec.symbols import frequencies
-from ..codec.symbols.frequencies import Coefficient, context_order, latent_order
+from ...codec import color
+from ...codec.config import LATENT_STRIDE, PATCH_PX, ModelConfig
+from ...codec.symbols import frequencies
+from ...codec.symbols.frequencies import Coefficient, context_order, latent_order
 
 RGB_TO_YCBCR = torch.from_numpy(color.RGB_TO_YCBCR).float()
 YCBCR_TO_RGB = torch.from_numpy(color.YCBCR_TO_RGB).float()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..codec.symbols.scales import QUARTERS
+from ...codec.symbols.scales import QUARTERS
 
 INDICES_A_BIN = 2
 BINS = 12

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..codec.errors import BoundError
-from ..codec.symbols.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX
+from ...codec.errors import BoundError
+from ...codec.symbols.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX
 
 WEIGHT_MAX = 127
 GAIN_MAX = 255

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..codec.quality.curve import CURVATURE
-from ..codec.symbols.scales import LOG_RATIO, QUARTERS, SCALE_MIN
-from ..codec.symbols.schedule import CodingStep
-from ..codec.symbols.walk import Prediction
+from ...codec.quality.curve import CURVATURE
+from ...codec.symbols.scales import LOG_RATIO, QUARTERS, SCALE_MIN
+from ...codec.symbols.schedule import CodingStep
+from ...codec.symbols.walk import Prediction
 
 
 def scale_of(index: Tensor) -> Tensor:

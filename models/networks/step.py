@@ -15,13 +15,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from ..codec.quality.curve import MAX_QUALITY, step_of
-from ..codec.symbols.fixed_point import KNOTS, UNIT
-from ..codec.symbols.scales import LOG_RATIO, QUARTERS, SCALE_MIN, SCALES
-from ..codec.symbols.schedule import EVERYWHERE, CodingStep, Squares
+from ...codec.quality.curve import MAX_QUALITY, step_of
+from ...codec.symbols.fixed_point import KNOTS, UNIT
+from ...codec.symbols.scales import LOG_RATIO, QUARTERS, SCALE_MIN, SCALES
+from ...codec.symbols.schedule import EVERYWHERE, CodingStep, Squares
+from ..integer.fixed_point import saturate, two_scales
+from ..integer.layers import FloatConv, FloatGain
 from .blocks import FixedBlock
-from .fixed_point import saturate, two_scales
-from .layers import FloatConv, FloatGain
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ import torch
 
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.symbols import schedule
-from hvae_codec.models.step import pick, place
+from hvae_codec.models.networks.step import pick, place
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (3, 5), (8, 12)])

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..codec.config import LATENTS_A_SIDE, ModelConfig
-from ..codec.symbols.schedule import CodingStep, latent_schedule
+from ...codec.config import LATENTS_A_SIDE, ModelConfig
+from ...codec.symbols.schedule import CodingStep, latent_schedule
+from ..integer.fixed_point import saturate, two_scales
+from ..integer.layers import FloatConv
+from ..qualities import Quality, at_patches
 from .blocks import FixedBlock
-from .fixed_point import saturate, two_scales
-from .layers import FloatConv
-from .qualities import Quality, at_patches
 from .step import StepNetwork
 
 MEAN_UNIT = 64

@@ -14,11 +14,11 @@ from hvae_codec.codec.symbols.fixed_point import (
     CONTEXT_UNIT,
     UNIT,
 )
-from hvae_codec.models import fixed_point
-from hvae_codec.models.convert import simulate_integers
-from hvae_codec.models.fixed_point import PRE_GAIN_MAX, WEIGHT_MAX, largest_sum, two_scales
-from hvae_codec.models.layers import FloatConv, FloatGain, IntegerConv
-from hvae_codec.models.norms import FloatNorm
+from hvae_codec.models.integer import fixed_point
+from hvae_codec.models.integer.convert import simulate_integers
+from hvae_codec.models.integer.fixed_point import PRE_GAIN_MAX, WEIGHT_MAX, largest_sum, two_scales
+from hvae_codec.models.integer.layers import FloatConv, FloatGain, IntegerConv
+from hvae_codec.models.integer.norms import FloatNorm
 
 
 def integers(low: int, high: int, *shape: int, seed: int = 0) -> Tensor:

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..codec.config import LATENT_STRIDE, ModelConfig
-from ..codec.symbols.fixed_point import UNIT
-from ..codec.symbols.schedule import CodingStep
+from ...codec.config import LATENT_STRIDE, ModelConfig
+from ...codec.symbols.fixed_point import UNIT
+from ...codec.symbols.schedule import CodingStep
+from ..qualities import Quality, as_map, at_fine, at_latents
 from .blocks import Block, zero_conv
 from .dct import LatentDct, block_dct_weight, full_precision
-from .qualities import Quality, as_map, at_fine, at_latents
 
 PIXEL_SCALE = 1 / 64
 """Pixels and coefficients enter float networks divided by 64, about one standard deviation."""

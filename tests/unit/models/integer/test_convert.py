@@ -13,18 +13,18 @@ from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import BoundError
 from hvae_codec.codec.quality.curve import QUALITIES
 from hvae_codec.codec.symbols.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX, KNOT_UNIT, KNOTS
-from hvae_codec.models import convert
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.fixed_point import (
+from hvae_codec.models.integer import convert
+from hvae_codec.models.integer.fixed_point import (
     GAIN_MAX,
     GAIN_SHIFT_MAX,
     SHIFT_MAX,
     WEIGHT_MAX,
     largest_sum,
 )
-from hvae_codec.models.layers import FloatConv, FloatGain, IntegerConv, IntegerGain
-from hvae_codec.models.norms import FloatNorm, IntegerNorm
-from hvae_codec.models.prepared import PreparedGain, PreparedNorm
+from hvae_codec.models.integer.layers import FloatConv, FloatGain, IntegerConv, IntegerGain
+from hvae_codec.models.integer.norms import FloatNorm, IntegerNorm
+from hvae_codec.models.integer.prepared import PreparedGain, PreparedNorm
 from hvae_codec.models.priors import PRIORS
 from hvae_codec.models.weights import Weights, save_weights
 

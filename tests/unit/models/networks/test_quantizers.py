@@ -10,7 +10,7 @@ from hvae_codec.codec.symbols import scales
 from hvae_codec.codec.symbols.scales import QUARTERS, SCALE_MAX, SCALE_MIN, SCALES
 from hvae_codec.codec.symbols.schedule import EVERYWHERE, CodingStep
 from hvae_codec.codec.symbols.walk import Prediction
-from hvae_codec.models.quantizers import (
+from hvae_codec.models.networks.quantizers import (
     BitCounter,
     Rounder,
     TrainingQuantizer,

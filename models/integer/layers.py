@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..codec.errors import BoundError
-from ..codec.quality.curve import QUALITIES
-from ..codec.symbols.fixed_point import (
+from ...codec.errors import BoundError
+from ...codec.quality.curve import QUALITIES
+from ...codec.symbols.fixed_point import (
     ACCUMULATOR_LIMIT,
     ACTIVATION_MAX,
     KNOT_SPAN,
@@ -23,6 +23,7 @@ from ..codec.symbols.fixed_point import (
     KNOTS,
     UNIT,
 )
+from ..qualities import over
 from .fixed_point import (
     GAIN_MAX,
     GAIN_SHIFT_MAX,
@@ -38,7 +39,6 @@ from .fixed_point import (
     round_through,
 )
 from .prepared import EVERY, Channels, PreparedConv, PreparedGain
-from .qualities import over
 
 
 class FloatLayer(nn.Module):

@@ -9,9 +9,9 @@ from hvae_codec.codec.symbols.scales import QUARTERS, SCALES
 from hvae_codec.codec.symbols.schedule import ANCHORS, CodingStep
 from hvae_codec.codec.symbols.walk import Prediction
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.layers import FloatGain
-from hvae_codec.models.quantizers import BitCounter
-from hvae_codec.models.step import StepNetwork, pick, place
+from hvae_codec.models.integer.layers import FloatGain
+from hvae_codec.models.networks.quantizers import BitCounter
+from hvae_codec.models.networks.step import StepNetwork, pick, place
 from hvae_codec.models.weights import Weights
 
 

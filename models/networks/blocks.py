@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fixed_point import saturate
-from .layers import FloatConv, FloatGain
+from ..integer.fixed_point import saturate
+from ..integer.layers import FloatConv, FloatGain
 
 
 class FixedBlock(nn.Module):

@@ -6,19 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..codec.errors import BoundError
-from ..codec.quality.curve import QUALITIES, step_of
-from ..codec.symbols.fixed_point import (
+from ...codec.errors import BoundError
+from ...codec.quality.curve import QUALITIES, step_of
+from ...codec.symbols.fixed_point import (
     ACTIVATION_MAX,
     CONTEXT_UNIT,
     INWARD_UNIT,
     OUTWARD_UNIT,
     UNIT,
 )
+from ..qualities import over, without_channels
 from .fixed_point import saturate
 from .layers import FloatLayer, IntegerLayer
 from .prepared import EVERY, Channels, PreparedNorm
-from .qualities import over, without_channels
 
 
 def _rows(table: Tensor, quality: Tensor, channels: Channels) -> Tensor:

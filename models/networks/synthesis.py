@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..codec.config import LATENT_STRIDE, ModelConfig
+from ...codec.config import LATENT_STRIDE, ModelConfig
+from ..qualities import Quality, as_map, at_fine, at_latents, spread
 from .analysis import PIXEL_SCALE
 from .blocks import Block, zero_conv
 from .dct import LatentDct, block_dct_weight, full_precision
-from .qualities import Quality, as_map, at_fine, at_latents, spread
 
 
 class Synthesis(nn.Module):

@@ -2,7 +2,7 @@ import torch
 
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.symbols.schedule import EVERYWHERE, CodingStep
-from hvae_codec.models.analysis import LatentPosterior
+from hvae_codec.models.networks.analysis import LatentPosterior
 
 
 def test_a_posterior_begins_as_the_linear_coefficients_and_can_widen_the_dead_zone() -> None:

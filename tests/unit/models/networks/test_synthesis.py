@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 
 from hvae_codec.codec.config import PRESETS
-from hvae_codec.models.analysis import Analysis
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.synthesis import Synthesis
+from hvae_codec.models.networks.analysis import Analysis
+from hvae_codec.models.networks.synthesis import Synthesis
 
 CONFIG = PRESETS["tiny"]
 AT = torch.tensor([50.0, 80.0])

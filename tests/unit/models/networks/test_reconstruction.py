@@ -6,10 +6,10 @@ from torch import Tensor
 
 from hvae_codec.codec.quality.curve import lmbda_of
 from hvae_codec.codec.symbols.scales import QUARTERS
-from hvae_codec.models.dct import to_ycbcr
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.quantizers import Rounder
-from hvae_codec.models.reconstruction import BINS, SIZES, Reconstruction
+from hvae_codec.models.networks.dct import to_ycbcr
+from hvae_codec.models.networks.quantizers import Rounder
+from hvae_codec.models.networks.reconstruction import BINS, SIZES, Reconstruction
 from hvae_codec.models.training.losses import run
 from hvae_codec.models.training.reconstruction import fit_reconstruction
 

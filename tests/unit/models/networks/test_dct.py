@@ -5,7 +5,7 @@ from scipy.fft import dctn
 
 from hvae_codec.codec.config import ModelConfig
 from hvae_codec.codec.symbols.frequencies import context_order, latent_order
-from hvae_codec.models.dct import (
+from hvae_codec.models.networks.dct import (
     ContextDct,
     block_dct_weight,
     dct_matrix,

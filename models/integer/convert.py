@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from ..codec.errors import BoundError
+from ...codec.errors import BoundError
 from .layers import FloatLayer, IntegerConv, IntegerLayer
 
 

@@ -1,0 +1,1 @@
+"""Layers that compute with integers in floating point, and the float layers that they come from."""
