@@ -217,7 +217,7 @@ def train_prior(
     from ..models.training import contexts
     from ..models.training.data import ImageCache
     from ..models.training.stopping import stopping
-    from ..models.weights import load_weights
+    from ..models.weight_models import load_weights
 
     with console.blame(str(weights)):
         model = load_weights(weights).model_at(0)
@@ -271,7 +271,7 @@ def export(
 
     from ..models import export as exporting
     from ..models.training.data import ImageCache
-    from ..models.weights import is_weight_file
+    from ..models.weight_models import is_weight_file
 
     with console.blame(str(sources[0])):
         if len(sources) > 1 and any(map(is_weight_file, sources)):

@@ -20,7 +20,7 @@ from ..bitstream import (
     write_container,
 )
 from ..bitstream.header import MAX_TILE_SIDE, WEIGHTS_BYTES
-from .images import Pixels, encode_alpha
+from .images import Pixels
 from .memory import Trimming
 from .networks.runtime import Floats, torch_side
 from .networks.weights import Codec
@@ -28,6 +28,7 @@ from .numbers import effort_of, quality_of
 from .options import DEFAULT_TUNE, ContentKind
 from .quality.curve import MAX_QUALITY
 from .quality.maps import fitted
+from .tiles.alpha import encode_alpha
 from .tiles.candidates import Candidates
 from .tiles.conditions import CodingConditions
 from .tiles.content import Content, content_of

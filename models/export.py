@@ -35,7 +35,7 @@ from .training.data import CropDataset, ImageCache
 from .training.reconstruction import fit_reconstruction
 from .training.rounding import round_filters
 from .training.state import load_into, read_checkpoint
-from .weights import Weights, is_weight_file, load_weights, save_weights, shapes_of
+from .weight_models import Weights, is_weight_file, load_weights, save_weights, shapes_of
 
 FITTING_CROPS = BatchSizes(crops=8, crop_px=256, wide_crops=0)
 FITTING_BATCHES = 24

@@ -18,7 +18,7 @@ from ..codec.tiles.conditions import CodingConditions
 from .priors.interface import ResearchPrior
 from .priors.stack import TensorStack
 from .settings import own_settings
-from .weights import models_of
+from .weight_models import models_of
 
 
 class ResearchPriors:

@@ -29,7 +29,7 @@ from .networks.dct import to_rgb, to_ycbcr
 from .networks.passes import ContextPass, LatentPass
 from .qualities import QualityMap, at_patches, moved, tensors_of
 from .settings import own_settings
-from .weights import Weights, models_of
+from .weight_models import Weights, models_of
 
 Floats = NDArray[np.float32]
 F = TypeVar("F", bound=Callable[..., Any])

@@ -32,7 +32,7 @@ from .networks.quantizers import Rounder, TrainingQuantizer
 from .networks.step import pick, place
 from .qualities import Quality, as_map, at_patches, spread, tensors_of
 from .settings import own_settings
-from .weights import models_of
+from .weight_models import models_of
 
 PASSES = 4
 """Passes of each unit of effort."""

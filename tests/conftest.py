@@ -19,7 +19,7 @@ from hvae_codec.codec.symbols.tables import Tables, start_tables
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.runtime import TorchRuntime
-from hvae_codec.models.weights import Weights, models_of, save_weights
+from hvae_codec.models.weight_models import Weights, models_of, save_weights
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,7 +85,7 @@ def tiny_weights(tiny_integers: DctVae, tmp_path_factory: pytest.TempPathFactory
     """A weight file without graphs, which take a minute to export: PyTorch runs it."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hvae_codec.models.weights.export_graphs", lambda *models: {})
+        patch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
         save_weights(path, weights_of(tiny_integers))
     return path
 

@@ -4,7 +4,7 @@ The loss is bits + lambda * squared error, as in training. The candidates are: n
 patches alone, and exact patches where the tile is graphics with networks elsewhere. Networks cost
 most, so a candidate that surely loses is not tried. The winner is coded once more, thoroughly.
 
-Below quality 90 exact patches may have fewer colours than the image (`images/merging.py`).
+Below quality 90 exact patches may have fewer colours than the image (`merging.py`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bitstream import Tile, part_check
-from ..images import Pixels, least_lossless_bytes, merge_colors
+from ..images import Pixels
 from ..quality.curve import lmbda_of, mse_of
 from ..quality.minimum_psnr import least_graphics_psnr_db, least_psnr_db, merging_mse, typical_bpp
 from .content import Content
 from .exact import Mask, colour_of, encode_exact, pixel_mask, seen_samples
 from .least_loss import least_loss
+from .lossless import least_lossless_bytes
+from .merging import merge_colors
 from .tiling import Window
 
 LearnedTile = Callable[[Mask | None, bytes], tuple[Tile, NDArray[np.float32]]]

@@ -1,6 +1,6 @@
 """Exact patches of a tile: where they are, and their samples without loss.
 
-whole tile   samples, alpha among them                       (images/lossless.py)
+whole tile   samples, alpha among them                       (lossless.py)
 some patches varints: how many patches row by row are learned, exact, learned, …, in all those
              of the tile; then samples without alpha, zeros where a patch is learned
 """
@@ -23,7 +23,8 @@ from ...bitstream import (
 )
 from ...bitstream.varint import MAX_VARINT_BYTES, pack_varints, unpack_varints
 from ..config import PATCH_PX
-from ..images import Pixels, decode_lossless, encode_lossless
+from ..images import Pixels
+from .lossless import decode_lossless, encode_lossless
 from .tiling import Window
 
 Mask = NDArray[np.bool_]

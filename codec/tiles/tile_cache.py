@@ -20,10 +20,11 @@ from ...bitstream import (
     read_tile,
 )
 from ..config import LATENTS_A_SIDE, PATCH_PX
-from ..images import decode_alpha, fill_hidden
 from ..networks.weights import Codec
 from ..options import THUMBNAIL_SCALE, DecodeOptions
+from .alpha import decode_alpha
 from .conditions import CodingConditions
+from .fill import fill_hidden
 from .thumbnail import context_thumbnail
 from .tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
 from .tiling import Window, patch_grid, synthesis_halo, tiles_in

@@ -28,7 +28,7 @@ from ...bitstream import (
     words_of,
 )
 from ..config import LATENTS_A_SIDE, PATCH_PX
-from ..images import Pixels, continue_edges, fill_hidden
+from ..images import Pixels
 from ..networks.runtime import Features, Floats, Runtime, torch_side
 from ..networks.weights import Codec
 from ..quality.qualities import Quality
@@ -37,6 +37,7 @@ from ..symbols.stack import AnsStack, SymbolStack
 from ..symbols.walk import walk
 from .conditions import CodingConditions
 from .exact import pixel_mask
+from .fill import continue_edges, fill_hidden
 from .tiling import Window, analysis_halo, patch_grid
 
 

@@ -15,7 +15,7 @@ from ...codec.config import PRESETS, ModelConfig
 from ...codec.errors import WeightsError, about
 from ..dct_vae import DctVae
 from ..saved import read_saved, write_saved
-from ..weights import is_weight_file, load_weights
+from ..weight_models import is_weight_file, load_weights
 from .config import BatchSizes, TrainConfig
 from .data import fingerprint
 from .growth import grown, opened

@@ -75,6 +75,10 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 def test_rooms_of_the_codec_do_not_know_who_uses_them() -> None:
+    lowest = {"curve", "minimum_psnr", "qualities"}
+    for name in lowest:
+        own = {each for each in imports(ROOT / f"codec/quality/{name}.py") if ".codec." in each}
+        assert {each.split(".")[3] for each in own} <= lowest, name
     users = {"check", "decode", "decoder", "encode", "encoder", "sampling"}
     for room, allowed in BESIDE.items():
         for path in sorted((ROOT / "codec" / room).glob("*.py")):

@@ -12,10 +12,9 @@ import torch
 from click.testing import Result
 from PIL import Image
 
-from hvae_codec.models import weights
 from hvae_codec.models.training.config import TrainConfig
 from hvae_codec.models.training.state import settings_of
-from hvae_codec.models.weights import Weights, load_weights, save_weights
+from hvae_codec.models.weight_models import Weights, load_weights, save_weights
 
 Run = Callable[..., Result]
 
@@ -25,7 +24,7 @@ def without_graphs(
     integer_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A weight file, which is written in no time because graphs are left out of all of them."""
-    monkeypatch.setattr(weights, "export_graphs", lambda *models: {})
+    monkeypatch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
     path = tmp_path / "tiny.safetensors"
     save_weights(path, integer_weights)
     return path

@@ -14,7 +14,7 @@ from hvae_codec.codec.networks.weights import load_codec
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.export import codec_in_memory
 from hvae_codec.models.training.graphics import KINDS, draw
-from hvae_codec.models.weights import Weights, save_weights
+from hvae_codec.models.weight_models import Weights, save_weights
 from tests.conftest import torch_codec, weights_of
 from tests.unit.codec.conftest import Files
 from tests.unit.codec.test_codec import psnr

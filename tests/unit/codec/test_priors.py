@@ -44,7 +44,7 @@ from hvae_codec.models.priors import PRIORS as MAKERS
 from hvae_codec.models.priors.interface import ResearchPrior
 from hvae_codec.models.priors.stack import TensorStack
 from hvae_codec.models.training.contexts import float_norm
-from hvae_codec.models.weights import load_weights, save_weights
+from hvae_codec.models.weight_models import load_weights, save_weights
 from tests.conftest import torch_codec, weights_of
 from tests.inverses import check_inverse
 
@@ -81,7 +81,7 @@ def every_model(tiny_integers: DctVae, photograph: np.ndarray) -> DctVae:
 def every_path(every_model: DctVae, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("priors") / "every.safetensors"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hvae_codec.models.weights.export_graphs", lambda *models: {})
+        patch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
         save_weights(path, weights_of(every_model))
     return path
 

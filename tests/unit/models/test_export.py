@@ -22,7 +22,7 @@ from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.export import codec_in_memory, export, gather, load_checkpoints
 from hvae_codec.models.training.data import ImageCache
 from hvae_codec.models.training.state import starting_point
-from hvae_codec.models.weights import load_weights
+from hvae_codec.models.weight_models import load_weights
 from tests.conftest import smooth_images, torch_codec
 
 
@@ -30,7 +30,7 @@ from tests.conftest import smooth_images, torch_codec
 def no_graphs() -> Iterator[None]:
     """Weight files for PyTorch alone; graphs take a minute."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hvae_codec.models.weights.export_graphs", lambda *models: {})
+        patch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
         yield
 
 

@@ -14,7 +14,7 @@ from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
 from hvae_codec.codec.networks.weight_file import WeightFile, read_weight_file
 from hvae_codec.models.runtime import TorchRuntime
 from hvae_codec.models.storage import from_arrays, restored
-from hvae_codec.models.weights import models_of
+from hvae_codec.models.weight_models import models_of
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.networks.passes import ContextPass
 from hvae_codec.models.networks.quantizers import BitCounter
 from hvae_codec.models.networks.step import ChannelContext
-from hvae_codec.models.weights import Weights
+from hvae_codec.models.weight_models import Weights
 from tests.inverses import check_inverse
 
 SIZES = [(1, 1), (1, 4), (2, 3), (5, 5)]

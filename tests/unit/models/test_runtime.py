@@ -16,7 +16,7 @@ from hvae_codec.codec.symbols.tables import Tables
 from hvae_codec.codec.tiles.tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
 from hvae_codec.codec.tiles.tiling import tiles_in
 from hvae_codec.models.runtime import TorchRuntime, make_runtime
-from hvae_codec.models.weights import models_of
+from hvae_codec.models.weight_models import models_of
 
 
 @pytest.fixture(scope="module")

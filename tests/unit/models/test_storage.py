@@ -16,7 +16,7 @@ from hvae_codec.models.storage import (
     stored,
     stored_type,
 )
-from hvae_codec.models.weights import Weights
+from hvae_codec.models.weight_models import Weights
 
 
 def back(arrays: dict[str, np.ndarray], prefix: str = "") -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-/** Alpha of learned tiles: the green channel of a VP8L stream each (codec/images/alpha.py). */
+/** Alpha of learned tiles: the green channel of a VP8L stream each (codec/tiles/alpha.py). */
 
 import { readPart, type TileIndex } from "../bitstream/container.ts";
 import { HvaeError, tileDamaged } from "../bitstream/errors.ts";

@@ -1,4 +1,4 @@
-/** Smooth values for what is lost, from around it (codec/images/fill.py: fill_hidden). */
+/** Smooth values for what is lost, from around it (codec/tiles/fill.py: fill_hidden). */
 
 interface Plane {
   height: number;

@@ -1,5 +1,5 @@
 /**
- * Samples coded without loss (codec/images/lossless.py):
+ * Samples coded without loss (codec/tiles/lossless.py):
  *
  *     8 bits a channel     the VP8L stream of a lossless WebP, alpha included
  *     16 bits a channel    a JPEG 2000 codestream a channel, each behind its size, red and blue

@@ -6,10 +6,10 @@ from PIL import Image
 
 import hvae_codec
 from hvae_codec.codec import encoder
-from hvae_codec.codec.images import encode_lossless, least_lossless_bytes
 from hvae_codec.codec.info import inspect
 from hvae_codec.codec.quality.curve import lmbda_of
 from hvae_codec.codec.tiles.least_loss import least_loss
+from hvae_codec.codec.tiles.lossless import encode_lossless, least_lossless_bytes
 from hvae_codec.codec.tiles.tile_encoder import encode_tiles
 from tests.drawn import Draw, photograph, text, windows
 

@@ -25,12 +25,13 @@ from hvae_codec.codec.api import encode_with
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import VerificationFailed
-from hvae_codec.codec.images import encode_lossless, to_pixels
+from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.info import inspect
 from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
 from hvae_codec.codec.quality.minimum_psnr import least_graphics_psnr_db, merging_mse
 from hvae_codec.codec.tiles.exact import decode_exact, encode_exact
+from hvae_codec.codec.tiles.lossless import encode_lossless
 from hvae_codec.codec.tiles.tiling import Window
 from tests.drawn import GRAPHICS, Draw, photograph, text
 

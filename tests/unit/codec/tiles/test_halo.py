@@ -16,7 +16,7 @@ from hvae_codec.codec.tiles.tile_decoder import DecodedTile, TileSource
 from hvae_codec.codec.tiles.tiling import Window, analysis_halo, synthesis_halo
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.runtime import TorchRuntime
-from hvae_codec.models.weights import Weights
+from hvae_codec.models.weight_models import Weights
 
 NOTHING = Tile(np.zeros(0, np.uint32), (), ())
 

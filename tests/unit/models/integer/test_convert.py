@@ -26,7 +26,7 @@ from hvae_codec.models.integer.layers import FloatConv, FloatGain, IntegerConv, 
 from hvae_codec.models.integer.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.integer.prepared import PreparedGain, PreparedNorm
 from hvae_codec.models.priors import PRIORS
-from hvae_codec.models.weights import Weights, save_weights
+from hvae_codec.models.weight_models import Weights, save_weights
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.integer.layers import FloatGain
 from hvae_codec.models.networks.quantizers import BitCounter
 from hvae_codec.models.networks.step import StepNetwork, pick, place
-from hvae_codec.models.weights import Weights
+from hvae_codec.models.weight_models import Weights
 
 
 class Drawer:

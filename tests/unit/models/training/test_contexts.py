@@ -24,7 +24,7 @@ from hvae_codec.models.training.contexts import (
 )
 from hvae_codec.models.training.data import ImageCache
 from hvae_codec.models.training.losses import prior_bpp
-from hvae_codec.models.weights import Weights
+from hvae_codec.models.weight_models import Weights
 
 OTHERS = [name for name in PRIORS if name != DEFAULT_PRIOR]
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import StreamDamaged
-from hvae_codec.codec.images import decode_alpha, encode_alpha, fill_hidden
+from hvae_codec.codec.tiles.alpha import decode_alpha, encode_alpha
+from hvae_codec.codec.tiles.fill import fill_hidden
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

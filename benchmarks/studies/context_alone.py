@@ -14,12 +14,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..codec import api
-from ..codec.symbols.stack import Sampling
-from .bjontegaard_delta import Curve
-from .metrics import psnr_rgb
-from .run import read_image
-from .tables import counted_images
+from ...codec import api
+from ...codec.symbols.stack import Sampling
+from ..bjontegaard_delta import Curve
+from ..metrics import psnr_rgb
+from ..run import read_image
+from ..tables import counted_images
 
 JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)
 SHEET_LEVELS = (0, 1, 2, 4, None)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from hvae_codec.codec.images import merge_colors
+from hvae_codec.codec.tiles.merging import merge_colors
 from tests.drawn import photograph, text
 
 MSE = 64.0

@@ -1,6 +1,6 @@
 """How fast training is: kinds of one step in turns, in pixels a second of CPU time.
 
-python -m hvae_codec.benchmarks.training --kinds float32 bfloat16 --rounds 6
+python -m hvae_codec.benchmarks.studies.training --kinds float32 bfloat16 --rounds 6
 
 CPU time tells two steps apart where other programs share the machine. It counts all threads.
 """
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..codec.config import PRESETS
-from ..models.dct_vae import DctVae
-from ..models.training.graphics import draw
-from ..models.training.loop import compile_blocks
-from ..models.training.losses import objective
-from ..models.training.state import optimiser_for
+from ...codec.config import PRESETS
+from ...models.dct_vae import DctVae
+from ...models.training.graphics import draw
+from ...models.training.loop import compile_blocks
+from ...models.training.losses import objective
+from ...models.training.state import optimiser_for
 
 KINDS = ("float32", "bfloat16", "compiled")
 """`compiled` is float32 with compiled residual blocks."""

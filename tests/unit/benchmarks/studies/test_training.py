@@ -1,6 +1,6 @@
 import pytest
 
-from hvae_codec.benchmarks import training
+from hvae_codec.benchmarks.studies import training
 
 
 def test_each_kind_of_step_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:

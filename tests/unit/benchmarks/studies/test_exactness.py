@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hvae_codec.benchmarks import exactness
+from hvae_codec.benchmarks.studies import exactness
 from hvae_codec.codec import api
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.benchmarks import priors
+from hvae_codec.benchmarks.studies import priors
 from hvae_codec.codec.networks.weights import Codec, load_codec
 
 

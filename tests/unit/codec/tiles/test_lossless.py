@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import StreamDamaged
-from hvae_codec.codec.images import decode_lossless, encode_lossless
+from hvae_codec.codec.tiles.lossless import decode_lossless, encode_lossless
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

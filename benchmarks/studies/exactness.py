@@ -1,7 +1,7 @@
 """Measures the promise of exact decoding, and what it costs.
 
-    python -m hvae_codec.benchmarks.exactness matrix FOLDER --out OUT
-    python -m hvae_codec.benchmarks.exactness cost FOLDER --checkpoints runs/*/checkpoint.pt
+    python -m hvae_codec.benchmarks.studies.exactness matrix FOLDER --out OUT
+    python -m hvae_codec.benchmarks.studies.exactness cost FOLDER --checkpoints runs/*/checkpoint.pt
 
 `matrix` encodes every image at five qualities in this process, and decodes all files in one process
 for each configuration: ONNX Runtime and PyTorch, threads, instruction sets, a GPU where PyTorch
@@ -26,30 +26,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..bitstream import read_index
-from ..codec import api
-from ..codec.check import symbol_count
-from ..codec.decoder import decode_file
-from ..codec.files import find_images
-from ..codec.networks.onnx_runtime import OnnxRuntime
-from ..codec.networks.runtime import torch_side
-from ..codec.networks.threads import THREADS_VARIABLE
-from ..codec.networks.weight_file import serving_model
-from ..codec.networks.weights import Codec, load_codec
-from ..codec.options import DecodeOptions
-from ..codec.symbols.schedule import CodingStep
-from ..codec.symbols.walk import Prediction
-from ..codec.tiles.conditions import CodingConditions
-from ..codec.tiles.tiling import tiles_in
-from .bjontegaard_delta import Curve, bd_rate
-from .run import read_image
+from ...bitstream import read_index
+from ...codec import api
+from ...codec.check import symbol_count
+from ...codec.decoder import decode_file
+from ...codec.files import find_images
+from ...codec.networks.onnx_runtime import OnnxRuntime
+from ...codec.networks.runtime import torch_side
+from ...codec.networks.threads import THREADS_VARIABLE
+from ...codec.networks.weight_file import serving_model
+from ...codec.networks.weights import Codec, load_codec
+from ...codec.options import DecodeOptions
+from ...codec.symbols.schedule import CodingStep
+from ...codec.symbols.walk import Prediction
+from ...codec.tiles.conditions import CodingConditions
+from ...codec.tiles.tiling import tiles_in
+from ..bjontegaard_delta import Curve, bd_rate
+from ..run import read_image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..models.dct_vae import DctVae
+    from ...models.dct_vae import DctVae
 
-_MODULE = "hvae_codec.benchmarks.exactness"
+_MODULE = "hvae_codec.benchmarks.studies.exactness"
 QUALITIES = (10, 30, 50, 70, 90)
 
 
@@ -172,9 +172,9 @@ def _codec(runtime: str, *, tf32: bool, no_onednn: bool) -> Codec:
 
 def cost(folder: Path, checkpoints: list[Path], images: int) -> None:
     """Compare float entropy models with their integers on the images of FOLDER."""
-    from ..models.export import load_checkpoints
-    from ..models.training.data import validation_images
-    from ..models.training.losses import validate
+    from ...models.export import load_checkpoints
+    from ...models.training.data import validation_images
+    from ...models.training.losses import validate
 
     trained, firsts = load_checkpoints(checkpoints)
     pictures = validation_images(folder, images)
@@ -210,7 +210,7 @@ def _seconds(model: DctVae, image: Tensor, repeats: int = 15) -> float:
     """Return the median time of trunk and synthesis for an image."""
     import torch
 
-    from ..models.networks.dct import to_ycbcr
+    from ...models.networks.dct import to_ycbcr
 
     times = []
     with torch.inference_mode():

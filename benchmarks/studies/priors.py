@@ -1,6 +1,6 @@
 r"""Measures the priors of the context side by side, and the context alone against JPEG.
 
-    python -m hvae_codec.benchmarks.priors KODAK VALID --out OUT --markdown docs/priors.md \
+    python -m hvae_codec.benchmarks.studies.priors KODAK VALID --out OUT --markdown docs/priors.md \
         --plot docs/context.png
 
 Of every image at five qualities a file is written under each prior that the weights have. The
@@ -25,31 +25,31 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..bitstream import Header, Prior, coder_of, read_index, write_container
-from ..bitstream.header import WEIGHTS_BYTES
-from ..codec import api
-from ..codec.decoder import decode_file
-from ..codec.errors import PayloadTooShort
-from ..codec.files import find_images, spread
-from ..codec.images import to_pixels
-from ..codec.networks.weights import Codec, load_codec
-from ..codec.options import DecodeOptions, prior_of
-from ..codec.symbols.coders import ContextEncoder
-from ..codec.symbols.stack import AnsStack, CountingStack
-from ..codec.symbols.walk import walk
-from ..codec.tiles.conditions import CodingConditions
-from ..codec.tiles.tile_decoder import pop_contexts
-from ..codec.tiles.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
-from ..codec.tiles.tiling import Window, default_tile_side, tiles_in
-from ..models.integer.convert import to_float
-from ..models.integer.norms import FloatNorm
-from ..models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
+from ...bitstream import Header, Prior, coder_of, read_index, write_container
+from ...bitstream.header import WEIGHTS_BYTES
+from ...codec import api
+from ...codec.decoder import decode_file
+from ...codec.errors import PayloadTooShort
+from ...codec.files import find_images, spread
+from ...codec.images import to_pixels
+from ...codec.networks.weights import Codec, load_codec
+from ...codec.options import DecodeOptions, prior_of
+from ...codec.symbols.coders import ContextEncoder
+from ...codec.symbols.stack import AnsStack, CountingStack
+from ...codec.symbols.walk import walk
+from ...codec.tiles.conditions import CodingConditions
+from ...codec.tiles.tile_decoder import pop_contexts
+from ...codec.tiles.tile_encoder import TileSymbols, encode_tiles, push_context, push_tile
+from ...codec.tiles.tiling import Window, default_tile_side, tiles_in
+from ...models.integer.convert import to_float
+from ...models.integer.norms import FloatNorm
+from ...models.priors.gaussian_diffusion import STEPS, GaussianDiffusion
+from ..bjontegaard_delta import Curve, bd_rate
+from ..metrics import psnr_rgb
+from ..run import read_image
+from ..tables import counted_images
 from . import context_alone
-from .bjontegaard_delta import Curve, bd_rate
 from .context_alone import Point
-from .metrics import psnr_rgb
-from .run import read_image
-from .tables import counted_images
 
 QUALITIES = (10, 30, 50, 70, 90)
 DIFFUSION_STEPS = (10, 50, 200)

@@ -1,6 +1,6 @@
 """Plot the learning curve of a training run: validation loss against hours.
 
-python -m hvae_codec.benchmarks.learning runs/a runs/b -o docs/learning.png
+python -m hvae_codec.benchmarks.studies.learning runs/a runs/b -o docs/learning.png
 """
 
 from __future__ import annotations

@@ -14,18 +14,18 @@ from safetensors.numpy import load_file, save_file
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.errors import ModelError, WeightsError
 from hvae_codec.codec.networks.weight_file import read_weight_file
-from hvae_codec.models import weights as weights_module
+from hvae_codec.models import weight_models
 from hvae_codec.models.dct_vae import LatentModel
 from hvae_codec.models.integer.convert import to_integer
 from hvae_codec.models.integer.layers import IntegerConv
 from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS
-from hvae_codec.models.weights import Weights, load_weights, save_weights
+from hvae_codec.models.weight_models import Weights, load_weights, save_weights
 
 
 def without_graphs(path: Path, weights: Weights) -> Path:
     """Save weights as they are saved, but for the graphs, which take long and play no part here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights_module, "export_graphs", lambda *models: {})
+        patch.setattr(weight_models, "export_graphs", lambda *models: {})
         save_weights(path, weights)
     return path
 
