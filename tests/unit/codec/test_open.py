@@ -12,7 +12,7 @@ from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.networks.weight_file import read_weight_file
 from hvae_codec.codec.networks.weights import load_codec
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.export import codec_in_memory
+from hvae_codec.models.training.fitting import codec_in_memory
 from hvae_codec.models.training.graphics import KINDS, draw
 from hvae_codec.models.weight_models import Weights, save_weights
 from tests.conftest import torch_codec, weights_of

@@ -17,10 +17,11 @@ from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weight_file import read_weight_file
 from hvae_codec.codec.networks.weights import Codec
-from hvae_codec.models import export as exporting
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.export import codec_in_memory, export, gather, load_checkpoints
+from hvae_codec.models.export import export, gather, load_checkpoints
+from hvae_codec.models.training import fitting
 from hvae_codec.models.training.data import ImageCache
+from hvae_codec.models.training.fitting import codec_in_memory
 from hvae_codec.models.training.state import starting_point
 from hvae_codec.models.weight_models import load_weights
 from tests.conftest import smooth_images, torch_codec
@@ -186,7 +187,7 @@ def test_photographs_round_filters_and_refine_tables(
     pixels = smooth_images(1, 256, generator)[0].to(torch.uint8).permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(tmp_path / "photographs" / "one.png")
     cache = ImageCache(tmp_path / "photographs", tmp_path / "cache")
-    monkeypatch.setattr(exporting, "FITTING_BATCHES", 1)
+    monkeypatch.setattr(fitting, "FITTING_BATCHES", 1)
     found = gather([saved(tmp_path / "c.pt", tiny_model, (0, 100))])
     for name, seen in (("without", None), ("with", cache)):
         export(found, tmp_path / f"{name}.safetensors", seen, crops=2)

@@ -12,9 +12,9 @@ from hvae_codec.codec.config import COEFFICIENTS, PRESETS
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.symbols.tables import Tables, start_tables
 from hvae_codec.models.dct_vae import DctVae
-from hvae_codec.models.export import codec_in_memory
 from hvae_codec.models.networks.quantizers import Rounder
 from hvae_codec.models.training.config import BatchSizes, TrainConfig
+from hvae_codec.models.training.fitting import codec_in_memory
 from hvae_codec.models.training.growth import grown, opened
 from hvae_codec.models.training.loop import train
 from hvae_codec.models.training.losses import run
