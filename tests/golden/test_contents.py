@@ -1,4 +1,4 @@
-"""Files of what is not a plain photograph, which must decode for ever as those of `test_golden`.
+"""Files of other contents and of other priors, which must decode for ever, as in `test_golden`.
 
 golden.json has the sha256 of each file, of its metadata, and of its samples where it is lossless.
 Other pixels stand in a file beside it. Written once, like those of `test_golden`:
@@ -9,13 +9,14 @@ Other pixels stand in a file beside it. Written once, like those of `test_golden
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from hvae_codec.bitstream import TileCoder, read_index
+from hvae_codec.bitstream import Prior, TileCoder, read_index
 from hvae_codec.codec.decode import Decoded, decode_parts
 from hvae_codec.codec.encode import encode
 from tests.drawn import windows
@@ -66,6 +67,10 @@ FILES: dict[str, Callable[[np.ndarray], bytes]] = {
     "deep": lambda crop: encode(_deep(crop[:64, :64]), 60),
     "deep_span": lambda crop: encode(_deep(_with_alpha(crop[:64, :64])) // 16, 60),
     "described": _described,
+} | {
+    prior.label: partial(lambda label, crop: encode(crop[:96, :96], 85, prior=label), prior.label)
+    for prior in Prior
+    if prior is not Prior.MASKED_DIFFUSION
 }
 
 
