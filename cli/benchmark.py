@@ -57,7 +57,11 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
     help="Qualities of this codec.",
 )
 @options.effort_option("Measure this codec with so much effort as well.")
-@click.option("--eye", is_flag=True, help="Measure this codec tuned for the eye as well.")
+@click.option(
+    "--eye",
+    is_flag=True,
+    help="Measure --tune eye, the encoder's default, as well; without it --tune psnr alone.",
+)
 @click.option("--peers", help="Names with commas between; '' for none.  [default: all]")
 @click.option("--anchor", help="What BD-rates are against.  [default: jpeg, or the first peer]")
 @click.option(
@@ -67,7 +71,9 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
     show_default=True,
     help="dB of PSNR over which BD-rates are averaged.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: one a processor]")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: one per processor]"
+)
 @click.option(
     "--rounds",
     type=click.IntRange(0),

@@ -24,9 +24,13 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
     "--scale",
     type=click.Choice(list(_SCALES)),
     default="1",
-    help="A smaller picture, decoded faster than the whole.",
+    help="A smaller picture. 1/8 and smaller decode the context alone, which is fast.",
 )
-@click.option("--levels", type=click.IntRange(0), help="Only so many levels of latents.")
+@click.option(
+    "--levels",
+    type=click.IntRange(0),
+    help="Decode the context and only so many levels of latents; a cut file will do.",
+)
 @click.option("--sample", is_flag=True, help="Draw the levels beyond --levels from the model.")
 @options.seed_option
 @click.option(
@@ -35,21 +39,25 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
     metavar="SUFFIX",
     default="png",
     show_default=True,
-    help="Of names that are not given, and on stdout: png, jpg, webp, tif, ...",
+    help="Format of outputs that have no name, and of stdout: png, jpg, webp, tif, ...",
 )
 @click.option(
     "-q",
     "--quality",
     type=click.IntRange(0, 100),
-    help="Of JPEG, WebP, AVIF and the like (default: 95 of JPEG, else what Pillow chooses).",
+    help="Quality of JPEG, WebP, AVIF and the like (default: 95 of JPEG, else Pillow's).",
 )
-@click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright.")
+@click.option(
+    "--strip", is_flag=True, help="Leave out EXIF, XMP and text; the EXIF orientation is applied."
+)
 @click.option(
     "--background", type=options.Colour(), help="Lay alpha on this colour: white, #1e90ff, ..."
 )
-@click.option("--depth", type=click.Choice(["8"]), help="Bits a channel: 8 rounds 16 to 8.")
+@click.option("--depth", type=click.Choice(["8"]), help="Bits per channel: 8 rounds 16 to 8.")
 @options.device_option
-@click.option("--keep-going", is_flag=True, help="Write what is left of a damaged file; exit 1.")
+@click.option(
+    "--keep-going", is_flag=True, help="Write what is left of a damaged file; the exit code is 1."
+)
 @options.batch_options
 def decode(
     sources: tuple[str, ...],

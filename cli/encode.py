@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("sources", metavar="IMAGE...", nargs=-1, required=True)
 @encoding_options
-@click.option("--page", type=click.IntRange(1), help="Which picture of a file of several.")
-@click.option("--keep-going", is_flag=True, help="Encode what is left of a damaged image; exit 1.")
+@click.option(
+    "--page", type=click.IntRange(1), help="Which picture of a file that has several, from 1 on."
+)
+@click.option(
+    "--keep-going", is_flag=True, help="Encode what is left of a damaged image; the exit code is 1."
+)
 @click.option(
     "--skip-larger", is_flag=True, help="Write nothing where the file would be larger than IMAGE."
 )

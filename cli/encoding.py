@@ -18,7 +18,7 @@ _OPTIONS = (
         type=click.IntRange(0, 100),
         help="The larger, the better, and the larger the file; 100 is lossless (default: 60).",
     ),
-    click.option("--bpp", type=options.PositiveNumber(), help="At most so many bits a pixel."),
+    click.option("--bpp", type=options.PositiveNumber(), help="At most so many bits per pixel."),
     click.option(
         "--size",
         "max_bytes",
@@ -50,19 +50,26 @@ _OPTIONS = (
         metavar="FILE",
         help="A grey picture of qualities to add: grey less 128, as `info --map` writes it.",
     ),
-    click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and text; turns it upright."),
-    click.option("--lossless", is_flag=True, help="Every sample as it was, as at -q 100."),
+    click.option(
+        "--strip",
+        is_flag=True,
+        help="Leave out EXIF, XMP and text; the EXIF orientation is applied.",
+    ),
+    click.option("--lossless", is_flag=True, help="Keep every sample exactly, as at -q 100."),
     click.option(
         "--content",
         type=click.Choice(["auto", "photo", "graphic"]),
         default="auto",
         show_default=True,
-        help="What it shows: auto looks, and codes text and drawings exactly where that pays.",
+        help="What the image shows; auto decides by tile, and codes text and drawings exactly where"
+        " that is smaller.",
     ),
     options.effort_option("Search longer, for fewer bits at the same PSNR; needs --tune psnr."),
     options.prior_option,
     options.device_option,
-    click.option("--verify", is_flag=True, help="Decode again and compare before writing."),
+    click.option(
+        "--verify", is_flag=True, help="Decode again in another way, and compare, before writing."
+    ),
 )
 _AIMS = {"quality": "-q", "bpp": "--bpp", "max_bytes": "--size", "psnr": "--psnr"}
 _AIMS |= {"ssimulacra2": "--ssimulacra2", "lossless": "--lossless"}

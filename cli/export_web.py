@@ -9,7 +9,13 @@ from . import console, files, options, site
 
 @click.command("export-web")
 @click.option(
-    "-o", "out", metavar="DIR", type=options.Folder(), required=True, help="Folder to fill."
+    "-o",
+    "--output",
+    "out",
+    metavar="DIR",
+    type=options.Folder(),
+    required=True,
+    help="Folder to fill.",
 )
 @site.runtime_option
 @click.option("--without-runtime", is_flag=True, help="Leave the runtime out.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "--map",
     "picture",
     metavar="PICTURE",
-    help="Write the quality map of a file as a grey picture, a pixel a patch of 32x32 px.",
+    help="Write the quality map of a file as a grey picture, one pixel per patch of 32x32 px.",
 )
 def info(sources: tuple[str, ...], as_json: bool, picture: str | None) -> None:
     """Show size, quality, weights and the bytes of levels.

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from ..codec.networks.threads import MOST_THREADS
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 PRIORS = ("masked-diffusion", "factorised", "mixture", "vamp", "gaussian-diffusion")
@@ -268,18 +270,24 @@ def effort_option(meaning: str) -> Callable[[Function], Function]:
 
 
 _BATCH_OPTIONS = (
-    click.option("-o", "--output", metavar="OUTPUT", help="Where to write one; '-' is stdout."),
+    click.option(
+        "-o", "--output", metavar="OUTPUT", help="Where to write a single output; '-' is stdout."
+    ),
     click.option(
         "--out-dir",
         type=Folder(),
         help="Folder to write to, made if absent (default: beside each input).",
     ),
     click.option(
-        "-j", "--jobs", type=click.IntRange(1), default=1, help="Files at a time, a process each."
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        default=1,
+        help="Files at a time, each in a process of its own.",
     ),
     click.option(
         "--threads",
-        type=click.IntRange(1),
+        type=click.IntRange(1, MOST_THREADS),
         help="Threads of each process (default: the cores that are there, shared by --jobs).",
     ),
     click.option(
@@ -301,7 +309,9 @@ _BATCH_OPTIONS = (
         help="Give outputs the time of their inputs, and permissions no wider than theirs.",
     ),
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
-    click.option("--json", "as_json", is_flag=True, help="Print a line of JSON a file on stdout."),
+    click.option(
+        "--json", "as_json", is_flag=True, help="Print one line of JSON per file on stdout."
+    ),
 )
 
 

@@ -36,10 +36,18 @@ _FOLDER = options.Folder(exists=True)
     type=click.FloatRange(0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Of the pack; photographs are chosen to fill it.",
+    help="Size of the pack in MB; photographs are chosen at random to fill it.",
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=8e-4, show_default=True)
-@click.option("--crops", type=click.IntRange(1), default=32, show_default=True, help="A step.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=8e-4,
+    show_default=True,
+    help="Peak learning rate.",
+)
+@click.option(
+    "--crops", type=click.IntRange(1), default=32, show_default=True, help="Crops per step."
+)
 @click.option(
     "--crop-px", type=options.CropSide(), default=224, show_default=True, help="Side of a crop."
 )

@@ -11,7 +11,7 @@ from . import console, files, options
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="TABLE…")
+@click.argument("names", nargs=-1, metavar="[TABLE]...")
 @click.option("--list", "listing", is_flag=True, help="Name all tables and what they claim.")
 @click.option(
     "--scale",
@@ -23,7 +23,9 @@ from . import console, files, options
     "hours at small.",
 )
 @click.option("--seeds", type=click.IntRange(1), help="Runs of each job, in place of the table's.")
-@click.option("--minutes", type=click.FloatRange(0), help="Stop after so long; a call goes on.")
+@click.option(
+    "--minutes", type=click.FloatRange(0), help="Stop after this time; the same command resumes."
+)
 @click.option(
     "--data",
     type=options.Folder(exists=True),

@@ -39,7 +39,7 @@ _cache_option = click.option(
     type=click.Choice(["base", "open", "tiny"]),
     default=TrainConfig.preset,
     show_default=True,
-    help="Size of a new model.",
+    help="Of a new model: base as shipped; open with all coefficients; tiny for tests.",
 )
 @click.option(
     "--qualities",
@@ -53,19 +53,19 @@ _cache_option = click.option(
     type=click.IntRange(1),
     default=TrainConfig.steps,
     show_default=True,
-    help="Batches in all.",
+    help="Training steps in all.",
 )
 @click.option(
     "--cooldown",
     type=click.IntRange(0),
     show_default=f"{TrainConfig.cooldown}, at most half of STEPS",
-    help="Last steps, over which the rate falls.",
+    help="Final steps, over which the learning rate falls.",
 )
 @click.option(
     "--simulate",
     type=click.IntRange(0),
     show_default=f"{TrainConfig.simulate}, at most a tenth of STEPS",
-    help="Last steps, in simulated integers.",
+    help="Final steps, which simulate integer arithmetic.",
 )
 @click.option(
     "--rate",
@@ -79,21 +79,21 @@ _cache_option = click.option(
     type=click.IntRange(1),
     default=BatchSizes.crops,
     show_default=True,
-    help="Crops a step.",
+    help="Crops per step.",
 )
 @click.option(
     "--crop-px",
     type=options.CropSide(),
     default=BatchSizes.crop_px,
     show_default=True,
-    help="Side of a crop.",
+    help="Side of a crop, in pixels.",
 )
 @click.option(
     "--wide-crops",
     type=click.IntRange(0),
     default=BatchSizes.wide_crops,
     show_default=True,
-    help="Crops a step that teach the context's prior; with 0 it stays as it is.",
+    help="Crops per step that teach the context's prior; with 0 it stays as it is.",
 )
 @click.option(
     "--graphics",
@@ -110,14 +110,14 @@ _cache_option = click.option(
     help="Share of SSIMULACRA2's error in the objective, beside squared error.",
 )
 @click.option(
-    "--minutes", type=_ABOVE_ZERO, default=TrainConfig.minutes, help="Stop after so long."
+    "--minutes", type=_ABOVE_ZERO, default=TrainConfig.minutes, help="Stop after this time."
 )
 @click.option(
     "--workers",
     type=click.IntRange(0),
     default=TrainConfig.workers,
     show_default=True,
-    help="Loading processes.",
+    help="Processes that load crops.",
 )
 @click.option("--compile", is_flag=True, help="Compile the model (worth it on a GPU).")
 def train(
@@ -182,12 +182,16 @@ def train(
     "--out", type=_NEW_FILE, required=True, help="The fitted prior, for `export --prior`."
 )
 @_cache_option
-@click.option("--steps", type=click.IntRange(1), default=4000, show_default=True)
+@click.option(
+    "--steps", type=click.IntRange(1), default=4000, show_default=True, help="Training steps."
+)
 @click.option(
     "--rate", type=_ABOVE_ZERO, default=3e-3, show_default=True, help="Peak learning rate."
 )
-@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops a step.")
-@click.option("--minutes", type=_ABOVE_ZERO, default=float("inf"), help="At most so long.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops per step."
+)
+@click.option("--minutes", type=_ABOVE_ZERO, default=float("inf"), help="Stop after this time.")
 @click.option(
     "--pseudo-inputs", is_flag=True, help="Fit gaussian-diffusion to noisy contexts, to draw from."
 )

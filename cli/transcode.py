@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..codec.networks.threads import processors
+from ..codec.networks.threads import MOST_THREADS, processors
 from . import batch, console, options
 from .encoding import encode_options, encoding_options
 
@@ -61,15 +61,23 @@ _GOOD = ("success", "kept_original")
     show_default=True,
     help="Processes of this machine, or of a cluster.",
 )
-@click.option("--address", help="Of a Ray cluster (default: RAY_ADDRESS, or this machine).")
 @click.option(
-    "-j",
-    "--workers",
-    type=click.IntRange(1),
-    help="Images at a time, a process each (default: as many as there are cores).",
+    "--address", help="Address of the Ray cluster (default: RAY_ADDRESS, or this machine)."
 )
 @click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each process."
+    "-j",
+    "--jobs",
+    "--workers",
+    "workers",
+    type=click.IntRange(1),
+    help="Images at a time, each in a process of its own (default: as many as there are cores).",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    default=1,
+    show_default=True,
+    help="Threads of each process.",
 )
 @click.option(
     "--memory",
@@ -77,15 +85,17 @@ _GOOD = ("success", "kept_original")
     type=options.ByteCount(),
     default="1.2G",
     show_default=True,
-    help="That a process may hold: with less, large images get smaller tiles or are refused.",
+    help="Memory that a process may use: with less, large images get smaller tiles or are refused.",
 )
 @click.option(
     "--keep-original-if-larger",
     is_flag=True,
     help="Keep an image where its coded file would have no fewer bytes.",
 )
-@click.option("--measure", is_flag=True, help="Decode each, and note its PSNR.")
-@click.option("--image-column", help="Of Parquet files (default: the one whose name tells).")
+@click.option("--measure", is_flag=True, help="Decode each file, and record its PSNR.")
+@click.option(
+    "--image-column", help="Column of Parquet that holds the images (default: found by its name)."
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON on stdout.")
 def transcode(
