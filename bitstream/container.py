@@ -152,7 +152,7 @@ class Index:
 
         The parts are its alpha, its exact patches, its levels.
         """
-        # int64 holds it: MAX_TILES = 2**14 tiles, 64 levels, 2**34 bytes each make 2**59.
+        # int64 holds it: MAX_TILES = 2**14 tiles, 64 levels, 2**34 bytes each make 2**54.
         parts = np.stack([self.alpha_bytes, self.exact_bytes], axis=1)
         sizes = np.concatenate([parts, self.level_words * _WORD_BYTES], axis=1)
         ends = self.begin + np.cumsum(sizes.T).reshape(sizes.T.shape).T

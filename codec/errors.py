@@ -92,7 +92,7 @@ class ConfigError(ModelError):
 
 
 class DataError(ModelError):
-    """Training data that cannot be used."""
+    """Images to learn from, a tar shard or a Parquet file that cannot be used."""
 
 
 class MetricMissing(ModelError):

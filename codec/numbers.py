@@ -74,12 +74,12 @@ def quality_of(number: object) -> int:
     return quality
 
 
-def finite(value: Any) -> Any:  # noqa: ANN401
+def for_json(value: Any) -> Any:  # noqa: ANN401
     """Replace what JSON does not know, NaN and infinity, by None, in lists and dicts as well."""
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: for_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [for_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

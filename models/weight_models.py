@@ -103,7 +103,11 @@ def load_weights(path: Path) -> Weights:
 
 
 def models_of(file: WeightFile, name: str = "the weight file") -> Weights:
-    """Return the models that a weight file holds; see `load_weights`."""
+    """Return the models that a weight file holds.
+
+    Raises:
+        WeightsError, BoundError: as `load_weights`.
+    """
     for tensor, array in file.arrays.items():
         expected = stored_type(tensor)
         if array.dtype != expected:

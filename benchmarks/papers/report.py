@@ -22,10 +22,10 @@ INTRODUCTION = """# The papers' own experiments
 
 `hvae-codec papers` runs every table and figure of DCT-VAE (Kuzina and Tomczak 2023), OU-VAE
 (Pervez and Gavves 2021), DVP-VAE (Kuzina and Tomczak 2024) and the notes on expressive VAEs
-(Thickstun). This page was written by the command. Verdicts are computed from the numbers by rules
-that were fixed before the runs (`git log benchmarks/papers/rules*.py` says when). A rule that fails
-is a result, and stays in the table. Some rules turned out to be too easy, and were made stricter
-after the first runs:
+(Thickstun). This page was written by the command. Verdicts are computed from the numbers by rules.
+Most were fixed before the runs (`git log benchmarks/papers/rules*.py` says when). A rule that fails
+is a result, and stays in the table. Verdicts of rules that changed after the first runs are no
+blind tests. Some had turned out to be too easy, and are stricter now:
 
 - Smoothing has to beat a plain VAE as deep as its own, clearly (ou-vae/2, ou-vae/3), and top layers
   that it keeps alive must hold 0.1 nats (ou-vae/1).
@@ -38,9 +38,9 @@ after the first runs:
   agree (ou-vae/4). A gap has to be clear of its error (notes/gaps). Files may be as little below
   the bound as above it (lossless).
 
-One rule could not be met, and asks for less now: no picture has an error of twice the DCT's
-(dvp-vae/learned). The test images of static MNIST are sorted by digit; since they are mixed, its
-tables are measured anew.
+Two ask for less: one could not be met, since no picture has an error of twice the DCT's
+(dvp-vae/learned), and one was loosened after a probe of 600 steps (dvp-vae/4). The test images of
+static MNIST are sorted by digit; since they are mixed, its tables are measured anew.
 
 Results of runs lie in `papers/results.jsonl`. A call with `--markdown` takes them from there, and
 adds its own.

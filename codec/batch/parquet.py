@@ -12,7 +12,7 @@ from typing import Any
 from ...bitstream import MAGIC
 from ..errors import DataError
 from ..images import is_image_name, read_image
-from ..numbers import finite
+from ..numbers import for_json
 from . import storage
 from .row import FAILED, UNREADABLE, Row
 from .sources import Item, failing, held
@@ -73,7 +73,7 @@ class ParquetPart:
         known = _OURS if is_ours else _KEYS
         others = {name: value for name, value in record.items() if name not in known}
         if others and "json" not in beside:
-            beside["json"] = json.dumps(finite(others), default=_text).encode()
+            beside["json"] = json.dumps(for_json(others), default=_text).encode()
         suffix = os.path.splitext(path)[1].removeprefix(".").lower()
         suffix = suffix or _suffix_of(value, self.column)
         return Item(str(key), suffix, source, len(value), held(value), beside)

@@ -70,7 +70,8 @@ def smallest_reaching(encode: Encode, score: Score, wanted: float, unit: str) ->
     encode, scores = functools.cache(encode), dict[int, float]()
 
     def reaches(quality: int) -> bool:
-        scores[quality] = score(encode(quality))
+        if quality not in scores:
+            scores[quality] = score(encode(quality))
         return scores[quality] >= wanted
 
     found = _first(reaches)

@@ -9,6 +9,7 @@ from torch import nn
 
 from ...codec.errors import BoundError
 from .layers import FloatLayer, IntegerConv, IntegerLayer
+from .prepared import PreparedConv
 
 
 def to_integer(network: nn.Module) -> nn.Module:
@@ -35,7 +36,7 @@ def prepared(network: nn.Module, quality: int) -> nn.Module:
 
 def with_ready_filters(network: nn.Module) -> nn.Module:
     """Return a copy of an integer network whose filters need not be scaled at each call."""
-    return _replaced(network, IntegerConv, lambda layer: layer.prepared(0))
+    return _replaced(network, IntegerConv, lambda layer: PreparedConv(*layer.scaled()))
 
 
 def to_float(network: nn.Module) -> nn.Module:

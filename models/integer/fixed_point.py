@@ -104,6 +104,15 @@ def largest_sum(weight: Tensor, bias: Tensor, input_min: int) -> Tensor:
     return torch.maximum(upper, lower) + bias.double().abs()
 
 
+def leaky_clamp(x: Tensor, least: float, most: float) -> Tensor:
+    """Saturate; in training a tenth of the gradient passes, or nothing could ever come back."""
+    inside = x.clamp(least, most)
+    if x.requires_grad:
+        beyond = 0.1 * (x - inside)
+        inside = inside + (beyond - beyond.detach())
+    return inside
+
+
 def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Convolve, same size: (B, I, H, W) -> (B, O, H, W). There may be no position at all."""
     if not x.numel():  # which conv2d refuses

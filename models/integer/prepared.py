@@ -1,6 +1,6 @@
 """Integer layers at one quality, with all done that needs no input.
 
-`layers` makes them of its integer layers. They are what graphs and GPUs run.
+`layers` and `norms` make them. Graphs run them; on a GPU convolutions alone are prepared.
 """
 
 from __future__ import annotations

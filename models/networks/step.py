@@ -19,7 +19,7 @@ from ...codec.quality.curve import MAX_QUALITY, step_of
 from ...codec.symbols.fixed_point import KNOTS, UNIT
 from ...codec.symbols.scales import LOG_RATIO, QUARTERS, SCALE_MIN, SCALES
 from ...codec.symbols.schedule import EVERYWHERE, CodingStep, Squares
-from ..integer.fixed_point import saturate, two_scales
+from ..integer.fixed_point import leaky_clamp, saturate, two_scales
 from ..integer.layers import FloatConv, FloatGain
 from .blocks import FixedBlock
 
@@ -139,7 +139,7 @@ class StepNetwork(nn.Module):
 
     def within_range(self, mean: Tensor, quarters: Tensor) -> tuple[Tensor, Tensor]:
         """Saturate means (activations) and quarters of scale indices, and return them in float."""
-        return saturate(mean).float(), _within_scales(quarters).float()
+        return saturate(mean).float(), leaky_clamp(quarters, 0, (SCALES - 1) * QUARTERS).float()
 
     def correction(self, here: Tensor, number: int, residual: Tensor) -> Tensor:
         """Return what is added to the head's outputs for slice `number`, from 1 on.
@@ -171,15 +171,3 @@ class StepNetwork(nn.Module):
         index = torch.log(spread / steps[:, None] / SCALE_MIN) / LOG_RATIO
         index = index.clamp(4, SCALES - 4)
         gain.knots[:, 1, len(spread) :] = index * (QUARTERS / UNIT)
-
-
-def _within_scales(quarters: Tensor) -> Tensor:
-    """Saturate quarters of scale indices.
-
-    In training a tenth of the gradient passes a saturated index, or it could never come back.
-    """
-    inside = quarters.clamp(0, (SCALES - 1) * QUARTERS)
-    if quarters.requires_grad:
-        beyond = 0.1 * (quarters - inside)
-        inside = inside + (beyond - beyond.detach())
-    return inside

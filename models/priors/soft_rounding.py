@@ -13,7 +13,7 @@ from decimal import Context, Decimal, localcontext
 import torch
 from torch import Tensor
 
-from ..integer.fixed_point import saturate
+from ..integer.fixed_point import leaky_clamp, saturate
 
 WIDTHS = 32
 WIDTH_MIN = 0.05
@@ -36,11 +36,7 @@ def soft_round(y: Tensor, width: Tensor) -> Tensor:
         y: in steps.
         width: s, as the network puts it out, in activations; see `WIDTH_UNIT`.
     """
-    limit = (WIDTHS - 1) * WIDTH_UNIT
-    inside = width.clamp(0, limit)
-    if width.requires_grad:  # a tenth passes, or a saturated width could never come back
-        beyond = 0.1 * (width - inside)
-        inside = inside + (beyond - beyond.detach())
+    inside = leaky_clamp(width, 0, (WIDTHS - 1) * WIDTH_UNIT)
     s = WIDTH_MIN * torch.exp2(inside / (WIDTH_UNIT * WIDTHS_AN_OCTAVE))
     nearest = torch.floor(y + 0.5).detach()
     k = torch.arange(-_REACH, _REACH + 1, device=y.device).view(-1, *(1,) * y.ndim)

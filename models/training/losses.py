@@ -66,7 +66,7 @@ def prior_bpp(prior: ContextPrior, context: Tensor, quality: Tensor, norm: Norm)
 
 
 def rate_loss(bpp: Tensor, quality: Tensor) -> Tensor:
-    """Return what a prior minimises, of (B,) bits a pixel: their share of the `objective`."""
+    """Return what a prior minimises, of (B,) bits a pixel: as the `objective` weighs them."""
     return (bpp / lmbda_of(quality).sqrt()).mean()
 
 
@@ -172,7 +172,12 @@ def balance(losses: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ValidRow:
-    """What validation finds at one quality: means over the images, with rounded symbols."""
+    """What validation finds at one quality: means over the images, with rounded symbols.
+
+    Attributes:
+        loss: (bpp + lambda * MSE) / sqrt(lambda).
+        psnr: in dB.
+    """
 
     quality: int
     loss: float

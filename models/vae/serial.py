@@ -1,7 +1,7 @@
 """The serial hierarchical VAE and Ornstein-Uhlenbeck smoothing (OU-VAE, sec. 1 and 2).
 
     q(z_1 | x) prod q(z_l+1 | z_l)        bottom-up, drawn one after another
-    p(z_L) prod p(z_l | z_l+1) p(x | z_1) no features are shared, nothing is skipped
+    p(z_L) prod p(z_l | z_l+1) p(x | z_1) no features are shared; `skips` sees two layers
 
 Smoothing replaces the mean and deviation of p(z_l | z_l+1) by their averages over z' that are
 correlated with z_l+1. It is for training only, for the generator only, and not for p(x | z_1).
