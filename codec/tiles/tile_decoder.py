@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...bitstream import (
     Index,
@@ -99,9 +98,9 @@ def pop_tiles(
     """
     there = [_levels_there(tile, wanted) for tile in tiles]
     if len(tiles) > 1 and len(set(there)) == 1:
-        attempt = _Attempt(codec, index, tiles, there[0], wanted)
-        if attempt.reason is None and all(good == there[0] for good in attempt.intact):
-            return [attempt.tile(n, damaged=False) for n in range(len(tiles))]
+        popped = _popped(codec, index, tiles, there[0], wanted)
+        if popped.is_sound:
+            return [popped.tile(place, damaged=False) for place in range(len(tiles))]
     return [
         _pop_tile(codec, index, tile, levels, wanted)
         for tile, levels in zip(tiles, there, strict=True)
@@ -122,83 +121,38 @@ def _pop_tile(
     """Pop one tile: all levels that are there, or fewer and fewer until their checks hold."""
     levels = there
     while True:
-        attempt = _Attempt(codec, index, [tile], levels, wanted)
-        if attempt.reason is None and attempt.intact == [levels]:
-            return attempt.tile(0, damaged=levels < there)
+        popped = _popped(codec, index, [tile], levels, wanted)
+        if popped.is_sound:
+            return popped.tile(0, damaged=levels < there)
         if not wanted.keep_going:
-            raise TileDamaged(tile.number, *([attempt.reason] if attempt.reason else []))
-        levels = min(attempt.intact[0], levels - 1)
+            raise TileDamaged(tile.number, *([popped.reason] if popped.reason else []))
+        levels = min(popped.intact[0], levels - 1)
 
 
-class _Attempt:
-    """Some levels of tiles, popped.
+@dataclass(frozen=True, eq=False)
+class _Popped:
+    """Levels of tiles, as they were popped.
 
     Attributes:
-        reason: what an entropy decoder noticed, None where it noticed nothing.
+        tiles: whose they are.
+        levels: how many of each.
+        context: (B, C, h, w); None where an entropy decoder noticed something before.
+        latents: (B, C, 4h, 4w); None there, and where only the context was wanted.
         intact: of each tile, how many levels have the checks that were stored.
+        reason: what an entropy decoder noticed, None where it noticed nothing.
     """
 
-    def __init__(
-        self,
-        codec: Codec,
-        index: Index,
-        tiles: Sequence[TileSource],
-        levels: int,
-        wanted: Wanted,
-    ):
-        self.codec, self.tiles, self.levels, self.wanted = codec, tiles, levels, wanted
-        self.conditions = CodingConditions.of(index.header, codec.config, index.map)
-        self.context: Floats | None = None
-        self.latents: Floats | None = None
-        self.reason: str | None = None
-        self.intact = [0] * len(tiles)
-        words = [tile.coded.words[: sum(tile.coded.level_words[:levels])] for tile in tiles]
-        try:
-            coders = [coder_of(each) for each in words]
-        except StreamDamaged as error:
-            self.reason = str(error)
-            return
-        stacks = [AnsStack(coder, codec.tables.pmfs) for coder in coders]
-        decoder = self._decoder(stacks)
-        try:
-            self._pop(stacks, decoder, index.header.prior)
-            if levels == len(tiles[0].coded.level_words):
-                for coder in coders:
-                    check_empty(coder)
-        except StreamDamaged as error:
-            self.reason = str(error)
-        self.intact = [self._intact(n, decoder) for n in range(len(tiles))]
+    tiles: Sequence[TileSource]
+    levels: int
+    context: Floats | None
+    latents: Floats | None
+    intact: list[int]
+    reason: str | None
 
-    def _decoder(self, stacks: Sequence[SymbolStack]) -> LatentDecoder:
-        mask, skips = self.conditions.latent_mask, self.conditions.skips
-        return LatentDecoder(stacks, self.codec.tables, mask, skips=skips)
-
-    def _pop(self, stacks: Sequence[AnsStack], decoder: LatentDecoder, prior: Prior) -> None:
-        """Pop the context, then the latents.
-
-        Raises:
-            StreamDamaged: an entropy decoder notices something.
-        """
-        conditions, sampling = self.conditions, self.wanted.sampling
-        windows = [tile.window for tile in self.tiles]
-        self.context = pop_contexts(self.codec, conditions, prior, stacks, windows, self.levels)
-        if self.wanted.context_only:
-            return
-        rest = None
-        if sampling:
-            pmfs = self.codec.tables.pmfs
-            rest = self._decoder([SamplingStack(pmfs, sampling, t.number) for t in self.tiles])
-        coder = FirstLevels(decoder, max(0, self.levels - 1), rest)
-        network = self.codec.runtime.latent_pass(self.context, conditions.at(windows))
-        self.latents = conditions.without_uncoded(walk(network, coder).latents)
-
-    def _intact(self, place: int, decoder: LatentDecoder) -> int:
-        tile = self.tiles[place]
-        coded: list[list[NDArray[np.int32]]] = []
-        if self.context is not None and self.levels:
-            coded.append([self.context[place].astype(np.int32)])
-        coded += decoder.coded[place].values()
-        return tile.coded.intact_levels(level_checks(tile.number, coded))
+    @property
+    def is_sound(self) -> bool:
+        """Whether all levels are as they were coded."""
+        return self.reason is None and all(intact == self.levels for intact in self.intact)
 
     def tile(self, place: int, *, damaged: bool) -> DecodedTile:
         """Return one of the tiles."""
@@ -212,6 +166,59 @@ class _Attempt:
             self.levels,
             damaged,
         )
+
+
+def _popped(
+    codec: Codec, index: Index, tiles: Sequence[TileSource], levels: int, wanted: Wanted
+) -> _Popped:
+    """Pop some levels of tiles, as far as an entropy decoder notices nothing."""
+    conditions = CodingConditions.of(index.header, codec.config, index.map)
+    words = [tile.coded.words[: sum(tile.coded.level_words[:levels])] for tile in tiles]
+    try:
+        coders = [coder_of(each) for each in words]
+    except StreamDamaged as error:
+        return _Popped(tiles, levels, None, None, [0] * len(tiles), str(error))
+    stacks = [AnsStack(coder, codec.tables.pmfs) for coder in coders]
+    windows = [tile.window for tile in tiles]
+    decoder = _latent_decoder(codec, conditions, stacks)
+    context = latents = reason = None
+    try:
+        context = pop_contexts(codec, conditions, index.header.prior, stacks, windows, levels)
+        if not wanted.context_only:
+            rest = _drawn(codec, conditions, tiles, wanted.sampling)
+            network = codec.runtime.latent_pass(context, conditions.at(windows))
+            found = walk(network, FirstLevels(decoder, max(0, levels - 1), rest)).latents
+            latents = conditions.without_uncoded(found)
+        if levels == len(tiles[0].coded.level_words):
+            for coder in coders:
+                check_empty(coder)
+    except StreamDamaged as error:
+        reason = str(error)
+    intact = []
+    for place, tile in enumerate(tiles):
+        coded = [] if context is None or not levels else [[context[place].astype(np.int32)]]
+        checks = level_checks(tile.number, [*coded, *decoder.coded[place].values()])
+        intact.append(tile.coded.intact_levels(checks))
+    return _Popped(tiles, levels, context, latents, intact, reason)
+
+
+def _latent_decoder(
+    codec: Codec, conditions: CodingConditions, stacks: Sequence[SymbolStack]
+) -> LatentDecoder:
+    return LatentDecoder(stacks, codec.tables, conditions.latent_mask, skips=conditions.skips)
+
+
+def _drawn(
+    codec: Codec,
+    conditions: CodingConditions,
+    tiles: Sequence[TileSource],
+    sampling: Sampling | None,
+) -> LatentDecoder | None:
+    """Return what draws the levels that are left out, if they are to be drawn."""
+    if sampling is None:
+        return None
+    stacks = [SamplingStack(codec.tables.pmfs, sampling, tile.number) for tile in tiles]
+    return _latent_decoder(codec, conditions, stacks)
 
 
 def pop_contexts(
