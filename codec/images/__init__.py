@@ -4,8 +4,9 @@ from .files import format_of, is_image_name, read_image
 from .masks import GreySource, grey_picture
 from .metadata import METADATA_KEYS, UPRIGHT, exif_orientation, info_of, metadata_from
 from .pages import RAW_PHOTOGRAPH, is_raw_name
-from .pixels import MODES, Pixels, in_eight_bits, to_image, to_pixels
+from .pixels import MODES, Pixels, in_eight_bits, to_image
 from .previews import without_previews
+from .reading import to_pixels
 from .rgb import read_rgb
 from .span import squeezed, stretched, stretched_as
 from .writing import HAVE_QUALITY, Style, Written, write_image

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from .files import read_image
-from .pixels import in_eight_bits, to_pixels
+from .pixels import in_eight_bits
+from .reading import to_pixels
 
 GreySource = Image.Image | np.ndarray | str | os.PathLike[str]
 

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import one_line
-from .pixels import in_eight_bits, to_pixels
+from .pixels import in_eight_bits
+from .reading import to_pixels
 
 
 def read_rgb(path: Path) -> np.ndarray:
