@@ -29,7 +29,7 @@ _OPTIONS = (
     click.option(
         "--ssimulacra2",
         type=options.PositiveNumber(),
-        help="At least this score (needs the package of that name).",
+        help="At least this score (needs 'hvae-codec[metric]').",
     ),
     click.option(
         "--tune",

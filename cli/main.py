@@ -23,14 +23,15 @@ from .view import view
 
 _EXTRAS: dict[str, str] = dict.fromkeys(("torch", "onnx", "onnxscript"), "torch")
 _EXTRAS |= dict.fromkeys(("braceexpand", "fsspec", "pyarrow"), "batch") | {"ray": "ray"}
+_EXTRAS |= dict.fromkeys(("pillow_heif", "pillow_jxl"), "formats")
+_EXTRAS |= dict.fromkeys(("scipy", "ssimulacra2"), "metric")
 _EXTRAS |= dict.fromkeys(
     (
         "bjontegaard",
         "compressai",
         "jinja2",
         "matplotlib",
-        "pillow_heif",
-        "pillow_jxl",
+        "packaging",
         "pooch",
         "pytorch_msssim",
         "requests",

@@ -129,7 +129,7 @@ def transcode(
 
     processes.let_signals_interrupt()
     how = _how(is_decoding, suffix, memory_bytes, keep_original_if_larger, measure, encoding)
-    job = Job(sources, Target(target, kind), how, shard_size, image_column, mode)
+    job = Job(sources, Target(target, kind), how, shard_size, image_column=image_column, mode=mode)
     with console.blame(target):
         todo = plan(job)
     work = _engine(engine, address, workers, threads)

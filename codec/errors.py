@@ -19,8 +19,11 @@ class LeftOut(UserWarning):
     """
 
     def __init__(self, source: str, names: tuple[str, ...]):
-        super().__init__(f"{source or 'the image'} is encoded without {', '.join(names)}")
-        self.names = names
+        super().__init__(source, names)  # so that it can be pickled
+        self.source, self.names = source, names
+
+    def __str__(self) -> str:
+        return f"{self.source or 'the image'} is encoded without {', '.join(self.names)}"
 
 
 _NOTED: ContextVar[list[str] | None] = ContextVar("noted", default=None)

@@ -1,6 +1,9 @@
 """Weights to test with: an untrained model's, made on the spot, and the shipped ones if there."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from hvae_codec.bitstream import PmfTables
 from hvae_codec.codec.config import PRESETS
+from hvae_codec.codec.networks.fetching import SOURCE_VARIABLE
 from hvae_codec.codec.networks.threads import THREADS_VARIABLE
 from hvae_codec.codec.networks.weight_file import WeightFile, read_weight_file
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, shipped_weights
@@ -30,6 +34,17 @@ settings.load_profile("any speed")
 # Networks and pictures this small gain nothing from threads, and lose much where cores are busy.
 torch.set_num_threads(1)
 os.environ.setdefault(THREADS_VARIABLE, "1")
+
+# What the user has fetched, or would have fetched, is no part of a test.
+os.environ.pop(SOURCE_VARIABLE, None)
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="hvae-codec-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Tests draw the same, in whatever order they run."""
+    torch.manual_seed(0)
 
 
 def smooth_images(count: int, side: int, generator: torch.Generator) -> Tensor:
@@ -127,10 +142,7 @@ def tiny_in_use(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def shipped() -> Path:
     """The weight file of `--tune psnr` (or the one that the environment names)."""
-    path = shipped_weights("psnr")
-    if not path.exists():
-        pytest.skip(f"no shipped weights at models/weights/{path.name}")
-    return path
+    return shipped_weights("psnr")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def check_metric() -> None:
         import ssimulacra2  # noqa: F401
     except ModuleNotFoundError as error:
         raise MetricMissing(
-            "SSIMULACRA2 needs a package that is not installed: pip install ssimulacra2"
+            "SSIMULACRA2 needs a package that is not installed: pip install 'hvae-codec[metric]'"
         ) from error
 
 

@@ -49,7 +49,8 @@ class FloatDensities(FloatLayer):
             from compressai.entropy_models import EntropyBottleneck
         except ModuleNotFoundError as error:
             raise WeightsError(
-                "the factorised prior is fitted with CompressAI (extra: bench)"
+                "the factorised prior is fitted with CompressAI, which is for Python below 3.13:"
+                " pip install 'hvae-codec[bench]'"
             ) from error
         self.bottleneck = EntropyBottleneck(channels)
         self.register_buffer("spread", torch.ones(channels))

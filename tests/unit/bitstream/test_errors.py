@@ -13,6 +13,7 @@ from hvae_codec.bitstream import (
     TileDamaged,
     WrongWeights,
 )
+from hvae_codec.codec.errors import LeftOut, TorchMissing
 
 ERRORS = [
     TileDamaged(7),
@@ -50,3 +51,11 @@ def test_messages_are_one_line_with_the_numbers() -> None:
     assert "600000000" in str(ERRORS[1])
     assert "178956970" in str(ERRORS[1])
     assert not any("\n" in str(error) for error in ERRORS)
+
+
+def test_every_public_error_can_be_pickled() -> None:
+    """A pool of processes could not give it back otherwise."""
+    made = [TorchMissing("why"), LeftOut("a.png", ("XMP", "IPTC")), *ERRORS]
+    for error in made:
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))

@@ -2,7 +2,10 @@
 
 import importlib
 import io
-from collections.abc import Callable, Mapping
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +164,21 @@ def default_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HVAE_CODEC_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """What commands set in their own process, they set in that of the tests as well."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in numbers]
+    environment, logs = dict(os.environ), [*logging.getLogger().handlers]
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+    logging.getLogger().handlers[:] = logs
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 @pytest.fixture

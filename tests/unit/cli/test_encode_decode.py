@@ -2,6 +2,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import Result
 from PIL import Image
 
 from hvae_codec.cli import batch
+from hvae_codec.cli.encode import encode
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
 
 Run = Callable[..., Result]
@@ -242,3 +244,43 @@ def test_a_named_output_is_replaced(hvae: Run, photo: Path, coded: Path) -> None
     before = coded.read_bytes()
     assert hvae("encode", photo, "-q", 9, "-o", coded).exit_code == 0
     assert coded.read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("-q", 30), {"quality": 30}),
+        (("--size", "30k"), {"max_bytes": 30_000}),
+        (("--bpp", 0.5), {"bpp": 0.5}),
+        (("--psnr", 38), {"psnr": 38.0}),
+        (("--ssimulacra2", 70), {"ssimulacra2": 70.0}),
+        (("--tune", "psnr"), {"tune": "psnr"}),
+        (("--content", "graphic"), {"content": "graphic"}),
+        (("--prior", "vamp"), {"prior": "vamp"}),
+        (("--lossless",), {"lossless": True}),
+        (("--strip",), {"strip": True}),
+        (("--verify",), {"verify": True}),
+        (("--page", 1), {"page": 1}),
+    ],
+)
+def test_options_reach_the_codec(
+    hvae: Run,
+    photo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[object, ...],
+    options: dict[str, object],
+) -> None:
+    given: list[EncodeOptions] = []
+
+    def note(image: Image.Image, options: EncodeOptions) -> bytes:
+        given.append(options)
+        raise OSError("enough")
+
+    monkeypatch.setattr("hvae_codec.codec.api.encode_with", note)
+    hvae("encode", photo, *arguments)
+    assert given == [EncodeOptions(**options)]  # type: ignore[arg-type]
+
+
+def test_every_option_of_encoding_is_one_of_the_command() -> None:
+    names = {parameter.name for parameter in encode.params}
+    assert {field.name for field in fields(EncodeOptions)} - names == {"tile_px"}

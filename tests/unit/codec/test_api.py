@@ -156,7 +156,6 @@ def test_the_package_tells_what_it_has() -> None:
     assert {"encode", "decode", "Sampling", "TargetError"} <= set(dir(hvae_codec))
     for name in dir(hvae_codec):
         assert getattr(hvae_codec, name) is not None
-    assert not hasattr(hvae_codec, "import_modul")
 
 
 def test_grey_comes_back_grey(picture: Image.Image) -> None:

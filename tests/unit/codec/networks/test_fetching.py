@@ -98,7 +98,9 @@ def test_what_was_fetched_is_at_hand(store: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_server_that_speaks_no_http_is_told_of(
     store: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
 
         def serve() -> None:
             connection, _ = server.accept()
@@ -106,9 +108,9 @@ def test_a_server_that_speaks_no_http_is_told_of(
                 connection.recv(4096)
                 connection.sendall(answer)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         monkeypatch.setenv(SOURCE_VARIABLE, f"http://127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(WeightsError, match="cannot be fetched"):
             fetch_weights(PREFIX)
-        thread.join()
+        thread.join(30)
