@@ -281,19 +281,24 @@ def chunk(kind: bytes, payload: bytes) -> bytes:
 
 @pytest.mark.parametrize("texts", [b"dpi\0x", b"Title\0x"])
 @pytest.mark.parametrize("damaged", [False, True])
-def test_many_chunks_take_no_longer_than_one_that_is_as_large(texts: bytes, damaged: bool) -> None:
+def test_many_chunks_take_no_longer_than_they_are_many(texts: bytes, damaged: bool) -> None:
     """Each used to be taken out of the whole file: an hour for 17 megabytes."""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "PNG")
-    data, count = buffer.getvalue(), 40_000
+    data = buffer.getvalue()
     text = chunk(b"tEXt", texts)
     text = text[:-1] + b"x" if damaged else text
-    began = time.process_time()
-    with noting_leftovers() as names, read_image(data[:33] + count * text + data[33:]) as image:
-        assert to_pixels(image).size == (8, 8)
     keyword = texts.partition(b"\0")[0].decode()
-    assert names == (["damaged chunk tEXt"] if damaged else [f"other text {keyword}"])
-    assert time.process_time() - began < 3
+
+    def seconds(count: int) -> float:
+        file = data[:33] + count * text + data[33:]
+        began = time.process_time()
+        with noting_leftovers() as names, read_image(file) as image:
+            assert to_pixels(image).size == (8, 8)
+        assert names == (["damaged chunk tEXt"] if damaged else [f"other text {keyword}"])
+        return time.process_time() - began
+
+    assert seconds(40_000) < 10 * min(seconds(10_000) for _ in range(3)) + 0.2
 
 
 def test_compressed_texts_are_unpacked_up_to_a_limit_for_all_of_them() -> None:
@@ -305,4 +310,4 @@ def test_compressed_texts_are_unpacked_up_to_a_limit_for_all_of_them() -> None:
     with noting_leftovers() as names, read_image(data[:33] + 4000 * bomb + data[33:]) as image:
         assert to_pixels(image).size == (8, 8)
     assert any("zTXt (of more than" in name for name in names)
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 20  # 4 GB would take longer

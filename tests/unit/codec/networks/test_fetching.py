@@ -3,12 +3,16 @@
 import hashlib
 import io
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from hvae_codec.bitstream import Header
+from hvae_codec.bitstream import Header, Tile, TileCoder, write_container
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.networks.fetching import SOURCE_VARIABLE, fetch_weights
 from hvae_codec.codec.networks.weight_paths import weights_named
@@ -114,3 +118,35 @@ def test_a_server_that_speaks_no_http_is_told_of(
         with pytest.raises(WeightsError, match="cannot be fetched"):
             fetch_weights(PREFIX)
         thread.join(30)
+
+
+OFFLINE = """
+import os, sys
+sys.addaudithook(lambda event, _: event.startswith("socket.") and os._exit(9))
+import hvae_codec
+from hvae_codec.bitstream import WrongWeights
+
+data = hvae_codec.encode(sys.argv[1], 20)
+hvae_codec.decode(data), hvae_codec.inspect(data), hvae_codec.open(data).decode(scale=8)
+index = hvae_codec.inspect(data)
+try:
+    hvae_codec.decode(open(sys.argv[2], "rb").read())
+except WrongWeights:
+    print("offline")
+"""
+
+
+def test_nothing_is_asked_of_the_network_unless_the_user_says_where(
+    photograph: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SOURCE_VARIABLE, raising=False)
+    Image.fromarray(photograph[:40, :40]).save(tmp_path / "a.png")
+    header = Header(width=40, height=40, quality=9, tile_side=2, weights=b"\1\2\3\4")
+    words = np.zeros(0, np.uint32)
+    tile = Tile(words, (0,) * 7, (0,) * 7, b"", 0, TileCoder.LEARNED, b"", 0)
+    (tmp_path / "strange.hvae").write_bytes(write_container(header, (), [tile]))
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, tmp_path / "a.png", tmp_path / "strange.hvae"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == "offline\n", (done.returncode, done.stderr)
