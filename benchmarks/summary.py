@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from statistics import fmean, median
 
 import numpy as np
 
 from .bjontegaard_delta import Curve, Delta, Window, delta
 from .codecs import OURS, OURS_EYE, Codec
-from .datasets import KODAK
 from .metrics import butteraugli_db, ms_ssim_db
+from .published import Published, published_beside
 from .run import Record
 from .speed import Process, Speed, Timing
 from .whole import Run
@@ -118,16 +116,6 @@ class CodecSummary:
 
 
 @dataclass(frozen=True)
-class Published:
-    """Curves that others published for Kodak."""
-
-    psnr_curve: Curve
-    ms_ssim_curve: Curve | None
-    source: str
-    ssimulacra2_curve: None = None
-
-
-@dataclass(frozen=True)
 class Comparison:
     """A codec against the anchor, and this codec against it.
 
@@ -174,10 +162,6 @@ class Summary:
     comparisons: tuple[Comparison, ...]
 
 
-class UnknownAnchor(ValueError):
-    """The anchor is neither measured nor published."""
-
-
 def summarise(
     records: Sequence[Record],
     codecs: Sequence[Codec],
@@ -199,58 +183,11 @@ def summarise(
     found = tuple(_codec_summary(codec, records, exact, speed) for codec in codecs)
     images = {record.image for record in records}
     curves: dict[str, CodecSummary | Published] = {c.name: c for c in found if c.points}
-    curves |= _published_beside(curves, images)
+    curves |= published_beside(curves, images)
     rows = tuple(_compare(name, curves, anchor, window_db) for name in curves)
     rounds = len({timing.round for timing in speed.timings})
     mib = speed.installed_mib
     return Summary(len(images), exact, anchor, window_db, rounds, mib, found, rows)
-
-
-def curve_names(codecs: Sequence[Codec], images: Iterable[str]) -> list[str]:
-    """Name all curves that a run over images will compare: those measured, then published ones.
-
-    The Kodak images are also compared with published curves, where the codec itself did not run.
-    """
-    measured = [codec.name for codec in codecs if not codec.times_only]
-    return [*measured, *_published_beside(measured, set(images))]
-
-
-def choose_anchor(asked: str | None, names: Sequence[str]) -> str:
-    """Take the anchor that was asked for; else JPEG, or the first of the others.
-
-    Raises:
-        UnknownAnchor: none of the curves has this name.
-    """
-    if asked is None:
-        return "jpeg" if "jpeg" in names else [*names[1:], *names][0]
-    if asked not in names:
-        raise UnknownAnchor(f"anchor '{asked}' is not one of {', '.join(names)}")
-    return asked
-
-
-def _published_beside(measured: Container[str], images: set[str]) -> dict[str, Published]:
-    curves = published_curves() if is_kodak(images) else {}
-    return {name: curve for name, curve in curves.items() if name not in measured}
-
-
-def is_kodak(images: set[str]) -> bool:
-    """Recognise the 24 images of the Kodak suite by their names."""
-    return images == set(KODAK)
-
-
-def published_curves() -> dict[str, Published]:
-    """Read the curves that others published for Kodak, with their sources."""
-    text = (files(__package__ or "") / "published.json").read_text("utf-8")
-    return {
-        name: Published(
-            Curve(tuple(entry["bpp"]), tuple(entry["psnr"])),
-            Curve(tuple(entry["bpp"]), tuple(map(ms_ssim_db, entry["ms_ssim"])))
-            if "ms_ssim" in entry
-            else None,
-            entry["source"],
-        )
-        for name, entry in json.loads(text).items()
-    }
 
 
 def _exact_images(records: Sequence[Record]) -> tuple[str, ...]:

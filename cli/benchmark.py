@@ -115,15 +115,15 @@ def benchmark(
         raise click.UsageError("the folder of the images would take the plots: name another -o")
     progress = sys.stderr.isatty()
     with console.blame(str(folder)):
-        from ..benchmarks import crops, machine, report, run, speed, summary
+        from ..benchmarks import crops, machine, published, report, run, speed, summary
         from ..codec.files import find_images
 
         paths = find_images(folder)
         codecs = _codecs(qualities, effort, eye, peers)
-        names = summary.curve_names(codecs, [path.name for path in paths])
+        names = published.curve_names(codecs, [path.name for path in paths])
         try:
-            anchor = summary.choose_anchor(anchor, names)
-        except summary.UnknownAnchor as error:
+            anchor = published.choose_anchor(anchor, names)
+        except published.UnknownAnchor as error:
             raise click.UsageError(str(error)) from error
         described, jobs = machine.describe(), jobs or machine.processors()
         records = run.run(paths, codecs, out, jobs=jobs, progress=progress)

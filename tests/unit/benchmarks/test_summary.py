@@ -8,15 +8,17 @@ import pytest
 
 from hvae_codec.benchmarks.codecs import OURS, OURS_EYE, Codec
 from hvae_codec.benchmarks.metrics import ms_ssim_db
+from hvae_codec.benchmarks.published import (
+    UnknownAnchor,
+    choose_anchor,
+    curve_names,
+    published_curves,
+)
 from hvae_codec.benchmarks.report import compressai_results
 from hvae_codec.benchmarks.run import Record, run
 from hvae_codec.benchmarks.speed import Process, Speed, Timing
 from hvae_codec.benchmarks.summary import (
-    UnknownAnchor,
     Waiting,
-    choose_anchor,
-    curve_names,
-    published_curves,
     summarise,
 )
 from hvae_codec.benchmarks.tables import rate_distortion
