@@ -70,7 +70,7 @@ _GOOD = ("success", "kept_original")
     "--workers",
     "workers",
     type=click.IntRange(1),
-    help="Images at a time, each in a process of its own (default: as many as there are cores).",
+    help="Images at a time, each in a process of its own (default: one per --threads cores).",
 )
 @click.option(
     "--threads",
@@ -126,13 +126,21 @@ def transcode(
     """
     from ..codec import processes
     from ..codec.batch import Job, Target, plan
+    from ..codec.batch.storage import absolute
 
     processes.let_signals_interrupt()
     how = _how(is_decoding, suffix, memory_bytes, keep_original_if_larger, measure, encoding)
-    job = Job(sources, Target(target, kind), how, shard_size, image_column=image_column, mode=mode)
+    job = Job(
+        sources,
+        Target(absolute(target), kind),
+        how,
+        shard_size,
+        image_column=image_column,
+        mode=mode,
+    )
+    work = _engine(engine, address, workers, threads)
     with console.blame(target):
         todo = plan(job)
-    work = _engine(engine, address, workers, threads)
     if not quiet:
         failed = f", {console.spaced(todo.failed)} of which failed" if todo.failed else ""
         done = f"; {console.spaced(todo.done)} images were done before{failed}"
@@ -142,7 +150,8 @@ def transcode(
             console.note(f"what was done before was done by other options: {todo.otherwise[0]}")
     totals = _run(job, todo, work, quiet)
     if as_json:
-        console.result_json(_record(totals))
+        before = {"done_before": todo.done, "failed_before": todo.failed}
+        console.result_json(_record(totals) | before)
     _tell(totals, quiet)
 
 

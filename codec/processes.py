@@ -102,8 +102,30 @@ def _one_by_one(
                     try:
                         yield pool.submit(work, job).result()
                     except BrokenProcessPool:
+                        _check_that_one_starts(work, at_begin, before_end)
                         yield killed(job)
                         break
+
+
+def _check_that_one_starts(
+    work: Callable[[J], R],
+    at_begin: Callable[[], None] | None,
+    before_end: Callable[[], None] | None,
+) -> None:
+    """Refuse to go on where no job is to blame.
+
+    Raises:
+        OSError: a process that is to do nothing ends as well.
+    """
+    with _pool(1, at_begin, before_end) as pool:
+        try:
+            pool.submit(_load, work).result()
+        except BrokenProcessPool as error:
+            raise OSError("processes that are started end at once") from error
+
+
+def _load(work: object) -> None:
+    """Do nothing, once the modules of what would be done are there."""
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from .. import processes
 from ..errors import ModelError, one_line
 from .reading import AHEAD_BYTES, read_ahead
 from .row import FAILED, Row
-from .run import Failure, Job, Report, Task
+from .run import Failure, Job, Report, Task, state_of
 from .samples import Outcome
 from .shards import Stats, write_shard
+from .sources import Item
 from .transcode import How, Result, transcode_bytes
 
 KILLED = "its process was killed (too little memory?)"
@@ -38,18 +39,21 @@ class Local:
     workers: int
     at_begin: Callable[[], None] | None = None
 
-    def run(self, job: Job, tasks: Sequence[Task], report: Report) -> tuple[Stats, list[Failure]]:
+    def run(
+        self, job: Job, tasks: Sequence[Task], report: Report, begin: Callable[[], None]
+    ) -> tuple[Stats, list[Failure]]:
         """See `run.Engine`."""
         stats, failures = Stats(), list[Failure]()
         in_a_row = 0
-        with closing(self._outcomes(job.how, tasks)) as outcomes:
+        begin()
+        with closing(self._outcomes(job.how, tasks, failures)) as outcomes:
             for task, of_task in _by_task(tasks, outcomes):
                 reported = _reporting(of_task, report)
                 try:
-                    about = task.part.name, job.how.description
+                    about = state_of(task.part), job.how.description
                     stats.merge(write_shard(job.target, task.number, reported, *about))
                     in_a_row = 0
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     failures.append(Failure(task, error))
                     in_a_row += 1
                     if in_a_row == _FAILURES:
@@ -57,9 +61,9 @@ class Local:
         return stats, failures
 
     def _outcomes(
-        self, how: How, tasks: Sequence[Task]
+        self, how: How, tasks: Sequence[Task], failures: Sequence[Failure]
     ) -> Generator[tuple[Task, Outcome], None, None]:
-        items = ((task, item) for task in tasks for item in task.part.items())
+        items = _items(tasks, failures)
         in_hand: deque = deque()
 
         def contents() -> Iterator[bytes | Row]:
@@ -81,6 +85,15 @@ class Local:
             for data, suffix, row in _of_engine(results):
                 task, item = in_hand.popleft()
                 yield task, (item, data, suffix, row)
+
+
+def _items(tasks: Sequence[Task], failures: Sequence[Failure]) -> Iterator[tuple[Task, Item]]:
+    """Yield the items of tasks, but for the rest of those that failed meanwhile."""
+    for task in tasks:
+        for item in task.part.items():
+            if any(failure.task is task for failure in failures):
+                break
+            yield task, item
 
 
 def _of_engine(results: Iterator[Result]) -> Iterator[Result]:

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from ..networks.threads import THREADS_VARIABLE
 from .local import killed, work
 from .reading import AHEAD_BYTES, read_ahead
 from .row import Row
-from .run import Failure, Job, Report, Task
+from .run import Failure, Job, Report, Task, state_of
 from .samples import Outcome
 from .shards import Stats, write_shard
 from .transcode import How, Result
@@ -55,13 +55,16 @@ class OnRay:
     threads: int = 1
     address: str | None = None
 
-    def run(self, job: Job, tasks: Sequence[Task], report: Report) -> tuple[Stats, list[Failure]]:
+    def run(
+        self, job: Job, tasks: Sequence[Task], report: Report, begin: Callable[[], None]
+    ) -> tuple[Stats, list[Failure]]:
         """See `run.Engine`."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
         stats, failures = Stats(), list[Failure]()
         with self._cluster():
+            begin()
             cores = int(ray.cluster_resources().get("CPU", 1))
             at_once = self.workers or max(1, cores // self.threads)
             shards_at_once = 2 + at_once // _CORES_A_SHARD
@@ -79,7 +82,7 @@ class OnRay:
                     try:
                         done = ray.get(ready)
                     except RayTaskError as error:
-                        if not isinstance(error.cause, OSError):
+                        if not isinstance(error.cause, OSError | ValueError):
                             raise error.cause from error
                         failures.append(Failure(task, error.cause))
                     except RayError as error:  # its machine was lost, again
@@ -145,7 +148,7 @@ class _End:
 def _write_shard(job: Job, task: Task, in_hand: int, threads: int, end: Any) -> Stats:  # noqa: ANN401
     """Write a shard, of whose images so many are in hand at a time, until the end comes."""
     outcomes = _outcomes(job.how, task, in_hand, threads)
-    about = task.part.name, job.how.description
+    about = state_of(task.part), job.how.description
     try:
         return write_shard(job.target, task.number, _until(end, outcomes), *about)
     except KeyboardInterrupt:

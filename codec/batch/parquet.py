@@ -11,16 +11,21 @@ from typing import Any
 
 from ...bitstream import MAGIC
 from ..errors import DataError
-from ..images import is_image_name, read_image
+from ..images import is_image_name
 from ..numbers import for_json
 from . import storage
 from .row import FAILED, UNREADABLE, Row
-from .sources import Item, failing, held
+from .sources import Item, failing, held, printable
 
 _NAMES = ("image", "jpg", "jpeg", "png", "webp", "hvae", "img", "bytes", "content", "data")
 _KEYS = ("key", "__key__")
 _OURS = {"beside", "key", "source", *(column.name for column in fields(Row))}
 _ROWS_AT_ONCE = 16
+_BEGINNINGS = {
+    b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"BM": "bmp", b"II*\0": "tif",
+    b"MM\0*": "tif", b"\xff\x0a": "jxl", b"\0\0\0\x0cJXL ": "jxl",
+}  # fmt: skip
+"""Of images; opening them would be work, and may be a trap, in the process that reads."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class ParquetPart:
 
     def without(self, done: frozenset[str]) -> ParquetPart:
         """See `sources.Container`."""
-        prefix = f"{self.url}#"
+        prefix = printable(f"{self.url}#")
         return replace(self, done=frozenset(s for s in done if s.startswith(prefix)))
 
     def items(self) -> Iterator[Item]:
@@ -54,7 +59,7 @@ class ParquetPart:
                 for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=list(self.groups)):
                     for record in batch.to_pylist():
                         source = f"{self.url}#{number}"
-                        if source not in self.done and not _has_failed(record):
+                        if printable(source) not in self.done and not _has_failed(record):
                             yield self._item(record, source, number)
                         number += 1
         except Exception as error:
@@ -82,6 +87,23 @@ class ParquetPart:
 def _text(value: object) -> str:
     """Return what JSON does not know as text: bytes in base64."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def holds_images(url: str) -> bool:
+    """Tell whether a Parquet file has a column of images.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with storage.open_read(url) as stream:
+            schema = pq.read_schema(stream)
+    except pa.ArrowInvalid:
+        return False
+    return any(_holds_images(schema, name) for name in _NAMES)
 
 
 def parquet_parts(
@@ -149,8 +171,7 @@ def _suffix_of(value: bytes, column: str) -> str:
         return "hvae"
     if is_image_name(f"x.{column}"):
         return column
-    try:
-        with read_image(value) as image:
-            return (image.format or "bin").lower()
-    except OSError:
-        return "bin"
+    for begin, suffix in _BEGINNINGS.items():
+        if value.startswith(begin):
+            return suffix
+    return "webp" if value[8:12] == b"WEBP" else "bin"

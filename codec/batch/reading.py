@@ -45,6 +45,8 @@ def read_ahead(
 def _content(how: How, item: Item) -> bytes | Row:
     if reason := refusal(how, item.suffix):
         return Row(FAILED, error=reason)
+    if item.size > how.memory_bytes:
+        return Row(FAILED, error=f"{item.size} bytes are more than a process may hold")
     try:
         return item.read()
     except Exception as error:  # as many kinds as there are file systems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, filterfalse
 from typing import Protocol
 
@@ -65,8 +66,12 @@ class Failure:
 class Engine(Protocol):
     """Processes of this machine, or of a cluster."""
 
-    def run(self, job: Job, tasks: Sequence[Task], report: Report) -> tuple[Stats, list[Failure]]:
+    def run(
+        self, job: Job, tasks: Sequence[Task], report: Report, begin: Callable[[], None]
+    ) -> tuple[Stats, list[Failure]]:
         """Write shards; return what is told of them, and those that could not be written.
+
+        It calls `begin` once nothing keeps it from working.
 
         Raises:
             KeyboardInterrupt: it was broken off; what was done by then is written.
@@ -114,7 +119,7 @@ class Totals:
 
 
 def plan(job: Job) -> Plan:
-    """Find what is left to do.
+    """Find what is left to do; nothing is changed.
 
     Raises:
         OSError: sources or target cannot be listed or read.
@@ -122,20 +127,29 @@ def plan(job: Job) -> Plan:
     """
     _check_target(job)
     images, others = parts_of(job.sources, job.shard_size, job.image_column, job.target.url)
-    if job.mode == "overwrite":
-        shards.delete_shards(job.target)
     done = shards.read_done(job.target)
-    taken = done.numbers | done.foreign
+    taken = done.foreign | (done.numbers if job.mode != "overwrite" else frozenset())
     numbers = filterfalse(taken.__contains__, count())
     if job.mode == "extend":
-        done = shards.Done(done.numbers)  # all sources are to do
         numbers = count(max(taken, default=-1) + 1)
+    if job.mode != "incremental":
+        done = shards.Done()  # all sources are to do
     images = [image for image in images if printable(image.url) not in done.sources]
     left: list[Part] = [*cut(images, job.shard_size)]
-    left += [part.without(done.sources) for part in others if part.name not in done.parts]
+    known = done.parts
+    left += [
+        part.without(done.sources)
+        for part in others
+        if not {part.name, state_of(part)} & known  # 1.0.0 did not note the size
+    ]
     tasks = tuple(Task(number, part) for number, part in zip(numbers, left, strict=False))
     otherwise = sorted(done.descriptions - {job.how.description})
     return Plan(tasks, len(done.sources), done.failed, tuple(otherwise))
+
+
+def state_of(part: Part) -> str | None:
+    """Return what tells a part from what it was before it grew; None of images."""
+    return None if part.name is None else f"{part.name} ({part.size} bytes)"
 
 
 def _check_target(job: Job) -> None:
@@ -157,10 +171,17 @@ def run(job: Job, tasks: Sequence[Task], engine: Engine, report: Report) -> Tota
     """
     start = time.monotonic()
     stats, failures = Stats(), list[Failure]()
+    job.how.load()
+    begin = partial(shards.delete_shards, job.target) if job.mode == "overwrite" else _nothing
     for _ in range(_TRIES):
-        done, failures = engine.run(job, tasks, report)
+        done, failures = engine.run(job, tasks, report, begin)
+        begin = _nothing
         stats.merge(done)
         tasks = [failure.task for failure in failures]
         if not tasks:
             break
     return Totals(stats, tuple(failures), time.monotonic() - start)
+
+
+def _nothing() -> None:
+    pass

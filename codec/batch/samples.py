@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any, Protocol
 
 from . import storage
@@ -19,6 +21,7 @@ from .target import Target
 Outcome = tuple[Item, bytes | None, str | None, Row]
 """An image, its output, the output's suffix (None for the input's), and its row."""
 
+_KEY_BYTES = 180  # of a part of a key
 _ROWS_AT_ONCE = 100
 _BYTES_AT_ONCE = 1 << 25
 
@@ -42,32 +45,43 @@ def opened_shard(target: Target, name: str) -> Iterator[Shard]:
     with ExitStack() as stack:
         rows_url = target.file(f"{name}.parquet")
         if target.kind == "webdataset":
+            rows = stack.enter_context(_rows(rows_url))  # there once the tar is
             stream = stack.enter_context(storage.spooled(target.file(f"{name}.tar")))
             archive = stack.enter_context(tarfile.open(fileobj=stream, mode="w|"))
-            yield _TarShard(archive, stack.enter_context(_rows(rows_url)))
+            yield _TarShard(archive, rows)
         elif target.kind == "files":
-            folder = target.file(name)
-            storage.delete_folder(folder)  # of a run that was killed; others are never begun
-            yield _FilesShard(folder, stack.enter_context(_rows(rows_url)))
+            yield _FilesShard(target.file(name), stack.enter_context(_rows(rows_url)))
         else:
             yield _ParquetShard(stack.enter_context(_rows(rows_url, with_images=True)))
 
 
 class _Keys:
-    """Keys that no other sample of the shard has."""
+    """Keys that no other sample of the shard has, also where a disk does not tell A from a."""
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
+        self.numbers: Counter[str] = Counter()
 
     def free(self, wished: str) -> str:
-        parts = [_plain(part) for part in wished.split("/") if part not in ("", ".", "..")]
+        parts = [_short(_plain(part)) for part in wished.split("/") if part not in ("", ".", "..")]
         first = key = "/".join(parts) or "sample"
-        number = 1
-        while key in self.taken:
-            number += 1
-            key = f"{first}_{number}"
-        self.taken.add(key)
+        while _folded(key) in self.taken:
+            self.numbers[_folded(first)] += 1
+            key = f"{first}_{self.numbers[_folded(first)] + 1}"
+        self.taken.add(_folded(key))
         return key
+
+
+def _folded(key: str) -> str:
+    return unicodedata.normalize("NFC", key).casefold()
+
+
+def _short(part: str) -> str:
+    """Cut what leaves no room for a suffix in a name of a file; a hash tells it from others."""
+    data = part.encode()
+    if len(data) <= _KEY_BYTES:
+        return part
+    return data[:_KEY_BYTES].decode("utf-8", "ignore") + f"_{sha256(data).hexdigest()[:8]}"
 
 
 class _Rows:
@@ -79,8 +93,10 @@ class _Rows:
         self.held_bytes = 0
 
     def add(self, key: str, item: Item, row: Row, **more: object) -> None:
-        self.waiting.append({"key": key, "source": printable(item.source), **asdict(row), **more})
-        self.held_bytes += (row.bytes or 0) if more else 0
+        told = {"key": key, "source": item.source, **asdict(row)}
+        told = {k: printable(v) if isinstance(v, str) else v for k, v in told.items()}
+        self.waiting.append({**told, **more})
+        self.held_bytes += sum(map(len, item.beside.values())) + (row.bytes or 0) if more else 0
         if len(self.waiting) >= _ROWS_AT_ONCE or self.held_bytes > _BYTES_AT_ONCE:
             self.flush()
 

@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
 from ..errors import DataError
@@ -23,7 +23,10 @@ from .row import FAILED, SUCCESS, UNREADABLE, Row, arrow_schema
 from .samples import Outcome, opened_shard
 from .target import Target
 
-_OF_A_SHARD = re.compile(r"(\.?)(\d{5,})(\.tar|\.parquet|_stats\.json|\.begun|)")
+_OF_A_SHARD = re.compile(r"([0-9]{5,})(\.tar|\.parquet|_stats\.json|)")
+_OF_AN_OPEN_SHARD = re.compile(r"\.([0-9]{5,})\.(?:(begun)|.*\.(part))")
+_ORDER = ("_stats.json", ".tar", "", "part", ".parquet", "begun")
+"""In which the files of a shard are deleted: what says that it is done first, whose it is last."""
 
 
 @dataclass
@@ -116,15 +119,15 @@ def read_done(target: Target) -> Done:
     """
     numbers, foreign, sources, parts, failed = set(), set(), set(), set(), 0
     descriptions: set[str] = set()
-    for number, names in _shards_in(target).items():
-        if not _is_ours(target, names):
+    for number, files in _shards_in(target).items():
+        if not _is_ours(target, files):
             foreign.add(number)
-        stats = [name for name in names if name.endswith("_stats.json")]
-        if not stats:
-            continue
-        numbers.add(number)
-        with _damage_named(target.file(stats[0])):
-            told = json.loads(storage.read(target.file(stats[0])))
+        elif "_stats.json" in files:
+            numbers.add(number)
+    for number in numbers:
+        stats = target.file(f"{number:05d}_stats.json")
+        with _damage_named(stats):
+            told = json.loads(storage.read(stats))
             parts.update(told.get("parts", ()))
             descriptions.add(told.get("description", ""))
         with _damage_named(target.file(f"{number:05d}.parquet")):
@@ -159,31 +162,45 @@ def _rows_of(url: str) -> list[tuple[str, str]]:
 
 
 def delete_shards(target: Target) -> None:
-    """Delete the shards of a folder; what says that they are done goes first."""
-    for names in _shards_in(target).values():
-        if _is_ours(target, names):
-            for name in sorted(names, key=lambda name: not name.endswith("_stats.json")):
-                storage.delete_folder(target.file(name))
+    """Delete the shards of a folder."""
+    for files in _shards_in(target).values():
+        if _is_ours(target, files):
+            for kind in _ORDER:  # after a fault in the midst the rest is still known for ours
+                for name in files.get(kind, ()):
+                    storage.delete(target.file(name))
 
 
-def _shards_in(target: Target) -> dict[int, list[str]]:
-    """Return what lies in a folder under the numbers of shards, ours or not."""
-    found: dict[int, list[str]] = {}
+def _shards_in(target: Target) -> dict[int, dict[str, list[str]]]:
+    """Return what lies in a folder under the numbers of shards, ours or not, by kinds of files."""
+    found: dict[int, dict[str, list[str]]] = {}
     filesystem, path = storage.place_of(target.url)
     if storage.kind_of(filesystem, path):
+        filesystem.invalidate_cache(path)
         for entry in storage.retrying(lambda: filesystem.ls(path, detail=False)):
             name = str(entry).rstrip("/").rpartition("/")[2]
-            match = _OF_A_SHARD.fullmatch(name)
-            if match and (match[1] == ".") == (match[3] == ".begun"):
-                found.setdefault(int(match[2]), []).append(name)
+            match = _OF_A_SHARD.fullmatch(name) or _OF_AN_OPEN_SHARD.fullmatch(name)
+            if match and match[1] == f"{int(match[1]):05d}":
+                kind = next(group for group in match.groups()[1:] if group is not None)
+                found.setdefault(int(match[1]), {}).setdefault(kind, []).append(name)
     return found
 
 
-def _is_ours(target: Target, names: list[str]) -> bool:
+def _is_ours(target: Target, files: dict[str, list[str]]) -> bool:
     """Tell whether a run of ours wrote, or began to write, what lies under a number."""
-    if any(name.endswith(("_stats.json", ".begun")) for name in names):
-        return True
-    return any(name.endswith(".parquet") and _has_rows(target.file(name)) for name in names)
+    return (
+        "begun" in files
+        or any(_has_our_counts(target.file(name)) for name in files.get("_stats.json", ()))
+        or any(_has_rows(target.file(name)) for name in files.get(".parquet", ()))
+    )
+
+
+def _has_our_counts(url: str) -> bool:
+    """Tell whether statistics are ours: img2dataset's have the same name."""
+    try:
+        told = json.loads(storage.read(url))
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.keys() >= {"kept_original", "failed_to_transcode"}
 
 
 def _has_rows(url: str) -> bool:
@@ -217,10 +234,37 @@ def write_shard(
         OSError: it cannot be written. Without its stats file it counts as not there.
         Full: there is no room for it.
     """
-    stats = Stats(start_time=time.time(), description=description)
-    ended: BaseException | None = None
-    begun = target.file(f".{number:05d}.begun")
+    name = f"{number:05d}"
+    begun, done = target.file(f".{name}.begun"), target.file(f"{name}_stats.json")
+    if storage.kind_of(*storage.place_of(done)):
+        raise FileExistsError(None, "was written by another run meanwhile", done)
     storage.write(begun, b"")
+    files = [target.file(name + end) for end in (".tar", "", ".parquet")]
+    for file in files:  # of a run that was killed, maybe of another kind
+        storage.delete(file)
+    storage.delete_parts(target.file(name))
+    stats = Stats(start_time=time.time(), description=description)
+    try:
+        ended = _write_samples(target, number, outcomes, stats, part)
+    except BaseException:
+        with suppress(Exception), undisturbed():
+            for file in (*files, begun):
+                storage.delete(file)
+        raise
+    if ended:
+        raise KeyboardInterrupt
+    return stats
+
+
+def _write_samples(
+    target: Target, number: int, outcomes: Iterable[Outcome], stats: Stats, part: str | None
+) -> bool:
+    """Write the files of a shard and count what is in them; tell whether it was interrupted.
+
+    Raises:
+        KeyboardInterrupt: before the first sample.
+    """
+    ended = False
     with ExitStack() as stack:
         shard = stack.enter_context(opened_shard(target, f"{number:05d}"))
         sample: list[Outcome] = []  # a sample is written whole or not at all
@@ -233,8 +277,10 @@ def write_shard(
                         shard.add(written)
                         for item, _, _, row in written:
                             stats.add(item.source, row)
-        except KeyboardInterrupt as error:
-            ended = error
+        except KeyboardInterrupt:
+            if not stats.count:
+                raise
+            ended = True
         with undisturbed():  # or a second request would cost the whole shard
             stack.close()
             if part and not ended and not stats.failed_to_read:
@@ -242,7 +288,5 @@ def write_shard(
             stats.end_time = time.time()
             described = json.dumps(asdict(stats), indent=4)
             storage.write(target.file(f"{number:05d}_stats.json"), described.encode())
-            storage.delete(begun)
-    if ended:
-        raise ended
-    return stats
+            storage.delete(target.file(f".{number:05d}.begun"))
+    return ended

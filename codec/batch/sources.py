@@ -195,10 +195,14 @@ def _expanded(pattern: str) -> Iterator[str]:
 
 
 def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]:
+    from .parquet import holds_images
+
     filesystem, path = storage.place_of(source)
     kind = storage.kind_of(filesystem, path)
     if kind is None and any(sign in path for sign in "*?["):
         listed = dict(storage.retrying(lambda: filesystem.glob(path, detail=True)))
+        for name in [name for name, about in listed.items() if about["type"] == "directory"]:
+            listed |= storage.retrying(lambda name=name: filesystem.find(name, detail=True))
         root = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
     elif kind == "directory":
         storage.check_readable(source)
@@ -222,14 +226,15 @@ def _files_of(source: str, target: str | None) -> Iterator[tuple[str, str, int]]
             raise OSError(None, "lies in the target; name another folder to write to", source)
     names = sorted(found)
     for name in names:
-        if name.endswith(".parquet") and _is_rows(name[:-8], names, listed):
+        url = str(filesystem.unstrip_protocol(name))
+        may_be_rows = name.endswith(".parquet") and _is_of_a_shard(name[:-8], names, listed)
+        if may_be_rows and not holds_images(url):
             continue
-        key = os.path.splitext(_below(root, name))[0]
-        yield str(filesystem.unstrip_protocol(name)), key, found[name]
+        yield url, os.path.splitext(_below(root, name))[0], found[name]
 
 
-def _is_rows(stem: str, names: Sequence[str], all_names: Collection[str]) -> bool:
-    """Tell whether a Parquet file holds the rows of a shard that is a tar or a folder beside it.
+def _is_of_a_shard(stem: str, names: Sequence[str], all_names: Collection[str]) -> bool:
+    """Tell whether a Parquet file may hold the rows of a tar or a folder beside it.
 
     Args:
         stem: of the file's name.

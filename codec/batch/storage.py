@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
 import io
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ _PAUSES_S = (0.2, 1.0, 4.0)
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BUFFER_BYTES = 1 << 20
+_PART_BYTES = 200  # of a name, which may be as long as names can be
 
 
 class Full(HvaeError):
@@ -42,6 +45,11 @@ def place_of(url: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise OSError(None, one_line(error), url) from error
     return filesystem, str(path)
+
+
+def absolute(url: str) -> str:
+    """Return a URL or path that means the same in every folder of every process."""
+    return url if "://" in url else os.path.abspath(url)
 
 
 def local_path(url: str) -> Path | None:
@@ -137,25 +145,37 @@ def write(url: str, data: bytes) -> None:
 
 
 def delete(url: str) -> None:
-    """Delete a file, if it is there."""
+    """Delete a file, or a folder and what is in it, if it is there."""
     filesystem, path = place_of(url)
-    if kind_of(filesystem, path):
+    kind = kind_of(filesystem, path)
+    if kind == "directory" and (local := local_path(url)):
+        shutil.rmtree(local)
+    elif kind == "directory":  # fsspec's own way takes a path for a pattern
+        for name in retrying(lambda: filesystem.find(path)):
+            retrying(lambda name=name: filesystem.rm_file(name))
+    elif kind:
         retrying(lambda: filesystem.rm_file(path))
 
 
-def delete_folder(url: str) -> None:
-    """Delete a folder and what is in it, if it is there."""
-    filesystem, path = place_of(url)
-    if kind_of(filesystem, path):
-        retrying(lambda: filesystem.rm(path, recursive=True))
+def delete_parts(url: str) -> None:
+    """Delete what was left of files on a disk whose names begin so: `00012` has `.00012.tar.…`."""
+    if (final := local_path(url)) and final.parent.is_dir():
+        for part in final.parent.glob(f".{glob.escape(final.name)}.*part"):
+            part.unlink(missing_ok=True)
+
+
+def part_name(name: str) -> str:
+    """Return a hidden name for what grows to be a file: `.00012.tar.0123abcd.part`."""
+    begin = os.fsencode(name)[:_PART_BYTES].decode("utf-8", "ignore")
+    return f".{begin}.{os.urandom(4).hex()}.part"
 
 
 @contextmanager
 def spooled(url: str) -> Iterator[BinaryIO]:
     """Open what becomes a file once it is whole: whoever reads sees the old one or the new.
 
-    On a disk it grows beside its place, under a hidden name that a later try takes again;
-    for other file systems it grows on a disk of this machine.
+    On a disk it grows beside its place, under a hidden name that no other has; for other file
+    systems it grows on a disk of this machine.
 
     Raises:
         OSError: it cannot be written.
@@ -170,7 +190,7 @@ def spooled(url: str) -> Iterator[BinaryIO]:
     else:
         with _noticing_full(url):
             final.parent.mkdir(parents=True, exist_ok=True)
-        part = final.with_name(f".{final.name}.part")
+        part = final.with_name(part_name(final.name))
     try:
         with _noticing_full(url if final else str(part)), part.open("wb") as stream:
             yield stream

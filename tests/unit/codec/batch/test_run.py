@@ -6,8 +6,9 @@ import os
 import signal
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -19,10 +20,23 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from hvae_codec.codec import processes
-from hvae_codec.codec.batch import Job, Local, Row, Target, ToCoded, ToImages, Totals, plan, run
+from hvae_codec.codec.batch import (
+    Job,
+    Local,
+    OnRay,
+    Row,
+    Target,
+    ToCoded,
+    ToImages,
+    Totals,
+    local,
+    plan,
+    run,
+)  # fmt: skip
 from hvae_codec.codec.batch.run import Report
+from hvae_codec.codec.batch.sources import Item
 from hvae_codec.codec.batch.storage import Full
-from hvae_codec.codec.errors import ModelError
+from hvae_codec.codec.errors import ImageError, ModelError
 from hvae_codec.codec.options import EncodeOptions
 
 from .conftest import drawn, read_tar, rows_of, samples_of, write_tar
@@ -73,7 +87,8 @@ def test_a_second_run_does_what_is_new(photos: Path, tmp_path: Path) -> None:
     extended = Job((str(photos / "sub"),), target, ToImages(), shard_size=8, mode="extend")
     assert [task.number for task in plan(extended).tasks] == [3]
     again = Job((str(photos),), target, ToImages(), mode="overwrite")
-    assert [len(plan(again).tasks), len(rows_of(tmp_path / "out"))] == [1, 0]
+    assert [len(plan(again).tasks), len(rows_of(tmp_path / "out"))] == [1, 14]
+    assert done(again).stats.count == len(rows_of(tmp_path / "out")) == 14
 
 
 def test_shards_that_were_lost_are_done_again_under_their_numbers(
@@ -408,3 +423,66 @@ def test_a_machine_that_refuses_processes_ends_the_run(
     with pytest.raises(ModelError, match="Resource temporarily unavailable"):
         done(job)
     assert not list((tmp_path / "out").glob("*_stats.json"))
+
+
+def test_overwriting_deletes_nothing_before_it_can_work(photos: Path, tmp_path: Path) -> None:
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages(), mode="overwrite")
+    done(job)
+    count = len(rows_of(tmp_path / "out"))
+    unable = replace(job, how=ToImages(suffix="none"))
+    with pytest.raises(ImageError):
+        run(unable, plan(unable).tasks, Local(1), lambda *_: None)
+    refused = replace(job, how=ToImages())
+    with pytest.raises(OSError, match="Ray cannot be reached"):
+        engine = OnRay(address="127.0.0.1:9")
+        run(refused, plan(refused).tasks, engine, lambda *_: None)
+    assert len(rows_of(tmp_path / "out")) == count
+
+
+def test_a_tar_that_grew_is_looked_at_again(tmp_path: Path) -> None:
+    members = {"0.png": drawn(0)}
+    write_tar(tmp_path / "in.tar", members)
+    job = Job((str(tmp_path / "in.tar"),), Target(str(tmp_path / "out")), ToImages())
+    assert done(job).stats.count == 1
+    write_tar(tmp_path / "in.tar", members | {f"{k}.png": drawn(k) for k in range(1, 40)})
+    assert done(job).stats.count == 39
+    assert not plan(job).tasks
+
+
+def test_of_a_shard_that_cannot_be_written_no_more_is_coded(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = local.read_ahead
+
+    def read_ahead(how: object, items: Iterable[tuple[object, object]]) -> Iterator[Any]:
+        for each in items:
+            asked.append(each)
+            yield from real(how, [each])  # type: ignore[arg-type]
+
+    def write_shard(target: Target, number: int, outcomes: Iterator[object], *_: object) -> None:
+        next(outcomes)
+        raise OSError("no room")
+
+    monkeypatch.setattr(local, "read_ahead", read_ahead)
+    monkeypatch.setattr(local, "write_shard", write_shard)
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages(), shard_size=100)
+    totals = run(job, plan(job).tasks, Local(1), lambda *_: None)
+    assert len(totals.failures) == 1
+    assert len(asked) < 2 * 13
+
+
+def test_where_no_process_starts_no_image_is_to_blame(photos: Path, tmp_path: Path) -> None:
+    job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages())
+    with pytest.raises(ModelError, match="processes that are started end at once"):
+        run(job, plan(job).tasks, Local(1, partial(os._exit, 1)), lambda *_: None)
+    assert len(plan(job).tasks) == 1
+
+
+def test_what_is_larger_than_a_process_may_hold_is_not_read(tmp_path: Path) -> None:
+    def read() -> bytes:
+        raise AssertionError
+
+    item = Item("a", "png", "a.png", 50_000_000_000, read)
+    ((_, _, row),) = local.read_ahead(ToImages(), [(None, item)])
+    assert isinstance(row, Row) and "more than a process may hold" in (row.error or "")

@@ -2,13 +2,17 @@
 
 import errno
 import json
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hvae_codec.codec.batch import Row, Target
+from hvae_codec.codec.batch import Row, Target, storage
+from hvae_codec.codec.batch.row import FAILED
 from hvae_codec.codec.batch.samples import Outcome
 from hvae_codec.codec.batch.shards import Done, delete_shards, read_done, write_shard
 from hvae_codec.codec.batch.sources import Item, held, parts_of
@@ -147,8 +151,7 @@ def test_a_fault_leaves_nothing_that_counts(tmp_path: Path, kind: str) -> None:
 
     with pytest.raises(RuntimeError):
         write_shard(Target(str(tmp_path), kind), 0, broken(), "part")
-    left = [n for n in names_in(tmp_path) if not n.startswith("00000/")]
-    assert left == [".00000.begun"]
+    assert names_in(tmp_path) == []
     assert read_done(Target(str(tmp_path), kind)) == Done()
 
 
@@ -169,7 +172,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_of_a_shard(
     monkeypatch.setattr("hvae_codec.codec.batch.storage.os.fsync", fsync)
     with pytest.raises(Full, match="No space left on device"):
         write_shard(Target(str(tmp_path / "new"), kind), 0, OUTCOMES, None)
-    assert not [name for name in names_in(tmp_path) if "_stats.json" in name or ".part" in name]
+    assert names_in(tmp_path) == []
 
 
 def test_a_shard_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
@@ -204,3 +207,91 @@ def test_a_damaged_shard_is_named(tmp_path: Path, name: str, content: bytes) -> 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name} is damaged"):
         read_done(target)
+
+
+def test_a_shard_that_another_run_wrote_meanwhile_stays(tmp_path: Path) -> None:
+    target = Target(str(tmp_path))
+    write_shard(target, 0, OUTCOMES[:1], None)
+    before = (tmp_path / "00000.tar").read_bytes()
+    with pytest.raises(FileExistsError):
+        write_shard(target, 0, OUTCOMES[1:], None)
+    assert (tmp_path / "00000.tar").read_bytes() == before
+    assert read_done(target).sources == {OUTCOMES[0][0].source}
+
+
+def test_shards_of_img2dataset_and_other_numbers_are_not_ours(tmp_path: Path) -> None:
+    target = Target(str(tmp_path))
+    (tmp_path / "00001_stats.json").write_text('{"count": 1, "successes": 1, "status_dict": {}}')
+    (tmp_path / "00001.tar").write_bytes(b"theirs")
+    pq.write_table(pa.table({"url": ["x"], "key": ["0"]}), tmp_path / "00001.parquet")
+    for name in ("000000/a.jpg", "20240101/b.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / "20240101_stats.json").write_text("[]")
+    write_shard(target, 0, OUTCOMES[:1], None)
+    before = names_in(tmp_path)
+    done = read_done(target)
+    assert (done.numbers, done.foreign) == ({0}, {1, 20240101})
+    delete_shards(target)
+    assert names_in(tmp_path) == [
+        name for name in before if not name.startswith("00000.") and name != "00000_stats.json"
+    ]
+
+
+def deleting_once() -> Callable[[str], None]:
+    steps, delete = iter([False, True]), storage.delete
+
+    def deleting(url: str) -> None:
+        if next(steps):
+            raise KeyboardInterrupt
+        delete(url)
+
+    return deleting
+
+
+def test_deleting_that_was_broken_off_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target(str(tmp_path))
+    write_shard(target, 0, OUTCOMES, None)
+    files = len(names_in(tmp_path))
+    for left in range(files - 1, 0, -1):  # killed after each of its steps
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(storage, "delete", deleting_once())
+            delete_shards(target)
+        assert len(names_in(tmp_path)) == left
+    delete_shards(target)
+    assert names_in(tmp_path) == []
+
+
+def test_names_that_look_like_patterns_are_names() -> None:
+    """fsspec's own way to delete a folder takes its name for a pattern."""
+    filesystem = fsspec.filesystem("memory")
+    for name in ("run1", "run[1]"):
+        write_shard(Target(f"memory://{name}", "files"), 0, OUTCOMES[:1], None)
+    delete_shards(Target("memory://run[1]"))
+    assert not filesystem.find("/run[1]")
+    assert filesystem.find("/run1")
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "files", "parquet"])
+def test_odd_names_cost_nobody_a_shard(tmp_path: Path, kind: str) -> None:
+    keys = ["n" * 249, "A", "a", "\u00e9", "e\u0301", *["same"] * 3, "caf\udce9"]
+    outcomes = [outcome(key, source=f"s{number}") for number, key in enumerate(keys)]
+    failed = Row(FAILED, error="a link to caf\udce9.png")
+    outcomes.append((outcome("link")[0], None, None, failed))
+    assert write_shard(Target(str(tmp_path), kind), 0, outcomes, None).count == 10
+    rows = pq.read_table(tmp_path / "00000.parquet", columns=["key", "error"]).to_pylist()
+    folded = {unicodedata.normalize("NFC", row["key"]).casefold() for row in rows}
+    assert len(folded) == 10
+    assert rows[-1]["error"] == "a link to caf\\udce9.png"
+
+
+def test_an_interrupt_before_the_first_image_leaves_nothing(tmp_path: Path) -> None:
+    def interrupted() -> Iterator[Outcome]:
+        raise KeyboardInterrupt
+        yield OUTCOMES[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shard(Target(str(tmp_path)), 0, interrupted(), None)
+    assert names_in(tmp_path) == []

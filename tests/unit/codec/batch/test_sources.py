@@ -4,6 +4,7 @@ import datetime
 import io
 import json
 import os
+import struct
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,27 @@ def test_a_sparse_member_of_a_tar_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="a sparse file in a tar"):
         first.read()
     assert second.read() == drawn(0)
+
+
+def test_images_of_parquet_beside_a_tar_are_no_rows(tmp_path: Path) -> None:
+    write_tar(tmp_path / "train.tar", {"0.png": drawn(0)})
+    parquet(tmp_path / "train.parquet", {"image": [drawn(1)]})
+    _, parts = parts_of([str(tmp_path)], 100, None)
+    assert [item.read() for part in parts for item in part.items()] == [drawn(1), drawn(0)]
+
+
+def test_a_pattern_finds_what_lies_in_the_folders_that_it_names(tmp_path: Path) -> None:
+    for name in ("a.png", "sub/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(drawn(0))
+    images, _ = parts_of([str(tmp_path / "*")], 100, None)
+    assert [image.key for image in images] == ["a", "sub/b"]
+
+
+def test_a_hostile_row_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that reads opens no image."""
+    bomb = drawn(1)[:16] + struct.pack(">II", 40_000, 40_000) + drawn(1)[24:]
+    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0), bomb, drawn(2)]})
+    assert [(i.suffix, i.read()) for i in items_of(path)] == [
+        ("png", drawn(0)), ("png", bomb), ("png", drawn(2)),
+    ]  # fmt: skip

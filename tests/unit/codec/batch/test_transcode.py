@@ -236,3 +236,11 @@ def test_threads_are_told_of_what_their_own_images_leave_out() -> None:
         rows = [row for _, _, row in pool.map(transcode_bytes, images, repeat(LOSSLESS))]
     assert [row.left_out for row in rows] == ["time of change", None] * 40
     assert warnings.filters == filters
+
+
+def test_an_image_that_is_cut_is_not_kept() -> None:
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(IMAGE)).save(buffer, "JPEG")
+    data, _, row = transcode_bytes(buffer.getvalue()[:-99], ToImages())
+    assert data is None
+    assert "truncated" in (row.error or "")
