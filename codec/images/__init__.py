@@ -1,8 +1,9 @@
 """Image files, Pillow images and arrays in and out: pixels with their metadata. No tensors."""
 
+from .exif import exif_orientation
 from .files import format_of, is_image_name, read_image
 from .masks import GreySource, grey_picture
-from .metadata import METADATA_KEYS, UPRIGHT, exif_orientation, info_of, metadata_from
+from .metadata import METADATA_KEYS, UPRIGHT, info_of, metadata_from
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .pixels import MODES, Pixels, in_eight_bits, to_image
 from .previews import without_previews

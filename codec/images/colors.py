@@ -6,6 +6,7 @@ from PIL import Image
 
 from ...bitstream import Color
 from . import boxes, profiles, segments
+from .metadata import has_bounded_exif
 
 _ADOBE_RGB = "R03"
 _INTEROPERABILITY, _INDEX = 0xA005, 1
@@ -68,6 +69,8 @@ def _cicp(file: bytes) -> bytes:
 
 
 def _is_adobe_rgb(image: Image.Image) -> bool:
+    if not has_bounded_exif(image):
+        return False
     try:
         index = image.getexif().get_ifd(_INTEROPERABILITY).get(_INDEX, "")
         return str(index).strip("\0 ") == _ADOBE_RGB

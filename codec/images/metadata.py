@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...bitstream import ArgumentError, InvalidField, Metadata, MetadataKind
+from .exif import ORIENTATION, exif_orientation, is_bounded
 from .segments import MARK
 
 _KEYS = {MetadataKind.ICC: "icc_profile", MetadataKind.EXIF: "exif", MetadataKind.XMP: "xmp"}
@@ -28,9 +30,6 @@ _DPI_UNIT = 10_000
 
 RAW_EXIF = "Raw profile type exif"
 """The text chunk in which ImageMagick stored EXIF before PNG had a chunk for it."""
-
-ORIENTATION = 274
-"""The tag of the orientation, in TIFF and in EXIF."""
 
 XMP_TAG = 700
 """The tag of XMP in TIFF."""
@@ -195,17 +194,27 @@ def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
 
 def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation, 1...8; 1 where there is none or EXIF is damaged."""
+    exif = _exif_at_hand(image)
+    if (found := exif_orientation(exif)) != 1 or not is_bounded(exif):
+        return found
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return int(image.getexif().get(ORIENTATION, 1))  # which a TIFF or XMP may tell
     except Exception:  # Pillow's reader of damaged EXIF raises nearly anything
         return 1
 
 
-def exif_orientation(exif: bytes) -> int:
-    """Return the orientation that EXIF tells; see `orientation_of`."""
-    holder = Image.new("L", (1, 1))
-    holder.info["exif"] = exif
-    return orientation_of(holder)
+def has_bounded_exif(image: Image.Image) -> bool:
+    """Tell whether the EXIF of an image can be left to Pillow: see `exif.is_bounded`."""
+    return is_bounded(_exif_at_hand(image))
+
+
+def _exif_at_hand(image: Image.Image) -> bytes:
+    """Return EXIF from where it belongs, or from the text of an old PNG; nothing of a TIFF."""
+    found = image.info.get("exif")
+    if found is None and RAW_EXIF in image.info:
+        with contextlib.suppress(ValueError):  # no hexadecimal digits
+            return bytes.fromhex("".join(str(image.info[RAW_EXIF]).split("\n")[3:]))
+    return bytes(found) if isinstance(found, bytes | bytearray) else b""
 
 
 _T = Image.Transpose
@@ -242,6 +251,8 @@ def _item(image: Image.Image, key: str) -> Any:  # noqa: ANN401
 
 def _exif_elsewhere(image: Image.Image) -> bytes:
     """Return EXIF from the text of an old PNG, or from the tags of a TIFF."""
+    if not has_bounded_exif(image):
+        return _exif_at_hand(image)
     found = image.getexif()
     if RAW_EXIF in image.info or not len(found):
         return found.tobytes() if len(found) else b""

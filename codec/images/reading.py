@@ -8,14 +8,14 @@ import io
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile
 
 from ...bitstream import MetadataKind
 from ..errors import ImageError, tell_left_out
 from .colors import profile_of
 from .jxl import header_of
 from .leftovers import file_of, names_of, with_its_end
-from .metadata import metadata_of, orientation_of, stripped, upright
+from .metadata import UPRIGHT, metadata_of, orientation_of, stripped, upright
 from .pages import choose_page, refuse_previews
 from .pixels import Pixels
 from .segments import (
@@ -116,8 +116,8 @@ def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     if stretch > 1 and isinstance(image.info.get("transparency"), int):
         image = image.copy()
         image.info["transparency"] *= stretch
-    if orientation != 1:
-        image = ImageOps.exif_transpose(image)
+    if orientation in UPRIGHT:
+        image = image.transpose(UPRIGHT[orientation])
     mode = _TARGETS[image.mode]
     mode = _WITH_ALPHA[mode] if image.has_transparency_data else mode
     return _with_profile(Pixels(image, mode, metadata), loaded, file, left_out)

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin
 
 from ..errors import ImageError
-from .metadata import NO_EXIF, ORIENTATION, XMP_TAG, exif_orientation, png_text, upright
+from .exif import ORIENTATION, exif_orientation
+from .metadata import NO_EXIF, XMP_TAG, png_text, upright
 from .profiles import codes_of
 from .segments import critical_chunks, with_all_pixels
 

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import ImageError
+from .exif import exif_orientation, is_bounded
 from .metadata import (
     COMMENT,
     TIFF_LAYOUT,
     UPRIGHT,
     XMP_TAG,
-    exif_orientation,
     png_text,
     upright,
 )
@@ -203,6 +203,8 @@ def _turned(image: Image.Image, held: Mapping[str, Any], orientation: int) -> Im
 
 
 def _holds(format: str, key: str, value: Any) -> bool:  # noqa: ANN401
+    if key == "exif" and not is_bounded(value):
+        return False  # several writers read it
     if key == "dpi":
         return format in _HOLD_DPI
     if key == "text":

@@ -1,0 +1,100 @@
+"""EXIF that nobody vouches for: read in a few steps, and given to Pillow where it is bounded."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvae_codec.codec.images import Pixels, exif_orientation, info_of, to_pixels, write_image
+from hvae_codec.codec.images.exif import is_bounded, upright_exif
+
+ORIENTATION = 274
+
+
+def of_pillow(orientation: int, order: str = ">") -> bytes:
+    exif = Image.Exif()
+    exif.endian = order
+    exif[ORIENTATION], exif[271] = orientation, "a maker of cameras"
+    exif.get_ifd(34665)[37510] = b"a comment of some bytes"
+    return exif.tobytes()
+
+
+def bomb(orientation: int) -> bytes:
+    """EXIF whose tags all point to the same bytes: 3,000 times 20,000 of them."""
+    tags = [(ORIENTATION, 3, 1, orientation << 16)]
+    tags += [(40_000 + number, 7, 20_000, 38_000) for number in range(3000)]
+    directory = b"".join(struct.pack(">HHII", *tag) for tag in tags)
+    exif = b"MM\0*\0\0\0\x08" + struct.pack(">H", len(tags)) + directory + bytes(4)
+    return b"Exif\0\0" + exif.ljust(60_000, b"\1")
+
+
+LOAD = Image.Exif.load
+
+
+def load_small(exif: Image.Exif, data: bytes) -> None:
+    assert len(data) < 10_000, "Pillow reads it"
+    LOAD(exif, data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_is_the_one_that_was_written(orientation: int, order: str) -> None:
+    exif = of_pillow(orientation, order)
+    assert exif_orientation(exif) == exif_orientation(exif[6:]) == orientation
+    assert is_bounded(exif)
+    upright = Image.Exif()
+    upright.load(upright_exif(exif))
+    assert (upright[ORIENTATION], upright[271]) == (1, "a maker of cameras")
+    assert upright.get_ifd(34665)[37510] == b"a comment of some bytes"
+
+
+def test_what_tells_no_orientation_is_upright() -> None:
+    nothing = Image.Exif()
+    nothing[271] = "a maker of cameras"
+    for exif in (b"", b"Exif\0\0", b"no EXIF", nothing.tobytes(), of_pillow(9), of_pillow(0)):
+        assert exif_orientation(exif) == 1
+    exif = of_pillow(6)
+    for end in range(len(exif)):
+        assert exif_orientation(exif[:end]) in (1, 6)
+        assert len(upright_exif(exif[:end])) == end
+        is_bounded(exif[:end])
+
+
+def test_directories_that_point_to_each_other_come_to_an_end() -> None:
+    exif = bytearray(b"II*\0\x08\0\0\0" + struct.pack("<H", 2000))
+    for number in range(2000):
+        exif += struct.pack("<HHII", 34665, 4, 1, 8 + number % 100)
+    assert not is_bounded(bytes(exif))
+
+
+def test_a_small_exif_is_not_read_by_pillow_where_it_asks_for_much_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exif = bomb(6)
+    assert not is_bounded(exif)
+
+    monkeypatch.setattr(Image.Exif, "load", load_small)
+    assert exif_orientation(exif) == 6
+    image = Image.new("RGB", (3, 2))
+    image.putpixel((0, 0), (255, 0, 0))
+    image.info["exif"] = exif
+    assert info_of(to_pixels(image).metadata)["exif"] == exif
+    stripped = to_pixels(image, strip=True)
+    assert stripped.samples.shape[:2] == (3, 2)
+    assert np.array_equal(np.argwhere(stripped.samples[..., 0]), [[0, 1]])
+    for format in ("PNG", "TIFF", "AVIF"):
+        size, names = write_image(
+            io.BytesIO(), Pixels(np.zeros((2, 3, 3), np.uint8)), {"exif": exif}, format
+        )
+        assert (size, names) == ((2, 3), ["EXIF"])
+
+
+def test_an_old_text_of_a_png_is_no_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = bomb(3)
+    monkeypatch.setattr(Image.Exif, "load", load_small)
+    image = Image.new("L", (3, 2))
+    image.info["Raw profile type exif"] = f"\nexif\n{len(exif)}\n{exif.hex()}"
+    assert info_of(to_pixels(image).metadata)["exif"] == exif
+    assert to_pixels(image, strip=True).size == (2, 3)
