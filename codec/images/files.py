@@ -14,6 +14,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ...bitstream import MAGIC
 from ..errors import ImageError, one_line, tell_left_out
+from . import jxl
+from .limits import check_size
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import (
     PNG,
@@ -31,7 +33,6 @@ _FORMATS = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | {".jxl": "JPEG XL
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
 _TIFF = b"II*\0", b"MM\0*"
 _BEGINNING = 64  # bytes, by which formats are told
-_JPEG_XL = b"\xff\x0a", b"\0\0\0\x0cJXL "
 
 
 _FILTERS = threading.Lock()
@@ -65,17 +66,12 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     Raises:
         OSError: the file is absent, no image, damaged, or larger than Pillow's limit.
     """
-    is_raw = not isinstance(source, bytes) and is_raw_name(source)
     try:
-        return _opened(source)
-    except UnidentifiedImageError as error:
-        if is_raw:
-            raise OSError(RAW_PHOTOGRAPH) from None
-        return _mended(source, error)
+        return _opened_or_mended(source)
     except MemoryError:
         raise
-    except ValueError as error:
-        return _mended(source, error)
+    except ImageError as refusal:
+        raise OSError(str(refusal)) from refusal
     except OSError as error:
         if error.errno is not None:
             raise
@@ -84,7 +80,22 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
         raise OSError(f"cannot be read as an image ({one_line(error)})") from error
 
 
+def _opened_or_mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
+    try:
+        return _opened(source)
+    except (UnidentifiedImageError, ValueError) as error:
+        is_unknown = isinstance(error, UnidentifiedImageError)
+        if is_unknown and not isinstance(source, bytes) and is_raw_name(source):
+            raise ImageError(RAW_PHOTOGRAPH) from None
+        return _mended(source, error)
+
+
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
+    if isinstance(source, bytes) or os.path.isfile(source):  # what was read of a pipe is gone
+        data = _whole_if(source, jxl.BEGINNINGS)
+        if data.startswith(jxl.BEGINNINGS):  # which its opener unpacks at once
+            header = jxl.header_of(data)
+            check_size(header.width, header.height)
     with _FILTERS, warnings.catch_warnings():
         # Pillow warns from half of its limit on; the limit itself is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -115,42 +126,37 @@ def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError)
         error: what Pillow said of it.
 
     Raises:
-        OSError: it is neither, other chunks are damaged, nothing of that helps, or the library
+        ImageError: it is neither, other chunks are damaged, nothing of that helps, or the library
             that reads 16 bits is not installed.
     """
-    data = _read_if_it_may_help(source)
+    data = _whole_if(source, (PNG, *_TIFF))
     if data.startswith(PNG):
         damage = png_damage(data)
         if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
-            raise OSError(damage)
+            raise ImageError(damage)
         damaged = [c.kind.decode("latin1") for c in png_chunks(data) if not c.is_sound]
         whole = with_checksums(without_damaged_chunks(data))
         whole, large = without_large_texts(whole)
         with contextlib.suppress(UnidentifiedImageError, ValueError):
-            image = Image.open(io.BytesIO(whole))
+            image = _opened(whole)
             name = "" if isinstance(source, bytes) else os.fsdecode(source)
             names = [*(f"damaged chunk {kind}" for kind in damaged), *large]
             tell_left_out(name, names)
             return image
-    if data.startswith(_TIFF):
-        try:
-            png = tiff_as_png(data)
-        except ImageError as refusal:  # a library is not installed
-            raise OSError(str(refusal)) from refusal
-        if png:
-            return Image.open(io.BytesIO(png))
+    if data.startswith(_TIFF) and (png := tiff_as_png(data)):
+        return _opened(png)
     if isinstance(error, UnidentifiedImageError):
-        raise OSError(_what_it_looks_like(data))
-    raise OSError(f"cannot be read as an image ({one_line(error)})") from error
+        raise ImageError(_what_it_looks_like(data))
+    raise error
 
 
-def _read_if_it_may_help(source: str | os.PathLike[str] | bytes) -> bytes:
-    """Return a PNG or a TIFF whole, and the beginning of all else, which may be of any size."""
+def _whole_if(source: str | os.PathLike[str] | bytes, beginnings: tuple[bytes, ...]) -> bytes:
+    """Return a file of one kind whole, and the beginning of all else, which may be of any size."""
     if isinstance(source, bytes):
         return source
     with Path(source).open("rb") as file:
         begin = file.read(_BEGINNING)
-        return begin + file.read() if begin.startswith((PNG, *_TIFF)) else begin
+        return begin + file.read() if begin.startswith(beginnings) else begin
 
 
 def _what_it_looks_like(data: bytes) -> str:
@@ -161,7 +167,7 @@ def _what_it_looks_like(data: bytes) -> str:
         return "coded already: `decode` makes an image of it"
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in Image.OPEN:
         return _missing("HEIC")
-    if data.startswith(_JPEG_XL) and "JXL" not in Image.OPEN:
+    if data.startswith(jxl.BEGINNINGS) and "JXL" not in Image.OPEN:
         return _missing("JPEG XL")
     for name, (_, accepts) in Image.OPEN.items():
         if accepts and len(data) > 4 and accepts(data[:16]) is True:

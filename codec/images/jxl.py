@@ -1,13 +1,39 @@
-"""What a JPEG XL file tells at its beginning and its reader for Pillow does not: bits, animation.
+"""What a JPEG XL file tells at its beginning, and its reader for Pillow late or never.
 
 Layout: ISO/IEC 18181-1, 9.2 and annex D. Fields are packed from the lowest bit on.
 """
 
 from __future__ import annotations
 
+import struct
+from dataclasses import dataclass
+
 from .boxes import boxes_in
 
-_SIGNATURE = b"\xff\x0a"
+BEGINNINGS = b"\xff\x0a", b"\0\0\0\x0cJXL "
+"""Of a codestream, and of one in boxes."""
+
+_HEADER_BYTES = 66  # at most, with the signature
+_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the pixels.
+
+    Attributes:
+        width: in px, as stored.
+        height: in px, as stored.
+        bits: a channel.
+        orientation: as EXIF counts it; the reader applies it.
+        is_animation: whether there are several pictures.
+    """
+
+    width: int
+    height: int
+    bits: int = 8
+    orientation: int = 1
+    is_animation: bool = False
 
 
 class _Bits:
@@ -27,28 +53,28 @@ class _Bits:
         return offset + self.take(count)
 
 
-def header_of(file: bytes) -> tuple[int, bool]:
-    """Return the bits a channel of a JPEG XL file, and whether it is an animation."""
-    bits = _Bits(_codestream(file)[2:66])
-    _skip_size(bits)
+def header_of(file: bytes) -> Header:
+    """Read the header of a JPEG XL file; zeros stand for what is cut off."""
+    bits = _Bits(_codestream(file)[2:])
+    width, height = _size(bits)
     if bits.take(1):  # all by default
-        return 8, False
-    has_animation = False
+        return Header(width, height)
+    orientation, is_animation = 1, False
     if bits.take(1):  # further fields
-        bits.take(3)  # orientation
+        orientation = 1 + bits.take(3)
         if bits.take(1):
-            _skip_size(bits)  # at which it is to be shown
+            _size(bits)  # at which it is to be shown
         if bits.take(1):  # a preview, whose size tells nothing here
-            return 8, False
-        has_animation = bool(bits.take(1))
-        if has_animation:
+            return Header(width, height, orientation=orientation)
+        is_animation = bool(bits.take(1))
+        if is_animation:
             bits.choose((100, 0), (1000, 0), (1, 10), (1, 30))  # ticks a second
             bits.choose((1, 0), (1001, 0), (1, 8), (1, 10))
             bits.choose((0, 0), (0, 3), (0, 16), (0, 32))  # loops
             bits.take(1)  # time codes
-    if bits.take(1):  # floats, of which Pillow has a mode that is refused
-        return 8, has_animation
-    return bits.choose((8, 0), (10, 0), (12, 0), (1, 6)), has_animation
+    is_float = bits.take(1)  # of which Pillow has a mode that is refused
+    depth = 8 if is_float else bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+    return Header(width, height, depth, orientation, is_animation)
 
 
 def leftovers_of(file: bytes) -> list[str]:
@@ -59,25 +85,36 @@ def leftovers_of(file: bytes) -> list[str]:
 
 
 def _codestream(file: bytes) -> bytes:
-    if file.startswith(_SIGNATURE):
-        return file
-    for kind, payload in boxes_in(file):
-        if kind == b"jxlc":
-            return payload
-        if kind == b"jxlp":
-            return payload[4:]
-    return b""
+    """Return the beginning of the coded picture, which may lie in pieces, the last one cut."""
+    if file.startswith(BEGINNINGS[0]):
+        return file[:_HEADER_BYTES]
+    found, at = b"", 0
+    while at + 8 <= len(file) and len(found) < _HEADER_BYTES:
+        size, kind = struct.unpack_from(">I4s", file, at)
+        begin = at + 8
+        if size == 1:
+            size, begin = int.from_bytes(file[begin : begin + 8], "big"), begin + 8
+        end = at + size if size else len(file)  # 0: up to the end
+        if end < begin:
+            break
+        if kind in (b"jxlc", b"jxlp"):
+            begin += 4 * (kind == b"jxlp")  # the number of the piece
+            found += file[begin : min(end, begin + _HEADER_BYTES)]
+        at = end
+    return found[:_HEADER_BYTES]
 
 
-def _skip_size(bits: _Bits) -> None:
+def _size(bits: _Bits) -> tuple[int, int]:
+    """Read width and height."""
     is_small = bits.take(1)
-    _skip_side(bits, is_small)
-    if not bits.take(3):  # or a ratio gives the width
-        _skip_side(bits, is_small)
+    height = _side(bits, is_small)
+    if ratio := bits.take(3):
+        across, down = _RATIOS[ratio]
+        return height * across // down, height
+    return _side(bits, is_small), height
 
 
-def _skip_side(bits: _Bits, is_small: int) -> None:
+def _side(bits: _Bits, is_small: int) -> int:
     if is_small:
-        bits.take(5)
-    else:
-        bits.choose((1, 9), (1, 13), (1, 18), (1, 30))
+        return 8 * (1 + bits.take(5))
+    return bits.choose((1, 9), (1, 13), (1, 18), (1, 30))

@@ -24,7 +24,7 @@ _BEGINNINGS = {
     "HEIF": (b"\0\0",),
     "JPEG2000": (b"\0\0", b"\xff\x4f\xff\x51"),
     "BMP": (b"BM",),
-    "JXL": (b"\0\0\0\x0cJXL ", b"\xff\x0a"),
+    "JXL": jxl.BEGINNINGS,
 }
 """Formats whose files hold more than Pillow tells of, and how they begin."""
 
@@ -142,7 +142,7 @@ def _raw_profiles(image: Image.Image) -> list[str]:
 
 def _bits_of(format: str | None, file: bytes) -> int:
     if format == "JXL":
-        return jxl.header_of(file)[0]
+        return jxl.header_of(file).bits
     if format in ("AVIF", "HEIF"):
         return boxes.bits_of(file)
     return boxes.jp2_bits(file) if format == "JPEG2000" else 8

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
@@ -13,6 +14,7 @@ from PIL import Image, ImageCms, ImageFile
 from ...bitstream import MetadataKind
 from ..errors import ImageError, tell_left_out
 from .colors import profile_of
+from .exif import upright_exif
 from .jxl import header_of
 from .leftovers import file_of, names_of, with_its_end
 from .metadata import UPRIGHT, metadata_of, orientation_of, stripped, upright
@@ -93,8 +95,12 @@ def _checked(array: np.ndarray) -> np.ndarray:
 def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     """Read an image that stands at the right page; `left_out` gets the names of what is not."""
     image, file = _readable(image, file_of(image), left_out)
-    if image.format == "JXL" and file and header_of(file)[1]:
-        raise ImageError("the file is an animation, of which its reader gives the first picture")
+    if image.format == "JXL" and file:
+        if header_of(file).is_animation:
+            raise ImageError(
+                "the file is an animation, of which its reader gives the first picture"
+            )
+        image = _as_turned(image, header_of(file).orientation)
     stretch = _stretch_of(image)
     image = with_its_end(image, file)
     wide = read_sixteen_bits(image)
@@ -138,9 +144,8 @@ def _readable(image: Image.Image, file: bytes, left_out: list[str]) -> tuple[Ima
             image.seek(at)
     clashing = {key for key in READ_BY_PILLOW if isinstance(image.info.get(key), str)}
     if clashing:  # keywords of texts
-        if not getattr(image, "tile", ()):  # loaded: the caller's own stays as it is
-            image = copy.copy(image)
-        image.info = {key: value for key, value in image.info.items() if key not in clashing}
+        info = {key: value for key, value in image.info.items() if key not in clashing}
+        image = _with_info(image, info)
     damage = png_damage(file) if is_png else None
     if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
         raise ImageError(damage)
@@ -150,6 +155,25 @@ def _readable(image: Image.Image, file: bytes, left_out: list[str]) -> tuple[Ima
             image, file = Image.open(io.BytesIO(whole)), whole
             left_out += names
     return image, file
+
+
+def _as_turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Let EXIF of a JPEG XL say that its reader has applied the orientation of the pixels.
+
+    It does not where the file holds a JPEG, which it gives back as it was.
+    """
+    exif = image.info.get("exif")
+    if orientation == 1 or getattr(image, "jpeg", False) or not isinstance(exif, bytes):
+        return image
+    return _with_info(image, image.info | {"exif": upright_exif(exif)})
+
+
+def _with_info(image: Image.Image, info: dict[Any, Any]) -> Image.Image:
+    """Give an image other metadata; one that the caller has loaded stays as it is."""
+    if not getattr(image, "tile", ()):
+        image = copy.copy(image)
+    image.info = info
+    return image
 
 
 def _with_profile(pixels: Pixels, image: Image.Image, file: bytes, left_out: list[str]) -> Pixels:

@@ -301,6 +301,14 @@ def test_many_chunks_take_no_longer_than_they_are_many(texts: bytes, damaged: bo
     assert seconds(40_000) < 10 * min(seconds(10_000) for _ in range(3)) + 0.2
 
 
+def test_a_damaged_png_of_too_many_pixels_is_one_line() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
+    text = chunk(b"tEXt", b"Title\0x")[:-1] + b"x"
+    png = b"\x89PNG\r\n\x1a\n" + header + text + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    with pytest.raises(OSError, match=r"cannot be read as an image .* exceeds limit"):
+        read_image(png)
+
+
 def test_compressed_texts_are_unpacked_up_to_a_limit_for_all_of_them() -> None:
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
     buffer = io.BytesIO()
