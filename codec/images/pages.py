@@ -17,6 +17,7 @@ from ..errors import ImageError
 
 # Tags of TIFF (TIFF 6.0, TIFF/EP, DNG).
 _SUBFILE_TYPE, _WIDTH, _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 254, 256, 262, 330, 50706
+_DEPTH = 32997  # planes of a volume, which Pillow does not know
 _REDUCED, _MASK = 1, 4
 _MOST_DIRECTORIES = 64
 """That are looked at; each costs time, and a small file may list one a hundred thousand times."""
@@ -83,8 +84,14 @@ def choose_page(image: Image.Image, page: int | None) -> list[str]:
         What stays behind, as a person names it.
 
     Raises:
-        ImageError: the file has no such page, or several and none was chosen.
+        ImageError: the file has no such page, several and none was chosen, or the page is a volume.
     """
+    left_out = _choose(image, page)
+    refuse_volume(getattr(image, "tag_v2", {}).get(_DEPTH))
+    return left_out
+
+
+def _choose(image: Image.Image, page: int | None) -> list[str]:
     pages = getattr(image, "n_frames", 1)
     if page is not None:
         if not 1 <= page <= pages:
@@ -102,6 +109,19 @@ def choose_page(image: Image.Image, page: int | None) -> list[str]:
         raise ImageError(f"the file has {pages} pictures, of which one can be kept; choose a page")
     image.seek(whole[0])
     return _more("reduced copy", pages - 1)
+
+
+def refuse_volume(planes: object) -> None:
+    """Refuse a TIFF of several planes, of which Pillow reads one.
+
+    Args:
+        planes: what its tag of them says, where it has one.
+
+    Raises:
+        ImageError: there are several.
+    """
+    if isinstance(planes, int) and planes > 1:
+        raise ImageError(f"a volume of {planes} planes, of which one can be kept; save it alone")
 
 
 def _more(noun: str, count: int) -> list[str]:

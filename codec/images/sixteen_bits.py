@@ -16,8 +16,10 @@ import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin
 
 from ..errors import ImageError
-from .exif import ORIENTATION, exif_orientation
+from .exif import ORIENTATION, exif_orientation, is_bounded
+from .limits import check_size
 from .metadata import NO_EXIF, XMP_TAG, png_text, upright
+from .pages import refuse_volume
 from .profiles import codes_of
 from .segments import critical_chunks, with_all_pixels
 
@@ -124,8 +126,13 @@ def _read_tiff(data: bytes, page_number: int) -> np.ndarray:
                 "TIFF of 16 bits must be unsigned grey or RGB, with no more than one alpha that "
                 "is not premultiplied"
             )
+        refuse_volume(page.imagedepth)
+        width, height = page.imagewidth, page.imagelength
+        check_size(width, height * -(-page.samplesperpixel // 4))  # up to 4 are expected
         samples = page.asarray()
         samples = np.moveaxis(samples, 0, -1) if int(page.planarconfig) == 2 else samples
+        if samples.shape[:2] != (height, width):
+            raise ImageError(f"its reader gives other pixels than {width}x{height}")
         orientation = page.tags.valueof("Orientation", 1)
     samples = samples[..., None] if samples.ndim == 2 else samples
     channels = colors + (_UNASSOCIATED in extra)  # an extra sample of no meaning is named
@@ -142,8 +149,11 @@ def tiff_as_png(data: bytes) -> bytes | None:
         None where it is of another kind, damaged, or of several pages.
 
     Raises:
-        ImageError: the library that reads it is not installed.
+        ImageError: it is a volume, or the library that reads it is not installed.
+        DecompressionBombError: it is larger than Pillow's limit.
     """
+    if not is_bounded(data):
+        return None
     exif = Image.Exif()
     try:
         exif.load(data)  # EXIF is made as a TIFF is
@@ -155,7 +165,7 @@ def tiff_as_png(data: bytes) -> bytes | None:
             profile = file.pages[0].tags.valueof("InterColorProfile")
             xmp = file.pages[0].tags.valueof("XMP")
         samples = np.ascontiguousarray(_read_tiff(data, 0))
-    except ImageError:
+    except (ImageError, MemoryError, Image.DecompressionBombError):
         raise
     except Exception:  # readers raise nearly anything on damaged data
         return None

@@ -294,6 +294,51 @@ def test_without_its_library_a_line_says_what_to_install(
         read(data)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_volume_is_refused(channels: int, dtype: type) -> None:
+    samples = np.zeros((16, 32, 32, channels), dtype)
+    kinds: dict[int, dict[str, Any]] = {
+        1: {"photometric": "minisblack"},
+        2: {"photometric": "minisblack", "extrasamples": ["unassalpha"]},
+        3: {"photometric": "rgb"},
+    }
+    options, buffer = kinds[channels], io.BytesIO()
+    options |= {"planarconfig": "contig"} if channels > 1 else {}
+    samples = samples[..., 0] if channels == 1 else samples
+    tifffile.imwrite(buffer, samples, volumetric=True, metadata=None, **options)
+    with (
+        pytest.raises((OSError, ImageError), match="a volume of 16 planes"),
+        read_image(buffer.getvalue()) as image,
+    ):
+        to_pixels(image)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_a_tiff_of_too_many_pixels_is_refused_before_it_is_unpacked(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_sixteen_bits(np.zeros((12, 20, channels), np.uint16), "TIFF", {})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(
+        tifffile.TiffPage, "asarray", lambda *arguments, **options: pytest.fail("unpacked")
+    )
+    with pytest.raises(OSError, match=r"240 pixels. exceeds limit of 200 pixels"):
+        read_image(data)
+
+
+def test_channels_that_nobody_expects_count_as_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_sixteen_bits(photo(2), "TIFF", {})
+    of_two, of_many = (struct.pack("<HHII", 277, 3, 1, count) for count in (2, 60_000))
+    assert data.count(of_two) == 1
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(
+        tifffile.TiffPage, "asarray", lambda *arguments, **options: pytest.fail("unpacked")
+    )
+    with pytest.raises(OSError, match="exceeds limit of 2000 pixels"):
+        read_image(data.replace(of_two, of_many))
+
+
 def test_damaged_pixels_are_unpacked_up_to_their_number() -> None:
     """What a damaged PNG packs may be a thousand times as much."""
     png, packed = (
