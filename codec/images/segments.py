@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import zlib
 from collections import Counter
@@ -63,6 +64,8 @@ _SEGMENT_NAMES = (
     (0xED, b"Photoshop 3.0\0", "Photoshop resources"),
 )
 _IPTC = b"8BIM\4\4"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""Of a segment: no fill byte, none within the coded pixels, and none of a restart."""
 
 
 @dataclass(frozen=True)
@@ -216,24 +219,15 @@ def _rows(header: bytes) -> Iterator[int]:
 
 def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes, int]]:
     """Yield marker, payload and place of every segment; behind 0xd9 is what follows the picture."""
-    at = 2
-    while at + 2 <= len(file):
-        marker = file[at + 1]
-        if file[at] != 0xFF:
-            at = file.find(b"\xff", at)  # within the coded pixels
-            if at < 0:
-                return
-        elif marker == 0xD9:
+    found = _MARKER.search(file, 2)
+    while found:
+        at, marker = found.start(), file[found.start() + 1]
+        if marker == 0xD9:
             yield marker, file[at + 2 :], at
             return
-        elif marker in (0x00, 0x01, *range(0xD0, 0xD8)):
-            at += 2
-        elif marker == 0xFF:
-            at += 1
-        else:
-            size = int.from_bytes(file[at + 2 : at + 4], "big")
-            yield marker, file[at + 4 : at + 2 + size], at
-            at += 2 + max(2, size)
+        size = int.from_bytes(file[at + 2 : at + 4], "big")
+        yield marker, file[at + 4 : at + 2 + size], at
+        found = _MARKER.search(file, at + 2 + max(2, size))
 
 
 def without_large_texts(file: bytes) -> tuple[bytes, list[str]]:

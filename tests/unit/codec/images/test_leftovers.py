@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from hvae_codec.bitstream import MetadataKind
 from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import Pixels, info_of, read_image, to_pixels
 from hvae_codec.codec.images.leftovers import names_of
-from hvae_codec.codec.images.segments import READ_BY_PILLOW
+from hvae_codec.codec.images.segments import READ_BY_PILLOW, jpeg_segments
 
 PICTURE = Image.effect_mandelbrot((48, 32), (-2, -1, 1, 1), 40).convert("RGB")
 IPTC = b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\5\x1c\2x\0\0"
@@ -286,6 +287,22 @@ def test_a_jpeg_that_lacks_pixels_is_refused(mode: str, options: dict[str, Any])
         except (ImageError, OSError):
             continue
         assert np.array_equal(samples, whole), size
+
+
+@pytest.mark.parametrize("fill", [b"\xff", b"\xff\xd0"])
+def test_what_stands_between_segments_takes_no_steps_of_python(fill: bytes) -> None:
+    data = saved("JPEG")
+    file = data[:2] + fill * (1_000_000 // len(fill)) + data[2:]
+    assert [found[:2] for found in jpeg_segments(file)] == [
+        found[:2] for found in jpeg_segments(data)
+    ]
+    began = time.process_time()
+    for _ in range(5):
+        list(jpeg_segments(file))
+    walked = time.process_time()
+    for _ in range(5):
+        sum(1 for _ in file)
+    assert walked - began < 3 * (time.process_time() - walked)
 
 
 def test_of_a_cut_jpeg_all_is_shown_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
