@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from ..errors import visible
+from ..errors import ImageError, visible
 from . import boxes, jxl, scans, segments
 from .metadata import RAW_TEXT
 
 _SAMPLES_PER_PIXEL = 277  # the tag of TIFF
+
+_MOST_SCANS = 500
+"""Of a JPEG; programs write a dozen, and each takes a pass over the picture."""
 
 _BEGINNINGS = {
     "PNG": (segments.PNG,),
@@ -70,8 +73,15 @@ def with_its_end(image: Image.Image, file: bytes) -> Image.Image:
 
     Raises:
         OSError: pixels are missing.
+        ImageError: it has so many scans that it is none of a camera.
     """
-    if image.format not in ("JPEG", "MPO") or image.tell():
+    if image.format not in ("JPEG", "MPO"):
+        return image
+    begin = getattr(image, "offset", 0) if image.tell() else 0  # of a page of an MPO
+    count = scans.count_of_scans(file[begin:])
+    if count > _MOST_SCANS:
+        raise ImageError(f"more than {_MOST_SCANS} scans, of which each takes the time of a JPEG")
+    if image.tell():
         return image
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         left = scans.without_cut_segment(file)
@@ -81,7 +91,7 @@ def with_its_end(image: Image.Image, file: bytes) -> Image.Image:
     except OSError:
         if not scans.has_all_scans(file):
             raise
-        mended = map(_jpeg, scans.with_other_ends(file))
+        mended = map(_jpeg, scans.with_other_ends(file, count))
         found = next(mended)
         samples = np.asarray(found)
         if not all(np.array_equal(samples, np.asarray(other)) for other in mended):

@@ -17,6 +17,7 @@ from hvae_codec.bitstream import MetadataKind
 from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import Pixels, info_of, read_image, to_pixels
 from hvae_codec.codec.images.leftovers import names_of
+from hvae_codec.codec.images.scans import count_of_scans, with_other_ends
 from hvae_codec.codec.images.segments import READ_BY_PILLOW, jpeg_segments
 
 PICTURE = Image.effect_mandelbrot((48, 32), (-2, -1, 1, 1), 40).convert("RGB")
@@ -287,6 +288,40 @@ def test_a_jpeg_that_lacks_pixels_is_refused(mode: str, options: dict[str, Any])
         except (ImageError, OSError):
             continue
         assert np.array_equal(samples, whole), size
+
+
+def with_more_scans(data: bytes, count: int) -> bytes:
+    """Repeat the last scan of a progressive JPEG."""
+    at = data.rindex(b"\xff\xda")
+    return data[:at] + data[at:-2] * (1 + count) + data[-2:]
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = saved("JPEG", progressive=True)
+    read(with_more_scans(data, 20))
+    many = with_more_scans(data, 500)
+    buffer = io.BytesIO()
+    PICTURE.save(buffer, "MPO", save_all=True, append_images=[PICTURE])
+    page = buffer.getvalue()
+    second = page.index(b"\xff\xd8\xff", 100)
+    pages = page[:second] + many
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
+    for file, number in ((many, None), (many[:-2], None), (pages, 2)):
+        with (
+            pytest.raises(ImageError, match="more than 500 scans"),
+            Image.open(io.BytesIO(file)) as image,
+        ):
+            to_pixels(image, page=number)
+
+
+def test_a_jpeg_of_many_scans_that_lacks_its_end_is_decoded_thrice() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64), 90).save(buffer, "JPEG", progressive=True)
+    data = with_more_scans(buffer.getvalue(), 30)
+    assert len(list(with_other_ends(data[:-2], count_of_scans(data)))) == 2
+    assert np.array_equal(read(data[:-2])[0].samples, read(data)[0].samples)
 
 
 @pytest.mark.parametrize("fill", [b"\xff", b"\xff\xd0"])
