@@ -179,10 +179,10 @@ def _refuse_clashes(jobs: list[Job]) -> None:
         if job.target == console.STDIO:
             continue
         name, identity = console.named(job.target), files.identity(job.target)
-        if identity in sources and not Path(job.target).is_dir():
+        if identity in sources and not os.path.isdir(job.target):
             raise click.UsageError(f"{name} is an input and would be an output too{_several(jobs)}")
         other = targets.setdefault(identity, job)
-        if other is not job and not Path(job.target).is_dir():
+        if other is not job and not os.path.isdir(job.target):
             pair = f"{console.named(other.source)} and {console.named(job.source)}"
             raise click.UsageError(
                 f"{name} would be the output of both {pair}{_way_out(job, other)}"

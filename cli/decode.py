@@ -1,5 +1,6 @@
 """`hvae-codec decode`: files become images again."""
 
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -93,7 +94,7 @@ def decode(
     jobs = batch.plan(sources, settings, suffix, is_output, files.is_coded)
     for job in jobs:
         # a suffix of no format is refused before the work; a folder is refused as one
-        if not Path(job.target).is_dir():
+        if not os.path.isdir(job.target):
             if options.is_given("suffix") and not _has_suffix(job.target, suffix):
                 raise click.UsageError("--format is for names that are not given")
             _check_format(images.image_format(job.target, suffix), quality)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -31,7 +31,7 @@ def check_source(source: str) -> None:
     """
     if source == STDIO:
         _open(sys.stdin, "stdin")
-    elif Path(source).is_dir() and os.access(source, os.R_OK | os.X_OK):
+    elif os.path.isdir(source) and os.access(source, os.R_OK | os.X_OK):
         raise IsADirectoryError(None, "is a folder", source)
     elif not os.access(source, os.R_OK):
         os.stat(source)  # is it there?
@@ -52,17 +52,19 @@ def check_target(target: str, replaces: bool) -> None:
         if os.isatty(number):
             raise click.ClickException("refusing to write binary data to a terminal")
         return
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.stat(target)  # a name that is too long, or lies in a closed folder, is refused here
     path = Path(target)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise IsADirectoryError(None, "is a folder", target)
-    if not path.absolute().parent.is_dir():
+    if not os.path.isdir(path.absolute().parent):
         raise FileNotFoundError(None, "its folder does not exist", target)
     if os.path.islink(os.path.realpath(target)):  # what a real path still links to is itself
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), target)
     if not _is_stream(path) and not os.access(path.absolute().parent, os.W_OK):
         raise PermissionError(errno.EACCES, "its folder cannot be written to", target)
     # a device is written to, not replaced
-    if not replaces and path.is_file():
+    if not replaces and os.path.isfile(path):
         raise FileExistsError(None, _EXISTS, target)
 
 
@@ -267,4 +269,5 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _is_stream(path: Path) -> bool:
-    return path.exists() and not path.is_file()
+    # not by methods of Path, which raise where a file cannot be looked at
+    return os.path.exists(path) and not os.path.isfile(path)

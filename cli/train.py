@@ -1,5 +1,6 @@
 """`hvae-codec train`, `train-prior` and `export`: photographs become weights."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def train(
     given anew. A run that has ended goes on with more STEPS, at the full rate again: what cooling
     down gained is lost until it cools down once more.
     """
-    if not resume and (out / "checkpoint.pt").exists():
+    if not resume and os.path.exists(out / "checkpoint.pt"):
         raise click.UsageError(
             f"{click.format_filename(out)} holds a run already: --resume goes on with it, "
             "or name another --out"

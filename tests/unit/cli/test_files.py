@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -120,6 +121,24 @@ def test_a_stream_that_is_closed_is_named(
     assert caught.value.filename == name
     with pytest.raises(OSError, match="is closed"):
         files.read_bytes(source) if name == "stdin" else files.write_bytes(target, b"new")
+
+
+def test_what_cannot_be_looked_at_is_refused_where_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, stat = tmp_path / "closed.png", os.stat
+    closed.touch()
+
+    def refuse(path: str | os.PathLike[str], **options: bool) -> os.stat_result:
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(closed))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)  # root may look at all there is
+    assert files.seekable(str(closed)) == str(closed)
+    assert list(files.tree(str(tmp_path), lambda name: True, None)) == [str(closed)]
+    with pytest.raises(PermissionError):
+        files.check_target(str(closed), replaces=True)
 
 
 def test_permissions_are_kept(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from PIL import Image
 
 Run = Callable[..., Result]
 
+LONG = "n" * 300  # no file can have such a name
+
 
 def contents(folder: Path) -> dict[str, bytes | str]:
     """What lies in a folder: of files the bytes, of links where they point."""
@@ -102,6 +104,16 @@ def test_misuse_ends_with_2_and_writes_nothing(
         (("decode", "photo.png", "b.png"), "photo.png: not a file of this codec"),
         (("info", "text.png"), "text.png: not a file of this codec"),
         (("verify", "missing.hvae"), "missing.hvae: No such file or directory"),
+        (("encode", f"{LONG}.png"), f"{LONG}.png: File name too long"),
+        (("encode", "photo.png", "-o", f"{LONG}.hvae"), f"{LONG}.hvae: File name too long"),
+        (("decode", f"{LONG}.hvae"), f"{LONG}.hvae: File name too long"),
+        (("decode", "coded.hvae", "-o", f"{LONG}.png"), f"{LONG}.png: File name too long"),
+        (("info", f"{LONG}.hvae"), f"{LONG}.hvae: File name too long"),
+        (("verify", f"{LONG}.hvae"), f"{LONG}.hvae: File name too long"),
+        (
+            ("encode", "photo.png", "-o", "photo.png/a.hvae"),
+            "photo.png/a.hvae: its folder does not",
+        ),
     ],
 )
 def test_failures_end_with_1_and_one_line(
