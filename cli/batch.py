@@ -206,6 +206,7 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
 
     Raises:
         click.exceptions.Exit: with 1, where any failed.
+        click.ClickException: all would: the folder of outputs cannot be made.
     """
     from ..codec import processes
 
@@ -215,9 +216,8 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
         jobs = _not_there(jobs, settings)
     if settings.out_dir:
         with console.blame(str(settings.out_dir)):
-            for folder in {settings.out_dir, *(Path(job.target).parent for job in jobs)}:
-                folder.mkdir(parents=True, exist_ok=True)
-    ready = _ready(jobs)
+            settings.out_dir.mkdir(parents=True, exist_ok=True)
+    ready = _ready(jobs, settings)
     failures: list[str] = []
     has_bar = len(jobs) > 1 and not settings.quiet and sys.stderr.isatty()
     with (
@@ -273,11 +273,11 @@ def share_cores(processes: int, threads: int | None) -> None:
             os.environ.setdefault(name, str(share))
 
 
-def _ready(jobs: list[Job]) -> list[Job]:
+def _ready(jobs: list[Job], settings: Settings) -> list[Job]:
     """Return the files that can be begun; what is wrong with the others is told at once."""
     ready = []
     for job in jobs:
-        error = _attempt(_check, job)
+        error = _attempt(partial(_check, settings), job)
         if isinstance(error, str):
             console.error(error)
         else:
@@ -285,8 +285,10 @@ def _ready(jobs: list[Job]) -> list[Job]:
     return ready
 
 
-def _check(job: Job) -> None:
+def _check(settings: Settings, job: Job) -> None:
     files.check_source(job.source)
+    if settings.out_dir:  # below which lie the folders of a tree
+        Path(job.target).parent.mkdir(parents=True, exist_ok=True)
     files.check_target(job.target, job.replaces)
 
 

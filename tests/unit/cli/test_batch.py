@@ -57,6 +57,26 @@ def test_a_folder_to_write_to_is_made(hvae: Run, photos: list[str]) -> None:
     assert Image.open("back/c.png").size == Image.open("c.jpg").size
 
 
+def test_a_folder_that_cannot_be_made_costs_only_what_goes_there(
+    hvae: Run, photos: list[str]
+) -> None:
+    Path("tree/sub/deep").mkdir(parents=True)
+    for place in ("tree/a.png", "tree/sub/b.png", "tree/sub/deep/c.png"):
+        shutil.copy("a.png", place)
+    Path("out").mkdir()
+    Path("out/sub").touch()
+    result = hvae("encode", "-r", "tree", "--out-dir", "out", "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "Error: out/sub: File exists",
+        "Error: out/sub/deep: Not a directory",
+        "Error: 2 of 3 files failed",
+    ]
+    assert Path("out/a.hvae").is_file()
+    result = hvae("encode", *photos, "--out-dir", "out/sub/new")
+    assert (result.exit_code, result.stderr) == (1, "Error: out/sub/new: Not a directory\n")
+
+
 def test_json_is_a_line_for_every_file_in_order(hvae: Run, photos: list[str]) -> None:
     result = hvae("encode", "c.jpg", "a.png", "--json", "--quiet", "--out-dir", "o")
     records = [json.loads(line) for line in result.stdout.splitlines()]
