@@ -206,10 +206,13 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
 
     Raises:
         click.exceptions.Exit: with 1, where any failed.
-        click.ClickException: all would: the folder of outputs cannot be made.
+        click.ClickException: all would: nothing can be told, or the folder of outputs not made.
     """
     from ..codec import processes
 
+    if settings.as_json:
+        with console.blame("stdout"):
+            console.check_stdout()
     processes.let_signals_interrupt()
     share_cores(min(settings.jobs, len(jobs)), settings.threads)
     if settings.skip_existing:

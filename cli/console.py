@@ -26,9 +26,18 @@ def silence_libraries() -> None:
 def result(text: str) -> None:
     """Print what the command was asked for; raises as `blame` does, of stdout."""
     with blame("stdout"):
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, "is closed")  # click would say nothing, and to nobody
+        check_stdout()
         click.echo(text)
+
+
+def check_stdout() -> None:
+    """Refuse a stdout that the shell has closed (`>&-`): click would say nothing, and to nobody.
+
+    Raises:
+        OSError: it is closed.
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "is closed")
 
 
 def result_json(record: dict[str, object]) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click import ClickException
 from click.testing import Result
 from PIL import Image
 
 from hvae_codec.bitstream import MAGIC
+from hvae_codec.cli.batch import Job, Settings, run
 
 Run = Callable[..., Result]
 
@@ -75,6 +77,17 @@ def test_a_folder_that_cannot_be_made_costs_only_what_goes_there(
     assert Path("out/a.hvae").is_file()
     result = hvae("encode", *photos, "--out-dir", "out/sub/new")
     assert (result.exit_code, result.stderr) == (1, "Error: out/sub/new: Not a directory\n")
+
+
+def test_nothing_is_done_where_json_cannot_be_told(
+    photos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    settings = Settings(None, Path("out"), 1, None, None, False, True)
+    jobs = [Job(name, f"out/{name}.hvae") for name in photos]
+    with pytest.raises(ClickException, match="stdout: is closed"):
+        run(jobs, lambda job: pytest.fail("done"), settings)
+    assert not Path("out").exists()
 
 
 def test_json_is_a_line_for_every_file_in_order(hvae: Run, photos: list[str]) -> None:
