@@ -77,9 +77,14 @@ def header_of(file: bytes) -> Header:
     return Header(width, height, depth, orientation, is_animation)
 
 
-def leftovers_of(file: bytes) -> list[str]:
-    """Name what stands beside the picture that its reader leaves there."""
-    names = {b"xml ": "XMP", b"jumb": "C2PA"}
+def leftovers_of(file: bytes, has_exif: bool) -> list[str]:
+    """Name what stands beside the picture that its reader leaves there.
+
+    Args:
+        file: the file.
+        has_exif: whether its reader gave EXIF, which it does not where that is compressed.
+    """
+    names = {b"xml ": "XMP", b"jumb": "C2PA"} | ({} if has_exif else {b"Exif": "EXIF"})
     kinds = [data[:4] if kind == b"brob" else kind for kind, data in boxes_in(file)]
     return [names[kind] for kind in kinds if kind in names]
 

@@ -122,7 +122,10 @@ def names_of(image: Image.Image, file: bytes, strip: bool) -> list[str]:
         names += _raw_profiles(image)
         if image.format == "JPEG2000":
             names += boxes.jp2_metadata_of(file)
-        names += jxl.leftovers_of(file) if image.format == "JXL" else segments.not_kept(file)
+        if image.format == "JXL":
+            names += jxl.leftovers_of(file, bool(image.info.get("exif")))
+        else:
+            names += segments.not_kept(file)
     return list(dict.fromkeys(names))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hvae_codec.codec.errors import noting_leftovers
 from hvae_codec.codec.images import info_of, read_image, to_pixels
 from hvae_codec.codec.images.boxes import boxes_in
 from hvae_codec.codec.images.jxl import header_of
@@ -82,9 +83,9 @@ def test_a_picture_is_turned_once(tmp_path: Path) -> None:
         photo.save(tmp_path / "a.jxl", lossless_jpeg=True)
     file = (tmp_path / "a.jxl").read_bytes()
     assert header_of(file).orientation == 6
-    with read_image(file) as image:  # the JPEG, as it was
+    with noting_leftovers() as names, read_image(file) as image:  # the JPEG, as it was
         pixels = to_pixels(image)
-    assert pixels.size == (32, 48)
+    assert (pixels.size, names) == ((32, 48), [])
     assert orientation(info_of(pixels.metadata)["exif"]) == 6
 
     kept = [(kind, payload) for kind, payload in boxes_in(file) if kind not in (b"jbrd", b"brob")]
@@ -99,6 +100,19 @@ def test_a_picture_is_turned_once(tmp_path: Path) -> None:
         if not strip:
             found = info_of(pixels.metadata)["exif"]
             assert (orientation(found), b"a maker of cameras" in found) == (1, True)
+
+
+def test_exif_that_is_compressed_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_jxl")
+    read_image(png()).close()  # which teaches Pillow
+    exif = Image.Exif()
+    exif[271] = "a maker of cameras"
+    for compressed, left_out in ((True, ["EXIF"]), (False, [])):
+        PICTURE.save(tmp_path / "a.jxl", exif=exif.tobytes(), compress_metadata=compressed)
+        with noting_leftovers() as names, read_image(tmp_path / "a.jxl") as image:
+            metadata = info_of(to_pixels(image).metadata)
+        assert names == left_out
+        assert ("exif" in metadata) != compressed
 
 
 def png() -> bytes:
