@@ -38,6 +38,13 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_run_of_a_name_that_no_folder_can_have_is_one_line(hvae: Run, tmp_path: Path) -> None:
+    out = "n" * 300
+    result = hvae("train", "--data", tmp_path, "--valid", tmp_path, "--out", out)
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {out}: File name too long\n"
+
+
 def test_a_run_is_not_begun_over_another(hvae: Run, checkpoint: Path, tmp_path: Path) -> None:
     result = hvae("train", "--data", tmp_path, "--valid", tmp_path, "--out", checkpoint.parent)
     assert result.exit_code == 2
