@@ -76,7 +76,8 @@ def _beginning(exif: bytes) -> tuple[int, str]:
 
 def _first(exif: bytes, begin: int, order: str) -> tuple[int, ...]:
     """Return the place of the first directory, where there is one."""
-    return struct.unpack_from(f"{order}I", exif, begin + 4) if order and exif[begin + 7 :] else ()
+    is_whole = len(exif) >= begin + 8
+    return struct.unpack_from(f"{order}I", exif, begin + 4) if order and is_whole else ()
 
 
 def _entries(exif: bytes, order: str, at: int) -> Iterator[tuple[int, int, int, int]]:
