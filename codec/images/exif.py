@@ -39,10 +39,10 @@ def upright_exif(exif: bytes) -> bytes:
     return bytes(changed)
 
 
-def is_bounded(exif: bytes) -> bool:
-    """Tell whether the values of EXIF take no more than its own length together."""
+def is_bounded(exif: bytes, most: int = 0) -> bool:
+    """Tell whether the values of EXIF take no more than its own length together, or `most`."""
     begin, order = _beginning(exif)
-    places, total = [*_first(exif, begin, order)], 0
+    places, total, most = [*_first(exif, begin, order)], 0, max(most, len(exif))
     for place in places:  # which grows meanwhile
         for tag, kind, count, at in _entries(exif, order, begin + place):
             size = _SIZES.get(kind, 0) * count
@@ -51,7 +51,7 @@ def is_bounded(exif: bytes) -> bool:
                 total += min(size, max(0, len(exif) - begin - value))
             elif tag in _DIRECTORIES and value not in places:
                 places.append(value)
-            if total > len(exif) or len(places) > _MOST_DIRECTORIES:
+            if total > most or len(places) > _MOST_DIRECTORIES:
                 return False
     return True
 

@@ -15,10 +15,13 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from ...bitstream import MAGIC
 from ..errors import ImageError, one_line, tell_left_out
 from . import jxl
+from .exif import is_bounded
 from .limits import check_size
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import (
+    JPEG,
     PNG,
+    exif_of_jpeg,
     png_chunks,
     png_damage,
     with_checksums,
@@ -33,6 +36,8 @@ _FORMATS = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | {".jxl": "JPEG XL
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
 _TIFF = b"II*\0", b"MM\0*"
 _BEGINNING = 64  # bytes, by which formats are told
+_MOST_EXIF = 1 << 24
+"""Bytes that the EXIF of a JPEG may ask Pillow for, which reads it when it opens the file."""
 
 
 _FILTERS = threading.Lock()
@@ -92,7 +97,9 @@ def _opened_or_mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
     if isinstance(source, bytes) or os.path.isfile(source):  # what was read of a pipe is gone
-        data = _whole_if(source, jxl.BEGINNINGS)
+        data = _whole_if(source, (*jxl.BEGINNINGS, JPEG))
+        if data.startswith(JPEG) and not is_bounded(exif_of_jpeg(data), _MOST_EXIF):
+            raise ImageError("its EXIF asks for the same bytes again and again")
         if data.startswith(jxl.BEGINNINGS):  # which its opener unpacks at once
             header = jxl.header_of(data)
             check_size(header.width, header.height)

@@ -51,7 +51,7 @@ _CHUNK_NAMES = {b"caBX": "C2PA", b"tIME": "time of change", b"mDCV": "mastering 
 _CHUNK_NAMES |= {b"cLLI": "light levels (cLLI)", b"C2PA": "C2PA"}
 
 _XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
-_PROFILE = b"ICC_PROFILE\0"
+_PROFILE, _EXIF = b"ICC_PROFILE\0", b"Exif\0\0"
 _KEPT_SEGMENTS = (
     (0xE0, b"JFIF\0"), (0xE1, b"Exif\0"), (0xE1, _XMP), (0xE2, _PROFILE),
     (0xE2, b"MPF\0"), (0xEE, b"Adobe"), (0xFE, b""),
@@ -228,6 +228,17 @@ def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes, int]]:
         size = int.from_bytes(file[at + 2 : at + 4], "big")
         yield marker, file[at + 4 : at + 2 + size], at
         found = _MARKER.search(file, at + 2 + max(2, size))
+
+
+def exif_of_jpeg(file: bytes) -> bytes:
+    """Return the EXIF of a JPEG, whose pieces Pillow joins, from before its first scan."""
+    pieces = []
+    for marker, payload, _ in jpeg_segments(file):
+        if marker == 0xDA:
+            break
+        if marker == 0xE1 and payload.startswith(_EXIF):
+            pieces.append(payload.removeprefix(_EXIF))
+    return b"".join(pieces)
 
 
 def without_large_texts(file: bytes) -> tuple[bytes, list[str]]:

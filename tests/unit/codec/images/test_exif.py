@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.codec.images import Pixels, exif_orientation, info_of, to_pixels, write_image
+from hvae_codec.codec.images import (
+    Pixels,
+    exif_orientation,
+    info_of,
+    read_image,
+    to_pixels,
+    write_image,
+)
 from hvae_codec.codec.images.exif import is_bounded, upright_exif
 
 ORIENTATION = 274
@@ -89,6 +96,21 @@ def test_a_small_exif_is_not_read_by_pillow_where_it_asks_for_much_memory(
             io.BytesIO(), Pixels(np.zeros((2, 3, 3), np.uint8)), {"exif": exif}, format
         )
         assert (size, names) == ((2, 3), ["EXIF"])
+
+
+@pytest.mark.parametrize("size", [0, 200_000])
+def test_a_jpeg_is_refused_before_pillow_reads_what_its_exif_asks_for(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow looks for a resolution there where JFIF tells none."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    data, exif = buffer.getvalue(), bomb(6)[6:].ljust(size)
+    parts = (b"Exif\0\0" + exif[at : at + 60_000] for at in range(0, len(exif), 60_000))
+    segments = b"".join(struct.pack(">HH", 0xFFE1, len(part) + 2) + part for part in parts)
+    monkeypatch.setattr(Image.Exif, "load", load_small)
+    with pytest.raises(OSError, match="the same bytes again and again"):
+        read_image(data[:2] + segments + data[20:])
 
 
 def test_an_old_text_of_a_png_is_no_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
