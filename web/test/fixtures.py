@@ -27,6 +27,7 @@ from hvae_codec.bitstream import (
     InvalidField,
     PmfTables,
     Prior,
+    TileCoder,
     coder_of,
     gaussian_tables,
     push,
@@ -167,6 +168,13 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7, tune="psnr")
     add("mixed_alpha", mixed)
     add("mixed_alpha_thumbnail", mixed, scale=8)
+    index = read_index(mixed)
+    assert index.coders[0] == TileCoder.BOTH, index.coders
+    damaged = bytearray(mixed)
+    begin, size = index.spans[0, 0]
+    damaged[begin + size // 2] ^= 1
+    add("alpha_lost_kept", bytes(damaged), keepGoing=True)
+    add("alpha_lost_kept_thumbnail", bytes(damaged), keepGoing=True, scale=8)
     lossless = encode_image(np.asarray(image), lossless=True)
     add("lossless", lossless)
     add("lossless_thumbnail", lossless, scale=8)

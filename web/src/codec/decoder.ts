@@ -190,7 +190,7 @@ class Decoder {
   private async lostContexts(): Promise<void> {
     for (const number of this.shown) {
       const tile = this.tiles[number];
-      if (tile ? tile.intact : !this.lostParts.has(number)) continue;
+      if (tile ? tile.intact : !this.lostExact.has(number)) continue;
       const part = shared(this.windows[number], this.patches())!;
       const seen = grown(part, this.halo, patchGrid(this.index.header));
       const size = sizeOf(seen);
@@ -406,11 +406,13 @@ class Decoder {
 
   /** What is exact of the tile that is being shown; null where nothing is, or it is damaged. */
   private exact: { number: number; patches: ExactPatches | null } | null = null;
-  private lostParts = new Set<number>();
+  /** Tiles whose exact patches are lost, and those whose alpha is: the one is shown without the other. */
+  private lostExact = new Set<number>();
+  private lostAlpha = new Set<number>();
 
   private async exactOf(number: number): Promise<ExactPatches | null> {
     const tile = this.index.tiles[number];
-    if (tile.coder === "learned" || this.lostParts.has(number)) return null;
+    if (tile.coder === "learned" || this.lostExact.has(number)) return null;
     if (this.exact?.number === number) return this.exact.patches;
     this.exact = { number, patches: null };
     try {
@@ -422,16 +424,16 @@ class Decoder {
         this.machine,
       );
     } catch (error) {
-      this.lose(number, error);
+      this.lose(number, error, this.lostExact);
     }
     return this.exact.patches;
   }
 
   /** Note that alpha or exact patches of a tile are lost. */
-  private lose(number: number, error: unknown): void {
+  private lose(number: number, error: unknown, lost: Set<number>): void {
     if (!(error instanceof HvaeError)) throw error;
     this.damage ??= error;
-    this.lostParts.add(number);
+    lost.add(number);
     if (!this.options.keepGoing) throw error;
   }
 
@@ -453,7 +455,7 @@ class Decoder {
       );
       this.alpha.plane = { window, values };
     } catch (error) {
-      this.lose(number, error);
+      this.lose(number, error, this.lostAlpha);
     }
     return this.alpha.plane;
   }
@@ -462,7 +464,11 @@ class Decoder {
     const tiles = this.tiles.filter((tile) => tile !== undefined);
     const size = this.source.data.length;
     const isLost = (tile: Tile) => tile.isDamaged || !tile.levelsThere(size);
-    const lost = new Set([...tiles.filter(isLost).map((tile) => tile.number), ...this.lostParts]);
+    const lost = new Set([
+      ...tiles.filter(isLost).map((tile) => tile.number),
+      ...this.lostExact,
+      ...this.lostAlpha,
+    ]);
     const most = this.codec ? this.wanted : this.index.levels;
     return {
       intact: Math.min(most, ...tiles.map((tile) => tile.intact)),
