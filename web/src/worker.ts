@@ -29,10 +29,18 @@ self.onmessage = ({ data: order }: MessageEvent<Order>) => {
     return;
   }
   const source = sources.get(order.id); // none where all is over
-  if (order.do === "bytes") source?.append(order.bytes);
+  if (order.do === "bytes") append(source, order.bytes);
   else if (order.do === "end") source?.end();
   else source?.fail(order.error);
 };
+
+function append(source: Source | undefined, bytes: Uint8Array): void {
+  try {
+    source?.append(bytes);
+  } catch (error) {
+    source?.fail(error); // there is no room for them
+  }
+}
 
 async function decode({ id, options }: Extract<Order, { do: "decode" }>): Promise<void> {
   const source = sources.get(id)!;

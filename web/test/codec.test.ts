@@ -118,6 +118,37 @@ test("files of other weights are refused, not decoded wrongly", async () => {
   );
 });
 
+test("bytes behind the last tile end the decoding, or are not kept", async () => {
+  const data = await read("tiles.hvae");
+  for (const keepGoing of [false, true]) {
+    const source = new Source(); // which nobody ends
+    const found = decoded(source, { keepGoing }).then(
+      ({ outcome }) => outcome.lostTiles,
+      ({ name }) => name,
+    );
+    source.append(data);
+    for (let i = 0; i < 20; i++) {
+      await new Promise((resolve) => setTimeout(resolve));
+      source.append(new Uint8Array(1000));
+    }
+    assert.deepEqual(await found, keepGoing ? [] : "TrailingData");
+    assert.equal(source.data.length, data.length);
+  }
+});
+
+test("options that are none are refused before the first byte", async () => {
+  const wrong = [
+    ...[{ levels: 2.5 }, { levels: NaN }, { levels: -5 }],
+    ...[{ maxPixels: 2.5 }, { maxPixels: NaN }, { maxPixels: -5 }],
+    ...[{ scale: 2 }, { region: [0, 0, 1.5, 1] }, { region: [0, 0, 1] }],
+  ];
+  for (const options of wrong) {
+    await assert.rejects(decoded(new Source(), options as DecodeOptions), {
+      name: "ArgumentError",
+    });
+  }
+});
+
 test("a source that fails ends the decoding with its error", async () => {
   const source = new Source();
   const picture = decoded(source, {});

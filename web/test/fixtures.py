@@ -35,12 +35,12 @@ from hvae_codec.bitstream import (
     words_of,
 )
 from hvae_codec.codec.api import encode as encode_image
-from hvae_codec.codec.decoder import decode_file
+from hvae_codec.codec.decode import decode_parts
 from hvae_codec.codec.encoder import encode_pixels
-from hvae_codec.codec.images import squeezed, to_pixels
+from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.web import web_parts
-from hvae_codec.codec.networks.weights import Codec, codec_for, load_codec
-from hvae_codec.codec.options import TUNES, DecodeOptions
+from hvae_codec.codec.networks.weights import Codec, load_codec
+from hvae_codec.codec.options import TUNES
 from tests.drawn import photograph, text
 
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
@@ -63,17 +63,16 @@ def main(out: Path) -> None:
         (out / f"{name}.hvae").write_bytes(file)
         cases[name] = {"options": options.copy()}
         options.pop("progressive", None)  # what is shown on the way has no counterpart
-        wanted = DecodeOptions(**{_snake(key): value for key, value in options.items()})  # type: ignore[arg-type]
+        wanted = {_snake(key): value for key, value in options.items()}
         try:
             index = read_index(file)
-            index.check_end(file, may_be_cut=True)
             if index.header.prior is not Prior.MASKED_DIFFUSION:  # which Python alone decodes
                 raise InvalidField(f"the prior {index.header.prior.label} is not decoded here")
-            picture = decode_file(codec_for(index.header), file, index, wanted)
+            picture = decode_parts(file, **wanted)  # type: ignore[arg-type]
         except BitstreamError as error:
             cases[name]["error"] = [type(error).__name__, str(error)]
             return
-        rgba = rgba_of(squeezed(picture.pixels, index.metadata).samples)
+        rgba = rgba_of(picture.pixels)
         (out / f"{name}.rgba").write_bytes(rgba.tobytes())
         cases[name] |= {
             "height": rgba.shape[0],
@@ -112,6 +111,11 @@ def broken(add: Callable[..., None], whole: bytes) -> None:
     cut = whole[: int(index.spans[2, 5, 0]) + 5]
     add("cut", cut)
     add("cut_kept", cut, keepGoing=True)
+    add("cut_levels", cut, levels=1)
+    add("cut_thumbnail", cut, scale=8)
+    behind = whole[:-4]
+    add("cut_region", behind, region=(0, 0, 40, 40))
+    add("cut_region_kept", behind, region=(0, 0, 40, 40), keepGoing=True)
     begin, size = (int(number) for number in index.spans[5, 4])
     damaged = bytearray(whole)
     damaged[begin + size // 2] ^= 0x55
@@ -134,6 +138,7 @@ def broken(add: Callable[..., None], whole: bytes) -> None:
     damaged_index[index.begin - 6] ^= 1
     add("damaged_index", bytes(damaged_index))
     add("longer", whole + b"more")
+    add("longer_kept", whole + b"more", keepGoing=True)
 
 
 def cut_everywhere(add: Callable[..., None], whole: bytes) -> None:
@@ -216,6 +221,8 @@ def deep(add: Callable[..., None], codec: Codec) -> None:
     add("deep_colour", lossless)
     add("deep_thumbnail", lossless, scale=8)
     add("deep_lost", lossless[:-5] + b"damag")
+    add("deep_cut", lossless[:-5])
+    add("deep_cut_kept", lossless[:-5], keepGoing=True)
     mixed = encode_pixels(
         codec, to_pixels(np.asarray(page(), np.uint16) * 257), 50, tile_side=7, tune="psnr"
     )

@@ -135,13 +135,17 @@ export function readWords(data: Uint8Array, tile: TileIndex, levels: number): Ui
   return new Uint32Array(bytes.buffer);
 }
 
-/** Refuse a file that is longer than its index says. */
-export function checkEnd(index: Index, size: number): void {
+/** Refuse a file that is longer than its index says, or shorter. */
+export function checkEnd(index: Index, size: number, mayBeCut = false): void {
   if (size > index.end) {
     throw new HvaeError(
       "TrailingData",
       `${size - index.end} bytes are left over behind the last tile`,
     );
+  }
+  if (size < index.end && !mayBeCut) {
+    const message = `the file is cut: ${size} of ${index.end} bytes are there`;
+    throw new HvaeError("Truncated", message);
   }
 }
 

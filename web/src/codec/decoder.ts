@@ -9,7 +9,13 @@ import { LATENTS_A_SIDE, PATCH_PX, sum } from "./config.ts";
 import { fillUnknown } from "./conceal.ts";
 import { decodeExact, type ExactPatches, layExact } from "./exact.ts";
 import { type Alpha, layAlpha, rgbaOf, squeeze } from "./pixels.ts";
-import type { DecodeOptions, Machine, Outcome, Shows } from "./options.ts";
+import {
+  checkOptions,
+  type DecodeOptions,
+  type Machine,
+  type Outcome,
+  type Shows,
+} from "./options.ts";
 import { Qualities } from "./qualities.ts";
 import type { Source } from "./source.ts";
 import { contextThumbnail } from "./thumbnail.ts";
@@ -46,11 +52,11 @@ export async function decodeFile(
   machine: Machine,
   shows: Shows,
 ): Promise<Outcome> {
+  checkOptions(options);
   const index = await arrivedIndex(source, options);
+  source.limitTo(index.end);
   shows.index(index);
-  if (![undefined, 1, 8].includes(options.scale)) {
-    throw new HvaeError("ArgumentError", `scale ${options.scale} is neither 1 nor 8`);
-  }
+  checkLength(source, index, options);
   const region = checkedRegion(index, options.region);
   if (!index.header.needsWeights) {
     if (index.tiles.some(({ coder }) => coder !== "exact")) {
@@ -77,7 +83,7 @@ async function arrivedIndex(source: Source, options: DecodeOptions): Promise<Ind
   for (;;) {
     const size = source.data.length;
     try {
-      return readIndex(source.data, options.maxPixels);
+      return readIndex(source.data, options.maxPixels ?? undefined);
     } catch (error) {
       const isCut = error instanceof HvaeError && error.name === "Truncated";
       if (!isCut || !(await source.more(size))) throw error;
@@ -85,11 +91,17 @@ async function arrivedIndex(source: Source, options: DecodeOptions): Promise<Ind
   }
 }
 
+/** Refuse a file that is not as long as its index says, as soon as that is known. */
+function checkLength(source: Source, index: Index, options: DecodeOptions): void {
+  if (options.keepGoing) return;
+  const asksForLess = typeof options.levels === "number" || options.scale === 8;
+  checkEnd(index, source.data.length + source.surplus, asksForLess || !source.isEnded);
+}
+
 function checkedRegion(index: Index, region: DecodeOptions["region"]): Window {
   const { width, height } = index.header;
   const [x, y, w, h] = region ?? [0, 0, width, height];
-  const isWhole = [x, y, w, h].every(Number.isInteger);
-  if (!isWhole || w < 1 || h < 1 || x < 0 || y < 0 || x + w > width || y + h > height) {
+  if (w < 1 || h < 1 || x < 0 || y < 0 || x + w > width || y + h > height) {
     throw new HvaeError(
       "ArgumentError",
       `region ${x},${y},${w},${h} is not within the ${width}x${height} pixels of the image`,
@@ -138,15 +150,14 @@ class Decoder {
   }
 
   async decode(): Promise<Outcome> {
-    const { source, options, codec } = this;
+    const { options, codec } = this;
     const isContextOnly = options.scale === 8;
     if (!isContextOnly) codec?.fetchModel(this.index.header.quality); // while the context decodes
     await this.exactTiles();
     await this.contexts();
     const seen = this.tiles.filter((tile) => tile !== undefined);
     if (options.progressive && seen.length <= LEVELWISE_TILES) await this.levelwise();
-    while (await source.more(source.data.length));
-    checkEnd(this.index, source.data.length);
+    while (await this.more());
     if (!isContextOnly) await this.whole();
     else if (options.keepGoing) await this.lostContexts();
     const { intact, lost } = this.left();
@@ -162,7 +173,7 @@ class Decoder {
     const { tiles, levels } = this.index;
     for (const number of this.shown.filter((each) => tiles[each].coder === "exact")) {
       while (this.source.data.length < tiles[number].exact.end) {
-        if (!(await this.source.more(this.source.data.length))) break;
+        if (!(await this.more())) break;
       }
       if (!(await this.exactOf(number))) continue;
       const [part, scale] = [
@@ -170,7 +181,7 @@ class Decoder {
         this.options.scale ?? 1,
       ];
       await this.paint(number, null, part, part, scale, levels);
-      await this.machine.breathe();
+      await this.breathe();
     }
   }
 
@@ -182,7 +193,7 @@ class Decoder {
       await this.pop(tile, 1);
       const isWanted = this.options.progressive || this.options.scale === 8;
       if (isWanted && tile.intact && this.shown.includes(tile.number)) await this.showContext(tile);
-      await this.machine.breathe();
+      await this.breathe();
     }
   }
 
@@ -217,7 +228,7 @@ class Decoder {
       if (there <= levels) return; // cut
       levels = there;
       for (const tile of tiles) await this.pop(tile, levels);
-      await this.machine.breathe();
+      await this.breathe();
       const isLast = levels === this.wanted;
       if (isLast || this.damage || this.there(tiles) > levels) continue; // better comes at once
       for (const number of this.shown)
@@ -237,7 +248,7 @@ class Decoder {
         await this.pop(tile, this.wanted);
         if (tile.intact) await this.latentsOf(tile);
         tile.release();
-        await this.machine.breathe();
+        await this.breathe();
       }
       await this.show(number, near);
       this.forget(this.windows[number]);
@@ -253,10 +264,22 @@ class Decoder {
 
   /** Wait until some tiles have so many levels, or the file ends. */
   private async arrive(tiles: Tile[], levels: number): Promise<void> {
-    const { source } = this;
     while (this.there(tiles) < Math.min(levels, this.wanted)) {
-      if (!(await source.more(source.data.length))) return;
+      if (!(await this.more())) return;
     }
+  }
+
+  /** Wait for more bytes; returns false once all had come. */
+  private async more(): Promise<boolean> {
+    const isMore = await this.source.more(this.source.data.length);
+    checkLength(this.source, this.index, this.options);
+    return isMore;
+  }
+
+  /** Let messages in, and look at what they brought. */
+  private async breathe(): Promise<void> {
+    await this.machine.breathe();
+    checkLength(this.source, this.index, this.options);
   }
 
   private there(tiles: Tile[]): number {
@@ -312,7 +335,7 @@ class Decoder {
         piece,
         near.map((each) => this.tiles[each]!),
       );
-      await this.machine.breathe();
+      await this.breathe();
     }
   }
 

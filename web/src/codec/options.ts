@@ -1,6 +1,7 @@
 /** What of a file is decoded, what is shown of it on the way, and what does the work. */
 
 import type { Index } from "../bitstream/container.ts";
+import { HvaeError } from "../bitstream/errors.ts";
 import type { DecodeJpeg2000, DecodeWebp } from "./lossless.ts";
 import type { Codec } from "./codec.ts";
 
@@ -17,6 +18,21 @@ export interface DecodeOptions {
   progressive?: boolean;
   /** A larger picture is refused; 2**26 by default, which a browser can hold. */
   maxPixels?: number;
+}
+
+/** Refuse options that are none, whatever the file. */
+export function checkOptions({ levels, region, scale, maxPixels }: DecodeOptions): void {
+  const isCount = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
+  const refuse = (message: string) => {
+    throw new HvaeError("ArgumentError", message);
+  };
+  if (!isCount(levels ?? 0)) refuse(`${levels} levels of latents cannot be decoded`);
+  if (![1, 8].includes(scale ?? 1)) refuse(`scale ${scale} is neither 1 nor 8`);
+  if (!isCount(maxPixels ?? 0) && maxPixels !== Infinity) {
+    refuse(`a limit of ${maxPixels} pixels is none`);
+  }
+  const isRegion = Array.isArray(region) && region.length === 4 && region.every(Number.isInteger);
+  if (region && !isRegion) refuse(`region ${region} is not x, y, width and height`);
 }
 
 /** A rectangle of the picture, RGBA. */

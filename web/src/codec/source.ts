@@ -4,6 +4,9 @@ export class Source {
   private size = 0;
   private waiting: (() => void)[] = [];
   private error: unknown = null;
+  private limit = Infinity;
+  /** How many bytes came behind the limit; they are not kept. */
+  surplus = 0;
   isEnded = false;
 
   /** Return a source of bytes that are all there. */
@@ -19,7 +22,16 @@ export class Source {
     return this.buffer.subarray(0, this.size);
   }
 
-  append(chunk: Uint8Array): void {
+  /** Keep so many bytes, once it is known how many the file has: who sends may never end. */
+  limitTo(size: number): void {
+    this.limit = size;
+    this.surplus = Math.max(0, this.size - size);
+    this.size -= this.surplus;
+  }
+
+  append(sent: Uint8Array): void {
+    const chunk = sent.subarray(0, this.limit - this.size);
+    this.surplus += sent.length - chunk.length;
     if (this.size + chunk.length > this.buffer.length) {
       const larger = new Uint8Array(Math.max(2 * this.buffer.length, this.size + chunk.length));
       larger.set(this.data);
@@ -43,7 +55,7 @@ export class Source {
 
   /** Wait until more bytes have come than these, or all; returns false once all had come. */
   async more(than: number): Promise<boolean> {
-    while (this.size <= than && !this.isEnded) {
+    while (this.size <= than && !this.isEnded && !this.surplus) {
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
     this.check();
