@@ -11,6 +11,7 @@ import { decodeFile } from "../src/codec/decoder.ts";
 import type { Area, DecodeOptions, Machine, Outcome } from "../src/codec/options.ts";
 import type { Ort } from "../src/codec/graphs.ts";
 import { Source } from "../src/codec/source.ts";
+import { Weights } from "../src/codec/weights.ts";
 import { openJpeg2000 } from "../src/jpeg2000.ts";
 import { CASES, difference, read } from "./fixtures.ts";
 
@@ -147,6 +148,36 @@ test("options that are none are refused before the first byte", async () => {
       name: "ArgumentError",
     });
   }
+});
+
+test("weights that are damaged, or none, are a WeightsError", async () => {
+  const { header } = readIndex(await read("q50.hvae"));
+  const path = `${header.weights}/context.safetensors`;
+  const whole = await read(`weights/${path}`);
+  const size = Number(new DataView(whole.buffer).getBigUint64(0, true));
+  const page = new TextEncoder().encode("<!doctype html><title>not here</title>");
+  const { data_offsets: graph } = JSON.parse(new TextDecoder().decode(whole.subarray(8, 8 + size)))[
+    "graphs.convolution"
+  ];
+  // each octet says that its number goes on behind it, and the last one as well
+  const endless = whole.slice().fill(0xff, 8 + size + graph[0], 8 + size + graph[1]);
+  for (const data of [page, page.slice(0, 3), whole.slice(0, -1), whole.slice(0, 50), endless]) {
+    await assert.rejects(
+      Codec.open(header.weights, () => Promise.resolve(data), ort as unknown as Ort),
+      { name: "WeightsError" },
+    );
+  }
+});
+
+test("a model of other weights is refused", async () => {
+  const hashes = ["q50", "eye_q50"].map(async (name) => {
+    return readIndex(await read(`${name}.hvae`)).header.weights;
+  });
+  const [hash, other] = await Promise.all(hashes);
+  const weights = await Weights.open(hash, (path) =>
+    read(`weights/${path.includes("model") ? path.replace(hash, other) : path}`),
+  );
+  await assert.rejects(weights.model(0), { name: "WeightsError", message: /of other weights/ });
 });
 
 test("a source that fails ends the decoding with its error", async () => {

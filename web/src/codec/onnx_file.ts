@@ -7,6 +7,8 @@
  * its name (8), raw data (9), external data (13) and where its data is (14).
  */
 
+import { HvaeError } from "../bitstream/errors.ts";
+
 const GRAPH = 7;
 const INITIALIZER = 5;
 const NAME = 8;
@@ -28,7 +30,7 @@ export function withTensors(model: Uint8Array, find: (name: string) => Uint8Arra
     replaced(graph, INITIALIZER, (tensor) => {
       const all = [...fields(tensor)];
       if (!all.some(({ number }) => number === EXTERNAL_DATA)) return tensor;
-      const name = new TextDecoder().decode(all.find(({ number }) => number === NAME)!.value);
+      const name = new TextDecoder().decode(all.find(({ number }) => number === NAME)?.value);
       const kept = all.filter(({ number }) => number !== EXTERNAL_DATA && number !== DATA_LOCATION);
       const data = find(name);
       return joined([...kept.map(({ whole }) => whole), ...lengthened(RAW_DATA, data)]);
@@ -53,6 +55,7 @@ function* fields(message: Uint8Array): Generator<Field> {
   const varint = (): number => {
     let value = 0;
     for (let place = 1; ; place *= 128) {
+      if (at >= message.length) throw damaged();
       const octet = message[at++];
       value += (octet & 0x7f) * place;
       if (octet < 0x80) return value;
@@ -64,10 +67,15 @@ function* fields(message: Uint8Array): Generator<Field> {
     const type = key & 7;
     if (type === 0) varint();
     const size = type === 2 ? varint() : type === 5 ? 4 : type === 1 ? 8 : 0;
+    if (!(size <= message.length - at)) throw damaged(); // which NaN is not either
     const value = message.subarray(at, at + size);
     at += size;
     yield { number: key >> 3, whole: message.subarray(begin, at), value };
   }
+}
+
+function damaged(): HvaeError {
+  return new HvaeError("WeightsError", "a graph of the weights is damaged");
 }
 
 function lengthened(number: number, value: Uint8Array): Uint8Array[] {

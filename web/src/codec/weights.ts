@@ -34,7 +34,12 @@ export class Part {
   readonly tensors = new Map<string, Stored>();
   readonly described: Described;
 
-  constructor(data: Uint8Array<ArrayBuffer>) {
+  /** Read a part; throws WeightsError where it is none, as of a server that answers with a page. */
+  static read(path: string, data: Uint8Array<ArrayBuffer>): Part {
+    return soundly(`${path} of the weights`, () => new Part(data));
+  }
+
+  private constructor(data: Uint8Array<ArrayBuffer>) {
     const size = Number(new DataView(data.buffer, data.byteOffset).getBigUint64(0, true));
     const header = JSON.parse(new TextDecoder().decode(data.subarray(8, 8 + size)));
     this.described = JSON.parse(header.__metadata__.hvae_codec);
@@ -48,6 +53,7 @@ export class Part {
       if (name === "__metadata__") continue;
       const [begin, end] = data_offsets;
       const bytes = data.subarray(8 + size + begin, 8 + size + end);
+      if (!(begin >= 0) || bytes.length !== end - begin) throw new RangeError(`${name} is cut`);
       this.tensors.set(name, { type: dtype, shape, bytes });
     }
   }
@@ -59,12 +65,25 @@ export class Part {
   }
 }
 
+/** Read something of the weights; throws WeightsError, whatever is wrong with it. */
+function soundly<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof HvaeError) throw error;
+    throw new HvaeError("WeightsError", `${what} cannot be read (${error})`);
+  }
+}
+
 /** Return the numbers of a tensor of integers. */
 export function integers({ type, bytes }: Stored): Integers {
   const kinds = { I8: Int8Array, I16: Int16Array, I32: Int32Array, U32: Uint32Array };
-  const Kind = kinds[type as keyof typeof kinds];
-  const { buffer, byteOffset } = bytes.byteOffset % Kind.BYTES_PER_ELEMENT ? bytes.slice() : bytes;
-  return new Kind(buffer, byteOffset, bytes.length / Kind.BYTES_PER_ELEMENT);
+  return soundly("a tensor of the weights", () => {
+    const Kind = kinds[type as keyof typeof kinds];
+    const size = Kind.BYTES_PER_ELEMENT;
+    const { buffer, byteOffset } = bytes.byteOffset % size ? bytes.slice() : bytes;
+    return new Kind(buffer, byteOffset, bytes.length / size);
+  });
 }
 
 /** Fetch a file of the weights; returns null where there is none. */
@@ -80,7 +99,7 @@ export class Weights {
     readonly context: Part,
     private fetch: Fetch,
   ) {
-    this.config = JSON.parse(context.described.config);
+    this.config = soundly("the configuration", () => JSON.parse(context.described.config));
     if (this.config.linear_from < 100) {
       throw new HvaeError(
         "WeightsError",
@@ -91,15 +110,16 @@ export class Weights {
 
   /** Fetch the part of the context; throws WrongWeights where there is none of that hash. */
   static async open(hash: string, fetch: Fetch): Promise<Weights> {
-    const data = await fetch(`${hash}/context.safetensors`);
+    const path = `${hash}/context.safetensors`;
+    const data = await fetch(path);
     if (!data) {
       throw new HvaeError(
         "WrongWeights",
         `the file was written with the weights ${hash}, which are not at hand`,
       );
     }
-    const part = new Part(data);
-    if (!part.described.weights.startsWith(hash)) {
+    const part = Part.read(path, data);
+    if (!`${part.described.weights}`.startsWith(hash)) {
       throw new HvaeError("WeightsError", `the folder ${hash} holds other weights`);
     }
     return new Weights(hash, part, fetch);
@@ -128,8 +148,13 @@ export class Weights {
   }
 
   private async fetchModel(number: number): Promise<Part> {
-    const data = await this.fetch(`${this.hash}/model-${number}.safetensors`);
+    const path = `${this.hash}/model-${number}.safetensors`;
+    const data = await this.fetch(path);
     if (!data) throw new HvaeError("WeightsError", `the weights ${this.hash} lack model ${number}`);
-    return new Part(data);
+    const part = Part.read(path, data);
+    if (part.described.weights !== this.context.described.weights) {
+      throw new HvaeError("WeightsError", `${path} is of other weights than its context`);
+    }
+    return part;
   }
 }
