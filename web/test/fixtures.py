@@ -16,7 +16,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -25,6 +27,7 @@ from skimage import data
 from hvae_codec.bitstream import (
     BitstreamError,
     InvalidField,
+    MetadataKind,
     PmfTables,
     Prior,
     TileCoder,
@@ -41,6 +44,7 @@ from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.web import web_parts
 from hvae_codec.codec.networks.weights import Codec, load_codec
 from hvae_codec.codec.options import TUNES
+from hvae_codec.codec.tiles.lossless import encode_vp8l
 from tests.drawn import photograph, text
 
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
@@ -93,13 +97,19 @@ def main(out: Path) -> None:
     tiles = encode((500, 333), 45, 4)
     add("photo", whole)
     add("tiles", tiles)
-    add("pieces", encode((1100, 900), 30, 26))
+    pieces = encode((1100, 900), 30, 26)
+    add("pieces", pieces)
+    lost = bytearray(pieces)
+    lost[int(read_index(pieces).spans[0, 2, 0]) + 2] ^= 0xFF
+    add("pieces_lost_kept", bytes(lost), keepGoing=True)
     add("region", tiles, region=(130, 100, 200, 77))
     add("levels", tiles, levels=2)
     add("thumbnail", tiles, scale=8)
     broken(add, tiles)
     cut_everywhere(add, encode((180, 60), 45, 2))
     drawn(add, codec)
+    more_channels(add)
+    wrong_metadata(add, codec)
     of_many_qualities(add, codec)
     deep(add, codec)
     (out / "cases.json").write_text(json.dumps(cases))
@@ -186,6 +196,26 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     lost = lossless[:-5] + b"damag"
     add("lossless_lost_kept", lost, keepGoing=True)
     add("lossless_lost_kept_thumbnail", lost, keepGoing=True, scale=8)
+
+
+def more_channels(add: Callable[..., None]) -> None:
+    """Add files whose streams have colour or alpha that their headers do not tell of."""
+    colour = np.asarray(Image.fromarray(data.chelsea()).resize((90, 70)))
+    ramp = np.broadcast_to(np.linspace(0, 255, 90), (70, 90)).astype(np.uint8)
+    stream = encode_vp8l(np.dstack([colour, ramp]))
+    with mock.patch("hvae_codec.codec.tiles.exact.encode_lossless", return_value=stream):
+        add("hidden_alpha", encode_image(colour, lossless=True))
+        add("hidden_colour", encode_image(colour[..., 0], lossless=True))
+
+
+def wrong_metadata(add: Callable[..., None], codec: Codec) -> None:
+    """Add files whose text or resolution is none."""
+    pixels = to_pixels(np.zeros((32, 32, 3), np.uint8))
+    for name, item in (
+        ("wrong_text", (MetadataKind.TEXT, b'{"a": 1}')),
+        ("wrong_dpi", (MetadataKind.DPI, b"1234")),
+    ):
+        add(name, encode_pixels(codec, replace(pixels, metadata=(item,)), 20))
 
 
 def page() -> Image.Image:

@@ -59,6 +59,18 @@ export function rangeOf({ range }: Metadata, bitDepth: number): [number, number]
   return [low, high];
 }
 
+/** Refuse texts, a resolution or a range that are none. */
+export function checkMetadata(metadata: Metadata, bitDepth: number): void {
+  const { text, dpi } = metadata;
+  if (text && !parsedTexts(text)) {
+    throw new HvaeError("InvalidField", "the text is no JSON object of strings");
+  }
+  if (dpi && dpi.length !== 8) {
+    throw new HvaeError("InvalidField", `the resolution has ${dpi.length} bytes, not 8`);
+  }
+  rangeOf(metadata, bitDepth);
+}
+
 /** Return pixels an inch, across and down; null where the file does not tell. */
 export function dpiOf({ dpi }: Metadata): [number, number] | null {
   if (dpi?.length !== 8) return null;
@@ -68,14 +80,19 @@ export function dpiOf({ dpi }: Metadata): [number, number] | null {
 
 /** Return the texts of a file by their keys; none where they are damaged. */
 export function textsOf({ text }: Metadata): [string, string][] {
+  return (text && parsedTexts(text)) ?? [];
+}
+
+function parsedTexts(text: Uint8Array): [string, string][] | null {
   try {
-    const texts: unknown = text ? JSON.parse(new TextDecoder().decode(text)) : {};
-    const isObject = typeof texts === "object" && !Array.isArray(texts);
-    const entries = isObject ? Object.entries(texts as Record<string, unknown>) : [];
-    const areTexts = entries.every(([, value]) => typeof value === "string");
-    return areTexts ? (entries as [string, string][]) : [];
+    const texts: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
+    if (typeof texts !== "object" || !texts || Array.isArray(texts)) return null;
+    const entries = Object.entries(texts);
+    if (!entries.every(([, value]) => typeof value === "string")) return null;
+    encodeURIComponent(entries.flat().join("")); // refuses half of a character, which JSON may hold
+    return entries;
   } catch {
-    return [];
+    return null;
   }
 }
 

@@ -14,7 +14,7 @@ export async function decodeAlpha(
   const stream = readPart(data, tile.alpha, tile.number, tile.alphaCheck);
   if (!stream) throw tileDamaged(tile.number, "its alpha does not match its checksum");
   try {
-    const rgba = await decodeVp8l(stream, size, decodeWebp);
+    const rgba = await decodeVp8l(stream, size, 3, decodeWebp);
     return Uint8Array.from({ length: rgba.length / 4 }, (_, i) => rgba[4 * i + 1]);
   } catch (error) {
     if (!(error instanceof HvaeError)) throw error;

@@ -2,7 +2,7 @@
 
 import { checkEnd, type Index, readIndex } from "../bitstream/container.ts";
 import { HvaeError } from "../bitstream/errors.ts";
-import { rangeOf } from "../bitstream/metadata.ts";
+import { checkMetadata, rangeOf } from "../bitstream/metadata.ts";
 import { decodeAlpha } from "./alpha.ts";
 import type { Codec } from "./codec.ts";
 import { LATENTS_A_SIDE, PATCH_PX, sum } from "./config.ts";
@@ -57,6 +57,7 @@ export async function decodeFile(
   source.limitTo(index.end);
   shows.index(index);
   checkLength(source, index, options);
+  checkMetadata(index.metadata, index.header.bitDepth);
   const region = checkedRegion(index, options.region);
   if (!index.header.needsWeights) {
     if (index.tiles.some(({ coder }) => coder !== "exact")) {
@@ -205,14 +206,10 @@ class Decoder {
       const part = shared(this.windows[number], this.patches())!;
       const seen = grown(part, this.halo, patchGrid(this.index.header));
       const size = sizeOf(seen);
-      const context = new Float32Array((this.codec?.contextChannels ?? 0) * size[0] * size[1]);
-      const near = this.tiles.filter((each) => each && shared(each.window, seen)) as Tile[];
-      for (const each of near.filter(({ intact }) => intact)) {
-        lay(context, seen, each.context, each.window, 1);
-      }
-      if (this.codec) this.conceal(context, seen, near);
+      const near = this.tiles.filter((each) => each !== undefined);
+      const qualities = Qualities.of(this.index, seen);
       const rgb = this.codec
-        ? contextThumbnail(this.codec.config, context, size, Qualities.of(this.index, seen), 4)
+        ? contextThumbnail(this.codec.config, this.contextOf(seen, near), size, qualities, 4)
         : new Float32Array((3 * size[0] * size[1] * PATCH_PX ** 2) / 64).fill(128);
       await this.paint(number, rgb, seen, part, 8, 0);
     }
@@ -329,18 +326,23 @@ class Decoder {
   /** Show what the region has of a tile, piece by piece. */
   private async show(number: number, near: number[]): Promise<void> {
     const part = shared(this.windows[number], this.patches())!;
+    const tiles = near.map((each) => this.tiles[each]!);
+    // of the whole tile, so that the middle of a lost one has colours from around it as well
+    const window = grown(part, this.halo, patchGrid(this.index.header));
+    const around = { window, context: this.contextOf(window, tiles) };
     for (const piece of pieces(part, PIECE)) {
-      await this.showPiece(
-        number,
-        piece,
-        near.map((each) => this.tiles[each]!),
-      );
+      await this.showPiece(number, piece, tiles, around);
       await this.breathe();
     }
   }
 
   /** Synthesise a piece of a tile in its surroundings. */
-  private async showPiece(number: number, part: Window, near: Tile[]): Promise<void> {
+  private async showPiece(
+    number: number,
+    part: Window,
+    near: Tile[],
+    around: { window: Window; context: Float32Array },
+  ): Promise<void> {
     const { index, codec } = this;
     const { header } = index;
     if (!codec) {
@@ -352,16 +354,14 @@ class Decoder {
     }
     const seen = grown(part, this.halo, patchGrid(header));
     const [height, width] = sizeOf(seen);
-    const context = new Float32Array(codec.contextChannels * height * width);
+    const context = cut(around.context, around.window, seen, 1);
     const channels = sum(codec.config.level_channels);
     const latents = new Float32Array(channels * LATENTS_A_SIDE ** 2 * height * width);
     const tiles = near.filter((tile) => shared(tile.window, seen));
     for (const tile of tiles.filter(({ intact }) => intact)) {
       const { window, array } = await this.latentsOf(tile);
-      lay(context, seen, tile.context, tile.window, 1);
       lay(latents, seen, array, window, LATENTS_A_SIDE);
     }
-    this.conceal(context, seen, tiles);
     const rgb = await codec.synthesise(
       context,
       latents,
@@ -372,24 +372,22 @@ class Decoder {
     await this.paint(number, rgb, seen, part, 1, levels);
   }
 
-  /** Give patches whose tile is lost a mean colour from around them. */
-  private conceal(context: Float32Array, seen: Window, tiles: Tile[]): void {
+  /** Return the context of a window; patches whose tile is lost get a mean colour from around them. */
+  private contextOf(seen: Window, near: Tile[]): Float32Array {
     const [height, width] = sizeOf(seen);
+    const context = new Float32Array((this.codec?.contextChannels ?? 0) * height * width);
     const known = new Float32Array(height * width);
-    for (const tile of tiles.filter((each) => each.intact)) {
-      lay(
-        known,
-        seen,
-        tile.context.map(() => 1),
-        tile.window,
-        1,
-      );
+    for (const { context: own, window } of near.filter(({ intact }) => intact)) {
+      const [rows, columns] = sizeOf(window);
+      lay(context, seen, own, window, 1);
+      lay(known, seen, new Float32Array(rows * columns).fill(1), window, 1);
     }
-    if (known.every(Boolean)) return;
-    for (let plane = 0; plane < 3; plane++) {
+    if (known.every(Boolean)) return context;
+    for (let plane = 0; plane < Math.min(3, context.length); plane++) {
       const means = context.subarray(plane * height * width, (plane + 1) * height * width);
       fillUnknown(means, Uint8Array.from(known), height, width);
     }
+    return context;
   }
 
   private async showContext(tile: Tile): Promise<void> {

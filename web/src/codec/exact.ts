@@ -43,7 +43,7 @@ export async function decodeExact(
     const stream = part.subarray(cursor.at);
     const rgba = jpeg2000
       ? decodeDeep(stream, sizeOf(inside), channels, jpeg2000)
-      : await decodeVp8l(stream, sizeOf(inside), machine.decodeWebp);
+      : await decodeVp8l(stream, sizeOf(inside), channels, machine.decodeWebp);
     return { where, window: inside, rgba };
   } catch (error) {
     if (!(error instanceof HvaeError)) throw error;
