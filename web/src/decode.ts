@@ -1,7 +1,7 @@
 /** Decode hvae files in a page: `decode(bytes)` gives pixels, `bitmap` makes an ImageBitmap. */
 
 import type { Index } from "./bitstream/container.ts";
-import { type ErrorName, HvaeError } from "./bitstream/errors.ts";
+import { ERROR_NAMES, HvaeError } from "./bitstream/errors.ts";
 import type { Area, DecodeOptions, Outcome } from "./codec/options.ts";
 import type { Answer, Order } from "./messages.ts";
 
@@ -44,11 +44,21 @@ export function configure(wanted: Partial<typeof places>): void {
   Object.assign(places, wanted);
 }
 
-let worker: Worker | null = null;
-let count = 0;
-const listeners = new Map<number, (answer: Answer) => void>();
+/** A worker, and who waits for its answers. */
+interface Running {
+  worker: Worker;
+  listeners: Map<number, (answer: Answer) => void>;
+}
 
-/** Decode a file; throws an HvaeError that says what is wrong with it. */
+let current: Running | null = null;
+let count = 0;
+
+/**
+ * Decode a file.
+ *
+ * Throws an HvaeError that says what is wrong with it, or what else went wrong: the reason of the
+ * signal, what fetching the file or a function of the options threw.
+ */
 export async function decode(bytes: Bytes, options: Options = {}): Promise<Picture> {
   const pixels = new Pixels(options);
   const report = await show(bytes, {
@@ -69,32 +79,39 @@ export async function decode(bytes: Bytes, options: Options = {}): Promise<Pictu
 export async function show(bytes: Bytes, options: Options): Promise<Report> {
   const { signal, onIndex, onArea, ...wanted } = options;
   signal?.throwIfAborted();
+  const running = (current ??= started());
+  const { worker, listeners } = running;
   const id = count++;
-  const done = new Promise<Report>((resolve, reject) => {
-    let index: Index;
-    listeners.set(id, (answer) => {
-      if (answer.is === "index") {
-        index = answer.index;
-        onIndex?.(index);
-      } else if (answer.is === "area") onArea?.(answer.area, answer.ms);
-      else if (answer.is === "done") resolve({ ...answer.outcome, index, ms: answer.ms });
-      else reject(signal?.aborted ? signal.reason : errorOf(answer));
-    });
-  });
   const over = new AbortController(); // what is still to be read would go nowhere
-  const abort = () => {
-    over.abort();
-    order({ do: "fail", id, error: new Error("aborted") });
-  };
-  signal?.addEventListener("abort", abort);
-  order({ do: "decode", id, options: wanted });
-  void send(id, bytes, over.signal);
   try {
-    return await done;
+    return await new Promise<Report>((resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason), { signal: over.signal });
+      let index: Index;
+      listeners.set(id, (answer) => {
+        try {
+          if (answer.is === "index") {
+            index = answer.index;
+            onIndex?.(index);
+          } else if (answer.is === "area") onArea?.(answer.area, answer.ms);
+          else if (answer.is === "done") resolve({ ...answer.outcome, index, ms: answer.ms });
+          else {
+            if (answer.isFatal) retire(running);
+            reject(errorOf(answer));
+          }
+        } catch (error) {
+          reject(error); // of who listens
+        }
+      });
+      order(worker, { do: "decode", id, options: wanted });
+      send(worker, id, bytes, over.signal).catch(reject);
+    });
+  } catch (error) {
+    order(worker, { do: "stop", id });
+    throw error;
   } finally {
     over.abort();
-    signal?.removeEventListener("abort", abort);
     listeners.delete(id);
+    if (running !== current) retire(running);
   }
 }
 
@@ -104,40 +121,44 @@ export function bitmap({ rgba, width, height }: Picture): Promise<ImageBitmap> {
 }
 
 function errorOf({ name, message }: { name: string; message: string }): Error {
-  return name === "Error" ? new Error(message) : new HvaeError(name as ErrorName, message);
+  const known = ERROR_NAMES.find((each) => each === name);
+  return known ? new HvaeError(known, message) : Object.assign(new Error(message), { name });
 }
 
-function order(message: Order): void {
-  if (!worker) {
-    worker = new Worker(new URL("worker.js", here), { type: "module" });
-    worker.onmessage = ({ data }: MessageEvent<Answer>) => listeners.get(data.id)?.(data);
-    worker.onerror = ({ message }) => {
-      const broken = {
-        is: "error" as const,
-        name: "Error",
-        message: `the worker failed: ${message}`,
-      };
-      for (const [id, listener] of listeners) listener({ id, ...broken });
-      worker = null;
-    };
-    worker.postMessage({ do: "start", ...places } satisfies Order);
-  }
+function started(): Running {
+  const worker = new Worker(new URL("worker.js", here), { type: "module" });
+  const running: Running = { worker, listeners: new Map() };
+  worker.onmessage = ({ data }: MessageEvent<Answer>) => running.listeners.get(data.id)?.(data);
+  worker.onerror = ({ message: reason }) => {
+    // an event without a message is of the script itself
+    const message = reason ? `the worker failed: ${reason}` : "worker.js does not load";
+    for (const [id, listener] of running.listeners) {
+      listener({ id, is: "error", name: "Error", message, isFatal: true });
+    }
+    retire(running);
+  };
+  order(worker, { do: "start", ...places });
+  return running;
+}
+
+/** Give a worker no more work, and end it with its last picture. */
+function retire(running: Running): void {
+  if (running === current) current = null;
+  if (!running.listeners.size) running.worker.terminate();
+}
+
+function order(worker: Worker, message: Order): void {
   worker.postMessage(message);
 }
 
 /** Hand bytes to the worker as they come. */
-async function send(id: number, bytes: Bytes, signal: AbortSignal): Promise<void> {
+async function send(worker: Worker, id: number, bytes: Bytes, signal: AbortSignal): Promise<void> {
   const sink = new WritableStream<Uint8Array>({
-    write: (chunk) => order({ do: "bytes", id, bytes: chunk }),
+    write: (chunk) => order(worker, { do: "bytes", id, bytes: chunk }),
   });
-  try {
-    const stream = await streamOf(bytes, signal);
-    await stream.pipeTo(sink, { signal });
-    order({ do: "end", id });
-  } catch (error) {
-    if (signal.aborted) return;
-    order({ do: "fail", id, error: error instanceof Error ? error : new Error(String(error)) });
-  }
+  const stream = await streamOf(bytes, signal);
+  await stream.pipeTo(sink, { signal });
+  order(worker, { do: "end", id });
 }
 
 async function streamOf(bytes: Bytes, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {

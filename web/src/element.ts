@@ -21,7 +21,10 @@ const STYLE = `
   p { margin: 0; padding: .5em; font: inherit; }
 `;
 
-export class ImgHvae extends HTMLElement {
+/** Where there is no page, as on a server, this module loads and does nothing. */
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
+export class ImgHvae extends Base {
   static observedAttributes = ["src", "alt", "width", "height", "loading"];
 
   private stage = this.attachShadow({ mode: "open" });
@@ -29,6 +32,8 @@ export class ImgHvae extends HTMLElement {
   private stopping: AbortController | null = null;
   private watch: IntersectionObserver | null = null;
   private isBeginning = false;
+  /** Whether the picture of these attributes is shown, on its way, or waited for. */
+  private hasBegun = false;
   /** Whether all of it is shown. */
   complete = false;
   naturalWidth = 0;
@@ -51,23 +56,28 @@ export class ImgHvae extends HTMLElement {
   }
 
   connectedCallback(): void {
-    this.beginSoon();
+    if (!this.hasBegun) this.beginSoon();
   }
 
   disconnectedCallback(): void {
-    this.stop();
+    // an element that is only moved is connected again by then
+    queueMicrotask(() => {
+      if (!this.isConnected && !this.complete) this.stop();
+    });
   }
 
   attributeChangedCallback(name: string): void {
     if (name === "alt") this.canvas.setAttribute("aria-label", this.getAttribute("alt") ?? "");
     else if (name === "width" || name === "height") this.size();
     else if (this.isConnected) this.beginSoon();
+    else this.stop();
   }
 
   private stop(): void {
     this.stopping?.abort(new DOMException("another picture is wanted", "AbortError"));
     this.watch?.disconnect();
     this.watch = null;
+    this.hasBegun = false;
   }
 
   /** Begin once all attributes are there that are set together. */
@@ -84,12 +94,14 @@ export class ImgHvae extends HTMLElement {
   /** Begin to load, or wait until the element comes near the screen. */
   private begin(): void {
     this.stop();
+    this.complete = false;
     this.naturalWidth = this.naturalHeight = 0;
     if (!this.src || !this.isConnected) {
       this.canvas.width = this.canvas.height = 0;
       this.show(this.canvas);
       return;
     }
+    this.hasBegun = true;
     if (this.getAttribute("loading") !== "lazy") {
       void this.load();
       return;
@@ -179,4 +191,7 @@ export class ImgHvae extends HTMLElement {
   }
 }
 
-customElements.define("img-hvae", ImgHvae);
+// a page may load this module twice, from two places
+if (globalThis.customElements && !customElements.get("img-hvae")) {
+  customElements.define("img-hvae", ImgHvae);
+}

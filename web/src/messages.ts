@@ -9,10 +9,12 @@ export type Order =
   | { do: "decode"; id: number; options: DecodeOptions }
   | { do: "bytes"; id: number; bytes: Uint8Array }
   | { do: "end"; id: number }
-  | { do: "fail"; id: number; error: unknown };
+  /** Nobody waits for the picture any more. */
+  | { do: "stop"; id: number };
 
 export type Answer =
   | { id: number; is: "index"; index: Index }
   | { id: number; is: "area"; area: Area; ms: number }
   | { id: number; is: "done"; outcome: Outcome; ms: number }
-  | { id: number; is: "error"; name: string; message: string };
+  /** A fatal one leaves the worker unable to decode what needs networks. */
+  | { id: number; is: "error"; name: string; message: string; isFatal: boolean };

@@ -13,6 +13,8 @@ import type { Answer, Order } from "./messages.ts";
 const sources = new Map<number, Source>();
 const codecs = new Map<string, Promise<Codec>>();
 let weights = "";
+/** Whether ONNX Runtime did not load, which it remembers: only a new worker can try again. */
+let isBroken = false;
 
 self.onmessage = ({ data: order }: MessageEvent<Order>) => {
   if (order.do === "start") {
@@ -31,7 +33,7 @@ self.onmessage = ({ data: order }: MessageEvent<Order>) => {
   const source = sources.get(order.id); // none where all is over
   if (order.do === "bytes") append(source, order.bytes);
   else if (order.do === "end") source?.end();
-  else source?.fail(order.error);
+  else source?.fail(new Error("nobody waits for it"));
 };
 
 function append(source: Source | undefined, bytes: Uint8Array): void {
@@ -65,7 +67,8 @@ async function decode({ id, options }: Extract<Order, { do: "decode" }>): Promis
     answer({ id, is: "done", outcome, ms: ms() });
   } catch (error) {
     const known = error instanceof Error ? error : new Error(String(error));
-    answer({ id, is: "error", name: known.name, message: known.message });
+    const { name, message } = known;
+    answer({ id, is: "error", name, message, isFatal: isBroken });
   } finally {
     sources.delete(id);
   }
@@ -77,7 +80,10 @@ function codecOf(hash: string): Promise<Codec> {
     if (!codecs.size) warmUp();
     codec = Codec.open(hash, fetchPart, ort as unknown as Ort);
     codecs.set(hash, codec);
-    codec.catch(() => codecs.delete(hash));
+    codec.catch((error) => {
+      codecs.delete(hash);
+      isBroken ||= !(error instanceof HvaeError);
+    });
   }
   return codec;
 }
@@ -89,17 +95,14 @@ function warmUp(): void {
 }
 
 async function fetchPart(path: string): Promise<Uint8Array<ArrayBuffer> | null> {
-  let response: Response;
   try {
-    response = await fetch(weights + path);
-  } catch (error) {
-    throw new HvaeError("WeightsError", `${path} of the weights does not load: ${error}`);
+    const response = await fetch(weights + path);
+    if (response.status === 404) return null;
+    if (!response.ok) throw response.status;
+    return new Uint8Array(await response.arrayBuffer());
+  } catch (reason) {
+    throw new HvaeError("WeightsError", `${path} of the weights does not load: ${reason}`);
   }
-  if (response.status === 404) return null;
-  if (!response.ok) {
-    throw new HvaeError("WeightsError", `${path} of the weights does not load: ${response.status}`);
-  }
-  return new Uint8Array(await response.arrayBuffer());
 }
 
 async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedArray> {
@@ -109,7 +112,9 @@ async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedAr
   });
   const context = new OffscreenCanvas(image.width, image.height).getContext("2d")!;
   context.drawImage(image, 0, 0);
-  return context.getImageData(0, 0, image.width, image.height).data;
+  const { width, height } = image;
+  image.close(); // its memory would wait for the garbage collector
+  return context.getImageData(0, 0, width, height).data;
 }
 
 let jpeg2000: Promise<DecodeJpeg2000> | null = null;
