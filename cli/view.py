@@ -16,8 +16,8 @@ from . import console, files, site
 def view(sources: tuple[str, ...], port: int, no_open: bool, runtime: Path | None) -> None:
     """Show files in a browser, which decodes them.
 
-    The page is served on this machine alone, until Ctrl-C. It needs the npm package
-    onnxruntime-web.
+    The page is served on this machine alone, until Ctrl-C, at an address that nobody can guess.
+    It needs the npm package onnxruntime-web.
     """
     import webbrowser  # it and the server take longer to load than all other commands
 
@@ -34,10 +34,9 @@ def view(sources: tuple[str, ...], port: int, no_open: bool, runtime: Path | Non
     contents["files.json"] = json.dumps([console.shown(source) for source in sources]).encode()
     with console.blame(f"port {port}"):
         server = Server(contents, port)
-    address = f"http://127.0.0.1:{server.server_port}/"
-    console.result(address)
+    console.result(server.address)
     if not no_open:
-        webbrowser.open(address)
+        webbrowser.open(server.address)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -1,7 +1,9 @@
 """The server of `hvae-codec view`: contents by their paths, on this machine alone."""
 
 import functools
+import secrets
 import sys
+import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +23,8 @@ _KINDS = {
 class Server(ThreadingHTTPServer):
     """Serves contents by their paths, on this machine alone.
 
+    All paths begin with a key: other users of the machine reach the port as well.
+
     Args:
         contents: bytes, or files that are read whenever they are asked for.
         port: 0 takes any free one.
@@ -34,6 +38,17 @@ class Server(ThreadingHTTPServer):
     def __init__(self, contents: dict[str, site.Content], port: int):
         super().__init__(("127.0.0.1", port), _Handler)
         self.contents = contents
+        self.key = secrets.token_urlsafe(16)
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.server_port}/{self.key}/"
+
+    def path_of(self, asked: str) -> str | None:
+        """Return the path that an address asks for; None where it lacks the key."""
+        key, slash, path = asked.partition("?")[0].removeprefix("/").partition("/")
+        return path if slash and secrets.compare_digest(key.encode(), self.key.encode()) else None
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a browser that wants no more of an answer."""
@@ -54,13 +69,22 @@ class Server(ThreadingHTTPServer):
 
 def _weight_part(name: str) -> bytes | None:
     """Return a part of weights, whose folder is the beginning of their hash."""
+    from ..bitstream.header import WEIGHTS_BYTES
+    from ..codec.networks.fetching import fetch_weights
     from ..codec.networks.weight_paths import weights_named
 
     try:
-        path = weights_named(bytes.fromhex(name.partition("/")[0]))
+        prefix = bytes.fromhex(name.partition("/")[0])
     except ValueError:
         return None
-    return path and _parts(path).get(name)
+    if len(prefix) != WEIGHTS_BYTES:  # a shorter one is that of any weights
+        return None
+    with _splitting:  # a browser asks for several parts at once
+        path = weights_named(prefix) or fetch_weights(prefix)
+        return _parts(path).get(name) if path else None
+
+
+_splitting = threading.Lock()
 
 
 @functools.cache
@@ -81,9 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host", "").partition(":")[0] not in ("127.0.0.1", "localhost"):
             self._answer(HTTPStatus.FORBIDDEN, b"only this machine is served")
             return
-        path = self.path.partition("?")[0].removeprefix("/")
+        path = self.server.path_of(self.path)
         try:
-            data = self.server.find(path)
+            data = None if path is None else self.server.find(path)
         except Exception as error:
             from ..codec.errors import explain
 
@@ -104,6 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Content-Type": kind,
             "Content-Length": str(len(data)),
             "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
             # threads share memory only in pages that let nobody else in
             "Cross-Origin-Opener-Policy": "same-origin",
             "Cross-Origin-Embedder-Policy": "require-corp",

@@ -146,6 +146,16 @@ test("texts are strings, or there are none", () => {
   }
 });
 
+test("half of a character is no text", () => {
+  const text = new TextEncoder().encode('{"a": "\\ud800"}');
+  assert.deepEqual(textsOf({ text }), []);
+});
+
+test("the module of the page loads where there is none", async () => {
+  const { ImgHvae } = await import("../src/hvae.ts");
+  assert.equal(typeof ImgHvae, "function");
+});
+
 test("EXIF tells how a picture is turned", () => {
   const exif = (orientation: number) =>
     Uint8Array.from([

@@ -118,10 +118,10 @@ test("every file decodes as in Python, or ends in the same error", async () => {
     const { error, options, ...expected } = CASES[name];
     const found = await page.evaluate(
       async ([number, options]): Promise<Found | { error: string }> => {
-        const { decode } = await import("/hvae.js" as string);
+        const { decode } = await import(new URL("hvae.js", document.baseURI).href);
         try {
           const { rgba, width, height, wholeLevels, lostTiles } = await decode(
-            `/files/${number}`,
+            `files/${number}`,
             options,
           );
           const reader = new FileReader();
@@ -179,8 +179,8 @@ test("the page shows a file, what it costs, some levels and a region of it", asy
 test("a picture sharpens as it arrives, level by level", async () => {
   const page = await opened("blank");
   const levels = await page.evaluate(async (number) => {
-    const { decode } = await import("/hvae.js" as string);
-    const bytes = new Uint8Array(await (await fetch(`/files/${number}`)).arrayBuffer());
+    const { decode } = await import(new URL("hvae.js", document.baseURI).href);
+    const bytes = new Uint8Array(await (await fetch(`files/${number}`)).arrayBuffer());
     const ends: number[] = [];
     await decode(bytes, {
       onIndex: (index: any) => ends.push(...index.tiles[0].levels.map(({ end }: any) => end)),
@@ -213,8 +213,8 @@ test("a picture sharpens as it arrives, level by level", async () => {
 test("what is no longer wanted is no longer read", async () => {
   const page = await opened("blank");
   const reasons = await page.evaluate(async (number) => {
-    const { decode } = await import("/hvae.js" as string);
-    const bytes = new Uint8Array(await (await fetch(`/files/${number}`)).arrayBuffer());
+    const { decode } = await import(new URL("hvae.js", document.baseURI).href);
+    const bytes = new Uint8Array(await (await fetch(`files/${number}`)).arrayBuffer());
     const endless = (first: Uint8Array) => {
       let tell!: (reason: string) => void;
       const cancelled = new Promise<string>((resolve) => (tell = resolve));
@@ -236,6 +236,70 @@ test("what is no longer wanted is no longer read", async () => {
   assert.match(reasons[1], /abort/i);
   assert.match(reasons[2], /NotOurFile/);
   assert.match(reasons[3], /abort/i);
+  await page.context().close();
+});
+
+test("what does not load is tried again", async () => {
+  const page = await opened("blank");
+  const decodes = () =>
+    page.evaluate(async (number) => {
+      const { decode } = await import(new URL("hvae.js", document.baseURI).href);
+      return decode(`files/${number}`).then(
+        () => "decoded",
+        ({ name, message }: Error) => `${name}: ${message}`,
+      );
+    }, NAMES.indexOf("q50"));
+  await page.route("**/worker.js", (route) => route.abort());
+  assert.equal(await decodes(), "Error: worker.js does not load");
+  await page.unroute("**/worker.js");
+  await page.route("**/runtime/*", (route) => route.abort());
+  assert.match(await decodes(), /^Error: /);
+  await page.unroute("**/runtime/*");
+  await page.route("**/weights/**", (route) => route.abort());
+  assert.match(await decodes(), /^WeightsError: /);
+  await page.unroute("**/weights/**");
+  assert.equal(await decodes(), "decoded");
+  await page.context().close();
+});
+
+test("an aborted picture ends at once, though its weights never come", async () => {
+  const page = await opened("blank");
+  await page.route("**/weights/**", () => undefined);
+  const found = await page.evaluate(async (number) => {
+    const { decode } = await import(new URL("hvae.js", document.baseURI).href);
+    const stopping = new AbortController();
+    const onIndex = () => stopping.abort("enough");
+    return decode(`files/${number}`, { signal: stopping.signal, onIndex }).catch(String);
+  }, NAMES.indexOf("q50"));
+  assert.equal(found, "enough");
+  await page.context().close();
+});
+
+test("what is thrown in the page ends the picture as what it is", async () => {
+  const page = await opened("blank");
+  await page.route("**/gone", (route) => route.abort());
+  const found = await page.evaluate(async (number) => {
+    const { decode, HvaeError } = await import(new URL("hvae.js", document.baseURI).href);
+    const thrown = () => {
+      throw new RangeError("of the page");
+    };
+    const file = `files/${number}`;
+    const errors: unknown[] = await Promise.all([
+      decode(file, { onIndex: thrown }).catch((error: unknown) => error),
+      decode(file, { onArea: thrown }).catch((error: unknown) => error),
+      decode(file, { levels: () => 1 }).catch((error: unknown) => error),
+      decode("gone").catch((error: unknown) => error),
+      decode(file, { levels: -5 }).catch((error: unknown) => error),
+    ]);
+    return errors.map((error) => [(error as Error).name, error instanceof HvaeError]);
+  }, NAMES.indexOf("screen"));
+  assert.deepEqual(found, [
+    ["RangeError", false],
+    ["RangeError", false],
+    ["DataCloneError", false],
+    ["TypeError", false],
+    ["ArgumentError", true],
+  ]);
   await page.context().close();
 });
 
@@ -295,11 +359,11 @@ test("<img-hvae> loads when it is near, has a size and words, and falls back", a
   await page.evaluate(
     async ([photo, broken, fallback]) => {
       document.body.innerHTML = `
-        <img-hvae id="one" src="/files/${photo}" alt="a cat" width="384"></img-hvae>
-        <img-hvae id="two" src="/files/${broken}" alt="nothing" fallback="${fallback}"></img-hvae>
+        <img-hvae id="one" src="files/${photo}" alt="a cat" width="384"></img-hvae>
+        <img-hvae id="two" src="files/${broken}" alt="nothing" fallback="${fallback}"></img-hvae>
         <div style="height: 9000px"></div>
-        <img-hvae id="far" src="/files/${photo}" alt="the cat again" loading="lazy"></img-hvae>`;
-      await import("/hvae.js" as string);
+        <img-hvae id="far" src="files/${photo}" alt="the cat again" loading="lazy"></img-hvae>`;
+      await import(new URL("hvae.js", document.baseURI).href);
     },
     [photo, broken, fallback] as const,
   );
@@ -316,6 +380,16 @@ test("<img-hvae> loads when it is near, has a size and words, and falls back", a
   await complete("far");
   assert.equal(await widthOf("far"), 768);
 
+  // a finished picture that is moved stays, and its module may come twice
+  await page.locator("#one").evaluate(async (one: any) => {
+    await import(new URL("hvae.js?again", document.baseURI).href);
+    one.addEventListener("load", () => (one.title = "again"));
+    document.body.prepend(one);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  });
+  const isComplete = await page.locator("#one").evaluate((one: any) => one.complete);
+  assert.deepEqual([isComplete, await page.locator("#one").getAttribute("title")], [true, null]);
+
   // another address, of what is no picture: nothing is left of the one before
   const failed = page.locator("#one").evaluate(
     (one: any, address) =>
@@ -323,7 +397,7 @@ test("<img-hvae> loads when it is near, has a size and words, and falls back", a
         one.addEventListener("error", () => resolve(one.shadowRoot.textContent));
         one.src = address;
       }),
-    `/files/${broken}`,
+    `files/${broken}`,
   );
   assert.match(String(await failed), /a cat/);
   assert.equal(await widthOf("one"), 0);

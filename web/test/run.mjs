@@ -31,7 +31,6 @@ try {
     outExtension: { ".js": ".mjs" },
     bundle: true,
     packages: "external",
-    external: ["/hvae.js"], // what a page imports
     platform: "node",
     format: "esm",
     logLevel: "warning",

@@ -26,10 +26,10 @@ const empty = await held();
 for (const [number, name] of files.entries()) {
   for (let run = 0; run < 4; run += 1) {
     const found = await page.evaluate(async (number) => {
-      const { decode } = await import("/hvae.js");
+      const { decode } = await import(new URL("hvae.js", document.baseURI).href);
       let first = null;
       const onArea = (area, ms) => (first ??= ms);
-      const { ms, width, height } = await decode(`/files/${number}`, { progressive: true, onArea });
+      const { ms, width, height } = await decode(`files/${number}`, { progressive: true, onArea });
       return { first, ms, width, height };
     }, number);
     const { first, ms, width, height } = found;

@@ -38,9 +38,11 @@ def served(contents: dict[str, bytes | Path]) -> Iterator[Callable[..., HTTPResp
     thread.start()
     try:
 
-        def get(path: str, host: str = f"localhost:{server.server_port}") -> HTTPResponse:
+        host = f"localhost:{server.server_port}"
+
+        def get(path: str, host: str = host, key: str = f"/{server.key}") -> HTTPResponse:
             connection = HTTPConnection("127.0.0.1", server.server_port)
-            connection.request("GET", path, headers={"Host": host})
+            connection.request("GET", key + path, headers={"Host": host})
             return connection.getresponse()
 
         yield get
@@ -63,6 +65,7 @@ def test_a_file_is_served_as_it_is_so_that_threads_may_run(coded: Path) -> None:
         assert answer.read() == coded.read_bytes()
         assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
         page = get("/")
         assert page.headers["Content-Type"].startswith("text/html")
         assert b"<canvas" in page.read()
@@ -76,6 +79,35 @@ def test_only_what_was_named_is_served_and_only_to_this_machine(coded: Path) -> 
         answer = get("/files/0", host="elsewhere.example")
         assert answer.status == 403
         assert coded.read_bytes() not in answer.read()
+
+
+def test_nothing_is_served_to_who_does_not_know_the_address(coded: Path) -> None:
+    with served({"files/0": coded, "index.html": b"page"}) as get:
+        assert get("/files/0").status == 200
+        for key in ("", "/", "/guess"):
+            assert get("/files/0", key=key).status == 404
+            assert get("/", key=key).status == 404
+
+
+def test_weights_are_served_by_their_whole_prefix_and_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = shipped_weights()
+    prefix = read_weight_file(shipped).digest[:4].hex()
+    with served({}) as get:
+        whole = get(f"/weights/{prefix}/context.safetensors")
+        assert whole.status == 200
+        for other in ("", prefix[:2], f"{prefix}00"):
+            assert get(f"/weights/{other}/context.safetensors").status == 404
+        assert get("/weights/00112233/context.safetensors").status == 404
+        (tmp_path / f"{prefix}.safetensors").write_bytes(shipped.read_bytes())
+        monkeypatch.setenv("HVAE_CODEC_WEIGHTS_FROM", str(tmp_path))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setattr(
+            "hvae_codec.codec.networks.weight_paths.weights_named", lambda prefix: None
+        )
+        assert get(f"/weights/{prefix}/context.safetensors").read() == whole.read()
+        assert (tmp_path / "cache/hvae-codec" / f"{prefix}.safetensors").is_file()
 
 
 def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
