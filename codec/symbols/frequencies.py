@@ -20,17 +20,20 @@ def context_order(config: ModelConfig) -> list[Coefficient]:
     """Return the 32x32 DCT coefficients of the context channels, coarse to fine."""
     sides = (config.luma_context, config.chroma_context, config.chroma_context)
     kept = [(p, i, j) for p, d in enumerate(sides) for i in range(d) for j in range(d)]
-    return sorted(kept, key=lambda c: (math.hypot(c[1], c[2]), c))
+    return sorted(kept, key=lambda c: (_square(c), c))
 
 
 def latent_order(channels: int) -> list[Coefficient]:
     """Return the first `channels` 8x8 DCT coefficients by frequency: 61 of 140 are luma's."""
     side = range(LATENT_STRIDE)
     every = [(p, i, j) for p in range(3) for i in side for j in side]
-    by_frequency = sorted(
-        every, key=lambda c: (math.hypot(c[1], c[2]) * (_CHROMA_FACTOR if c[0] else 1), c)
-    )
-    return by_frequency[:channels]
+    every.sort(key=lambda c: (_square(c) * (_CHROMA_FACTOR**2 if c[0] else 1), c))
+    return every[:channels]
+
+
+def _square(coefficient: Coefficient) -> int:
+    """Return that of a frequency; roots of equal squares may be rounded differently."""
+    return coefficient[1] ** 2 + coefficient[2] ** 2
 
 
 def context_gain(config: ModelConfig) -> list[float]:

@@ -9,6 +9,8 @@ import { Cursor } from "../src/bitstream/cursor.ts";
 import { HvaeError } from "../src/bitstream/errors.ts";
 import { orientationOf, textsOf } from "../src/bitstream/metadata.ts";
 import { PmfTables } from "../src/bitstream/tables.ts";
+import type { ModelConfig } from "../src/codec/config.ts";
+import { contextOrder } from "../src/codec/frequencies.ts";
 import { CASES, json, read } from "./fixtures.ts";
 
 interface AnsCases {
@@ -144,6 +146,13 @@ test("texts are strings, or there are none", () => {
   for (const json of ["", "null", "[", '"a"', '["a"]', "7", '{"a": "b", "c": 5}']) {
     assert.deepEqual(texts(json), [], json);
   }
+});
+
+test("equal frequencies are ordered by plane, row and column", () => {
+  const config = { luma_context: 32, chroma_context: 0 } as ModelConfig;
+  const order = contextOrder(config).map(([, row, column]) => [row ** 2 + column ** 2, row]);
+  const sorted = [...order].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  assert.deepEqual(order, sorted);
 });
 
 test("half of a character is no text", () => {

@@ -21,7 +21,8 @@ function ordered(sides: number[], factor: (plane: number) => number): Coefficien
   const kept: Coefficient[] = sides.flatMap((side, plane) =>
     Array.from({ length: side * side }, (_, i) => [plane, Math.floor(i / side), i % side] as const),
   );
-  const key = ([plane, row, column]: Coefficient) => Math.hypot(row, column) * factor(plane);
+  // squares: roots of equal ones may be rounded differently
+  const key = ([plane, row, column]: Coefficient) => (row ** 2 + column ** 2) * factor(plane) ** 2;
   // sorting is stable, and coefficients of one frequency already stand by plane, row and column
   return kept.sort((a, b) => key(a) - key(b));
 }
