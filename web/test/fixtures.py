@@ -201,7 +201,8 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
 def more_channels(add: Callable[..., None]) -> None:
     """Add files whose streams have colour or alpha that their headers do not tell of."""
     colour = np.asarray(Image.fromarray(data.chelsea()).resize((90, 70)))
-    ramp = np.broadcast_to(np.linspace(0, 255, 90), (70, 90)).astype(np.uint8)
+    # a canvas, through which a browser's WebP passes, keeps little of colours under less alpha
+    ramp = np.broadcast_to(np.linspace(200, 255, 90), (70, 90)).astype(np.uint8)
     stream = encode_vp8l(np.dstack([colour, ramp]))
     with mock.patch("hvae_codec.codec.tiles.exact.encode_lossless", return_value=stream):
         add("hidden_alpha", encode_image(colour, lossless=True))
@@ -215,7 +216,7 @@ def wrong_metadata(add: Callable[..., None], codec: Codec) -> None:
         ("wrong_text", (MetadataKind.TEXT, b'{"a": 1}')),
         ("wrong_dpi", (MetadataKind.DPI, b"1234")),
     ):
-        add(name, encode_pixels(codec, replace(pixels, metadata=(item,)), 20))
+        add(name, encode_pixels(codec, replace(pixels, metadata=(item,)), 20, content="photo"))
 
 
 def page() -> Image.Image:
@@ -244,15 +245,16 @@ def deep(add: Callable[..., None], codec: Codec) -> None:
     """Add files of 16 bits a channel: learned, exact, and in part exact."""
     grey = shallow()
     add("range", encode_image(grey))
-    add("deep_grey", encode_image(grey, lossless=True))
+    lossless = encode_image(grey, lossless=True)
+    add("deep_grey", lossless)
+    add("deep_cut", lossless[:-5])
+    add("deep_cut_kept", lossless[:-5], keepGoing=True)
     ramp = np.broadcast_to(np.linspace(0, 65535, grey.shape[1]), grey.shape)
     colour = np.dstack([grey, 2 * grey, 65535 - grey, ramp]).astype(np.uint16)
     lossless = encode_image(colour, lossless=True)
     add("deep_colour", lossless)
     add("deep_thumbnail", lossless, scale=8)
     add("deep_lost", lossless[:-5] + b"damag")
-    add("deep_cut", lossless[:-5])
-    add("deep_cut_kept", lossless[:-5], keepGoing=True)
     mixed = encode_pixels(
         codec, to_pixels(np.asarray(page(), np.uint16) * 257), 50, tile_side=7, tune="psnr"
     )

@@ -37,7 +37,6 @@ def served(contents: dict[str, bytes | Path]) -> Iterator[Callable[..., HTTPResp
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-
         host = f"localhost:{server.server_port}"
 
         def get(path: str, host: str = host, key: str = f"/{server.key}") -> HTTPResponse:

@@ -19,9 +19,6 @@ export type DecodeJpeg2000 = (
 ) => Uint16Array<ArrayBuffer> | null;
 
 const SIGNATURE = 0x2f;
-/** Where a VP8L stream says whether it has alpha. */
-const ALPHA_BYTE = 4;
-const ALPHA_BIT = 0x10;
 const MIDDLE = 1 << 15;
 
 /** Decode a stream of 1 to 4 channels and a known size in px to RGBA; throws StreamDamaged. */
@@ -37,23 +34,22 @@ export async function decodeVp8l(
   if (size !== ((width - 1) | ((height - 1) << 14)) || stream[0] !== SIGNATURE) {
     throw new HvaeError("StreamDamaged", `it is not a VP8L stream of ${width}x${height} pixels`);
   }
-  const isOpaque = channels % 2 > 0;
   let rgba: Uint8ClampedArray;
   try {
-    rgba = await decodeWebp(webpOf(stream, isOpaque));
+    rgba = await decodeWebp(webpOf(stream));
   } catch (error) {
     throw new HvaeError("StreamDamaged", `its VP8L stream does not decode (${error})`);
   }
   // a stream may have more channels than its file says
   for (let i = 0; i < rgba.length; i += 4) {
     if (channels < 3) rgba[i + 1] = rgba[i + 2] = rgba[i];
-    if (isOpaque) rgba[i + 3] = 255;
+    if (channels % 2) rgba[i + 3] = 255;
   }
   return rgba;
 }
 
-/** Put a VP8L stream into the file that it came from; an opaque one keeps colours under alpha. */
-function webpOf(stream: Uint8Array, isOpaque: boolean): Uint8Array<ArrayBuffer> {
+/** Put a VP8L stream into the file that it came from. */
+function webpOf(stream: Uint8Array): Uint8Array<ArrayBuffer> {
   const padded = stream.length + (stream.length % 2);
   const file = new Uint8Array(20 + padded);
   file.set(new TextEncoder().encode("RIFF    WEBPVP8L"));
@@ -61,7 +57,6 @@ function webpOf(stream: Uint8Array, isOpaque: boolean): Uint8Array<ArrayBuffer> 
   view.setUint32(4, 12 + padded, true);
   view.setUint32(16, stream.length, true);
   file.set(stream, 20);
-  if (isOpaque) file[20 + ALPHA_BYTE] &= ~ALPHA_BIT;
   return file;
 }
 
