@@ -30,6 +30,7 @@ await cp("src/page/page.css", `${out}/page.css`);
 const openjpeg = "node_modules/@cornerstonejs/codec-openjpeg/dist/openjpegwasm_decode.wasm";
 await cp(openjpeg, `${out}/jpeg2000.wasm`);
 await cp("src/openjpeg.LICENSE", `${out}/jpeg2000.LICENSE`);
+await cp("src/onnxruntime.LICENSE", `${out}/worker.LICENSE`);
 // what the page needs beside itself, and the Python side looks for
 const { version } = JSON.parse(await readFile("node_modules/onnxruntime-web/package.json", "utf8"));
 const files = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
