@@ -138,7 +138,7 @@ def parquet_parts(
 
 
 def _image_column(url: str, schema: Any, wished: str | None) -> str:  # noqa: ANN401
-    if wished in schema.names and not _holds_images(schema, wished):
+    if wished and wished in schema.names and not _holds_images(schema, wished):
         raise DataError(f"{url}: the column {wished} is {schema.field(wished).type}, not bytes")
     names = [wished] if wished else _NAMES
     found = [name for name in names if _holds_images(schema, name)]

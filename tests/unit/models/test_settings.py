@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,8 +70,9 @@ def test_of_many_threads_the_last_puts_the_settings_back() -> None:
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="before PyTorch 2.9")
 def test_no_product_is_computed_in_fewer_bits() -> None:
-    before = torch.backends.cudnn.conv.fp32_precision
+    backends: Any = torch.backends
+    before = backends.cudnn.conv.fp32_precision
     with own_settings():
-        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-    assert torch.backends.cudnn.conv.fp32_precision == before
+        assert backends.cudnn.conv.fp32_precision == "ieee"
+        assert backends.cuda.matmul.fp32_precision == "ieee"
+    assert backends.cudnn.conv.fp32_precision == before

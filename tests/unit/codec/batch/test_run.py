@@ -33,6 +33,7 @@ from hvae_codec.codec.batch import (
     plan,
     run,
 )  # fmt: skip
+from hvae_codec.codec.batch.reading import read_ahead
 from hvae_codec.codec.batch.run import Report
 from hvae_codec.codec.batch.sources import Item
 from hvae_codec.codec.batch.storage import Full
@@ -453,9 +454,9 @@ def test_of_a_shard_that_cannot_be_written_no_more_is_coded(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    real = local.read_ahead
+    real = read_ahead
 
-    def read_ahead(how: object, items: Iterable[tuple[object, object]]) -> Iterator[Any]:
+    def reading(how: object, items: Iterable[tuple[object, object]]) -> Iterator[Any]:
         for each in items:
             asked.append(each)
             yield from real(how, [each])  # type: ignore[arg-type]
@@ -464,7 +465,7 @@ def test_of_a_shard_that_cannot_be_written_no_more_is_coded(
         next(outcomes)
         raise OSError("no room")
 
-    monkeypatch.setattr(local, "read_ahead", read_ahead)
+    monkeypatch.setattr(local, "read_ahead", reading)
     monkeypatch.setattr(local, "write_shard", write_shard)
     job = Job((str(photos),), Target(str(tmp_path / "out")), ToImages(), shard_size=100)
     totals = run(job, plan(job).tasks, Local(1), lambda *_: None)
@@ -484,5 +485,5 @@ def test_what_is_larger_than_a_process_may_hold_is_not_read(tmp_path: Path) -> N
         raise AssertionError
 
     item = Item("a", "png", "a.png", 50_000_000_000, read)
-    ((_, _, row),) = local.read_ahead(ToImages(), [(None, item)])
+    ((_, _, row),) = read_ahead(ToImages(), [(None, item)])
     assert isinstance(row, Row) and "more than a process may hold" in (row.error or "")
