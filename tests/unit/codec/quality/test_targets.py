@@ -61,7 +61,7 @@ def test_a_score_without_its_package_says_what_to_install(
     pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ssimulacra2", None)
-    with pytest.raises(MetricMissing, match="pip install 'hvae-codec\[metric\]'"):
+    with pytest.raises(MetricMissing, match=r"pip install 'hvae-codec\[metric\]'"):
         api.encode(pixels, ssimulacra2=30)
 
 
