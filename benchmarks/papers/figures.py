@@ -186,7 +186,7 @@ FIGURES: dict[str, Draw] = {
 
 
 def sheet(pictures: np.ndarray) -> Image.Image:
-    """Tile pictures, uint8 (rows, columns, H, W[, 3]), into one image of twice the size."""
+    """Lay pictures, uint8 (rows, columns, H, W[, 3]), out in a grid, at twice their size."""
     rows, columns, h, w = pictures.shape[:4]
     padded = np.full((rows, columns, h + 2, w + 2, *pictures.shape[4:]), 255, np.uint8)
     padded[:, :, 1:-1, 1:-1] = pictures

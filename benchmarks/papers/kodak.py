@@ -91,7 +91,7 @@ def _against_jpeg(
 
 
 def summary(points: list[list[Any]]) -> dict[str, Any]:
-    """Return what `_against_jpeg` does, of each image's bpp, PSNR and JPEG's bpp at that PSNR."""
+    """Sum up points of (bpp, PSNR, JPEG's bpp at that PSNR), one per image; see `_against_jpeg`."""
     compared = [point for point in points if point[2] is not None]
     bpp, psnr, jpeg = zip(*(compared or points), strict=True)
     return {

@@ -85,7 +85,7 @@ def difference(results: Results, better: str, worse: str, key: str) -> tuple[flo
 
 
 def living(results: Results, job: str) -> list[Result]:
-    """Return the runs of a job, one a seed, in which a unit is active: dead ones say nothing.
+    """Return the runs of a job, one per seed, in which at least one unit is active.
 
     Raises:
         Missing: the job was not run, or is dead in all seeds.

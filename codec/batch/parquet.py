@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..images import is_image_name
 from ..numbers import for_json
 from . import storage
-from .row import FAILED, UNREADABLE, Row
+from .row import FAILED, UNREADABLE, Row, schema_of
 from .sources import Item, failing, held, printable
 
 _NAMES = ("image", "jpg", "jpeg", "png", "webp", "hvae", "img", "bytes", "content", "data")
@@ -95,15 +95,8 @@ def holds_images(url: str) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with storage.open_read(url) as stream:
-            schema = pq.read_schema(stream)
-    except pa.ArrowInvalid:
-        return False
-    return any(_holds_images(schema, name) for name in _NAMES)
+    schema = schema_of(url)
+    return schema is not None and any(_holds_images(schema, name) for name in _NAMES)
 
 
 def parquet_parts(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from . import storage
+
 SUCCESS = "success"
 KEPT = "kept_original"
 UNREADABLE = "failed_to_read"
@@ -43,6 +45,22 @@ class Row:
     def is_good(self) -> bool:
         """Whether there is an output."""
         return self.status in (SUCCESS, KEPT)
+
+
+def schema_of(url: str) -> Any:  # noqa: ANN401
+    """Return the columns of a Parquet file, or None where it is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with storage.open_read(url) as stream:
+            return pq.read_schema(stream)
+    except pa.ArrowInvalid:
+        return None
 
 
 def arrow_schema() -> Any:  # noqa: ANN401

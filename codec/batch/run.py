@@ -171,8 +171,7 @@ def run(job: Job, tasks: Sequence[Task], engine: Engine, report: Report) -> Tota
     """
     start = time.monotonic()
     stats, failures = Stats(), list[Failure]()
-    job.how.load()
-    begin = partial(shards.delete_shards, job.target) if job.mode == "overwrite" else _nothing
+    begin = partial(_delete_shards, job) if job.mode == "overwrite" else _nothing
     for _ in range(_TRIES):
         done, failures = engine.run(job, tasks, report, begin)
         begin = _nothing
@@ -181,6 +180,12 @@ def run(job: Job, tasks: Sequence[Task], engine: Engine, report: Report) -> Tota
         if not tasks:
             break
     return Totals(stats, tuple(failures), time.monotonic() - start)
+
+
+def _delete_shards(job: Job) -> None:
+    """Delete the shards of the target, once it is known that others can be made."""
+    job.how.load()
+    shards.delete_shards(job.target)
 
 
 def _nothing() -> None:

@@ -15,11 +15,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ..errors import DataError
 from ..processes import undisturbed
 from . import storage
-from .row import FAILED, SUCCESS, UNREADABLE, Row, arrow_schema
+from .row import FAILED, SUCCESS, UNREADABLE, Row, arrow_schema, schema_of
 from .samples import Outcome, opened_shard
 from .target import Target
 
@@ -120,16 +121,16 @@ def read_done(target: Target) -> Done:
     numbers, foreign, sources, parts, failed = set(), set(), set(), set(), 0
     descriptions: set[str] = set()
     for number, files in _shards_in(target).items():
-        if not _is_ours(target, files):
-            foreign.add(number)
-        elif "_stats.json" in files:
-            numbers.add(number)
-    for number in numbers:
-        stats = target.file(f"{number:05d}_stats.json")
-        with _damage_named(stats):
-            told = json.loads(storage.read(stats))
-            parts.update(told.get("parts", ()))
-            descriptions.add(told.get("description", ""))
+        told = _our_counts(target, files)
+        if told is None:
+            if not _is_begun(target, files):
+                foreign.add(number)
+            elif "_stats.json" in files:
+                raise _damaged(target.file(f"{number:05d}_stats.json"))
+            continue
+        numbers.add(number)
+        parts.update(told.get("parts", ()))
+        descriptions.add(told.get("description", ""))
         with _damage_named(target.file(f"{number:05d}.parquet")):
             rows = _rows_of(target.file(f"{number:05d}.parquet"))
         sources.update(source for source, status in rows if status != UNREADABLE)
@@ -149,7 +150,11 @@ def _damage_named(url: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, AttributeError) as error:
-        raise DataError(f"{url} is damaged: delete what belongs to this shard") from error
+        raise _damaged(url) from error
+
+
+def _damaged(url: str) -> DataError:
+    return DataError(f"{url} is damaged: delete what belongs to this shard")
 
 
 def _rows_of(url: str) -> list[tuple[str, str]]:
@@ -164,7 +169,7 @@ def _rows_of(url: str) -> list[tuple[str, str]]:
 def delete_shards(target: Target) -> None:
     """Delete the shards of a folder."""
     for files in _shards_in(target).values():
-        if _is_ours(target, files):
+        if _our_counts(target, files) is not None or _is_begun(target, files):
             for kind in _ORDER:  # after a fault in the midst the rest is still known for ours
                 for name in files.get(kind, ()):
                     storage.delete(target.file(name))
@@ -185,33 +190,23 @@ def _shards_in(target: Target) -> dict[int, dict[str, list[str]]]:
     return found
 
 
-def _is_ours(target: Target, files: dict[str, list[str]]) -> bool:
-    """Tell whether a run of ours wrote, or began to write, what lies under a number."""
-    return (
-        "begun" in files
-        or any(_has_our_counts(target.file(name)) for name in files.get("_stats.json", ()))
-        or any(_has_rows(target.file(name)) for name in files.get(".parquet", ()))
-    )
+def _our_counts(target: Target, files: dict[str, list[str]]) -> dict[str, Any] | None:
+    """Return the statistics of a shard, if they are ours: img2dataset's have the same name."""
+    for name in files.get("_stats.json", ()):
+        with suppress(ValueError):
+            told = json.loads(storage.read(target.file(name)))
+            if isinstance(told, dict) and told.keys() >= {"kept_original", "failed_to_transcode"}:
+                return told
+    return None
 
 
-def _has_our_counts(url: str) -> bool:
-    """Tell whether statistics are ours: img2dataset's have the same name."""
-    try:
-        told = json.loads(storage.read(url))
-    except ValueError:
-        return False
-    return isinstance(told, dict) and told.keys() >= {"kept_original", "failed_to_transcode"}
-
-
-def _has_rows(url: str) -> bool:
-    """Tell whether a Parquet file has the rows of a shard of ours."""
-    import pyarrow.parquet as pq
-
-    try:
-        with storage.open_read(url) as stream:
-            return set(pq.read_schema(stream).names) >= set(arrow_schema().names)
-    except ValueError:  # no Parquet file
-        return False
+def _is_begun(target: Target, files: dict[str, list[str]]) -> bool:
+    """Tell whether a run of ours began what lies under a number, or wrote its rows."""
+    if "begun" in files:
+        return True
+    schemas = (schema_of(target.file(name)) for name in files.get(".parquet", ()))
+    ours = set(arrow_schema().names)
+    return any(schema is not None and set(schema.names) >= ours for schema in schemas)
 
 
 def write_shard(
