@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,14 @@ from hvae_codec.codec.networks.weights import Codec, load_codec
 from hvae_codec.codec.symbols.tables import Tables, start_tables
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.networks.dct import to_ycbcr
+from hvae_codec.models.priors import PRIORS
 from hvae_codec.models.runtime import TorchRuntime
 from hvae_codec.models.weight_models import Weights, models_of, save_weights
 
 ROOT = Path(__file__).parents[1]
+
+PRIORS_AT_HAND = [name for name in PRIORS if name != "factorised" or find_spec("compressai")]
+"""CompressAI, which fits the factorised one, is not for every Python."""
 
 # How fast the machine is at the moment is no property of the code.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

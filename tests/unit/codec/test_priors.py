@@ -40,16 +40,15 @@ from hvae_codec.models.integer import convert
 from hvae_codec.models.integer.norms import Norm
 from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.priors import DEFAULT_PRIOR, make_prior
-from hvae_codec.models.priors import PRIORS as MAKERS
 from hvae_codec.models.priors.interface import ResearchPrior
 from hvae_codec.models.priors.stack import TensorStack
 from hvae_codec.models.training.contexts import float_norm
 from hvae_codec.models.weight_models import load_weights, save_weights
-from tests.conftest import torch_codec, weights_of
+from tests.conftest import PRIORS_AT_HAND, torch_codec, weights_of
 from tests.inverses import check_inverse
 
 Integers = NDArray[np.int32]
-OTHERS = tuple(name for name in MAKERS if name != DEFAULT_PRIOR)
+OTHERS = tuple(name for name in PRIORS_AT_HAND if name != DEFAULT_PRIOR)
 PRIORS = [p for p in Prior if p.label in OTHERS]
 BASELINES = [p for p in PRIORS if p.label in ("factorised", "mixture", "vamp")]
 SIZES = [(1, 1), (1, 3), (4, 5)]

@@ -13,7 +13,7 @@ from hvae_codec.codec.errors import WeightsError
 from hvae_codec.models.dct_vae import ContextModel, DctVae
 from hvae_codec.models.integer.convert import to_integer
 from hvae_codec.models.networks.dct import to_ycbcr
-from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS, make_prior
+from hvae_codec.models.priors import DEFAULT_PRIOR, make_prior
 from hvae_codec.models.training import contexts
 from hvae_codec.models.training.contexts import (
     FitConfig,
@@ -25,8 +25,9 @@ from hvae_codec.models.training.contexts import (
 from hvae_codec.models.training.data import ImageCache
 from hvae_codec.models.training.losses import prior_bpp
 from hvae_codec.models.weight_models import Weights
+from tests.conftest import PRIORS_AT_HAND
 
-OTHERS = [name for name in PRIORS if name != DEFAULT_PRIOR]
+OTHERS = [name for name in PRIORS_AT_HAND if name != DEFAULT_PRIOR]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,6 @@ def context_bpp(prior: Any, norm: Any, model: DctVae, clouds: Tensor) -> float: 
 def test_fitting_saves_bits_and_survives_rounding(
     integer: DctVae, clouds: Tensor, photographs: ImageCache, tmp_path: Path, name: str
 ) -> None:
-    pytest.importorskip("compressai")
     norm = float_norm(integer)
     # mixtures start near their end, and must not be driven from it
     rate, most = (0.02, 0.98) if name == "factorised" else (0.003, 1.005)
@@ -104,8 +104,8 @@ def test_the_gaussian_diffusion_can_learn_from_pseudo_inputs(
     pairs = zip(noisy.parameters(), rounded.parameters(), strict=True)
     assert any(not torch.equal(one, other) for one, other in pairs)
     assert all(bool(one.isfinite().all()) for one in noisy.parameters())
-    with pytest.raises(WeightsError, match="factorised has no pseudo-inputs"):
-        fit(integer, "factorised", photographs, config)
+    with pytest.raises(WeightsError, match="mixture has no pseudo-inputs"):
+        fit(integer, "mixture", photographs, config)
 
 
 def test_pseudo_inputs_are_clipped_and_checked_with_their_prior(
