@@ -15,8 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -128,6 +127,24 @@ def _load(work: object) -> None:
     """Do nothing, once the modules of what would be done are there."""
 
 
+class _Pool(ProcessPoolExecutor):
+    """Starts processes that Ctrl-C ends without a word: Python would print where each was."""
+
+    def submit(self, *given: Any, **named: Any) -> Future[Any]:  # noqa: ANN401
+        """Give work; to a process that this starts Ctrl-C comes once `_begin_process` is there."""
+        with undisturbed():
+            _mask_interrupts(signal.SIG_BLOCK)  # a process that is started inherits it
+            try:
+                return super().submit(*given, **named)
+            finally:
+                _mask_interrupts(signal.SIG_UNBLOCK)
+
+
+def _mask_interrupts(how: int) -> None:
+    if hasattr(signal, "pthread_sigmask"):  # unlike on Windows
+        signal.pthread_sigmask(how, [signal.SIGINT])
+
+
 @contextmanager
 def _pool(
     workers: int, at_begin: Callable[[], None] | None, before_end: Callable[[], None] | None
@@ -135,7 +152,7 @@ def _pool(
     """Give work to processes, which end at once where the work is broken off."""
     spawn = multiprocessing.get_context("spawn")  # pools of threads do not survive a fork
     workers = min(workers, 61) if os.name == "nt" else workers  # Windows waits for no more
-    pool = ProcessPoolExecutor(workers, spawn, partial(_begin_process, at_begin, before_end))
+    pool = _Pool(workers, spawn, partial(_begin_process, at_begin, before_end))
     try:
         yield pool
     except BaseException:
@@ -164,6 +181,7 @@ def _begin_process(
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, end)
+    _mask_interrupts(signal.SIG_UNBLOCK)
     threading.Thread(target=_end_with_parent, args=(before_end,), daemon=True).start()
 
 
@@ -206,15 +224,16 @@ def undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers run in the main thread
         return
-    came: list[tuple[int, FrameType | None]] = []
+    came: list[int] = []
     before = {
-        n: signal.signal(n, lambda number, frame: came.append((number, frame))) for n in ENDING
+        n: signal.signal(n, lambda number, frame: came.append(number))
+        for n in ENDING
+        if signal.getsignal(n) != signal.SIG_IGN  # a process that is started shall ignore it too
     }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-    for number, frame in came:
-        if callable(handler := before[number]):
-            handler(number, frame)
+    for number in came:
+        signal.raise_signal(number)

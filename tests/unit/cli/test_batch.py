@@ -211,6 +211,10 @@ import os, signal, sys, time
 import click
 from hvae_codec.cli import batch, files
 
+if __name__ == "__mp_main__" and "STARTS_FOR_EVER" in os.environ:
+    os.write(1, b"begun\\n")
+    time.sleep(600)
+
 def half(job):
     with files.writing(job.target) as stream:
         stream.write(bytes(100_000))
@@ -281,6 +285,19 @@ def test_an_interrupted_batch_leaves_the_old_files_and_no_others(
         for source in "abc"
         for name, content in ((source, b"input"), (source + ".out", b"old"))
     }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_processes_that_only_start_end_without_a_word(
+    slow: Callable[..., subprocess.Popen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STARTS_FOR_EVER", "1")
+    child = slow(2, "a", "b", begun=0)
+    assert child.stdout
+    assert [child.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
+    os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=120)
+    assert (child.returncode, errors.strip()) == (1, "Aborted!")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs signals, and /proc")
