@@ -22,9 +22,10 @@ PAPERS = ("mnist", "mnist-static", "omniglot", "cifar10")
     help="Folder for the images. Those that lie there complete are not fetched again.",
 )
 def dataset(name: str, folder: Path) -> None:
-    """Fetch images: the 24 of the Kodak suite, 15 MB, from r0k.us, or a set that `papers` needs.
+    """Fetch the images of Kodak, or of the papers.
 
-    Every file is checked by its checksum.
+    kodak is 24 images, 15 MB, from r0k.us. The others are what `papers` needs. Every file is
+    checked by its checksum.
     """
     if find_spec("pooch") is None:
         raise click.ClickException("this command needs: python -m pip install 'hvae-codec[bench]'")

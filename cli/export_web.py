@@ -20,10 +20,11 @@ from . import console, files, options, site
 @site.runtime_option
 @click.option("--without-runtime", is_flag=True, help="Leave the runtime out.")
 def export_web(out: Path, runtime: Path | None, without_runtime: bool) -> None:
-    """Write the page, the weights in parts, and the runtime into a folder.
+    """Write a page that decodes in the browser, for a web server.
 
-    A page on the same server decodes with `import { decode } from "./hvae.js"`, or shows
-    <img-hvae src="photo.hvae">. See docs/browser.md.
+    The folder gets the page, the weights in parts, and the runtime. A page on the same server
+    decodes with `import { decode } from "./hvae.js"`, or shows <img-hvae src="photo.hvae">. See
+    docs/browser.md.
     """
     sources = [] if without_runtime else [*site.runtime_files(runtime)]
     for name, path in [*site.page_files(), *sources]:

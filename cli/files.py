@@ -32,7 +32,7 @@ def check_source(source: str) -> None:
     if source == STDIO:
         _open(sys.stdin, "stdin")
     elif os.path.isdir(source) and os.access(source, os.R_OK | os.X_OK):
-        raise IsADirectoryError(None, "is a folder", source)
+        raise IsADirectoryError(None, "is a folder; -r takes the files in it", source)
     elif not os.access(source, os.R_OK):
         os.stat(source)  # is it there?
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), source)

@@ -26,6 +26,7 @@ _FOLDER = options.Folder(exists=True)
     "--qualities",
     "ranges",
     type=options.QualityRange(),
+    metavar="FIRST LAST",
     multiple=True,
     default=((0, 40), (28, 64), (52, 100)),
     show_default=True,
@@ -71,10 +72,11 @@ def pack(
     crop_px: int,
     graphics: float,
 ) -> None:
-    """Pack code, photographs and weights into one file that trains where there is no network.
+    """Pack a training run into one file, for another machine.
 
-    There, `python PACK.zip --minutes 12 --out OUT` needs PyTorch, Pillow, NumPy, safetensors and
-    tqdm. It trains the models beside each other, and puts their weights into OUT every minute.
+    It holds code, photographs and weights: the other machine needs no network. There `python
+    PACK.zip --minutes 12 --out OUT` trains the models beside each other, and puts their weights
+    into OUT every minute. This takes PyTorch, Pillow, NumPy, safetensors and tqdm.
     """
     if len(starts) not in (1, len(ranges)):
         raise click.UsageError(f"{len(starts)} times --start for {len(ranges)} times --qualities")

@@ -55,9 +55,10 @@ def papers(
     out: Path,
     markdown: Path | None,
 ) -> None:
-    """Run tables of the papers: all, a paper (dct-vae, ou-vae, dvp-vae, notes), or tables.
+    """Run experiments of the papers.
 
-    What was measured before is not measured again, and a run that was stopped goes on.
+    TABLE is all, a paper (dct-vae, ou-vae, dvp-vae, notes), or a table that --list names. What was
+    measured before is not measured again, and a run that was stopped goes on.
     """
     with console.blame(str(out)):
         from ..benchmarks.papers import report, runner, scales, store, tables

@@ -26,7 +26,10 @@ def sample(
     prior: str,
     device: str,
 ) -> None:
-    """Draw a picture: the context from its prior, the latents from the trunk, then synthesis."""
+    """Draw a picture from the model.
+
+    The context is drawn from its prior, and the latents from the trunk.
+    """
     images.image_format(output)  # a suffix of no format is refused before the work
 
     from ..codec import api

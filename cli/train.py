@@ -45,6 +45,7 @@ _cache_option = click.option(
 @click.option(
     "--qualities",
     type=options.QualityRange(),
+    metavar="FIRST LAST",
     default=TrainConfig.qualities,
     show_default=True,
     help="First and last quality that the model is to serve.",
@@ -208,7 +209,7 @@ def train_prior(
     minutes: float,
     pseudo_inputs: bool,
 ) -> None:
-    """Fit a prior of the context: masked-diffusion, factorised, mixture, vamp, gaussian-diffusion.
+    """Fit a prior of the context to photographs.
 
     The context has no weights: no network but the prior runs, and the rest of WEIGHTS stays as it
     is. Ctrl-C writes what is fitted so far.
@@ -263,10 +264,10 @@ def export(
     cache: Path | None,
     priors: tuple[Path, ...],
 ) -> None:
-    """Freeze SOURCE into integers and pmf tables: the weight file that encodes and decodes.
+    """Make the weight file that encodes and decodes.
 
-    SOURCE is a checkpoint, or several that together serve all qualities; or a weight file, to which
-    priors are added.
+    SOURCE is a checkpoint, or several that together serve all qualities: it is frozen into integers
+    and tables of pmfs. Or it is a weight file, to which priors are added.
     """
     files.refuse_to_replace(out, [*sources, *priors])
     if cache and not data:

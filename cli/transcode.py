@@ -118,11 +118,12 @@ def transcode(
     as_json: bool,
     **encoding: Any,  # noqa: ANN401
 ) -> None:
-    """Encode datasets: folders, patterns, tar shards and Parquet files, in any place.
+    """Encode whole datasets, or decode them.
 
-    DST gets shards as img2dataset writes them: 00000.tar with a row for every image in
-    00000.parquet, and 00000_stats.json once the shard is done. An image that fails is a row. The
-    same command again does what is left. See docs/batch.md.
+    SRC is a folder, a pattern, tar shards or Parquet files, in any place that fsspec knows. DST
+    gets shards as img2dataset writes them: 00000.tar with a row for every image in 00000.parquet,
+    and 00000_stats.json once the shard is done. An image that fails is a row. The same command
+    again does what is left. See docs/batch.md.
     """
     from ..codec import processes
     from ..codec.batch import Job, Target, plan

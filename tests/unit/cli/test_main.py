@@ -68,6 +68,12 @@ def test_every_command_has_help(hvae: Callable[..., Result], command: str) -> No
     assert result.stdout.startswith("Usage: ")
 
 
+def test_the_list_of_commands_cuts_no_sentence(hvae: Callable[..., Result]) -> None:
+    listed = hvae("-h").stdout.partition("Commands:")[2].splitlines()[1:]
+    assert [line.split()[0] for line in listed] == sorted(main.commands)
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         _ = hvae_codec.nothing

@@ -84,7 +84,7 @@ def test_misuse_ends_with_2_and_writes_nothing(
     ("arguments", "message"),
     [
         (("encode", "missing.png"), "missing.png: No such file or directory"),
-        (("encode", "."), ".: is a folder"),
+        (("encode", "."), ".: is a folder; -r takes the files in it"),
         (("encode", "text.png"), "text.png: not an image in a format that Pillow knows"),
         (("encode", "cut.png"), "cut.png: the image cannot be read ("),
         (("encode", "photo.png", "--size", "20"), "photo.png: quality 0 takes "),
@@ -94,7 +94,7 @@ def test_misuse_ends_with_2_and_writes_nothing(
             "no/where.hvae: its folder does not exist",
         ),
         (("encode", "photo.png", "-o", "."), ".: is a folder"),
-        (("decode", "."), ".: is a folder"),
+        (("decode", "."), ".: is a folder; -r takes the files in it"),
         (("decode", "coded.hvae", "-o", "."), ".: is a folder"),
         (("encode", "photo.png", "-o", "loop.hvae"), "loop.hvae: Too many levels of symbolic"),
         (("encode", "photo.png", "-o", "coded.hvae", "--no-overwrite"), "coded.hvae: exists"),
