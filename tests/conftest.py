@@ -26,6 +26,7 @@ from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.priors import PRIORS
 from hvae_codec.models.runtime import TorchRuntime
 from hvae_codec.models.weight_models import Weights, models_of, save_weights
+from tests.weight_files import save_without_graphs
 
 ROOT = Path(__file__).parents[1]
 
@@ -104,10 +105,7 @@ def integer_weights(tiny_integers: DctVae) -> Weights:
 def tiny_weights(tiny_integers: DctVae, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weight file without graphs, which take a minute to export: PyTorch runs it."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
-        save_weights(path, weights_of(tiny_integers))
-    return path
+    return save_without_graphs(path, weights_of(tiny_integers))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,17 @@ from PIL import Image
 
 from hvae_codec.models.training.config import TrainConfig
 from hvae_codec.models.training.state import settings_of
-from hvae_codec.models.weight_models import Weights, load_weights, save_weights
+from hvae_codec.models.weight_models import Weights, load_weights
+from tests.weight_files import save_without_graphs, without_graphs
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def without_graphs(
-    integer_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """A weight file, which is written in no time because graphs are left out of all of them."""
-    monkeypatch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
-    path = tmp_path / "tiny.safetensors"
-    save_weights(path, integer_weights)
-    return path
+def weights(integer_weights: Weights, tmp_path: Path) -> Iterator[Path]:
+    """A weight file for PyTorch alone, as are all that the test writes."""
+    with without_graphs():
+        yield save_without_graphs(tmp_path / "tiny.safetensors", integer_weights)
 
 
 @pytest.fixture
@@ -66,24 +63,22 @@ def test_weights_do_not_replace_what_they_are_made_from(
     assert prior.read_bytes() == b"hours of work"
 
 
-def test_a_prior_does_not_replace_its_weights(
-    hvae: Run, without_graphs: Path, tmp_path: Path
-) -> None:
-    before = without_graphs.read_bytes()
-    shared = "--weights", without_graphs, "--data", tmp_path
-    result = hvae("train-prior", "vamp", *shared, "--out", without_graphs)
+def test_a_prior_does_not_replace_its_weights(hvae: Run, weights: Path, tmp_path: Path) -> None:
+    before = weights.read_bytes()
+    shared = "--weights", weights, "--data", tmp_path
+    result = hvae("train-prior", "vamp", *shared, "--out", weights)
     assert result.exit_code == 2
     assert "is an input and would be an output too" in result.stderr
-    assert without_graphs.read_bytes() == before
+    assert weights.read_bytes() == before
 
 
-def test_a_folder_is_no_output(hvae: Run, without_graphs: Path, tmp_path: Path) -> None:
+def test_a_folder_is_no_output(hvae: Run, weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    shared = "--weights", without_graphs, "--data", tmp_path
+    shared = "--weights", weights, "--data", tmp_path
     assert hvae("train-prior", "vamp", *shared, "--out", folder).exit_code == 2
-    assert hvae("export", without_graphs, "-o", folder).exit_code == 2
-    assert {*tmp_path.rglob("*")} == {folder, without_graphs}
+    assert hvae("export", weights, "-o", folder).exit_code == 2
+    assert {*tmp_path.rglob("*")} == {folder, weights}
 
 
 @pytest.fixture
@@ -134,23 +129,23 @@ def test_photographs_are_cached_beside_the_weights_or_where_it_is_said(
 
 @pytest.mark.slow
 def test_a_fitted_prior_joins_a_weight_file(
-    hvae: Run, without_graphs: Path, photograph: np.ndarray, tmp_path: Path
+    hvae: Run, weights: Path, photograph: np.ndarray, tmp_path: Path
 ) -> None:
     names = ("pictures", "v.pt", "w.safetensors", "again.safetensors")
     pictures, fitted, joined, taken = (tmp_path / name for name in names)
     pictures.mkdir()
     Image.fromarray(photograph[:288, :320]).save(pictures / "a.png")
-    shared = "--weights", without_graphs, "--data", pictures, "--out", fitted
+    shared = "--weights", weights, "--data", pictures, "--out", fitted
     result = hvae("train-prior", "flow", *shared)
     assert result.exit_code == 2
     assert "'flow' is not one of 'masked-diffusion', " in result.stderr
     assert hvae("train-prior", "vamp", *shared, "--pseudo-inputs").exit_code == 2
     result = hvae("train-prior", "vamp", *shared, "--steps", 1)
     assert result.exit_code == 0, result.stderr
-    assert hvae("export", without_graphs, "-o", joined, "--prior", fitted).exit_code == 0
-    assert hvae("export", without_graphs, "-o", taken, "--prior", joined).exit_code == 0
+    assert hvae("export", weights, "-o", joined, "--prior", fitted).exit_code == 0
+    assert hvae("export", weights, "-o", taken, "--prior", joined).exit_code == 0
     assert taken.read_bytes() == joined.read_bytes()
-    before, after = load_weights(without_graphs), load_weights(joined)
+    before, after = load_weights(weights), load_weights(joined)
     assert tuple(after.context.priors) == ("masked-diffusion", "vamp")
     assert np.array_equal(before.tables.pmf, after.tables.pmf)
     for old, new in zip(
@@ -161,15 +156,15 @@ def test_a_fitted_prior_joins_a_weight_file(
 
 
 def test_an_output_that_cannot_be_is_refused_before_the_work(
-    hvae: Run, without_graphs: Path, tmp_path: Path
+    hvae: Run, weights: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     below = tmp_path / "file" / "out"
     folders = "--data", tmp_path, "--valid", tmp_path
     for command in (
         ("train", *folders, "--out", below),
-        ("train-prior", "vamp", "--weights", without_graphs, "--data", tmp_path, "--out", below),
-        ("export", without_graphs, "--data", tmp_path, "-o", below),
+        ("train-prior", "vamp", "--weights", weights, "--data", tmp_path, "--out", below),
+        ("export", weights, "--data", tmp_path, "-o", below),
     ):
         result = hvae(*command)
         assert result.exit_code == 1, result.stderr  # not of tmp_path, which has no photographs
@@ -177,7 +172,7 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
 
 
 def test_a_fit_that_is_stopped_is_written(
-    hvae: Run, without_graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hvae: Run, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped = []
 
@@ -192,7 +187,7 @@ def test_a_fit_that_is_stopped_is_written(
     monkeypatch.setattr("hvae_codec.models.training.data.ImageCache", lambda data, cache: None)
     monkeypatch.setattr("hvae_codec.models.training.contexts.fit", fit)
     monkeypatch.setattr("hvae_codec.models.training.contexts.save_prior", save)
-    shared = "--weights", without_graphs, "--data", tmp_path
+    shared = "--weights", weights, "--data", tmp_path
     out = tmp_path / "new" / "prior.pt"
     assert hvae("train-prior", "vamp", *shared, "--out", out).exit_code == 0
     assert stopped == [True]
@@ -200,15 +195,15 @@ def test_a_fit_that_is_stopped_is_written(
 
 
 def test_weights_are_checked_before_photographs_are_read(
-    hvae: Run, without_graphs: Path, checkpoint: Path, tmp_path: Path
+    hvae: Run, weights: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     bad = checkpoint.rename(tmp_path / "bad.pt")
     shared = "-o", tmp_path / "w", "--data", tmp_path  # which has none
-    for sources in ((without_graphs, "--prior", bad), (bad,)):
+    for sources in ((weights, "--prior", bad), (bad,)):
         result = hvae("export", *sources, *shared)
         assert result.exit_code == 1
         assert result.stderr.startswith(f"Error: {bad}: bad.pt is not a ")
-    result = hvae("export", bad, without_graphs, *shared)
+    result = hvae("export", bad, weights, *shared)
     assert result.exit_code == 2
     assert "a weight file is the only SOURCE, or none" in result.stderr
 
@@ -225,9 +220,9 @@ def test_a_short_run_does_not_cool_down_all_the_time(
 
 
 def test_a_model_that_is_started_from_has_its_own_size(
-    hvae: Run, without_graphs: Path, tmp_path: Path
+    hvae: Run, weights: Path, tmp_path: Path
 ) -> None:
     folders = "--data", tmp_path, "--valid", tmp_path, "--out", tmp_path
-    result = hvae("train", *folders, "--start", without_graphs, "--preset", "tiny")
+    result = hvae("train", *folders, "--start", weights, "--preset", "tiny")
     assert result.exit_code == 2
     assert "--preset is for a new model" in result.stderr

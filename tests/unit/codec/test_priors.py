@@ -43,9 +43,10 @@ from hvae_codec.models.priors import DEFAULT_PRIOR, make_prior
 from hvae_codec.models.priors.interface import ResearchPrior
 from hvae_codec.models.priors.stack import TensorStack
 from hvae_codec.models.training.contexts import float_norm
-from hvae_codec.models.weight_models import load_weights, save_weights
+from hvae_codec.models.weight_models import load_weights
 from tests.conftest import PRIORS_AT_HAND, torch_codec, weights_of
 from tests.inverses import check_inverse
+from tests.weight_files import save_without_graphs
 
 Integers = NDArray[np.int32]
 OTHERS = tuple(name for name in PRIORS_AT_HAND if name != DEFAULT_PRIOR)
@@ -79,10 +80,7 @@ def every_model(tiny_integers: DctVae, photograph: np.ndarray) -> DctVae:
 @pytest.fixture(scope="module")
 def every_path(every_model: DctVae, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("priors") / "every.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
-        save_weights(path, weights_of(every_model))
-    return path
+    return save_without_graphs(path, weights_of(every_model))
 
 
 @pytest.fixture(scope="module")

@@ -25,13 +25,13 @@ from hvae_codec.models.training.fitting import codec_in_memory
 from hvae_codec.models.training.state import starting_point
 from hvae_codec.models.weight_models import load_weights
 from tests.conftest import smooth_images, torch_codec
+from tests.weight_files import without_graphs
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_graphs() -> Iterator[None]:
-    """Weight files for PyTorch alone; graphs take a minute."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hvae_codec.models.weight_models.export_graphs", lambda *models: {})
+    """Weight files are for PyTorch alone."""
+    with without_graphs():
         yield
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
 
 from hvae_codec.bitstream import (
     Header,
@@ -22,24 +20,7 @@ from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
 from hvae_codec.codec.networks.weight_file import read_weight_file, write_weight_file
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, shipped_weights, weights_named
 from hvae_codec.codec.networks.weights import Codec, codec_for, codec_of, load_codec
-
-
-def rewritten(source: Path, target: Path, change: dict[str, Any]) -> Path:
-    """Copy a weight file with another description, or with tensors left out (None) or replaced."""
-    tensors = load_file(source)
-    with safe_open(source, "np") as opened:
-        described = json.loads(opened.metadata()["hvae_codec"])
-    for name, value in change.items():
-        if isinstance(value, np.ndarray):
-            tensors[name] = value
-        elif value is None and name in tensors:
-            del tensors[name]
-        elif value is None:
-            del described[name]
-        else:
-            described[name] = value
-    save_file(tensors, target, {"hvae_codec": json.dumps(described)})
-    return target
+from tests.weight_files import rewritten
 
 
 def test_what_is_written_is_read(tiny_weights: Path) -> None:
@@ -71,6 +52,7 @@ def test_what_is_written_is_read(tiny_weights: Path) -> None:
         {"config": None},
         {"config": "{"},
         {"config": json.dumps({"colour": 3})},
+        {"config": json.dumps({"trunk_width": "wide"})},
         {"first_qualities": None},
         {"first_qualities": 0},
         {"first_qualities": []},
@@ -79,11 +61,13 @@ def test_what_is_written_is_read(tiny_weights: Path) -> None:
         {"first_qualities": [0, 101]},
         {"first_qualities": [0, 50.0]},
         {"priors": None},
+        {"priors": 7},
         {"graphs": None},
         {"graphs": {"trunk.begin": []}},  # of which there are no bytes
         {"tables.pmf": None},
         {"tables.pmf": np.ones(3, np.float32)},
         {"0.reconstruction.offsets": np.full((12, 3), np.nan, np.float16)},
+        {"0.reconstruction.offsets": np.zeros((12, 3), np.complex64)},
     ],
     ids=str,
 )
@@ -196,12 +180,9 @@ def test_a_weight_file_that_is_replaced_is_read_anew(
     path.write_bytes(tiny_weights.read_bytes())
     first = load_codec(path)
     assert load_codec(path) is first
-    tensors = load_file(tiny_weights)
-    with safe_open(tiny_weights, "numpy") as file:
-        described = file.metadata()
-    name = next(name for name, array in tensors.items() if array.dtype == np.float32)
-    save_file(tensors | {name: tensors[name] * 2}, tmp_path / "new", described)
-    (tmp_path / "new").replace(path)
+    arrays = first.file.arrays.items()
+    name, array = next((name, array) for name, array in arrays if array.dtype == np.float32)
+    rewritten(tiny_weights, tmp_path / "new", {name: 2 * array}).replace(path)
     assert load_codec(path).file.digest != first.file.digest
 
 
