@@ -1,27 +1,14 @@
 import hashlib
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from hvae_codec.benchmarks import datasets
+from tests.web_server import served
 
 pytest.importorskip("pooch")
 CONTENT = {"kodim01.png": b"first image", "kodim02.png": b"second image"}
-
-
-class Handler(SimpleHTTPRequestHandler):
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        super().do_GET()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -36,14 +23,11 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Serve `home` on this machine in the place of the suite's; yields what is asked for."""
-    monkeypatch.setattr(Handler, "asked", [], raising=False)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(home))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(datasets, "KODAK_HOME", f"http://127.0.0.1:{server.server_port}/")
+    with served(home) as (address, requests):
+        monkeypatch.setattr(datasets, "KODAK_HOME", address)
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in CONTENT.items()}
         monkeypatch.setattr(datasets, "KODAK", sums)
-        yield Handler.asked
-        server.shutdown()
+        yield requests
 
 
 def test_images_arrive_whole(asked: list[str], tmp_path: Path) -> None:

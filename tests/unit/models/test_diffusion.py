@@ -19,11 +19,6 @@ KINDS = ["linear-log-snr", "linear-beta", "cosine"]
 ENDS = (7.0, -6.0)
 
 
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
-
-
 def perfect(y: Tensor, log_snr: Tensor) -> Tensor:
     """The mean of the noise in y_t where u ~ N(0, I)."""
     return alpha_sigma(log_snr, y)[1] * y

@@ -6,10 +6,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -18,22 +15,12 @@ from PIL import Image
 
 from hvae_codec.benchmarks.papers import data, fetch
 from hvae_codec.cli import main
+from tests.web_server import served
 
 pytest.importorskip("pooch")
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 28, 28), np.uint8)
 COLOUR = RNG.integers(0, 256, (6, 3, 32, 32), np.uint8)
-
-
-class Handler(SimpleHTTPRequestHandler):
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        super().do_GET()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def idx(images: np.ndarray) -> bytes:
@@ -95,17 +82,13 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     for files in FILES.values():
         for name, content in files.items():
             (home / name).write_bytes(content)
-    monkeypatch.setattr(Handler, "asked", [], raising=False)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(home))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    with served(home) as (address, requests):
         for name, files in FILES.items():
             sums = {f: "md5:" + hashlib.md5(c).hexdigest() for f, c in files.items()}
-            base = f"http://127.0.0.1:{server.server_port}/"
             monkeypatch.setitem(
-                fetch.HOMES, name, replace(fetch.HOMES[name], base=base, files=sums)
+                fetch.HOMES, name, replace(fetch.HOMES[name], base=address, files=sums)
             )
-        yield Handler.asked
-        server.shutdown()
+        yield requests
 
 
 def run(*arguments: object) -> Result:

@@ -21,6 +21,7 @@ from hvae_codec.codec.images import (
     to_pixels,
     write_image,
 )
+from tests.pngs import SIGNATURE, chunk
 
 DESCRIPTION = 0x010E
 
@@ -274,11 +275,6 @@ def test_of_what_is_no_image_the_beginning_is_read(tmp_path: Path) -> None:
         read_image(path)
 
 
-def chunk(kind: bytes, payload: bytes) -> bytes:
-    crc = zlib.crc32(kind + payload)
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
-
-
 @pytest.mark.parametrize("texts", [b"dpi\0x", b"Title\0x"])
 @pytest.mark.parametrize("damaged", [False, True])
 def test_many_chunks_take_no_longer_than_they_are_many(texts: bytes, damaged: bool) -> None:
@@ -304,7 +300,7 @@ def test_many_chunks_take_no_longer_than_they_are_many(texts: bytes, damaged: bo
 def test_a_damaged_png_of_too_many_pixels_is_one_line() -> None:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
     text = chunk(b"tEXt", b"Title\0x")[:-1] + b"x"
-    png = b"\x89PNG\r\n\x1a\n" + header + text + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    png = SIGNATURE + header + text + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     with pytest.raises(OSError, match=r"cannot be read as an image .* exceeds limit"):
         read_image(png)
 

@@ -19,6 +19,7 @@ from hvae_codec.codec.images import Pixels, info_of, read_image, to_pixels
 from hvae_codec.codec.images.leftovers import names_of
 from hvae_codec.codec.images.scans import count_of_scans, with_other_ends
 from hvae_codec.codec.images.segments import READ_BY_PILLOW, jpeg_segments
+from tests.pngs import chunk
 
 PICTURE = Image.effect_mandelbrot((48, 32), (-2, -1, 1, 1), 40).convert("RGB")
 IPTC = b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\5\x1c\2x\0\0"
@@ -31,11 +32,6 @@ def saved(format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     PICTURE.save(buffer, format, **options)
     return buffer.getvalue()
-
-
-def chunk(kind: bytes, payload: bytes, flaw: int = 0) -> bytes:
-    crc = zlib.crc32(kind + payload) ^ flaw
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
 
 
 def segment(marker: int, payload: bytes) -> bytes:

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from hvae_codec.bitstream import Color, MetadataKind
 from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import Pixels, grey_picture, info_of, to_image, to_pixels
+from tests.pngs import SIGNATURE, chunk
 
 RAMP = Image.linear_gradient("L").resize((20, 12))
 PICTURE = Image.merge("RGB", (RAMP, RAMP.rotate(180), RAMP))
@@ -30,18 +31,7 @@ def png(width: int, height: int, depth: int, kind: int, rows: bytes, *more: Any)
     """Open a PNG of packed rows, each of which begins with its filter."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)), *more]
     chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    return Image.open(
-        io.BytesIO(
-            b"\x89PNG\r\n\x1a\n"
-            + b"".join(
-                struct.pack(">I", len(body))
-                + name
-                + body
-                + struct.pack(">I", zlib.crc32(name + body))
-                for name, body in chunks
-            )
-        )
-    )
+    return Image.open(io.BytesIO(SIGNATURE + b"".join(chunk(*each) for each in chunks)))
 
 
 @pytest.mark.parametrize(

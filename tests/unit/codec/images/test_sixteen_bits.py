@@ -14,6 +14,7 @@ from hvae_codec.codec.errors import ImageError, LeftOut, noting_leftovers
 from hvae_codec.codec.images import info_of, read_image, to_pixels
 from hvae_codec.codec.images.segments import PNG, png_chunks, with_all_pixels
 from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
+from tests.pngs import chunk
 
 imagecodecs: Any = pytest.importorskip("imagecodecs")
 tifffile: Any = pytest.importorskip("tifffile")
@@ -68,10 +69,6 @@ def test_exif_goes_into_png() -> None:
     assert Image.open(io.BytesIO(data)).getexif()[0x010E] == "a description"
     with pytest.raises(ImageError, match="JPEG does not hold 16 bits"):
         write_sixteen_bits(photo(3), "JPEG", {})
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def test_of_an_animation_only_the_first_picture_is_read() -> None:
@@ -346,10 +343,7 @@ def test_damaged_pixels_are_unpacked_up_to_their_number() -> None:
         zlib.compress(bytes(1 << 28), 9),
     )
     kept = [(c.kind, c.payload) for c in png_chunks(png)]
-    bomb = b"".join(
-        struct.pack(">I", len(p)) + k + p + struct.pack(">I", zlib.crc32(k + p))
-        for k, p in [(k, packed if k == b"IDAT" else p) for k, p in kept]
-    )
+    bomb = b"".join(chunk(k, packed if k == b"IDAT" else p) for k, p in kept)
     tracemalloc.start()
     whole = with_all_pixels(PNG + bomb)
     _, peak = tracemalloc.get_traced_memory()

@@ -9,11 +9,6 @@ from hvae_codec.models.vae import VaeConfig
 Config = Callable[..., VaeConfig]
 
 
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def small() -> Config:
     """Configurations of a few thousand weights, on images of 16x16 pixels."""
