@@ -17,9 +17,8 @@ from ..codec.networks.weights import load_codec
 from ..codec.numbers import quality_of
 from ..codec.options import DEFAULT_QUALITY
 from ..codec.quality.curve import MAX_QUALITY
-from ..codec.symbols.stack import CountingStack
 from ..codec.tiles.conditions import CodingConditions
-from ..codec.tiles.tile_encoder import encode_tiles, push_context
+from ..codec.tiles.tile_encoder import encode_tiles
 from ..codec.tiles.tiling import default_tile_side, tiles_in
 
 
@@ -109,10 +108,8 @@ class CompressaiAdapter(nn.Module):
         for batch in batches(tiles, self.codec.runtime.tiles_at_once):
             windows = [window for _, window in batch]
             for symbols in encode_tiles(self.codec, pixels, windows, conditions):
-                stack = CountingStack(tables)
-                push_context(self.codec, symbols, stack)
                 latents = [pair for level in symbols.latents for pair in level]
-                for kind, pairs in zip(kinds, (stack.pairs, latents), strict=True):
+                for kind, pairs in zip(kinds, (symbols.context_pairs, latents), strict=True):
                     kind += [np.exp2(-tables.bits(index, values)) for index, values in pairs]
         return np.concatenate(kinds[0]), np.concatenate(kinds[1])
 

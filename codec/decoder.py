@@ -12,10 +12,11 @@ from ..bitstream import Header, Index, InvalidField, Source, TileCoder, TileDama
 from .config import PATCH_PX
 from .images import Pixels
 from .memory import Trimming
+from .networks.runtime import Floats
 from .networks.weights import Codec
 from .options import DecodeOptions
 from .tiles.exact import ExactPatches, decode_exact, pixel_mask
-from .tiles.tile_cache import Floats, TileCache
+from .tiles.tile_cache import TileCache
 from .tiles.tiling import Window, tiles_in
 from .tiles.view import View, view_of
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..codec.errors import WeightsError
+from ..codec.networks.runtime import Floats
 from ..codec.networks.weight_file import WeightFile
 from ..codec.quality.qualities import Quality, base_of
 from ..codec.symbols.schedule import CodingStep
@@ -31,7 +32,6 @@ from .qualities import QualityMap, at_patches, moved, tensors_of
 from .settings import own_settings
 from .weight_models import Weights, models_of
 
-Floats = NDArray[np.float32]
 F = TypeVar("F", bound=Callable[..., Any])
 
 TILES_AT_ONCE = 8

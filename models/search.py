@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..codec.config import LATENTS_A_SIDE, PATCH_PX
+from ..codec.networks.runtime import Floats
 from ..codec.networks.weight_file import WeightFile
 from ..codec.quality.curve import CURVATURE
 from ..codec.symbols.schedule import CodingStep
@@ -39,8 +39,6 @@ PASSES = 4
 
 RATES = (0.15, 0.05)
 """Learning rates of Adam for context and latents: how many steps of quantisation a pass moves."""
-
-Floats = NDArray[np.float32]
 
 
 @own_settings()

@@ -34,7 +34,7 @@ from ...codec.files import find_images, spread
 from ...codec.images import to_pixels
 from ...codec.networks.weights import Codec, load_codec
 from ...codec.options import DecodeOptions, prior_of
-from ...codec.symbols.coders import ContextEncoder
+from ...codec.symbols.coders import ContextEncoder, push_pairs
 from ...codec.symbols.stack import AnsStack, CountingStack
 from ...codec.symbols.walk import walk
 from ...codec.tiles.conditions import CodingConditions
@@ -210,7 +210,7 @@ def _coding_seconds(codec: Codec, symbols: TileSymbols, kind: Prior) -> tuple[fl
         own = context[None].astype(np.float32)
         again = ContextEncoder(codec.tables, conditions.context_mask, decides=False)
         walk(codec.runtime.context_pass((1, *size), conditions.quality, own), again)
-        again.push(stack, context[0].size)
+        push_pairs(stack, again.pairs())
     else:
         push_context(codec, symbols, stack, kind)
     between = time.perf_counter()

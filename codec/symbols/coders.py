@@ -33,7 +33,13 @@ comes later is predicted from it. Found on validation images (docs/experiments.c
 
 Residual = Callable[[], NDArray]
 Pairs = list[tuple[NDArray[np.int32], NDArray[np.int32]]]
-"""What is pushed of a level: tables and symbols, (n,) each."""
+"""What is coded of a level, in the order of popping: tables and symbols, (n,) each."""
+
+
+def push_pairs(stack: SymbolStack, pairs: Pairs) -> None:
+    """Push a level, so that its first pair is popped first."""
+    for tables, symbols in reversed(pairs):
+        stack.push(tables, symbols)
 
 
 def _gaussians(prediction: Prediction) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -78,29 +84,31 @@ class ContextEncoder:
         worth = ERROR_PRICE * CURVATURE * (1 - 2 * np.abs(exact - near))
         return np.where(saved > worth, other, near)
 
-    def push(self, stack: SymbolStack, patches: int, place: int = 0) -> None:
-        """Push the context of a tile of so many patches: its slices, and on top its offsets."""
+    def pairs(self, place: int = 0) -> Pairs:
+        """Return what is coded of a tile: its scale offsets, then each slice."""
         slices = [(channels, t[place], s[place]) for channels, t, s in self._slices]
-        own = offset_tables(np.full(self.mask.size, patches))
+        channels = np.concatenate([np.repeat(channels, t.shape[1]) for channels, t, _ in slices])
+        own = offset_tables(np.bincount(channels, minlength=self.mask.size))
         offsets = choose_offsets(
-            np.concatenate([np.repeat(channels, t.shape[1]) for channels, t, _ in slices]),
+            channels,
             np.concatenate([t.ravel() for _, t, _ in slices]),
             np.concatenate([s.ravel() for _, _, s in slices]),
             offset_context_tables,
             own,
             self.tables.pmfs,
         )
-        for channels, tables, symbols in reversed(slices):
+        pairs = [(own[self.mask], offsets[self.mask])]
+        for channels, tables, symbols in slices:
             tables = offset_context_tables(tables, offsets[channels, None])
-            stack.push(tables.ravel(), symbols.ravel())
-        stack.push(own[self.mask], offsets[self.mask])
+            pairs.append((tables.ravel(), symbols.ravel()))
+        return pairs
 
 
 class ContextDecoder:
     """Pops the context of each tile off its stack.
 
     Args:
-        stacks: one a tile, at the place where `ContextEncoder.push` left them.
+        stacks: one a tile, on which what `ContextEncoder.pairs` gave lies on top.
         mask: see `ContextEncoder`.
         patches: of a tile.
     """
@@ -203,7 +211,7 @@ class LatentEncoder:
         return symbols
 
     def levels(self, place: int = 0) -> list[Pairs]:
-        """Return what is pushed of a tile: of each level its offsets, then those of each step."""
+        """Return what is coded of a tile: of each level its scale offsets, then each step."""
         return [self._level(calls) for calls in self._calls[place]]
 
     def _level(self, calls: list[_Coded]) -> Pairs:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bitstream import PmfTables
-from .tables import MAX_OFFSET
+from .tables import FIRST_OFFSET_TABLE, MAX_OFFSET
 
 _REACH = 16
 _SYMBOLS = 2 * _REACH
+_SCALES = FIRST_OFFSET_TABLE  # quarters are fewer than the tables of the context
 
 Integers = NDArray[np.integer]
 
@@ -33,7 +34,7 @@ def choose_offsets(
 
     Args:
         channels: (n,) 0...C-1, whose symbols they are.
-        scales: (n,) 0...511, what `table_of` takes.
+        scales: (n,) what `table_of` takes: tables of the context, or quarters of latents.
         symbols: (n,).
         table_of: returns tables, from scales and an offset.
         own: (C,) the tables of the offsets.
@@ -56,11 +57,11 @@ def _unique(
 ) -> tuple[Integers, NDArray[np.int32], Integers, NDArray[np.float64]]:
     """Return each combination that occurs, and how often; large symbols one by one."""
     near = (symbols >= -_REACH) & (symbols < _REACH)
-    key = (channels[near].astype(np.int64) * 512 + scales[near]) * _SYMBOLS
+    key = (channels[near].astype(np.int64) * _SCALES + scales[near]) * _SYMBOLS
     counts = np.bincount(key + symbols[near].astype(np.int64) + _REACH)
     found = np.flatnonzero(counts)
     rest, symbol = np.divmod(found, _SYMBOLS)
-    channel, scale = np.divmod(rest, 512)
+    channel, scale = np.divmod(rest, _SCALES)
     far = ~near
     return (
         np.concatenate([channel, channels[far]]).astype(np.int64),

@@ -105,21 +105,18 @@ class AnsStack:
 
 
 class CountingStack:
-    """Notes what is pushed, and what it costs.
+    """Adds up what is pushed.
 
     Attributes:
-        pairs: tables and symbols, (n,) each, of every push under tables.
         bits: of all pushes.
     """
 
     def __init__(self, tables: PmfTables):
         self.tables = tables
-        self.pairs: list[tuple[Integers, Integers]] = []
         self.bits = 0.0
 
     def push(self, tables: Integers, symbols: Integers) -> None:
         """See `SymbolStack`."""
-        self.pairs.append((tables, symbols))
         self.bits += float(self.tables.bits(tables, symbols).sum())
 
     def push_under(self, pmf: Integers, symbols: Integers) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...bitstream import (
     Index,
@@ -20,6 +19,7 @@ from ...bitstream import (
     read_tile,
 )
 from ..config import LATENTS_A_SIDE, PATCH_PX
+from ..networks.runtime import Floats
 from ..networks.weights import Codec
 from ..options import THUMBNAIL_SCALE, DecodeOptions
 from .alpha import decode_alpha
@@ -29,8 +29,6 @@ from .thumbnail import context_thumbnail
 from .tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
 from .tiling import Window, patch_grid, synthesis_halo, tiles_in
 from .view import View
-
-Floats = NDArray[np.float32]
 
 
 class TileCache:

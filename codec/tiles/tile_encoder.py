@@ -32,7 +32,7 @@ from ..images import Pixels
 from ..networks.runtime import Features, Floats, Runtime, torch_side
 from ..networks.weights import Codec
 from ..quality.qualities import Quality
-from ..symbols.coders import ContextEncoder, LatentEncoder, Pairs, TargetResidual
+from ..symbols.coders import ContextEncoder, LatentEncoder, Pairs, TargetResidual, push_pairs
 from ..symbols.stack import AnsStack, SymbolStack
 from ..symbols.walk import walk
 from .conditions import CodingConditions
@@ -48,17 +48,14 @@ class TileSymbols:
     Attributes:
         conditions: of the file.
         context: (C, h, w) integers.
-        encoder: of the context under the masked diffusion.
-        place: of the tile in the encoder's batch.
-        latents: of each level, coarse to fine, tables and symbols: of its scale offsets, then of
-            each step.
+        context_pairs: tables and symbols of it under the masked diffusion.
+        latents: the same of each level of latents, coarse to fine.
         decoded: what a decoder has of them: (C, 4h, 4w), in steps.
     """
 
     conditions: CodingConditions
     context: NDArray[np.int32]
-    encoder: ContextEncoder
-    place: int
+    context_pairs: Pairs
     latents: list[Pairs]
     decoded: Floats
 
@@ -140,7 +137,7 @@ def encode_tiles(
     decoded = conditions.without_uncoded(decoded)
     integers = u.astype(np.int32)
     return [
-        TileSymbols(conditions, integers[n], encoder, n, coder.levels(n), decoded[n])
+        TileSymbols(conditions, integers[n], encoder.pairs(n), coder.levels(n), decoded[n])
         for n in range(len(windows))
     ]
 
@@ -233,8 +230,7 @@ def push_tile(
     bulk = []
     for level in reversed(symbols.latents):
         bulk.append(bulk_words(ans))
-        for tables, values in reversed(level):
-            stack.push(tables, values)
+        push_pairs(stack, level)
     stack = AnsStack(ans, codec.tables.pmfs, is_encoder=True)  # its `lowest` is the context's own
     push_context(codec, symbols, stack, prior)
     words = words_of(ans)
@@ -252,7 +248,6 @@ def push_context(
 ) -> None:
     """Push the context of a tile under one of the weights' priors."""
     if prior is Prior.MASKED_DIFFUSION:
-        patches = symbols.context[0].size
-        symbols.encoder.push(stack, patches, symbols.place)
+        push_pairs(stack, symbols.context_pairs)
     else:
         codec.research_priors.push(prior.label, stack, symbols.context, symbols.conditions)

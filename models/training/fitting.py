@@ -16,10 +16,9 @@ from ...codec.images import Pixels
 from ...codec.networks.weight_file import WeightFile
 from ...codec.networks.weights import Codec
 from ...codec.quality.curve import QUALITIES
-from ...codec.symbols.stack import CountingStack
 from ...codec.symbols.tables import Tables
 from ...codec.tiles.conditions import CodingConditions
-from ...codec.tiles.tile_encoder import TileSymbols, encode_tiles, push_context
+from ...codec.tiles.tile_encoder import TileSymbols, encode_tiles
 from ...codec.tiles.tiling import Window
 from ..dct_vae import DctVae
 from ..runtime import TorchRuntime
@@ -105,8 +104,6 @@ def codec_in_memory(weights: Weights) -> Codec:
 
 def _counted(codec: Codec, symbols: TileSymbols) -> np.ndarray:
     tables = codec.tables.pmfs
-    stack = CountingStack(tables)
-    push_context(codec, symbols, stack)
-    pairs = [*stack.pairs, *(pair for level in symbols.latents for pair in level)]
-    entries = [tables.entries(*pair) for pair in pairs]
+    levels = symbols.context_pairs, *symbols.latents
+    entries = [tables.entries(*pair) for level in levels for pair in level]
     return np.bincount(np.concatenate(entries), minlength=tables.pmf.size)

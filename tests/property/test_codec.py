@@ -14,9 +14,10 @@ from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import SCALES, ContentKind, DecodeOptions
+from hvae_codec.codec.symbols.coders import push_pairs
 from hvae_codec.codec.symbols.stack import CountingStack
 from hvae_codec.codec.tiles.conditions import CodingConditions
-from hvae_codec.codec.tiles.tile_encoder import encode_tiles, push_context
+from hvae_codec.codec.tiles.tile_encoder import encode_tiles
 from hvae_codec.codec.tiles.tiling import patch_grid
 
 SIDE = st.integers(1, 140)
@@ -111,8 +112,6 @@ def bits_of(codec: Codec, pixels: np.ndarray, quality: int) -> float:
     everything = patch_grid(*pixels.shape[:2])
     (symbols,) = encode_tiles(codec, to_pixels(pixels), [everything], conditions)
     stack = CountingStack(codec.tables.pmfs)
-    push_context(codec, symbols, stack)
-    for level in symbols.latents:
-        for pair in level:
-            stack.push(*pair)
+    for level in (symbols.context_pairs, *symbols.latents):
+        push_pairs(stack, level)
     return stack.bits

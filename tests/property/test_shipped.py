@@ -11,9 +11,10 @@ from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.symbols.coders import push_pairs
 from hvae_codec.codec.symbols.stack import CountingStack
 from hvae_codec.codec.tiles.conditions import CodingConditions
-from hvae_codec.codec.tiles.tile_encoder import encode_tiles, push_context
+from hvae_codec.codec.tiles.tile_encoder import encode_tiles
 from hvae_codec.codec.tiles.tiling import patch_grid
 
 
@@ -33,10 +34,8 @@ def test_quality_buys_pixels_with_bytes(shipped_codec: Codec, kodak: Path, name:
         conditions = CodingConditions(codec.config, quality, is_grey=False)
         (symbols,) = encode_tiles(codec, pixels, [patch_grid(256, 256)], conditions)
         stack = CountingStack(codec.tables.pmfs)
-        push_context(codec, symbols, stack)
-        for level in symbols.latents:
-            for pair in level:
-                stack.push(*pair)
+        for level in (symbols.context_pairs, *symbols.latents):
+            push_pairs(stack, level)
         assert stack.bits / 8 * 0.99 <= len(data) <= stack.bits / 8 * 1.01 + 64
     assert sizes == sorted(set(sizes))
     assert errors == sorted(set(errors), reverse=True)

@@ -21,7 +21,7 @@ from hvae_codec.codec.networks.threads import THREADS_VARIABLE
 from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.quality.curve import QUALITIES
 from hvae_codec.codec.quality.qualities import PatchQualities
-from hvae_codec.codec.symbols.coders import ContextEncoder
+from hvae_codec.codec.symbols.coders import ContextEncoder, push_pairs
 from hvae_codec.codec.symbols.schedule import CodingStep, context_schedule
 from hvae_codec.codec.symbols.stack import CountingStack
 from hvae_codec.codec.symbols.walk import Network, Prediction, walk
@@ -160,7 +160,7 @@ def test_deciding_the_context_saves_bits(shipped_codec: Codec, photograph: np.nd
         coder = ContextEncoder(shipped_codec.tables, conditions.context_mask, decides=decides)
         contexts.append(walk(runtime.context_pass((1, 4, 4), 30, wanted), coder).context)
         stack = CountingStack(shipped_codec.tables.pmfs)
-        coder.push(stack, 16)
+        push_pairs(stack, coder.pairs())
         bits.append(stack.bits)
     assert np.array_equal(contexts[0], nearest)
     assert np.array_equal(contexts[1], np.rint(contexts[1]))

@@ -12,6 +12,7 @@ from hvae_codec.codec.symbols.coders import (
     LatentDecoder,
     LatentEncoder,
     TargetResidual,
+    push_pairs,
 )
 from hvae_codec.codec.symbols.scales import scale_of
 from hvae_codec.codec.symbols.schedule import ANCHORS, EVERYWHERE, CodingStep
@@ -74,8 +75,8 @@ def test_latents_that_were_pushed_are_popped(tiles: int, mask: np.ndarray) -> No
     for levels in pushed:
         assert [len(level) for level in levels] == [3, 2, 2]  # offsets, and the steps of a level
         stack = AnsStack(coder_of(), TABLES.pmfs)
-        for tables, symbols in reversed([pair for level in levels for pair in level]):
-            stack.push(tables, symbols)
+        for level in reversed(levels):
+            push_pairs(stack, level)
         coders.append(coder_of(words_of(stack.coder)))
     decoder = LatentDecoder([AnsStack(coder, TABLES.pmfs) for coder in coders], TABLES, mask)
     for step, (prediction, _), expected in zip(STEPS, calls, written, strict=True):
@@ -213,7 +214,7 @@ def test_a_context_that_was_pushed_is_popped(tiles: int, mask: np.ndarray) -> No
     for tile in range(tiles):
         stack, counted = AnsStack(coder_of(), TABLES.pmfs), CountingStack(TABLES.pmfs)
         for each in (stack, counted):
-            encoder.push(each, 12, tile)
+            push_pairs(each, encoder.pairs(tile))
         assert stack.coder.num_valid_bits() == pytest.approx(counted.bits, abs=40)
         stacks.append(AnsStack(coder_of(words_of(stack.coder)), TABLES.pmfs))
     decoder = ContextDecoder(stacks, mask, 12)

@@ -48,7 +48,7 @@ def test_one_row_of_masses_serves_all_symbols(tables: PmfTables, pmf: np.ndarray
     assert counted.bits == pytest.approx(apart.bits)
 
 
-def test_counting_notes_what_is_pushed_and_what_it_costs(tables: PmfTables) -> None:
+def test_counting_adds_up_what_pushes_cost(tables: PmfTables) -> None:
     rng = np.random.default_rng(0)
     rows, symbols = rng.integers(0, 512, 300), rng.integers(-3, 4, 300)
     counted, stack = CountingStack(tables), stack_of(100, tables)
@@ -57,8 +57,6 @@ def test_counting_notes_what_is_pushed_and_what_it_costs(tables: PmfTables) -> N
         each.push(rows, symbols)
         each.push(rows[:9], symbols[:9])
     assert counted.bits == pytest.approx(stack.coder.num_valid_bits() - before, abs=2)
-    assert [len(pair[0]) for pair in counted.pairs] == [300, 9]
-    assert np.array_equal(counted.pairs[0], (rows, symbols))
     with pytest.raises(NotImplementedError):
         counted.pop(rows)
     with pytest.raises(NotImplementedError):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hvae_codec.bitstream import EntropyCoder
 from hvae_codec.codec.networks.weights import Codec
-from hvae_codec.codec.symbols.coders import ContextDecoder, ContextEncoder
+from hvae_codec.codec.symbols.coders import ContextDecoder, ContextEncoder, push_pairs
 from hvae_codec.codec.symbols.scales import QUARTERS
 from hvae_codec.codec.symbols.schedule import CodingStep
 from hvae_codec.codec.symbols.stack import AnsStack, CountingStack
@@ -63,7 +63,7 @@ def test_what_is_written_is_read_back(
     for tile in range(2):
 
         def push(coder: EntropyCoder, tile: int = tile) -> None:
-            encoder.push(AnsStack(coder, pmfs), patches, tile)
+            push_pairs(AnsStack(coder, pmfs), encoder.pairs(tile))
 
         check_inverse(push, pop, context[tile : tile + 1])
 
@@ -73,9 +73,7 @@ def test_every_coefficient_is_coded_once(
     tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int]
 ) -> None:
     context = np.floor(exact_contexts(tiny_codec, photograph, size, 50) + 0.5)
-    stack = CountingStack(tiny_codec.tables.pmfs)
-    encoded(tiny_codec, context, 50, decides=False).push(stack, size[0] * size[1])
-    *slices, offsets = stack.pairs
+    offsets, *slices = encoded(tiny_codec, context, 50, decides=False).pairs()
     assert len(offsets[1]) == context.shape[1]
     assert sum(symbols.size for _, symbols in slices) == context.size
 
@@ -93,7 +91,7 @@ def test_training_counts_what_the_integers_cost(
     bits = 0.0
     for tile in range(len(clouds)):
         stack = CountingStack(tiny_codec.tables.pmfs)
-        encoder.push(stack, 64, tile)
+        push_pairs(stack, encoder.pairs(tile))
         bits += stack.bits
     # scales are rounded to 13 % and means to eighths: a few per cent at the most; what is far off
     # in a model that hardly trained is escaped, for less than a Gaussian's tail; and offsets of
