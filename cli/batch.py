@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from ..codec.networks.threads import THREADS_VARIABLE, processors
+from ..codec.networks.threads import THREADS_VARIABLE, processors, thread_count
 from . import console, files
 
 
@@ -267,13 +267,22 @@ def share_cores(processes: int, threads: int | None) -> None:
     """Say how many threads a process has, where ONNX Runtime and PyTorch look when they load.
 
     What the environment says already gives way to `threads` alone.
+
+    Raises:
+        click.ClickException: what it says is no number; told once, and not for each file.
     """
+    from ..bitstream import ArgumentError
+
     if threads:
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     elif processes > 1:
         share = max(1, processors() // processes)
         for name in _THREADS:
             os.environ.setdefault(name, str(share))
+    try:
+        thread_count()
+    except ArgumentError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _ready(jobs: list[Job], settings: Settings) -> list[Job]:

@@ -66,8 +66,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def shown(path: str) -> str:
-    """Name a file as a person reads it: without its folder, and '-' by what it stands for."""
-    return "(pipe)" if path == STDIO else named(Path(path).name)
+    """Name a file as a person reads it: without its folder, but for '-' and open streams."""
+    if path == STDIO:
+        return "(pipe)"
+    return named(path if path.startswith("/dev/") else Path(path).name)
 
 
 def named(path: str | os.PathLike[str]) -> str:

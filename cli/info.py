@@ -72,15 +72,16 @@ def _describe(source: str, info: "FileInfo") -> str:
         lines.append(f"  {'alpha':<12}{console.spaced(info.alpha_bytes):>12} bytes")
     if info.exact_bytes:
         lines.append(f"  {'exact':<12}{console.spaced(info.exact_bytes):>12} bytes")
-    for level in info.levels:
+    for level in info.levels if needs_weights else ():
         share = level.bytes / info.whole_bytes
         lines.append(f"  {level.name:<12}{console.spaced(level.bytes):>12} bytes {share:6.1%}")
     lines += [
         f"  {'tiles':<12}{info.tiles:>12} of {info.tile_px} px{_coders(info)}",
         f"  {'weights':<12}{info.weights if needs_weights else 'none':>12}{known}",
-        f"  {'prior':<12}{info.prior:>12}",
-        f"  {'version':<12}{info.version:>12}",
     ]
+    if needs_weights:
+        lines.append(f"  {'prior':<12}{info.prior:>12}")
+    lines.append(f"  {'version':<12}{info.version:>12}")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from onnxruntime import OrtValue
 
 from ..errors import BoundError, WeightsError
 from ..symbols.fixed_point import ACCUMULATOR_LIMIT, ACTIVATION_MAX
-from .threads import threads
+from .threads import thread_count
 from .weight_file import WeightFile
 
 # Blocked layouts are faster for float networks, and take longer to make ready. They gain nothing
@@ -92,7 +92,7 @@ class Graphs:
             options.log_severity_level = 3
             # Threads of one graph must sleep while another computes. ONNX Runtime's pool for all
             # graphs would do it too, but then it refuses every other session of the process.
-            options.intra_op_num_threads = threads()
+            options.intra_op_num_threads = thread_count()
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             if _share_memory() == os.getpid():  # a fork may find it locked by a thread it lacks
                 options.add_session_config_entry("session.use_env_allocators", "1")

@@ -10,7 +10,7 @@ THREADS_VARIABLE = "HVAE_CODEC_THREADS"
 MOST_THREADS = 1024
 
 
-def threads() -> int:
+def thread_count() -> int:
     """Return how many threads compute a graph.
 
     Raises:

@@ -60,7 +60,9 @@ def test_info_shows_what_each_tile_is(
     assert "3 of 256 px: 1 learned, 1 exact, 1 both\n" in shown
     assert "\n              leb\n" in shown
     monkeypatch.setattr(whole, lambda data: replace(mixed, tile_coders=("exact",) * 3))
-    assert "none (no tile needs them)" in hvae("info", coded).stdout
+    shown = hvae("info", coded).stdout
+    assert "none (no tile needs them)" in shown
+    assert "latents" not in shown and "prior" not in shown  # of which there are none
 
 
 def test_verify_says_identical(hvae: Run, coded: Path) -> None:

@@ -20,6 +20,17 @@ def contents(folder: Path) -> dict[str, bytes | str]:
     return {p.name: os.readlink(p) if p.is_symlink() else p.read_bytes() for p in paths}
 
 
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_threads_that_are_no_number_are_named_once(
+    hvae: Run, photo: Path, coded: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("HVAE_CODEC_THREADS", "many")
+    files = {"encode": photo, "decode": coded}
+    result = hvae(command, files[command], files[command].with_name("other"), "--out-dir", "out")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: HVAE_CODEC_THREADS is 'many', not a number in 1...1024\n"
+
+
 def test_weights_that_are_none_are_named_once(
     hvae: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

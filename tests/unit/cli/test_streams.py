@@ -70,6 +70,8 @@ def test_a_stream_has_no_suffix_and_gets_the_format(
     hvae: Callable[..., Result], coded: Path
 ) -> None:
     with coded.with_suffix(".out").open("wb") as stream:
-        result = hvae("decode", coded, "-o", f"/dev/fd/{stream.fileno()}", "--format", "tif")
+        name = f"/dev/fd/{stream.fileno()}"
+        result = hvae("decode", coded, "-o", name, "--format", "tif")
     assert result.exit_code == 0, result.stderr
+    assert f" -> {name} " in result.stderr
     assert Image.open(stream.name).format == "TIFF"

@@ -8,7 +8,7 @@ import pytest
 
 from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
-from hvae_codec.codec.networks.threads import THREADS_VARIABLE, threads
+from hvae_codec.codec.networks.threads import THREADS_VARIABLE, thread_count
 from hvae_codec.codec.networks.weights import load_codec
 
 pytestmark = pytest.mark.usefixtures("shipped")
@@ -52,4 +52,4 @@ def test_a_number_of_threads_that_is_none_is_refused(
 ) -> None:
     monkeypatch.setenv(THREADS_VARIABLE, named)
     with pytest.raises(ArgumentError, match=r"not a number in 1\.\.\.1024"):
-        threads()
+        thread_count()
