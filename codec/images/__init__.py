@@ -9,6 +9,7 @@ from .pixels import MODES, Pixels, in_eight_bits, to_image
 from .previews import without_previews
 from .reading import to_pixels
 from .rgb import read_rgb
+from .signatures import suffix_of
 from .span import squeezed, stretched, stretched_as
 from .writing import HAVE_QUALITY, Style, Written, write_image
 
@@ -35,6 +36,7 @@ __all__ = [
     "squeezed",
     "stretched",
     "stretched_as",
+    "suffix_of",
     "to_image",
     "to_pixels",
     "without_previews",

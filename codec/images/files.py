@@ -19,8 +19,6 @@ from .exif import is_bounded
 from .limits import check_size
 from .pages import RAW_PHOTOGRAPH, is_raw_name
 from .segments import (
-    JPEG,
-    PNG,
     exif_of_jpeg,
     png_chunks,
     png_damage,
@@ -28,13 +26,12 @@ from .segments import (
     without_damaged_chunks,
     without_large_texts,
 )
+from .signatures import JPEG, JXL, PNG, TIFF, suffix_of
 from .sixteen_bits import tiff_as_png
 
 _FORMATS = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | {".jxl": "JPEG XL"}
 """Formats that packages teach Pillow."""
 
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
-_TIFF = b"II*\0", b"MM\0*"
 _BEGINNING = 64  # bytes, by which formats are told
 _MOST_EXIF = 1 << 24
 """Bytes that the EXIF of a JPEG may ask Pillow for, which reads it when it opens the file."""
@@ -97,12 +94,7 @@ def _opened_or_mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
     if isinstance(source, bytes) or os.path.isfile(source):  # what was read of a pipe is gone
-        data = _whole_if(source, (*jxl.BEGINNINGS, JPEG))
-        if data.startswith(JPEG) and not is_bounded(exif_of_jpeg(data), _MOST_EXIF):
-            raise ImageError("its EXIF asks for the same bytes again and again")
-        if data.startswith(jxl.BEGINNINGS):  # which its opener unpacks at once
-            header = jxl.header_of(data)
-            check_size(header.width, header.height)
+        _refuse_traps(source)
     with _FILTERS, warnings.catch_warnings():
         # Pillow warns from half of its limit on; the limit itself is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -111,6 +103,23 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
         except UnidentifiedImageError:
             _register_openers()  # only now: they take a while to import
             return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _refuse_traps(source: str | os.PathLike[str] | bytes) -> None:
+    """Refuse what would take time and memory before Pillow has opened it.
+
+    Raises:
+        ImageError: EXIF of a JPEG asks for too much, or it has no pixels.
+        DecompressionBombError: a JPEG XL, which its opener unpacks at once, has too many pixels.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+        begin = file.read(_BEGINNING)
+        file.seek(0)
+        if begin.startswith(JPEG) and not is_bounded(exif_of_jpeg(file), _MOST_EXIF):
+            raise ImageError("its EXIF asks for the same bytes again and again")
+        if begin.startswith(JXL):
+            header = jxl.header_of(file.read())
+            check_size(header.width, header.height)
 
 
 def _known(suffix: str) -> dict[str, str]:
@@ -136,7 +145,7 @@ def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError)
         ImageError: it is neither, other chunks are damaged, nothing of that helps, or the library
             that reads 16 bits is not installed.
     """
-    data = _whole_if(source, (PNG, *_TIFF))
+    data = _whole_if(source, (PNG, *TIFF))
     if data.startswith(PNG):
         damage = png_damage(data)
         if damage and not ImageFile.LOAD_TRUNCATED_IMAGES:
@@ -150,7 +159,7 @@ def _mended(source: str | os.PathLike[str] | bytes, error: ValueError | OSError)
             names = [*(f"damaged chunk {kind}" for kind in damaged), *large]
             tell_left_out(name, names)
             return image
-    if data.startswith(_TIFF) and (png := tiff_as_png(data)):
+    if data.startswith(TIFF) and (png := tiff_as_png(data)):
         return _opened(png)
     if isinstance(error, UnidentifiedImageError):
         raise ImageError(_what_it_looks_like(data))
@@ -172,9 +181,10 @@ def _what_it_looks_like(data: bytes) -> str:
         return "the file is empty"
     if data.startswith(MAGIC):
         return "coded already: `decode` makes an image of it"
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in Image.OPEN:
+    suffix = suffix_of(data)
+    if suffix == "heic" and "HEIF" not in Image.OPEN:
         return _missing("HEIC")
-    if data.startswith(jxl.BEGINNINGS) and "JXL" not in Image.OPEN:
+    if suffix == "jxl" and "JXL" not in Image.OPEN:
         return _missing("JPEG XL")
     for name, (_, accepts) in Image.OPEN.items():
         if accepts and len(data) > 4 and accepts(data[:16]) is True:

@@ -9,9 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from .boxes import boxes_in
-
-BEGINNINGS = b"\xff\x0a", b"\0\0\0\x0cJXL "
-"""Of a codestream, and of one in boxes."""
+from .signatures import JXL
 
 _HEADER_BYTES = 66  # at most, with the signature
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
@@ -91,7 +89,7 @@ def leftovers_of(file: bytes, has_exif: bool) -> list[str]:
 
 def _codestream(file: bytes) -> bytes:
     """Return the beginning of the coded picture, which may lie in pieces, the last one cut."""
-    if file.startswith(BEGINNINGS[0]):
+    if file.startswith(JXL[0]):
         return file[:_HEADER_BYTES]
     found, at = b"", 0
     while at + 8 <= len(file) and len(found) < _HEADER_BYTES:

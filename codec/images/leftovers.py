@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ..errors import ImageError, visible
-from . import boxes, jxl, scans, segments
+from . import boxes, jxl, scans, segments, signatures
 from .metadata import RAW_TEXT
 
 _SAMPLES_PER_PIXEL = 277  # the tag of TIFF
@@ -19,15 +19,15 @@ _MOST_SCANS = 500
 """Of a JPEG; programs write a dozen, and each takes a pass over the picture."""
 
 _BEGINNINGS = {
-    "PNG": (segments.PNG,),
-    "JPEG": (segments.JPEG,),
-    "MPO": (segments.JPEG,),
+    "PNG": (signatures.PNG,),
+    "JPEG": (signatures.JPEG,),
+    "MPO": (signatures.JPEG,),
     "WEBP": (b"RIFF",),
     "AVIF": (b"\0\0",),
     "HEIF": (b"\0\0",),
-    "JPEG2000": (b"\0\0", b"\xff\x4f\xff\x51"),
-    "BMP": (b"BM",),
-    "JXL": jxl.BEGINNINGS,
+    "JPEG2000": signatures.JPEG2000,
+    "BMP": (signatures.BMP,),
+    "JXL": signatures.JXL,
 }
 """Formats whose files hold more than Pillow tells of, and how they begin."""
 

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from .signatures import JPEG
+
 _PREFIX = b"Exif\0\0"
 _OFFSET, _LENGTH = 513, 514  # of a thumbnail in JPEG
 _STRIPS, _STRIP_LENGTHS = 273, 279  # of one that is not compressed
 _WHERE = _OFFSET, _LENGTH, _STRIPS, _STRIP_LENGTHS
 _SHORT, _LONG = 3, 4
 
-_JPEG_BEGIN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_END = b"\xff\xd9"
 _XMP_ELEMENTS = b"xmpGImg:image", b"GImage:Data", b"GDepth:Data"
 _XMP_ATTRIBUTES = [
     re.compile(rb"((?:xmpGImg:image|GImage:Data|GDepth:Data)\s*=\s*\")[^\"]*", re.DOTALL),
@@ -67,8 +69,8 @@ def _exif_without_thumbnail(exif: bytes) -> bytes:
     with suppress(struct.error):  # damaged: what is left is searched for pictures all the same
         places = _unlink_thumbnail(tiff)
     places += [
-        (begin - len(_JPEG_BEGIN), stop + len(_JPEG_END))
-        for begin, stop in _between(tiff, _JPEG_BEGIN, _JPEG_END)
+        (begin - len(JPEG), stop + len(_JPEG_END))
+        for begin, stop in _between(tiff, JPEG, _JPEG_END)
     ]
     end = blanked = 0  # what is blank from `end` to `blanked`
     for begin, stop in sorted(places):

@@ -21,12 +21,12 @@ from .metadata import UPRIGHT, metadata_of, orientation_of, stripped, upright
 from .pages import choose_page, refuse_previews
 from .pixels import Pixels
 from .segments import (
-    PNG,
     READ_BY_PILLOW,
     png_damage,
     with_marked_texts,
     without_large_texts,
 )
+from .signatures import PNG
 from .sixteen_bits import read_sixteen_bits
 
 # What each of Pillow's modes is converted to, and what it becomes with a transparent colour.

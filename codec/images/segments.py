@@ -9,13 +9,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from PIL import PngImagePlugin
 
-from ..errors import visible
+from ..errors import ImageError, visible
+from .signatures import BMP, JPEG, PNG, is_webp
 
-PNG = b"\x89PNG\r\n\x1a\n"
-JPEG = b"\xff\xd8\xff"
 _PROFILE_BYTES = 1 << 24
 """Larger profiles are none."""
 
@@ -63,9 +63,11 @@ _SEGMENT_NAMES = (
     (0xEB, b"JP", "C2PA"),
     (0xED, b"Photoshop 3.0\0", "Photoshop resources"),
 )
+_HEAD_BYTES = 1 << 16  # that are read at first
 _IPTC = b"8BIM\4\4"
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-"""Of a segment: no fill byte, none within the coded pixels, and none of a restart."""
+_MARKER = re.compile(rb"\xff[^\x00\x01\xc8\xd0-\xd8\xf0-\xfd\xff]")
+"""Of a segment, or of the end: no fill byte, none within the coded pixels, none that stands alone
+(restarts, another begin) or that Pillow takes to stand alone (extensions)."""
 
 
 @dataclass(frozen=True)
@@ -230,15 +232,22 @@ def jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes, int]]:
         found = _MARKER.search(file, at + 2 + max(2, size))
 
 
-def exif_of_jpeg(file: bytes) -> bytes:
-    """Return the EXIF of a JPEG, whose pieces Pillow joins, from before its first scan."""
-    pieces = []
-    for marker, payload, _ in jpeg_segments(file):
-        if marker == 0xDA:
-            break
-        if marker == 0xE1 and payload.startswith(_EXIF):
-            pieces.append(payload.removeprefix(_EXIF))
-    return b"".join(pieces)
+def exif_of_jpeg(file: BinaryIO) -> bytes:
+    """Return the EXIF of a JPEG, whose pieces Pillow joins; not much is read behind it.
+
+    Raises:
+        ImageError: there is no scan, before which Pillow looks for EXIF.
+    """
+    head = b""
+    while piece := file.read(max(_HEAD_BYTES, len(head))):
+        head += piece
+        pieces = []
+        for marker, payload, _ in jpeg_segments(head):
+            if marker == 0xDA:
+                return b"".join(pieces)
+            if marker == 0xE1 and payload.startswith(_EXIF):
+                pieces.append(payload.removeprefix(_EXIF))
+    raise ImageError("the JPEG ends before its pixels")
 
 
 def without_large_texts(file: bytes) -> tuple[bytes, list[str]]:
@@ -281,7 +290,7 @@ def has_broken_profile(file: bytes, was_read: bool) -> bool:
     if file.startswith(JPEG):
         has = any(m == 0xE2 and p.startswith(_PROFILE) for m, p, _ in jpeg_segments(file))
         return has and not was_read
-    return file[8:12] == b"WEBP" and b"ICCP" in _riff_parts(file) and not was_read
+    return is_webp(file) and b"ICCP" in _riff_parts(file) and not was_read
 
 
 def _unpacks(chunk: Chunk) -> bool:
@@ -295,7 +304,7 @@ def _unpacks(chunk: Chunk) -> bool:
 
 def profile_of_bmp(file: bytes) -> bytes:
     """Return the ICC profile that the header of a BMP (BITMAPV5HEADER) points to, or nothing."""
-    if not file.startswith(b"BM") or len(file) < _BMP_V5_END:
+    if not file.startswith(BMP) or len(file) < _BMP_V5_END:
         return b""
     header_bytes, begin, size = (struct.unpack_from("<I", file, at)[0] for at in (14, 126, 130))
     if header_bytes < _BMP_V5_END - 14 or file[70:74] != b"DEBM":
@@ -322,7 +331,7 @@ def not_kept(file: bytes) -> list[str]:
         comments = sum(marker == 0xFE for marker, _, _ in segments)
         named = (_segment_name(marker, payload) for marker, payload, _ in segments)
         return [name for name in named if name] + ["other comments"] * (comments > 1)
-    if file[:4] == b"RIFF" and file[8:12] == b"WEBP":
+    if is_webp(file):
         kinds = (kind for kind in _riff_parts(file) if kind not in _KEPT_PARTS)
         return [_CHUNK_NAMES.get(k, f"chunk {k.decode('latin1').strip()}") for k in kinds]
     return []

@@ -16,6 +16,7 @@ from hvae_codec.codec.images import (
     write_image,
 )
 from hvae_codec.codec.images.exif import is_bounded, upright_exif
+from hvae_codec.codec.images.segments import exif_of_jpeg
 
 ORIENTATION = 274
 
@@ -111,6 +112,33 @@ def test_a_jpeg_is_refused_before_pillow_reads_what_its_exif_asks_for(
     monkeypatch.setattr(Image.Exif, "load", load_small)
     with pytest.raises(OSError, match="the same bytes again and again"):
         read_image(data[:2] + segments + data[20:])
+
+
+@pytest.mark.parametrize("marker", [0xC8, 0xD0, 0xD8, 0xD9, 0xF0, 0xFD])
+def test_a_marker_that_stands_alone_hides_no_exif(
+    marker: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow reads on behind it, also behind the end of a JPEG."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    data, exif = buffer.getvalue(), bomb(6)
+    segments = struct.pack(">HH", 0xFFE1, len(exif) + 2) + exif
+    segments += struct.pack(">HH", 0xFFFE, 65_000) + bytes(64_998)  # more than a marker's length
+    monkeypatch.setattr(Image.Exif, "load", load_small)
+    said = "ends before its pixels" if marker == 0xD9 else "again and again"
+    with pytest.raises(OSError, match=said):
+        read_image(data[:2] + bytes([0xFF, marker]) + segments + data[20:])
+
+
+def test_of_a_jpeg_no_more_is_read_than_what_stands_before_its_pixels() -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0".ljust(60_000, b"\0")
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(1).integers(0, 256, (900, 900), np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG", exif=exif, icc_profile=bytes(300_000), quality=95)
+    data = buffer.getvalue()
+    file = io.BytesIO(data)
+    assert exif_of_jpeg(file) == exif[6:]
+    assert file.tell() < len(data) - 200_000
 
 
 def test_an_old_text_of_a_png_is_no_way_around(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from hvae_codec.codec.errors import ImageError, LeftOut, noting_leftovers
 from hvae_codec.codec.images import info_of, read_image, to_pixels
-from hvae_codec.codec.images.segments import PNG, png_chunks, with_all_pixels
+from hvae_codec.codec.images.segments import png_chunks, with_all_pixels
+from hvae_codec.codec.images.signatures import PNG
 from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
 from tests.pngs import chunk
 
