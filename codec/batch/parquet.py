@@ -7,11 +7,12 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from typing import Any
 
 from ...bitstream import MAGIC
 from ..errors import DataError
-from ..images import is_image_name
+from ..images import is_image_name, suffix_of
 from ..numbers import for_json
 from . import storage
 from .row import FAILED, UNREADABLE, Row, schema_of
@@ -20,12 +21,8 @@ from .sources import Item, failing, held, printable
 _NAMES = ("image", "jpg", "jpeg", "png", "webp", "hvae", "img", "bytes", "content", "data")
 _KEYS = ("key", "__key__")
 _OURS = {"beside", "key", "source", *(column.name for column in fields(Row))}
-_ROWS_AT_ONCE = 16
-_BEGINNINGS = {
-    b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"BM": "bmp", b"II*\0": "tif",
-    b"MM\0*": "tif", b"\xff\x0a": "jxl", b"\0\0\0\x0cJXL ": "jxl",
-}  # fmt: skip
-"""Of images; opening them would be work, and may be a trap, in the process that reads."""
+_ROWS_AT_ONCE = 4  # each may hold a large photograph
+_BUFFER_BYTES = 1 << 20  # that are read ahead of a column; as a rule a whole row group is
 
 
 @dataclass(frozen=True)
@@ -54,25 +51,39 @@ class ParquetPart:
         import pyarrow.parquet as pq
 
         try:
-            with storage.open_read(self.url) as stream, pq.ParquetFile(stream) as file:
-                number = self.first_row
-                for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=list(self.groups)):
-                    for record in batch.to_pylist():
-                        source = f"{self.url}#{number}"
-                        if printable(source) not in self.done and not _has_failed(record):
-                            yield self._item(record, source, number)
-                        number += 1
+            with (
+                storage.open_read(self.url) as stream,
+                pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
+            ):
+                numbers = count(self.first_row)
+                for group in self.groups:  # together, two would be held at a time
+                    for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[group]):
+                        for row in range(batch.num_rows):
+                            yield from self._row(batch, row, next(numbers))
         except Exception as error:
             yield Item("", "", self.name, 0, failing(f"cannot be read: {error}"))
+
+    def _row(self, batch: Any, row: int, number: int) -> Iterator[Item]:  # noqa: ANN401
+        source = f"{self.url}#{number}"
+        if printable(source) in self.done:
+            return
+        try:
+            names = batch.schema.names
+            record = {name: _value(batch.column(at)[row]) for at, name in enumerate(names)}
+            if not _has_failed(record):
+                yield self._item(record, source, number)
+        except Exception as error:  # an odd row costs no other
+            yield Item("", "", source, 0, failing(f"the row cannot be read: {error}"))
 
     def _item(self, record: dict[str, Any], source: str, number: int) -> Item:
         value, path = record.pop(self.column), ""
         if isinstance(value, dict):
             path, value = value.get("path") or "", value.get("bytes")
         stem = os.path.splitext(os.path.basename(self.url))[0]
-        key = next((record[name] for name in _KEYS if record.get(name)), f"{stem}-{number:08d}")
+        keys = (str(record[name]) for name in _KEYS if record.get(name) not in (None, ""))
+        key = next(keys, f"{stem}-{number:08d}")
         if not value:
-            return Item(str(key), "", source, 0, failing("the row has no image"))
+            return Item(key, "", source, 0, failing("the row has no image"))
         is_ours = record.keys() >= _OURS
         beside = dict(record["beside"] or ()) if is_ours else {}
         known = _OURS if is_ours else _KEYS
@@ -81,7 +92,22 @@ class ParquetPart:
             beside["json"] = json.dumps(for_json(others), default=_text).encode()
         suffix = os.path.splitext(path)[1].removeprefix(".").lower()
         suffix = suffix or _suffix_of(value, self.column)
-        return Item(str(key), suffix, source, len(value), held(value), beside)
+        return Item(key, suffix, source, len(value), held(value), beside)
+
+
+def _value(scalar: Any) -> Any:  # noqa: ANN401
+    """Return a value of a column; as text what Python has no type for, such as nanoseconds.
+
+    Raises:
+        Exception: it is neither.
+    """
+    import pyarrow as pa
+
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        text = scalar.cast(pa.string()).cast(pa.binary()).as_py()
+        return text.decode("utf-8", "backslashreplace")
 
 
 def _text(value: object) -> str:
@@ -164,7 +190,4 @@ def _suffix_of(value: bytes, column: str) -> str:
         return "hvae"
     if is_image_name(f"x.{column}"):
         return column
-    for begin, suffix in _BEGINNINGS.items():
-        if value.startswith(begin):
-            return suffix
-    return "webp" if value[8:12] == b"WEBP" else "bin"
+    return suffix_of(value) or "bin"

@@ -25,6 +25,7 @@ _PAUSES_S = (0.2, 1.0, 4.0)
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BUFFER_BYTES = 1 << 20
+_READ_BYTES = 1 << 23  # at a time: what a file system gives is copied, and read again after a fault
 _PART_BYTES = 200  # of a name, which may be as long as names can be
 
 
@@ -250,7 +251,7 @@ class _Reopening(io.RawIOBase):
         return self.position
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401
-        data = retrying(lambda: self._read(len(buffer)))
+        data = retrying(lambda: self._read(min(len(buffer), _READ_BYTES)))
         buffer[: len(data)] = data
         self.position += len(data)
         return len(data)

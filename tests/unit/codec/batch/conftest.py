@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hvae_codec.codec.batch.sources import Item, parts_of
+
 try:
     import fsspec  # noqa: F401
     import pyarrow.parquet as pq
@@ -75,3 +77,9 @@ def samples_of(folder: Path) -> list[bytes]:
     done = sorted(folder.glob("*_stats.json"))
     tars = [folder / path.name.replace("_stats.json", ".tar") for path in done]
     return [data for path in tars for data in read_tar(path).values()]
+
+
+def items_of(*sources: str | Path, shard_size: int = 100, column: str | None = None) -> list[Item]:
+    """The items of all tars and Parquet files."""
+    _, parts = parts_of([str(source) for source in sources], shard_size, column)
+    return [item for part in parts for item in part.items()]

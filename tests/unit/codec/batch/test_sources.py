@@ -1,16 +1,11 @@
-"""What is found in folders, tars and Parquet files, and what becomes of what cannot be read."""
+"""What is found in folders and tars, and what becomes of what cannot be read."""
 
-import datetime
 import io
-import json
 import os
-import struct
 import tarfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from hvae_codec.codec.batch import Row, Target
@@ -19,17 +14,12 @@ from hvae_codec.codec.batch.sources import Item, cut, held, parts_of
 from hvae_codec.codec.batch.tar import TarPart
 from hvae_codec.codec.errors import DataError
 
-from .conftest import drawn, write_tar
+from .conftest import drawn, items_of, write_tar
 
 
 def keys_of(*sources: str | Path) -> list[str]:
     images, _ = parts_of([str(source) for source in sources], 100, None)
     return [image.key for image in images]
-
-
-def items_of(*sources: str | Path, shard_size: int = 100, column: str | None = None) -> list[Item]:
-    _, parts = parts_of([str(source) for source in sources], shard_size, column)
-    return [item for part in parts for item in part.items()]
 
 
 def test_images_of_a_folder_are_found_in_order_and_nothing_else(photos: Path) -> None:
@@ -198,96 +188,9 @@ def test_what_a_cut_tar_has_is_read_and_the_rest_is_accounted_for(
         assert lost[0].source.endswith("0.tar#2.png")
 
 
-def parquet(path: Path, columns: dict[str, list], row_group_size: int | None = None) -> Path:
-    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
-    return path
-
-
-def test_images_of_parquet_are_bytes_or_structs(tmp_path: Path) -> None:
-    images = [drawn(k) for k in range(5)]
-    plain = parquet(tmp_path / "a.parquet", {"jpg": images, "caption": [*"vwxyz"]})
-    items = items_of(plain)
-    assert [item.read() for item in items] == images
-    assert [item.suffix for item in items] == ["jpg"] * 5
-    assert items[2].key == "a-00000002"
-    assert json.loads(items[2].beside["json"]) == {"caption": "x"}
-    structs = [{"bytes": data, "path": f"{k}.webp"} for k, data in enumerate(images)]
-    hugging = parquet(tmp_path / "b.parquet", {"image": structs, "key": [f"k{n}" for n in "12345"]})
-    items = items_of(hugging)
-    assert [(item.key, item.suffix) for item in items[:2]] == [("k1", "webp"), ("k2", "webp")]
-    assert not items[0].beside
-    named = parquet(tmp_path / "c.parquet", {"photo": images})
-    assert items_of(named, column="photo")[0].suffix == "png"
-    with pytest.raises(DataError, match=r"no column of images, only photo"):
-        items_of(named)
-    with pytest.raises(DataError, match=r"no column x, only photo"):
-        items_of(named, column="x")
-
-
-def test_other_columns_become_valid_json(tmp_path: Path) -> None:
-    nan, day = float("nan"), datetime.date(2026, 1, 2)
-    columns = {
-        "image": [drawn(0)],
-        "score": [nan],
-        "bounds": [[1.5, float("inf")]],
-        "thumbnail": [b"\xff\0"],
-        "about": [{"raw": b"ab", "score": -float("inf"), "name": "x"}],
-        "day": [day],
-    }
-    (item,) = items_of(parquet(tmp_path / "a.parquet", columns))
-
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
-    assert json.loads(item.beside["json"], parse_constant=refuse) == {
-        "score": None,
-        "bounds": [1.5, None],
-        "thumbnail": "/wA=",
-        "about": {"raw": "YWI=", "score": None, "name": "x"},
-        "day": "2026-01-02",
-    }
-
-
-def test_parquet_is_cut_between_row_groups(tmp_path: Path) -> None:
-    images = [drawn(k) for k in range(10)]
-    path = parquet(tmp_path / "a.parquet", {"image": images}, row_group_size=3)
-    _, parts = parts_of([str(path)], 7, None)
-    shards = [[item.read() for item in part.items()] for part in parts]
-    assert shards == [images[:6], images[6:]]
-    assert [part.name for part in parts] == [f"file://{path}#0-1", f"file://{path}#2-3"]
-    left = parts[1].without(frozenset([f"file://{path}#7"]))
-    assert [item.key for item in left.items()] == ["a-00000006", "a-00000008", "a-00000009"]
-
-
-def test_an_empty_row_and_a_file_that_is_none_are_told(tmp_path: Path) -> None:
-    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0), None]})
-    with pytest.raises(OSError, match="the row has no image"):
-        items_of(path)[1].read()
-    (tmp_path / "b.parquet").write_bytes(b"no Parquet")
-    with pytest.raises(DataError, match=r"b\.parquet is no Parquet file"):
-        items_of(tmp_path / "b.parquet")
-    data = io.BytesIO(path.read_bytes()).getvalue()
-    (tmp_path / "c.parquet").write_bytes(data[:-10])
-    with pytest.raises(DataError, match=r"c\.parquet is no Parquet file"):
-        items_of(tmp_path / "c.parquet")
-
-
 def test_braces_that_do_not_match_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its braces do not match"):
         parts_of([str(tmp_path / "a{b")], 100, None)
-
-
-def test_a_column_named_beside_is_one_of_the_others(tmp_path: Path) -> None:
-    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0)], "beside": ["mine"]})
-    (item,) = items_of(path)
-    assert item.read() == drawn(0)
-    assert json.loads(item.beside["json"]) == {"beside": "mine"}
-
-
-def test_a_column_that_holds_no_bytes_is_told_of(tmp_path: Path) -> None:
-    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0)], "url": ["https://example.com"]})
-    with pytest.raises(DataError, match=r"a\.parquet: the column url is string, not bytes"):
-        parts_of([str(path)], 100, "url")
 
 
 def test_a_sparse_member_of_a_tar_is_not_read(tmp_path: Path) -> None:
@@ -310,25 +213,9 @@ def test_a_sparse_member_of_a_tar_is_not_read(tmp_path: Path) -> None:
     assert second.read() == drawn(0)
 
 
-def test_images_of_parquet_beside_a_tar_are_no_rows(tmp_path: Path) -> None:
-    write_tar(tmp_path / "train.tar", {"0.png": drawn(0)})
-    parquet(tmp_path / "train.parquet", {"image": [drawn(1)]})
-    _, parts = parts_of([str(tmp_path)], 100, None)
-    assert [item.read() for part in parts for item in part.items()] == [drawn(1), drawn(0)]
-
-
 def test_a_pattern_finds_what_lies_in_the_folders_that_it_names(tmp_path: Path) -> None:
     for name in ("a.png", "sub/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(drawn(0))
     images, _ = parts_of([str(tmp_path / "*")], 100, None)
     assert [image.key for image in images] == ["a", "sub/b"]
-
-
-def test_a_hostile_row_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that reads opens no image."""
-    bomb = drawn(1)[:16] + struct.pack(">II", 40_000, 40_000) + drawn(1)[24:]
-    path = parquet(tmp_path / "a.parquet", {"image": [drawn(0), bomb, drawn(2)]})
-    assert [(i.suffix, i.read()) for i in items_of(path)] == [
-        ("png", drawn(0)), ("png", bomb), ("png", drawn(2)),
-    ]  # fmt: skip
