@@ -7,10 +7,11 @@ import re
 import tarfile
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from hashlib import sha256
+from itertools import count
 from typing import Any, Protocol
 
 from . import storage
@@ -21,7 +22,9 @@ from .target import Target
 Outcome = tuple[Item, bytes | None, str | None, Row]
 """An image, its output, the output's suffix (None for the input's), and its row."""
 
-_KEY_BYTES = 180  # of a part of a key
+_KEY_BYTES, _SUFFIX_BYTES = 180, 50  # of a part of a key, and of what follows it in a name
+_NOT_IN_WINDOWS = re.compile(r'[<>:"|?*\x01-\x1f]|[. ]+$')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)
 _ROWS_AT_ONCE = 100
 _BYTES_AT_ONCE = 1 << 25
 
@@ -56,14 +59,20 @@ def opened_shard(target: Target, name: str) -> Iterator[Shard]:
 
 
 class _Keys:
-    """Keys that no other sample of the shard has, also where a disk does not tell A from a."""
+    """Keys that no other sample of the shard has, also where a disk does not tell A from a.
 
-    def __init__(self) -> None:
+    Args:
+        named: makes a part of a key one of a name.
+    """
+
+    def __init__(self, named: Callable[[str], str]):
+        self.named = named
         self.taken: set[str] = set()
         self.numbers: Counter[str] = Counter()
 
     def free(self, wished: str) -> str:
-        parts = [_short(_plain(part)) for part in wished.split("/") if part not in ("", ".", "..")]
+        parts = [part for part in wished.split("/") if part not in ("", ".", "..")]
+        parts = [_short(self.named(part)) for part in parts]
         first = key = "/".join(parts) or "sample"
         while _folded(key) in self.taken:
             self.numbers[_folded(first)] += 1
@@ -126,7 +135,7 @@ def _rows(url: str, with_images: bool = False) -> Iterator[_Rows]:
 
 class _TarShard:
     def __init__(self, archive: tarfile.TarFile, rows: _Rows):
-        self.archive, self.rows, self.keys = archive, rows, _Keys()
+        self.archive, self.rows, self.keys = archive, rows, _Keys(_plain)
 
     def add(self, sample: Sequence[Outcome]) -> None:
         folder, slash, base = sample[0][0].key.rpartition("/")
@@ -141,19 +150,20 @@ class _TarShard:
 
 class _FilesShard:
     def __init__(self, folder: str, rows: _Rows):
-        self.folder, self.rows, self.keys = folder, rows, _Keys()
+        self.folder, self.rows, self.keys = folder, rows, _Keys(_portable)
 
     def add(self, sample: Sequence[Outcome]) -> None:
         key = self.keys.free(sample[0][0].key)
+        folder, slash, base = f"{self.folder}/{key}".rpartition("/")
         for suffix, data in _members(sample):
-            storage.write(f"{self.folder}/{key}.{suffix}", data)
+            storage.write(folder + slash + _portable(f"{base}.{suffix}"), data)
         for item, _, _, row in sample:
             self.rows.add(key, item, row)
 
 
 class _ParquetShard:
     def __init__(self, rows: _Rows):
-        self.rows, self.keys = rows, _Keys()
+        self.rows, self.keys = rows, _Keys(_plain)
 
     def add(self, sample: Sequence[Outcome]) -> None:
         key, beside = self.keys.free(sample[0][0].key), _beside(sample)
@@ -169,18 +179,39 @@ def _members(sample: Sequence[Outcome]) -> Iterator[tuple[str, bytes]]:
     images = [(suffix, data) for suffix, (_, data, _, _) in outputs if data is not None]
     if images:
         yield from images
-        yield from _beside(sample).items()
+        yield from _beside(sample, [suffix for suffix, _ in images]).items()
 
 
-def _beside(sample: Sequence[Outcome]) -> dict[str, bytes]:
-    return {
-        _plain(suffix): data for item, _, _, _ in sample for suffix, data in item.beside.items()
-    }
+def _beside(sample: Sequence[Outcome], taken: Collection[str] = ()) -> dict[str, bytes]:
+    """Return what is beside the images of a sample, by suffixes that nothing else has."""
+    found: dict[str, bytes] = {}
+    for item, _, _, _ in sample:
+        for suffix, data in item.beside.items():
+            found[_free(_ending(suffix), {*taken, *found})] = data
+    return found
+
+
+def _free(wished: str, taken: Collection[str]) -> str:
+    """Return a suffix; one that is taken, as an archive may hold a name twice, gets a number."""
+    names = (f"{number}.{wished}" if number > 1 else wished for number in count(1))
+    folded = {_folded(_portable(name)) for name in taken}
+    return next(name for name in names if _folded(_portable(name)) not in folded)
 
 
 def _plain(part: str) -> str:
     """Make what a source calls something a part of a file's name: text that leads to no folder."""
     return re.sub(r"[/\\\0\ud800-\udfff]", "_", part)
+
+
+def _ending(suffix: str) -> str:
+    """Make a suffix a part of a name that leaves room for the key; its end tells the kind."""
+    return _plain(suffix).encode()[-_SUFFIX_BYTES:].decode("utf-8", "ignore")
+
+
+def _portable(part: str) -> str:
+    """Make it a name in every system: without an error, Windows writes CON or x:y elsewhere."""
+    part = _NOT_IN_WINDOWS.sub("_", _plain(part))
+    return f"_{part}" if _DEVICE.match(part) else part
 
 
 def _suffixes(sample: Sequence[Outcome]) -> list[str]:
@@ -192,18 +223,14 @@ def _suffixes(sample: Sequence[Outcome]) -> list[str]:
     wished = Counter(_suffix(item, suffix) for item, _, suffix, _ in sample)
     found: list[str] = []
     for item, _, suffix, _ in sample:
-        name, number = _suffix(item, suffix), 1
+        name = _suffix(item, suffix)
         if wished[name] > 1 and suffix:
-            name = f"{_plain(item.suffix)}.{suffix}"
-        first = name
-        while name in found:  # an archive may hold a name twice
-            number += 1
-            name = f"{number}.{first}"
-        found.append(name)
+            name = f"{_ending(item.suffix)}.{suffix}"
+        found.append(_free(name, found))
     return found
 
 
 def _suffix(item: Item, suffix: str | None) -> str:
     """Return the suffix of an output: of `left.jpg`, `left.hvae`."""
     before, dot, last = item.suffix.rpartition(".")
-    return _plain(before + dot + (suffix or last))
+    return _ending(before + dot + (suffix or last))

@@ -287,6 +287,27 @@ def test_odd_names_cost_nobody_a_shard(tmp_path: Path, kind: str) -> None:
     assert rows[-1]["error"] == "a link to caf\\udce9.png"
 
 
+def test_folders_have_names_that_windows_knows(tmp_path: Path) -> None:
+    """It would write x:y and CON elsewhere, and strip dots, without an error."""
+    outcomes = [
+        outcome("12:30/CON", beside={"aux": b"1", "a:b": b"2", "a_b": b"3", "A_b": b"4"}),
+        outcome("12_30/_con"),
+        outcome("end. /what?", beside={"x" * 300 + ".txt": b"5"}),
+        outcome("com1.x"),
+        outcome("console"),
+    ]
+    write_shard(Target(str(tmp_path), "files"), 0, outcomes, None)
+    assert names_in(tmp_path / "00000") == sorted([
+        "12_30/_CON.hvae", "12_30/_CON.aux", "12_30/_CON.a_b", "12_30/_CON.2.a_b",
+        "12_30/_CON.3.A_b", "12_30/_con_2.hvae", "end_/what_.hvae",
+        f"end_/what_.{'x' * 46}.txt", "_com1.x.hvae", "console.hvae",
+    ])  # fmt: skip
+    rows = pq.read_table(tmp_path / "00000.parquet").to_pylist()
+    assert rows[0]["key"] == "12_30/_CON"
+    write_shard(Target(str(tmp_path)), 1, outcomes, None)
+    assert "12:30/CON.hvae" in read_tar(tmp_path / "00001.tar")
+
+
 def test_an_interrupt_before_the_first_image_leaves_nothing(tmp_path: Path) -> None:
     def interrupted() -> Iterator[Outcome]:
         raise KeyboardInterrupt
