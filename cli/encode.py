@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 @click.argument("sources", metavar="IMAGE...", nargs=-1, required=True)
 @encoding_options
 @click.option(
-    "--page", type=click.IntRange(1), help="Which picture of a file that has several, from 1 on."
-)
-@click.option(
     "--keep-going", is_flag=True, help="Encode what is left of a damaged image; the exit code is 1."
 )
 @click.option(

@@ -57,6 +57,11 @@ _OPTIONS = (
     ),
     click.option("--lossless", is_flag=True, help="Keep every sample exactly, as at -q 100."),
     click.option(
+        "--page",
+        type=click.IntRange(1),
+        help="Which picture of a file that has several, from 1 on.",
+    ),
+    click.option(
         "--content",
         type=click.Choice(["auto", "photo", "graphic"]),
         default="auto",

@@ -106,7 +106,9 @@ def _choose(image: Image.Image, page: int | None) -> list[str]:
         return _more("picture", pages - 1)
     whole = _whole_pages(image, pages) if image.format == "TIFF" else []
     if len(whole) != 1:
-        raise ImageError(f"the file has {pages} pictures, of which one can be kept; choose a page")
+        raise ImageError(
+            f"the file has {pages} pictures, of which one can be kept; choose a page (--page N)"
+        )
     image.seek(whole[0])
     return _more("reduced copy", pages - 1)
 

@@ -93,6 +93,17 @@ def test_what_was_done_and_what_failed_is_told(folder: Path, tmp_path: Path, shi
     ]  # fmt: skip
 
 
+def test_of_several_pictures_one_is_chosen(tmp_path: Path) -> None:
+    first, second = (Image.effect_noise((20, 20), 50) for _ in range(2))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    refused = transcode(tmp_path / "a.gif", tmp_path / "out", "--lossless")
+    assert refused.returncode == 1
+    assert "2 pictures, of which one can be kept; choose a page (--page N)" in refused.stderr
+    done = transcode(tmp_path / "a.gif", tmp_path / "chosen", "--lossless", "--page", "1")
+    assert done.returncode == 0
+    assert done.stderr.endswith("left out: 1 more picture of 1\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
