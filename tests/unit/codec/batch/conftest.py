@@ -1,4 +1,4 @@
-"""Drawn images, in folders and tar shards."""
+"""Drawn images, in folders and tar shards, and runs over them."""
 
 import io
 import tarfile
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hvae_codec.codec.batch import Job, Local, Totals, plan, run
+from hvae_codec.codec.batch.run import Report
 from hvae_codec.codec.batch.sources import Item, parts_of
 
 try:
@@ -83,3 +85,12 @@ def items_of(*sources: str | Path, shard_size: int = 100, column: str | None = N
     """The items of all tars and Parquet files."""
     _, parts = parts_of([str(source) for source in sources], shard_size, column)
     return [item for part in parts for item in part.items()]
+
+
+def quiet(images: int, failed: int, size: int) -> None:
+    pass
+
+
+def done(job: Job, workers: int = 1, report: Report = quiet) -> Totals:
+    """Do what is left of a job."""
+    return run(job, plan(job).tasks, Local(workers), report)
