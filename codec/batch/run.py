@@ -167,18 +167,20 @@ def run(job: Job, tasks: Sequence[Task], engine: Engine, report: Report) -> Tota
     """Do it; a shard that cannot be written is tried again when the others are done.
 
     Raises:
+        OSError: another run writes to the target.
         KeyboardInterrupt, Full, WeightsError, TorchMissing: see `Engine.run`.
     """
     start = time.monotonic()
     stats, failures = Stats(), list[Failure]()
     begin = partial(_delete_shards, job) if job.mode == "overwrite" else _nothing
-    for _ in range(_TRIES):
-        done, failures = engine.run(job, tasks, report, begin)
-        begin = _nothing
-        stats.merge(done)
-        tasks = [failure.task for failure in failures]
-        if not tasks:
-            break
+    with storage.locked(job.target.url):
+        for _ in range(_TRIES):
+            done, failures = engine.run(job, tasks, report, begin)
+            begin = _nothing
+            stats.merge(done)
+            tasks = [failure.task for failure in failures]
+            if not tasks:
+                break
     return Totals(stats, tuple(failures), time.monotonic() - start)
 
 

@@ -3,12 +3,13 @@
 00012.tar           the samples (or files in 00012/, or the column `image` of 00012.parquet)
 00012.parquet       a row for every image, also for those that failed
 00012_stats.json    written last: a shard is done when it is there
-.00012.begun        there while it is written: what lies under this number is ours
+.00012.begun        there while it is written: what lies under this number is ours, and who writes
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -233,16 +234,18 @@ def write_shard(
     begun, done = target.file(f".{name}.begun"), target.file(f"{name}_stats.json")
     if storage.kind_of(*storage.place_of(done)):
         raise FileExistsError(None, "was written by another run meanwhile", done)
-    storage.write(begun, b"")
+    writer = os.urandom(8).hex().encode()
+    storage.write(begun, writer)
     files = [target.file(name + end) for end in (".tar", "", ".parquet")]
     for file in files:  # of a run that was killed, maybe of another kind
         storage.delete(file)
     storage.delete_parts(target.file(name))
     stats = Stats(start_time=time.time(), description=description)
     try:
-        ended = _write_samples(target, number, outcomes, stats, part)
+        ended = _write_samples(target, number, outcomes, stats, part, writer)
     except BaseException:
         with suppress(Exception), undisturbed():
+            _check_writer(begun, writer)
             for file in (*files, begun):
                 storage.delete(file)
         raise
@@ -251,15 +254,33 @@ def write_shard(
     return stats
 
 
+def _check_writer(begun: str, writer: bytes) -> None:
+    """Refuse to touch what another run writes under the same number; not all places have locks.
+
+    Raises:
+        FileExistsError: it does.
+    """
+    with suppress(FileNotFoundError):
+        if storage.read(begun) == writer:
+            return
+    raise FileExistsError(None, "another run writes this shard", begun)
+
+
 def _write_samples(
-    target: Target, number: int, outcomes: Iterable[Outcome], stats: Stats, part: str | None
+    target: Target,
+    number: int,
+    outcomes: Iterable[Outcome],
+    stats: Stats,
+    part: str | None,
+    writer: bytes,
 ) -> bool:
     """Write the files of a shard and count what is in them; tell whether it was interrupted.
 
     Raises:
         KeyboardInterrupt: before the first sample.
+        FileExistsError: another run began it anew meanwhile.
     """
-    ended = False
+    ended, begun = False, target.file(f".{number:05d}.begun")
     with ExitStack() as stack:
         shard = stack.enter_context(opened_shard(target, f"{number:05d}"))
         sample: list[Outcome] = []  # a sample is written whole or not at all
@@ -277,11 +298,12 @@ def _write_samples(
                 raise
             ended = True
         with undisturbed():  # or a second request would cost the whole shard
+            _check_writer(begun, writer)
             stack.close()
             if part and not ended and not stats.failed_to_read:
                 stats.parts.append(part)
             stats.end_time = time.time()
             described = json.dumps(asdict(stats), indent=4)
             storage.write(target.file(f"{number:05d}_stats.json"), described.encode())
-            storage.delete(target.file(f".{number:05d}.begun"))
+            storage.delete(begun)
     return ended

@@ -7,10 +7,11 @@ import glob
 import io
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -206,6 +207,45 @@ def spooled(url: str) -> Iterator[BinaryIO]:
                 retrying(lambda: filesystem.put_file(str(part), path))
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Keep other processes out of a folder on a disk; in other places there are no locks.
+
+    Raises:
+        OSError: another process has it, or it cannot be written to.
+    """
+    if (folder := local_path(url)) is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("wb") as file:
+        if _is_taken(file):
+            raise OSError(None, "another run writes there; name another folder", url)
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows keeps files that are open
+                (folder / ".lock").unlink()
+
+
+def _is_taken(file: BinaryIO) -> bool:
+    """Lock a file for as long as it is open; tell whether another process has locked it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # a file system without locks
+        return False
+    return not os.fstat(file.fileno()).st_nlink  # it was deleted by a run that just ended
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hvae_codec.codec.batch import Job, Local, OnRay, Target, ToCoded, ToImages, plan, run
+from hvae_codec.codec.batch import Job, Local, OnRay, Target, ToCoded, ToImages, plan, run, storage
 from hvae_codec.codec.errors import ImageError
 
 from .conftest import done, drawn, quiet, read_tar, rows_of, samples_of, write_tar
@@ -135,6 +135,18 @@ def test_what_lies_in_the_target_is_not_done_again(photos: Path) -> None:
     job = Job((str(photos),), Target(f"{photos}/out"), ToImages())
     assert done(job).stats.count == 13
     assert not plan(job).tasks
+
+
+def test_a_second_run_into_the_same_folder_is_refused(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = Job((str(photos),), Target(str(out)), ToImages(), shard_size=8, mode="overwrite")
+    done(job)
+    tasks, before = plan(job).tasks, sorted(out.iterdir())
+    with storage.locked(str(out)), pytest.raises(OSError, match="another run writes there"):
+        run(job, tasks, Local(1), quiet)
+    assert sorted(out.iterdir()) == before
+    assert run(job, tasks, Local(1), quiet).stats.count == 13
+    assert not (out / ".lock").exists()
 
 
 def test_a_target_that_is_a_file_or_a_source_is_refused_before_the_work(

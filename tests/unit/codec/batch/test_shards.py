@@ -219,6 +219,30 @@ def test_a_shard_that_another_run_wrote_meanwhile_stays(tmp_path: Path) -> None:
     assert read_done(target).sources == {OUTCOMES[0][0].source}
 
 
+@pytest.mark.parametrize("kind", ["webdataset", "parquet"])
+@pytest.mark.parametrize("place", ["disk", "memory://two"])
+def test_of_two_runs_under_one_number_one_writes_it(tmp_path: Path, kind: str, place: str) -> None:
+    """The other one touches nothing of it, also where it ends in the midst."""
+    target = Target(str(tmp_path) if place == "disk" else place, kind)
+
+    def overtaken(*others: Outcome) -> Iterator[Outcome]:
+        yield OUTCOMES[0]
+        write_shard(target, 0, OUTCOMES[:2], None)
+        yield from others
+        if not others:
+            raise RuntimeError
+
+    for others, error in ((OUTCOMES[2:], FileExistsError), ((), RuntimeError)):
+        with pytest.raises(error):
+            write_shard(target, 0, overtaken(*others), None)
+        assert read_done(target).sources == {item.source for item, *_ in OUTCOMES[:2]}
+        filesystem, path = storage.place_of(target.file(""))
+        left = [name.rpartition("/")[2] for name in filesystem.find(path)]
+        tar = ["00000.tar"] if kind == "webdataset" else []
+        assert sorted(left) == ["00000.parquet", *tar, "00000_stats.json"]
+        delete_shards(target)
+
+
 def test_shards_of_img2dataset_and_other_numbers_are_not_ours(tmp_path: Path) -> None:
     target = Target(str(tmp_path))
     (tmp_path / "00001_stats.json").write_text('{"count": 1, "successes": 1, "status_dict": {}}')
