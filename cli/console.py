@@ -52,7 +52,7 @@ def note(text: str) -> None:
 
 def error(text: str) -> None:
     """Print what failed, as click prints what it refuses."""
-    click.echo(f"Error: {text}", err=True)
+    click.echo(f"Error: {named(text)}", err=True)
 
 
 def spaced(number: int) -> str:
@@ -91,13 +91,13 @@ def blame(path: str) -> Iterator[None]:
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
     except Exception as error:
-        from ..codec.errors import explain
+        from ..codec.errors import explain, one_line
 
         message = explain(error)
         if message is None:
             raise
         culprit = getattr(error, "filename", None) or path
-        raise click.ClickException(f"{named(culprit)}: {message}") from error
+        raise click.ClickException(f"{named(culprit)}: {one_line(message)}") from error
 
 
 def for_each(paths: Iterable[str], work: Callable[[str], bool]) -> None:

@@ -32,11 +32,11 @@ _NOTED: ContextVar[list[str] | None] = ContextVar("noted", default=None)
 
 def tell_left_out(source: str, names: Iterable[str]) -> None:
     """Warn of what is left out of an image, or note it for whoever collects it."""
-    noted = _NOTED.get()
+    noted, names = _NOTED.get(), dict.fromkeys(map(one_line, names))
     if noted is None:
-        warnings.warn(LeftOut(source, tuple(dict.fromkeys(names))), stacklevel=3)
+        warnings.warn(LeftOut(source, tuple(names)), stacklevel=3)
     else:
-        noted += (name for name in dict.fromkeys(names) if name not in noted)
+        noted += (name for name in names if name not in noted)
 
 
 @contextmanager
@@ -107,13 +107,12 @@ class TorchMissing(ModelError):
 
 
 def one_line(text: object) -> str:
-    """Return a text, or the message of an error, in one line."""
-    return " ".join(str(text).split())
+    """Return a text, or the message of an error, in one line that no terminal obeys.
 
-
-def visible(text: str) -> str:
-    """Return a text of a file without the characters that a terminal would obey."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    Both may hold parts of a file.
+    """
+    line = " ".join(str(text).split())
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
 
 
 def explain(error: Exception) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from ..errors import ImageError, visible
+from ..errors import ImageError
 from . import boxes, jxl, scans, segments, signatures
 from .metadata import RAW_TEXT
 
@@ -150,7 +150,7 @@ def _raw_profiles(image: Image.Image) -> list[str]:
     """Name the texts of a PNG in which ImageMagick keeps metadata; of these EXIF is read."""
     texts = [str(key) for key in image.info if str(key).startswith(RAW_TEXT)]
     kinds = (text.removeprefix(RAW_TEXT) for text in texts)
-    return [visible(kind).upper() for kind in kinds if kind != "exif"]
+    return [kind.upper() for kind in kinds if kind != "exif"]
 
 
 def _bits_of(format: str | None, file: bytes) -> int:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import PngImagePlugin
 
-from ..errors import ImageError, visible
+from ..errors import ImageError
 from .signatures import BMP, JPEG, PNG, is_webp
 
 _PROFILE_BYTES = 1 << 24
@@ -318,14 +318,13 @@ def not_kept(file: bytes) -> list[str]:
         chunks = list(png_chunks(file))
         keywords = Counter(c.payload.split(b"\0")[0] for c in chunks if c.kind in _TEXTS)
         repeated = (k.decode("latin1") for k, count in keywords.items() if count > 1)
-        again = [visible(keyword.removeprefix(MARK)) for keyword in repeated]
         return [
             _CHUNK_NAMES.get(c.kind, f"chunk {c.kind.decode('latin1')}")
             if c.is_sound
             else f"damaged chunk {c.kind.decode('latin1')}"
             for c in chunks
             if c.kind not in _KEPT_CHUNKS or not (c.is_critical or c.is_sound)
-        ] + [f"other text {keyword}" for keyword in again]
+        ] + [f"other text {keyword.removeprefix(MARK)}" for keyword in repeated]
     if file.startswith(JPEG):
         segments = list(jpeg_segments(file))
         comments = sum(marker == 0xFE for marker, _, _ in segments)

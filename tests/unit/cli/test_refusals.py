@@ -288,3 +288,14 @@ def test_a_name_and_a_format_exclude_each_other(hvae: Run, coded: Path) -> None:
         assert result.exit_code == 2
         assert "--format is for names that are not given" in result.stderr
     assert hvae("decode", coded, "-o", named, "--format", "PNG").exit_code == 0
+
+
+def test_what_a_terminal_would_obey_is_not_printed(hvae: Run, photo: Path) -> None:
+    """Damage is told by the name of a chunk, which the file chooses."""
+    data = photo.read_bytes()
+    photo.write_bytes(data[:33] + bytes(4) + b"I\x07\x1b\x08" + bytes(4) + data[33:])
+    for more in ((), ("--keep-going",)):
+        result = hvae("encode", photo, "--lossless", *more)
+        assert result.exit_code == 1
+        assert "the chunk I" in result.stderr
+        assert result.stderr.replace("\n", "").isprintable()

@@ -158,11 +158,14 @@ def test_what_a_terminal_would_obey_is_not_printed() -> None:
     assert name.isprintable()
 
 
-def test_parts_of_a_webp() -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [(b"C2PA", "C2PA"), (b"x\x1b[m", "chunk x\N{REPLACEMENT CHARACTER}[m")]
+)
+def test_parts_of_a_webp(kind: bytes, name: str) -> None:
     data = saved("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
-    more = data + b"C2PA" + struct.pack("<I", 4) + b"jumb"
+    more = data + kind + struct.pack("<I", 4) + b"jumb"
     more = more[:4] + struct.pack("<I", len(more) - 8) + more[8:]
-    assert read(more)[1] == ("C2PA",)
+    assert read(more)[1] == (name,)
 
 
 def test_bits_that_pillow_cuts_are_named() -> None:
