@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..images import (
     RAW_PHOTOGRAPH,
+    choose_page,
     format_of,
     is_raw_name,
     read_image,
@@ -94,6 +95,7 @@ class ToCoded:
             index.check_end(data)
             return data, None, _row_of(KEPT, index.header)
         with noting_leftovers() as left_out, read_image(data) as image:
+            choose_page(image, self.options.page)  # of which the size counts
             options = self._fitting(image.width, image.height, len(data))
             coded = api.encode_with(image, options)
         header = read_index(coded).header

@@ -4,7 +4,7 @@ from .exif import exif_orientation
 from .files import format_of, is_image_name, read_image
 from .masks import GreySource, grey_picture
 from .metadata import METADATA_KEYS, UPRIGHT, info_of, metadata_from
-from .pages import RAW_PHOTOGRAPH, is_raw_name
+from .pages import RAW_PHOTOGRAPH, choose_page, is_raw_name
 from .pixels import MODES, Pixels, in_eight_bits, to_image
 from .previews import without_previews
 from .reading import to_pixels
@@ -23,6 +23,7 @@ __all__ = [
     "Pixels",
     "Style",
     "Written",
+    "choose_page",
     "exif_orientation",
     "format_of",
     "grey_picture",

@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image, TiffImagePlugin
 
 from ..errors import ImageError
+from .limits import check_size
 
 # Tags of TIFF (TIFF 6.0, TIFF/EP, DNG).
 _SUBFILE_TYPE, _WIDTH, _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 254, 256, 262, 330, 50706
@@ -44,7 +45,7 @@ def is_raw_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bo
     return PurePath(os.fsdecode(path)).suffix.lower() in _RAW_SUFFIXES
 
 
-def refuse_previews(image: Image.Image) -> None:
+def _refuse_previews(image: Image.Image) -> None:
     """Refuse what stands for another picture than the one that Pillow reads.
 
     Raises:
@@ -73,7 +74,7 @@ def refuse_previews(image: Image.Image) -> None:
 
 
 def choose_page(image: Image.Image, page: int | None) -> list[str]:
-    """Stand at the picture that is to be coded.
+    """Stand at the picture that is to be coded; nothing is loaded.
 
     Args:
         image: of one picture or several.
@@ -84,10 +85,15 @@ def choose_page(image: Image.Image, page: int | None) -> list[str]:
         What stays behind, as a person names it.
 
     Raises:
-        ImageError: the file has no such page, several and none was chosen, or the page is a volume.
+        ImageError: the file has no such page, several and none was chosen; the page is a volume,
+            or Pillow reads another picture than the one that is meant.
+        DecompressionBombError: the page is larger than Pillow's limit.
     """
+    _refuse_previews(image)
     left_out = _choose(image, page)
     refuse_volume(getattr(image, "tag_v2", {}).get(_DEPTH))
+    if image.tell():  # of the first one Pillow asks when it opens the file
+        check_size(image.width, image.height)
     return left_out
 
 

@@ -18,7 +18,7 @@ from .exif import upright_exif
 from .jxl import header_of
 from .leftovers import file_of, names_of, with_its_end
 from .metadata import UPRIGHT, metadata_of, orientation_of, stripped, upright
-from .pages import choose_page, refuse_previews
+from .pages import choose_page
 from .pixels import Pixels
 from .segments import (
     READ_BY_PILLOW,
@@ -67,7 +67,6 @@ def to_pixels(
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
     try:
-        refuse_previews(image)
         left_out = choose_page(image, page)
         pixels = _pixels_of(image, strip, left_out)
     except (ImageError, MemoryError):

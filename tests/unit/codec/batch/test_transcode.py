@@ -143,6 +143,16 @@ def test_tiles_become_smaller_where_memory_is_short() -> None:
     assert small.tile_px is None
 
 
+def test_of_several_pictures_the_chosen_one_has_to_fit() -> None:
+    buffer, large = io.BytesIO(), Image.new("L", (2000, 1500))
+    Image.new("L", (8, 8)).save(buffer, "TIFF", save_all=True, append_images=[large])
+    for page, status in ((1, "success"), (2, "failed_to_transcode")):
+        how = ToCoded(EncodeOptions(lossless=True, page=page), memory_bytes=200_000_000)
+        row = transcode_bytes(buffer.getvalue(), how)[2]
+        assert row.status == status
+    assert "2000x1500 pixels take 233 MB, 200 MB are allowed" in (row.error or "")
+
+
 def test_a_lossless_picture_takes_no_memory_of_networks() -> None:
     lossless = ToCoded(EncodeOptions(lossless=True), memory_bytes=650_000_000)
     assert lossless._fitting(4000, 3000, 4_000_000).tile_px is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from hvae_codec.codec.errors import ImageError, LeftOut
 from hvae_codec.codec.images import read_image, to_pixels
@@ -119,3 +119,17 @@ def test_a_directory_that_is_listed_many_times_is_read_once(
         )
         assert to_pixels(image).size == (48, 64)
     assert len(loaded) < 5  # Pillow reads its own
+
+
+@pytest.mark.parametrize("page", [None, 2])
+def test_a_later_page_that_is_too_large_is_not_unpacked(
+    page: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tiff((SMALL, {254: 1}), (LARGE, {}))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SMALL.width * SMALL.height)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("unpacked"))
+    with (
+        Image.open(io.BytesIO(file)) as image,
+        pytest.raises(ImageError, match="exceeds limit of 384 pixels"),
+    ):
+        to_pixels(image, page=page)
