@@ -25,6 +25,10 @@ _FAILURES = 3
 """So many shards that cannot be written, one after the other, end a run."""
 
 
+_Job = tuple[bytes | Row, int]
+"""What was read, or why not; and the bytes that wait for it."""
+
+
 @dataclass(frozen=True)
 class Local:
     """Processes of this machine.
@@ -66,18 +70,18 @@ class Local:
         items = _items(tasks, failures)
         in_hand: deque = deque()
 
-        def contents() -> Iterator[bytes | Row]:
+        def jobs() -> Iterator[_Job]:
             for task, item, content in read_ahead(how, items):
                 in_hand.append((task, item))
-                yield content
+                yield content, item.held_bytes
 
         results = processes.results(
-            partial(work, how),
-            contents(),
+            partial(_work, how),
+            jobs(),
             self.workers,
-            lambda content: (None, None, killed(content)),
+            lambda job: (None, None, killed(job[0])),
             ahead=2 * self.workers + 2,
-            size=_size,
+            size=lambda job: job[1],
             ahead_bytes=AHEAD_BYTES,
             at_begin=self.at_begin,
         )
@@ -120,6 +124,10 @@ def _by_task(
                 break
             yield task, iter(())
     yield from ((task, iter(())) for task in left)
+
+
+def _work(how: How, job: _Job) -> Result:
+    return work(how, job[0])
 
 
 def work(how: How, content: bytes | Row) -> Result:

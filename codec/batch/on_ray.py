@@ -92,7 +92,8 @@ class OnRay:
                         report(done.count, done.failed, task.part.size)
             except KeyboardInterrupt:
                 end.come.remote()  # each shard writes what is done
-                ray.wait([*running], num_returns=len(running), timeout=60)
+                if running:
+                    ray.wait([*running], num_returns=len(running), timeout=60)
                 raise
         return stats, failures
 
@@ -182,9 +183,9 @@ def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outc
 
     for _, item, content in read_ahead(how, ((None, item) for item in task.part.items())):
         waiting.append((item, content, one.remote(how_ref, content, threads)))
-        held += item.size
+        held += item.held_bytes
         while len(waiting) > in_hand or held > AHEAD_BYTES:
-            held -= waiting[0][0].size
+            held -= waiting[0][0].held_bytes
             yield first()
     while waiting:
         yield first()

@@ -15,7 +15,7 @@ from .transcode import How, refusal
 Tag = TypeVar("Tag")
 
 AHEAD_BYTES = 1 << 28
-"""Of images that were read and not coded yet, at most, unless there is one alone."""
+"""Of samples that were read and not coded yet, at most, unless there is one alone."""
 
 _READERS = 16
 
@@ -30,10 +30,10 @@ def read_ahead(
     try:
         for tag, item in items:
             waiting.append((tag, item, pool.submit(_content, how, item)))
-            held += item.size
+            held += item.held_bytes
             while len(waiting) > 2 * _READERS or held > AHEAD_BYTES:
                 tag, item, future = waiting.popleft()
-                held -= item.size
+                held -= item.held_bytes
                 yield tag, item, future.result()
         while waiting:
             tag, item, future = waiting.popleft()

@@ -7,7 +7,7 @@ import re
 import tarfile
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from hashlib import sha256
@@ -101,11 +101,20 @@ class _Rows:
         self.waiting: list[dict[str, Any]] = []
         self.held_bytes = 0
 
-    def add(self, key: str, item: Item, row: Row, **more: object) -> None:
+    def add(
+        self,
+        key: str,
+        item: Item,
+        row: Row,
+        image: Mapping[str, Any] | None = None,
+        beside: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Add a row; image and what is beside it count where the file has columns for them."""
         told = {"key": key, "source": item.source, **asdict(row)}
         told = {k: printable(v) if isinstance(v, str) else v for k, v in told.items()}
-        self.waiting.append({**told, **more})
-        self.held_bytes += sum(map(len, item.beside.values())) + (row.bytes or 0) if more else 0
+        self.waiting.append({**told, "image": image, "beside": beside})
+        self.held_bytes += len(image["bytes"]) if image else 0
+        self.held_bytes += sum(len(data) for _, data in beside)
         if len(self.waiting) >= _ROWS_AT_ONCE or self.held_bytes > _BYTES_AT_ONCE:
             self.flush()
 

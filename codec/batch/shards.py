@@ -150,12 +150,12 @@ def read_done(target: Target) -> Done:
 def _damage_named(url: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, FileNotFoundError) as error:
         raise _damaged(url) from error
 
 
 def _damaged(url: str) -> DataError:
-    return DataError(f"{url} is damaged: delete what belongs to this shard")
+    return DataError(f"{url} is damaged or missing: delete what belongs to this shard")
 
 
 def _rows_of(url: str) -> list[tuple[str, str]]:

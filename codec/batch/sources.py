@@ -42,6 +42,11 @@ class Item:
     beside: Mapping[str, bytes] = field(default_factory=dict)
     ends_sample: bool = True
 
+    @property
+    def held_bytes(self) -> int:
+        """What waits in memory with it: the image, and what is beside it."""
+        return self.size + sum(map(len, self.beside.values()))
+
 
 class Part(Protocol):
     """What becomes one shard.

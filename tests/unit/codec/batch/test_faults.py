@@ -20,7 +20,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from hvae_codec.codec import processes
 from hvae_codec.codec.batch import Job, Local, Row, Target, ToCoded, ToImages, local, plan, run
-from hvae_codec.codec.batch.reading import read_ahead
+from hvae_codec.codec.batch.reading import AHEAD_BYTES, read_ahead
 from hvae_codec.codec.batch.sources import Item
 from hvae_codec.codec.batch.storage import Full
 from hvae_codec.codec.errors import ModelError
@@ -280,6 +280,21 @@ def test_where_no_process_starts_no_image_is_to_blame(photos: Path, tmp_path: Pa
     with pytest.raises(ModelError, match="processes that are started end at once"):
         run(job, plan(job).tasks, Local(1, partial(os._exit, 1)), quiet)
     assert len(plan(job).tasks) == 1
+
+
+def test_what_is_beside_an_image_counts_in_what_waits() -> None:
+    asked, video = 0, bytes(AHEAD_BYTES // 2)
+
+    def items() -> Iterator[tuple[None, Item]]:
+        nonlocal asked
+        for number in range(20):
+            asked += 1
+            yield None, Item(str(number), "png", str(number), 9, bytes, {"mp4": video})
+
+    samples = read_ahead(ToImages(), items())
+    next(samples)
+    assert asked == 2
+    assert len([*samples]) == 19
 
 
 def test_what_is_larger_than_a_process_may_hold_is_not_read(tmp_path: Path) -> None:

@@ -199,12 +199,15 @@ def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
         ("00000_stats.json", b"[]"),
         ("00000.parquet", b"PAR1 cut"),
         ("00000.parquet", b""),
+        ("00000.parquet", None),
     ],
 )
-def test_a_damaged_shard_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_damaged_shard_is_named(tmp_path: Path, name: str, content: bytes | None) -> None:
     target = Target(str(tmp_path))
     write_shard(target, 0, OUTCOMES, None)
-    (tmp_path / name).write_bytes(content)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name} is damaged"):
         read_done(target)
 
