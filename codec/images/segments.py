@@ -19,6 +19,9 @@ from .signatures import BMP, JPEG, PNG, is_webp
 _PROFILE_BYTES = 1 << 24
 """Larger profiles are none."""
 
+_MOST_TEXT = 1 << 22
+"""Bytes that compressed texts may unpack to together: Pillow takes 64 MiB of a file of 64 kB."""
+
 _BMP_V5_END = 138
 _HEADER_END = 33  # of a PNG: its signature and the chunk IHDR
 _PIECE_BYTES = 256  # of damaged pixels, of which the last piece is lost
@@ -252,17 +255,20 @@ def exif_of_jpeg(file: BinaryIO) -> bytes:
 
 def without_large_texts(file: bytes) -> tuple[bytes, list[str]]:
     """Leave out the compressed chunks of a PNG that hold more than Pillow reads, and name them."""
-    names, left = [], PngImagePlugin.MAX_TEXT_MEMORY  # of all of them
+    names, left, most = [], _MOST_TEXT, PngImagePlugin.MAX_TEXT_CHUNK
 
     def without(chunk: Chunk) -> bytes | None:
         nonlocal left
-        packed, most = _compressed(chunk), min(PngImagePlugin.MAX_TEXT_CHUNK, left)
+        packed, is_text = _compressed(chunk), chunk.kind in _TEXTS
+        if packed and is_text and left <= 0:
+            names.append(f"texts beyond {_MOST_TEXT} bytes")
+            return b""
         with contextlib.suppress(zlib.error):
             size = len(zlib.decompressobj().decompress(packed, most + 1)) if packed else 0
             if size > most:
                 names.append(f"chunk {chunk.kind.decode('latin1')} (of more than {most} bytes)")
                 return b""
-            left -= size
+            left -= size if is_text else 0
         return None
 
     return _changed(file, without), names

@@ -315,5 +315,5 @@ def test_compressed_texts_are_unpacked_up_to_a_limit_for_all_of_them() -> None:
     began = time.process_time()
     with noting_leftovers() as names, read_image(data[:33] + 4000 * bomb + data[33:]) as image:
         assert to_pixels(image).size == (8, 8)
-    assert any("zTXt (of more than" in name for name in names)
+    assert "texts beyond 4194304 bytes" in names
     assert time.process_time() - began < 20  # 4 GB would take longer

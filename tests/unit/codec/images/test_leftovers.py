@@ -111,6 +111,15 @@ def test_chunks_of_a_png(more: bytes, names: tuple[str, ...]) -> None:
     assert read(data[:33] + more + data[33:])[1] == names
 
 
+def test_many_texts_are_no_way_to_a_large_file() -> None:
+    data = saved("PNG")
+    packed = zlib.compress(bytes(1 << 20), 9)
+    texts = b"".join(chunk(b"zTXt", b"key %d\0\0" % k + packed) for k in range(64))
+    pixels, names = read(data[:33] + texts + data[33:])
+    assert names == ("texts beyond 4194304 bytes",)
+    assert len(info_of(pixels.metadata)["text"]) == 4
+
+
 def test_large_texts_behind_the_pixels_are_left_out_too() -> None:
     data = saved("PNG")
     for file in (
