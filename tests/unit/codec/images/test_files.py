@@ -23,8 +23,6 @@ from hvae_codec.codec.images import (
 )
 from tests.pngs import SIGNATURE, chunk
 
-from .conftest import chunk
-
 DESCRIPTION = 0x010E
 
 

@@ -17,8 +17,6 @@ from hvae_codec.codec.images.signatures import PNG
 from hvae_codec.codec.images.sixteen_bits import write_sixteen_bits
 from tests.pngs import chunk
 
-from .conftest import chunk
-
 imagecodecs: Any = pytest.importorskip("imagecodecs")
 tifffile: Any = pytest.importorskip("tifffile")
 
