@@ -61,6 +61,7 @@ def papers(
     measured before is not measured again, and a run that was stopped goes on.
     """
     with console.blame(str(out)):
+        from ..benchmarks.papers import data as image_sets
         from ..benchmarks.papers import report, runner, scales, store, tables
 
         if listing:
@@ -79,10 +80,9 @@ def papers(
         if markdown:
             files.prepare(markdown)
         until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+        sets = image_sets.Sets(data, scale.train_images)
         published = markdown.with_suffix("") if markdown else None
-        work = runner.Runner(
-            store.Store(out, published), runner.Sets(data, scale), scale, seeds, until, *_shown()
-        )
+        work = runner.Runner(store.Store(out, published), sets, scale, seeds, until, *_shown())
         work.run(chosen)
         page = out / "report" / "papers.md"
         verdicts = report.write([work], chosen, page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -14,16 +13,14 @@ def descend(
     parameters: Iterable[nn.Parameter],
     optimiser: torch.optim.Optimizer,
     clip: float,
-    largest: float = math.inf,
 ) -> tuple[Tensor, bool]:
-    """Follow the gradient, unless it is not finite or too large.
+    """Follow the gradient, unless it is not finite.
 
     Args:
         loss: a scalar.
         parameters: those of the optimiser.
         optimiser: with its rates set.
         clip: norm to which the gradient is cut.
-        largest: norm above which the step is left out.
 
     Returns:
         The norm before cutting, and whether the step was taken.
@@ -31,7 +28,7 @@ def descend(
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(parameters, clip)
-    taken = bool(torch.isfinite(norm)) and float(norm) <= largest
+    taken = bool(torch.isfinite(norm))
     if taken:
         optimiser.step()
     return norm, taken

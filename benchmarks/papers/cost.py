@@ -1,4 +1,4 @@
-"""CPU time and memory of a training step, measured in a process of its own.
+"""CPU time and memory of a training step on drawn strokes, measured in a process of its own.
 
 Seconds are those of the processor, which other work on the machine hardly changes. Memory is the
 peak of the process less what it held once the libraries were loaded. Run as a
@@ -16,8 +16,9 @@ from typing import Any
 
 from ...models.vae.config import VaeConfig
 from ...models.vae.objectives import TrainConfig
-from .data import drawn
+from .data import ImageSet
 from .jobs import Job
+from .strokes import draw_strokes
 
 KIB = 1024
 
@@ -29,7 +30,6 @@ def measure(job: Job) -> dict[str, Any]:
         OSError: the process failed.
     """
     asked = {
-        "data": job.data,
         "model": job.model.to_json(),
         "training": job.training.to_json(),
         "steps": job.option("steps"),
@@ -51,10 +51,13 @@ def measure_here(asked: dict[str, Any]) -> dict[str, Any]:
     from ...models.vae.training import Trainer
 
     torch.manual_seed(0)
-    images = drawn(asked["data"], train=256, test=1)
+    config = VaeConfig.from_json(asked["model"])
     training = TrainConfig.from_json(asked["training"])
+    channels, side, _ = config.image
+    strokes = draw_strokes(256, side, channels, seed=0)
+    images = ImageSet(strokes, strokes, strokes, binary=config.likelihood == "bernoulli")
     before = _start_peak()
-    model = Hvae(VaeConfig.from_json(asked["model"]))
+    model = Hvae(config)
     model.fit_context(images.contexts())
     trainer = Trainer(model, training, images)
     trainer.update()

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...models.vae.config import VaeConfig
@@ -15,7 +15,7 @@ from .rules import Rule
 from .scales import Scale
 
 VERSION = 1
-"""Part of every hash: raised when the meaning of a configuration changes."""
+"""Part of every hash: raised when a configuration changes its meaning, as by another default."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Job:
 
     Args:
         name: in its table.
-        data: name of the set of images.
+        data: name of the set of images; empty where nothing is trained on one.
         model: what is trained.
         training: how, but for its seed.
         kind: how it is measured; see `measures.KINDS`.
@@ -34,9 +34,9 @@ class Job:
     """
 
     name: str
-    data: str
-    model: VaeConfig
-    training: TrainConfig
+    data: str = ""
+    model: VaeConfig = field(default_factory=VaeConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
     kind: str = "train"
     seeds: int = 1
     tries: int = 1
@@ -54,7 +54,7 @@ class Job:
         """Name the trained model: a hash of all that it depends on.
 
         Args:
-            fingerprint: of the images.
+            fingerprint: of the images; empty where there are none.
         """
         return _digest([fingerprint, self.model.to_json(), self.training.to_json()])
 

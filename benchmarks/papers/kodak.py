@@ -21,9 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from ...codec import api
+from ...codec.files import digest_of
 from ...codec.images import read_rgb
 from ...models.vae.coders import First, Generation, Inference
 from ...models.vae.model import Hvae
+from ..datasets import KODAK
 from ..metrics import psnr_rgb
 from .data import DataMissing
 from .strokes import draw_strokes
@@ -39,21 +41,28 @@ Pixels = NDArray[np.uint8]
 def photographs(data: Path | None) -> Iterator[Pixels]:
     """Yield the images, uint8 (H, W, 3), cut to whole patches.
 
-    They lie in a folder `kodak` in that of the other sets, or beside it. Without a folder two
-    pictures of strokes are drawn.
+    They lie in a folder `kodak` in that of the other sets. Without a folder two pictures of strokes
+    are drawn.
 
     Raises:
-        DataMissing: there is no such folder.
+        DataMissing: one of the 24 is not there, or is another.
     """
     if data is None:
         yield from draw_strokes(2, 2 * PATCH, 3, seed=9).transpose(0, 2, 3, 1)
         return
-    folders = [f for f in (data / "kodak", data.parent / "kodak") if any(f.glob("*.png"))]
-    if not folders:
-        reason = f"Kodak is not here; fetch it: hvae-codec dataset kodak --to {data / 'kodak'}"
-        raise DataMissing(None, reason, str(data / "kodak"))
-    for path in sorted(folders[0].glob("*.png")):
-        pixels = read_rgb(path)
+    folder = data / "kodak"
+    there = [
+        (folder / name).is_file() and digest_of(folder / name).hex() == digest
+        for name, digest in KODAK.items()
+    ]
+    if not all(there):
+        reason = (
+            f"of Kodak {sum(there)} images of {len(KODAK)} are here; "
+            f"fetch them: hvae-codec dataset kodak --to {folder}"
+        )
+        raise DataMissing(None, reason, str(folder))
+    for name in KODAK:
+        pixels = read_rgb(folder / name)
         h, w = (side // PATCH * PATCH for side in pixels.shape[:2])
         yield pixels[:h, :w]
 

@@ -112,12 +112,8 @@ class Lossless:
 
     def __init__(self, model: Hvae, calibration: Tensor):
         config, likelihood = model.config, model.likelihood
-        if (
-            not isinstance(model.hierarchy, Ladder)
-            or not isinstance(likelihood, Independent)
-            or config.likelihood == "gaussian"
-            or config.flow_steps
-        ):
+        is_ladder = isinstance(model.hierarchy, Ladder) and not config.flow_steps
+        if not is_ladder or not isinstance(likelihood, Independent):
             raise ValueError(
                 "lossless coding needs a ladder with Gaussian posteriors, and pixels that are "
                 "independent given z: Bernoulli or discretised logistics"

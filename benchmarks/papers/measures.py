@@ -17,7 +17,7 @@ from ...models.vae.model import Hvae, parameters
 from ...models.vae.reconstruction import from_first, ms_ssim
 from ...models.vae.training import Progress, Trainer, train
 from . import cost, kodak, lossless, sheets, toys
-from .data import ImageSet
+from .data import ImageSet, Sets
 from .jobs import Job
 from .scales import Scale
 from .store import Sheets
@@ -33,31 +33,32 @@ class Task:
 
     Args:
         job: with the seed of one run.
-        images: its set.
+        sets: images.
         scale: sizes of the test.
         checkpoint: where its run is saved.
-        data: folder of the sets; None where strokes are drawn.
         deadline: tells whether to stop.
         tick: told of each record of training: (step, steps).
     """
 
     job: Job
-    images: ImageSet
+    sets: Sets
     scale: Scale
     checkpoint: Path
-    data: Path | None
     deadline: Callable[[], bool]
     tick: Callable[[int, int], None]
 
-    def seen(self, part: str, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield x and what q sees of it."""
-        grey = self.job.model.context_grey
-        for x, picture in self.images.batches(part, limit, BATCH):
-            yield x, picture if grey else x
+    @property
+    def images(self) -> ImageSet:
+        """The set that the job trains on."""
+        return self.sets.get(self.job.data)
+
+    def batches(self, part: str, limit: int) -> Iterator[Tensor]:
+        """Yield a part of the set."""
+        return self.images.batches(part, limit, BATCH)
 
     def some(self, limit: int) -> Tensor:
         """Return a few test images."""
-        return next(iter(self.images.batches("test", limit, limit)))[0]
+        return next(self.images.batches("test", limit, limit))
 
 
 class Unfinished(Exception):
@@ -76,26 +77,13 @@ def trained(task: Task) -> tuple[Hvae, Progress]:
     config = task.job.training
     torch.manual_seed(config.seed)
     model = Hvae(task.job.model)
-    model.fit_context(task.images.contexts(task.job.model.context_grey))
-    source = _Seen(task.images, task.job.model.context_grey)
-    trainer = Trainer(model, config, source)
+    model.fit_context(task.images.contexts())
+    trainer = Trainer(model, config, task.images)
     watch = lambda step, record: task.tick(step, config.steps)  # noqa: E731
     if not train(trainer, task.checkpoint, task.deadline, watch):
         raise Unfinished
     torch.manual_seed(NOISE_SEED)
     return model, trainer.progress
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Training images, of which q sees the grey ones only where it is told to."""
-
-    images: ImageSet
-    grey: bool
-
-    def batch(self, step: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        x, picture = self.images.batch(step, count, seed)
-        return x, picture if self.grey else x
 
 
 def measure_training(task: Task) -> Measured:
@@ -107,10 +95,10 @@ def measure_training(task: Task) -> Measured:
 def bound_of(task: Task, model: Hvae, progress: Progress) -> dict[str, Any]:
     """Measure what every trained model is measured by."""
     scale, image = task.scale, task.job.model.image
-    test = metrics.bound(model, task.seen("test", scale.test_images))
-    valid = metrics.bound(model, task.seen("valid", scale.test_images))
+    test = metrics.bound(model, task.batches("test", scale.test_images))
+    valid = metrics.bound(model, task.batches("valid", scale.test_images))
     likelihood = metrics.log_likelihood(
-        model, task.seen("test", scale.likelihood_images), scale.samples
+        model, task.batches("test", scale.likelihood_images), scale.samples
     )
     top = next(layer for layer in test.layers if layer.layer == 1)
     context = [layer.kl for layer in test.layers if not layer.layer]
@@ -125,7 +113,7 @@ def bound_of(task: Task, model: Hvae, progress: Progress) -> dict[str, Any]:
         "kl": test.kl,
         "context_kl": context[0] if context else None,
         "context_kl_continuous": metrics.continuous_context_kl(
-            model, task.seen("test", scale.test_images)
+            model, task.batches("test", scale.test_images)
         ),
         "top_kl": top.kl,
         "top_active_share": top.active / top.variances.numel(),
@@ -214,20 +202,20 @@ def measure_kodak(task: Task) -> Measured:
     """Measure the context of photographs in patches against JPEG (DCT-VAE, sec. 5.3.2)."""
     model, progress = trained(task)
     return run_of(model, progress) | kodak.measure(
-        model, task.data, task.job.option("count", 1)
+        model, task.sets.folder, task.job.option("count", 1)
     ), {}
 
 
 def measure_codec(task: Task) -> Measured:
     """Measure the context in files of the codec against JPEG."""
-    return kodak.measure_files(task.data, task.job.option("quality")), {}
+    return kodak.measure_files(task.sets.folder, task.job.option("quality")), {}
 
 
 def measure_lossless(task: Task) -> Measured:
     """Code a chain of images and compare its size with the bound."""
     model, progress = trained(task)
     x = task.some(task.job.option("images"))
-    train_images = task.images.batch(0, 64, 0)[0]
+    train_images = task.images.batch(0, 64, 0)
     return run_of(model, progress) | lossless.measure(model, x, train_images), {}
 
 

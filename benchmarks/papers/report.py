@@ -59,7 +59,7 @@ DEPARTURES = """## What is not as in the papers
   (`--scale paper`). Models of the short scale are far from trained. Their verdicts say whether a
   claim shows so early, and no more.
 - Encoder, context and likelihood see one binary sample. The papers' public code shows the grey
-  image to the first two (`context_grey`).
+  image to the first two.
 - A diffusion is measured by its bound of T steps. The public code of DVP-VAE weighs T steps as if
   there were infinitely many, which is no bound.
 - OMNIGLOT is reduced from 105x105 pixels by a box filter; drawers 1 to 15 train and 16 to 20 test.

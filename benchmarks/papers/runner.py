@@ -8,11 +8,10 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ...codec.errors import WeightsError
-from .data import DataMissing, ImageSet, drawn, load
+from .data import DataMissing, Sets
 from .jobs import Chosen, Job, Table
 from .measures import KINDS, Measured, Task, Unfinished
 from .scales import SCALES, Scale
@@ -20,34 +19,6 @@ from .store import Store
 from .tables import SEARCH, TABLES
 
 Tell = Callable[[str], None]
-
-
-@dataclass
-class Sets:
-    """Sets of images, each loaded once.
-
-    Args:
-        folder: where they lie; None draws strokes in their place.
-        scale: of the experiments.
-    """
-
-    folder: Path | None
-    scale: Scale
-    loaded: dict[str, tuple[ImageSet, str]] = field(default_factory=dict)
-
-    def get(self, name: str) -> tuple[ImageSet, str]:
-        """Return a set and its fingerprint.
-
-        Raises:
-            DataMissing: it is not in the folder.
-        """
-        if name not in self.loaded:
-            images = drawn(name) if self.folder is None else load(name, self.folder)
-            if self.scale.train_images:
-                train = images.train[: self.scale.train_images]
-                images = dataclasses.replace(images, train=train)
-            self.loaded[name] = images, images.fingerprint()
-        return self.loaded[name]
 
 
 @dataclass
@@ -111,9 +82,13 @@ class Runner:
     def _fingerprint(self, data: str) -> str | None:
         """Return that of a set, or of one that is not here but has published results."""
         try:
-            return self.sets.get(data)[1]
+            return self._fingerprint_here(data)
         except DataMissing:
             return self.store.published_fingerprint(data)
+
+    def _fingerprint_here(self, data: str) -> str:
+        """Return that of a set, empty where a job needs none; raises as `Sets.get`."""
+        return self.sets.get(data).fingerprint if data else ""
 
     def at_other_scales(self) -> list[Runner]:
         """Return this runner, then the same for all other scales but tiny, from the largest on."""
@@ -149,7 +124,7 @@ class Runner:
         """Run one job of one seed; tell whether its result is there."""
         name = f"{table.name}: {job.name}, seed {job.training.seed}"
         try:
-            images, fingerprint = self.sets.get(job.data)
+            fingerprint = self._fingerprint_here(job.data)
             if self.store.result(job, fingerprint, self.scale) is not None:
                 return True
             if time.monotonic() >= self.until:
@@ -158,10 +133,9 @@ class Runner:
             self.tell(name)
             task = Task(
                 job=job,
-                images=images,
+                sets=self.sets,
                 scale=self.scale,
                 checkpoint=self.store.checkpoint(job, fingerprint),
-                data=self.sets.folder,
                 deadline=lambda: time.monotonic() >= self.until,
                 tick=lambda step, steps: self.progress(f"{name}: {step} of {steps}"),
             )

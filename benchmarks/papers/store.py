@@ -110,8 +110,8 @@ class Store:
             return {}
         try:
             results = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-            return {r["key"]: r for r in results if r["data"] and r["fingerprint"]}
-        except (ValueError, KeyError, TypeError) as error:
+            return {r["key"]: r | {k: r[k] for k in ("data", "fingerprint")} for r in results}
+        except (ValueError, LookupError, TypeError) as error:
             raise OSError(None, "this holds no results of papers", str(path)) from error
 
     def _sheets(self, result: dict[str, Any]) -> Path:

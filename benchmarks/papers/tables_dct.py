@@ -7,8 +7,6 @@ from typing import Any
 
 from ...codec.files import digest_of
 from ...codec.networks.weight_paths import shipped_weights
-from ...models.vae.config import VaeConfig
-from ...models.vae.objectives import TrainConfig
 from . import rules_dct as rules
 from .jobs import Chosen, Job, Table, conv_job, dct_vae
 from .scales import Scale
@@ -81,8 +79,7 @@ def photographs(scale: Scale, chosen: Chosen) -> list[Job]:
 def files(scale: Scale, chosen: Chosen) -> list[Job]:
     """Figure 5 by files: the codec's own context."""
     options = (("quality", FILE_QUALITY), ("weights", _weights_hash()))
-    untrained = TrainConfig(steps=0)
-    return [Job("kodak", "cifar10", VaeConfig(), untrained, kind="codec", options=options)]
+    return [Job("kodak", kind="codec", options=options)]
 
 
 @cache

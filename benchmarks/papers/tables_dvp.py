@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import rules_dvp as rules
-from .jobs import Chosen, Job, Table, conv_job, dvp
+from .jobs import Chosen, Job, Table, conv_job, conv_training, dvp, ladder
 from .rules import measured_only
 from .scales import Scale
 
@@ -76,12 +78,15 @@ def learned(scale: Scale, chosen: Chosen) -> list[Job]:
 def cost(scale: Scale, chosen: Chosen) -> list[Job]:
     """Table 6: time and memory of a step, and of sampling."""
     options = (("steps", 1 if scale.tiny else 10), ("samples", 2 if scale.tiny else 1000))
-    found = [conv_job(scale, "dvp", "mnist", kind="cost", options=options, **dvp(7))]
+    models: dict[str, dict[str, Any]] = {"dvp": dvp(7)}
     for count in scale.sweep((250, 500, 1000), few=(250,)):
         components = count // 50 if scale.tiny else count
-        found.append(conv_job(scale, f"vamp {count}", "mnist", kind="cost", options=options,
-                          prior="vamp", components=components))  # fmt: skip
-    return found
+        models[f"vamp {count}"] = {"prior": "vamp", "components": components}
+    training = conv_training(scale, "mnist")
+    return [
+        Job(name, "", ladder(scale, "mnist", **model), training, kind="cost", options=options)
+        for name, model in models.items()
+    ]
 
 
 def samples(scale: Scale, chosen: Chosen) -> list[Job]:

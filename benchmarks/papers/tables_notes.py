@@ -15,9 +15,7 @@ def collapse(scale: Scale, chosen: Chosen) -> list[Job]:
     layers = 1 if scale.tiny else 4
     pixel = ladder(scale, "mnist", **small, pixelcnn_layers=layers)
     return [
-        Job("categorical", "mnist", serial(scale, (2,)), serial_training(scale, chosen),
-            seeds=1 if scale.tiny else 3,
-            kind="categorical", options=toy),
+        Job("categorical", kind="categorical", seeds=1 if scale.tiny else 3, options=toy),
         Job("pixelcnn", "mnist", pixel, training),
         Job("factorised", "mnist", ladder(scale, "mnist", **small), training),
     ]  # fmt: skip

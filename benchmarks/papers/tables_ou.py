@@ -173,7 +173,7 @@ def cost(scale: Scale, chosen: Chosen) -> list[Job]:
     options = (("steps", steps),)
     kinds = {"VAE": ({}, {}), "OU 5": ({"rho": 0.9}, {}), "IWAE 5": ({}, {"samples": 5})}
     return [
-        Job(name, "mnist", serial(scale, FLAT, **model), serial_training(scale, chosen, **training),
+        Job(name, "", serial(scale, FLAT, **model), serial_training(scale, chosen, **training),
             kind="cost", options=options)
         for name, (model, training) in kinds.items()
     ]  # fmt: skip

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from ..distributions import Normal
 
-SCALE_CEILING = 1.0
-"""Log standard deviations are not larger; those of the public code of DVP-VAE are -5 to 0.5."""
+LOG_STD = (-5.0, 1.0)
+"""Range of log standard deviations; in the public code of DVP-VAE it is -5 to 0.5."""
 
 
 class ResBlock(nn.Module):
@@ -49,23 +49,17 @@ def resize(x: Tensor, side: int) -> Tensor:
     return functional.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
 
 
-def full_precision(raw: Tensor) -> Tensor:
-    """Return what a network puts out in float32, or in float64 where it computes in that."""
-    return raw if raw.dtype == torch.float64 else raw.float()
-
-
-def gaussian_of(raw: Tensor, floor: float) -> Normal:
+def gaussian_of(raw: Tensor) -> Normal:
     """Read a Gaussian from (B, 2 c, ...): means, then log deviations, clamped."""
-    mean, log_std = full_precision(raw).chunk(2, dim=1)
-    return Normal(mean, log_std.clamp(floor, SCALE_CEILING))
+    mean, log_std = raw.chunk(2, dim=1)
+    return Normal(mean, log_std.clamp(*LOG_STD))
 
 
 class MlpGaussian(nn.Module):
     """Two hidden tanh layers, and a Gaussian (OU-VAE, sec. 5.1)."""
 
-    def __init__(self, inputs: Sequence[int], hidden: int, units: int, floor: float):
+    def __init__(self, inputs: Sequence[int], hidden: int, units: int):
         super().__init__()
-        self.floor = floor
         self.net = nn.Sequential(
             nn.Linear(sum(inputs), hidden),
             nn.Tanh(),
@@ -77,7 +71,7 @@ class MlpGaussian(nn.Module):
     def forward(self, inputs: Sequence[Tensor]) -> Normal:
         """Inputs (B, ...), flattened and joined, -> a Gaussian of (B, units)."""
         joined = torch.cat([x.flatten(1) for x in inputs], dim=1)
-        return gaussian_of(self.net(joined), self.floor)
+        return gaussian_of(self.net(joined))
 
 
 class ConvGaussian(nn.Module):
@@ -90,10 +84,9 @@ class ConvGaussian(nn.Module):
         width: int,
         hidden: int,
         blocks: int,
-        floor: float,
     ):
         super().__init__()
-        self.floor, self.side = floor, shape[-1]
+        self.side = shape[-1]
         self.stem = nn.Conv2d(sum(c for c, *_ in inputs), width, 3, padding=1)
         damping = max(blocks, 1) ** -0.5
         self.blocks = nn.Sequential(
@@ -106,4 +99,4 @@ class ConvGaussian(nn.Module):
         largest = max(x.shape[-1] for x in inputs)
         joined = torch.cat([resize(x, largest) for x in inputs], dim=1)
         h = resize(self.stem(joined), self.side)
-        return gaussian_of(self.head(functional.silu(self.blocks(h))), self.floor)
+        return gaussian_of(self.head(functional.silu(self.blocks(h))))

@@ -1,7 +1,8 @@
 """What a hierarchical VAE is made of, as data.
 
 One frozen dataclass describes every model of the papers. It is written to JSON, hashed and
-compared, and it raises for every value that it does not know.
+compared, and it raises for every value that it does not know. Fields at their default are not
+written, so a new option changes neither the JSON nor the hash of models that do not use it.
 """
 
 from __future__ import annotations
@@ -9,21 +10,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...codec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CHOICES = {
     "inference": ("ladder", "serial"),
     "network": ("conv", "mlp"),
     "context": ("none", "dct", "downsample", "linear"),
-    "context_code": ("noise", "lattice", "integers"),
+    "context_code": ("noise", "lattice"),
     "prior": ("normal", "gaussian", "mixture", "vamp", "diffusion"),
     "schedule": ("linear-log-snr", "linear-beta", "cosine"),
     "predict": ("noise", "input"),
     "readout": ("aggregate", "path", "bottom"),
-    "likelihood": ("bernoulli", "logistic", "gaussian"),
-    "smooth": ("moments", "ratio"),
+    "likelihood": ("bernoulli", "logistic"),
 }
 """The words that each field may hold."""
 
@@ -49,12 +52,10 @@ class VaeConfig:
             ("OU-VAE+", sec. 5.2.2).
         context: u = f(x), the top latent variable (DCT-VAE, sec. 4; DVP-VAE, sec. 3).
         context_side: side d of u, (c, d, d).
-        context_code: `noise` is r(u | x) = N(f(x), sigma**2) (DVP-VAE, eq. 9). `lattice` rounds
-            f(x) to a lattice of `context_bits` bits. `integers` rounds f(x) S to integers
-            (DCT-VAE, sec. 4.4).
+        context_code: `noise` is r(u | x) = N(f(x), sigma**2) with a learned sigma (DVP-VAE,
+            eq. 9). `lattice` rounds f(x) to a lattice of `context_bits` bits (DCT-VAE, sec. 4.2).
         context_bits: b of the lattice, whose points are 2**(1 - b) apart from -1 to 1: with both
             ends 2**b + 1 points, one more than b bits name.
-        context_grey: the context and the encoder see the grey image, as in the public code.
         prior: of the top variable: u where there is a context, z_L otherwise.
         components: of a mixture, or pseudo-inputs of a VampPrior.
         diffusion_steps: T of the diffusion's bound in evaluation.
@@ -72,9 +73,6 @@ class VaeConfig:
         pixelcnn_layers: gated masked convolutions that see the pixels before (PixelVAE).
         flow_steps: inverse autoregressive steps of each posterior (IAF).
         rho: correlation of Ornstein-Uhlenbeck smoothing in training; 1 is none.
-        smooth: smooth the mean and the deviation, or their ratio and the deviation.
-        smooth_samples: correlated samples that are averaged.
-        log_scale_floor: log standard deviations of priors and posteriors are not smaller.
     """
 
     image: tuple[int, int, int] = (1, 28, 28)
@@ -92,7 +90,6 @@ class VaeConfig:
     context_side: int = 7
     context_code: str = "noise"
     context_bits: int = 2
-    context_grey: bool = False
     prior: str = "normal"
     components: int = 10
     diffusion_steps: int = 50
@@ -108,9 +105,6 @@ class VaeConfig:
     pixelcnn_layers: int = 0
     flow_steps: int = 0
     rho: float = 1.0
-    smooth: str = "moments"
-    smooth_samples: int = 5
-    log_scale_floor: float = -5.0
 
     def __post_init__(self) -> None:
         for name, words in CHOICES.items():
@@ -155,8 +149,6 @@ class VaeConfig:
             raise ConfigError(
                 f"context of side {self.context_side} is larger than the image, {self.image[1]}"
             )
-        if self.context_code == "integers" and self.context != "dct":
-            raise ConfigError("only the dct context is rounded to integers")
         if self.context == "linear" and self.context_code != "noise":
             raise ConfigError("a learned linear context needs noise: a lattice has no gradient")
 
@@ -183,8 +175,8 @@ class VaeConfig:
         return self.image[0], self.context_side, self.context_side
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON has them."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        """Return the fields that are not at their default, as JSON has them."""
+        return changed_fields(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> VaeConfig:
@@ -194,6 +186,16 @@ class VaeConfig:
             ConfigError: a key is unknown, or a value is outside its range.
         """
         return cls(**checked_fields(cls, values))
+
+
+def changed_fields(config: DataclassInstance) -> dict[str, Any]:
+    """Return the fields of a dataclass that are not at their default, as JSON has them."""
+    changed = {
+        field.name: value
+        for field in dataclasses.fields(config)
+        if (value := getattr(config, field.name)) != field.default
+    }
+    return json.loads(json.dumps(changed))
 
 
 def checked_fields(kind: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ..networks.dct import dct_matrix
 from .blocks import resize
 from .coders import GaussianPosterior, Posterior
 from .config import VaeConfig
+from .priors import rounded
 
 LOG_VARIANCE = (-12.0, -5.0)
 """Range of the noise's log variance, from the public code of DVP-VAE."""
@@ -133,15 +134,12 @@ class Context(nn.Module):
 
     @property
     def cell(self) -> Tensor | None:
-        """Distance of the points of the lattice, (C, d, d) or (1,); None without one.
+        """Distance of the points of the lattice, (1,); None without one.
 
         b bits make 2**b cells from -1 to 1, and with both ends 2**b + 1 points.
         """
         if self.code == "noise":
             return None
-        if self.code == "integers":
-            assert isinstance(self.transform, Dct)
-            return 1 / self.transform.largest
         return torch.tensor([2.0 ** (1 - self.bits)])
 
     def posterior(self, x: Tensor) -> Posterior:
@@ -152,8 +150,7 @@ class Context(nn.Module):
             return GaussianPosterior(Normal(u, log_std.expand_as(u)))
         cell = self.cell
         assert cell is not None
-        cell = cell.to(u)
-        return PointPosterior(cell * torch.floor(u.clamp(-1, 1) / cell + 0.5))
+        return PointPosterior(rounded(u.clamp(-1, 1), cell.to(u)))
 
     def picture(self, u: Tensor) -> Tensor:
         """Bring u (B, C, d, d) back to (B, C, D, D): f_dagger."""

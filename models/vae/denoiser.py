@@ -58,7 +58,7 @@ class Network(nn.Module):
         h = self.stem(y) + self.place
         for block in self.blocks:
             h = block(h, time)
-        return self.head(functional.silu(h)).to(y.dtype)
+        return self.head(functional.silu(h))
 
 
 class NoiseNetwork(Network):

@@ -58,7 +58,7 @@ def gaps(model: Hvae, x: Tensor, *, steps: int, samples: int, evaluate: int) -> 
         raise ValueError(f"gaps are for one layer without a context, not {model.config.layers}")
     with torch.no_grad():
         amortised = torch.stack([model.terms(x).log_weight for _ in range(evaluate)]).mean()
-    likelihood = log_likelihood(model, [(x, x)], samples).iwae.mean()
+    likelihood = log_likelihood(model, [x], samples).iwae.mean()
     start = _posterior(model, x)
     if start is None:
         return Gaps(float(likelihood), None, float(amortised))

@@ -57,7 +57,7 @@ class TopDown(nn.Module):
     def __init__(self, config: VaeConfig, side: int):
         super().__init__()
         width, hidden, latent = config.width, config.hidden, config.latent_channels
-        self.side, self.latent, self.floor = side, latent, config.log_scale_floor
+        self.side, self.latent = side, latent
         seen = 0 if config.context == "none" else config.image[0]
         damping = config.layers**-0.5
         self.prior_block = ResBlock(width + seen, hidden, out=2 * latent + width)
@@ -74,12 +74,16 @@ class TopDown(nn.Module):
         """Return p(z_l | z_>l, u), and what the prior's block adds to h, (B, width, h, w)."""
         joined = h if picture is None else torch.cat([h, resize(picture, self.side)], dim=1)
         raw = self.prior_block(joined)
-        return gaussian_of(raw[:, : 2 * self.latent], self.floor), raw[:, 2 * self.latent :]
+        return gaussian_of(raw[:, : 2 * self.latent]), raw[:, 2 * self.latent :]
 
     def posterior(self, h: Tensor, features: Tensor) -> Posterior:
         """Return q(z_l | z_>l, x), which sees (h_enc + h_dec) / sqrt(2)."""
-        normal = gaussian_of(self.posterior_block((h + features) / 2**0.5), self.floor)
+        normal = self.gaussian_posterior(h, features)
         return GaussianPosterior(normal) if self.flow is None else FlowPosterior(normal, self.flow)
+
+    def gaussian_posterior(self, h: Tensor, features: Tensor) -> Normal:
+        """Return the same before its flow."""
+        return gaussian_of(self.posterior_block((h + features) / 2**0.5))
 
     def after(self, h: Tensor, added: Tensor, z: Tensor) -> Tensor:
         """Return the features below, (B, width, h, w)."""
@@ -105,8 +109,7 @@ class Ladder(nn.Module):
         top = self.layers[0]
         assert isinstance(top, TopDown)
         h = self.start.expand(x.shape[0], -1, -1, -1)
-        features = self.bottom_up(x)[top.side]
-        return gaussian_of(top.posterior_block((h + features) / 2**0.5), top.floor)
+        return top.gaussian_posterior(h, self.bottom_up(x)[top.side])
 
     def walk(
         self,

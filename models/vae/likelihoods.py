@@ -1,4 +1,4 @@
-"""p(x | z): Bernoulli, discretised logistics or Gaussian, given the features of the readout."""
+"""p(x | z): Bernoulli or discretised logistics, given the features of the readout."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..distributions import LogisticMixture, Normal, bernoulli_log, sum_images
-from .blocks import full_precision
+from ..distributions import LogisticMixture, bernoulli_log, sum_images
 from .config import VaeConfig
 from .pixelcnn import PixelCnn
 
@@ -43,30 +42,24 @@ class Pixels(nn.Module):
         super().__init__()
         self.kind, self.channels = config.likelihood, config.image[0]
         self.mixtures = config.mixtures
-        if self.kind == "gaussian":
-            self.log_std = nn.Parameter(torch.zeros(()))
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         """Return log p(x), (B,), in nats."""
         if self.kind == "bernoulli":
             return sum_images(bernoulli_log(x, raw))
-        if self.kind == "logistic":
-            return sum_images(self.mixture(raw).log_pixels(x))
-        return Normal(raw, self.log_std.expand_as(raw)).log_density(x)
+        return sum_images(self.mixture(raw).log_pixels(x))
 
     def mean(self, raw: Tensor) -> Tensor:
         """Return the mean of x, (B, C, H, W)."""
         if self.kind == "bernoulli":
             return torch.sigmoid(raw)
-        return self.mixture(raw).mean() if self.kind == "logistic" else raw
+        return self.mixture(raw).mean()
 
     def draw(self, raw: Tensor) -> Tensor:
         """Draw x, (B, C, H, W)."""
         if self.kind == "bernoulli":
             return torch.bernoulli(torch.sigmoid(raw))
-        if self.kind == "logistic":
-            return self.mixture(raw).draw()
-        return Normal(raw, self.log_std.expand_as(raw)).draw()
+        return self.mixture(raw).draw()
 
     def mixture(self, raw: Tensor) -> LogisticMixture:
         """Return the distribution of discretised logistics."""
@@ -88,8 +81,8 @@ class Independent(nn.Module):
             self.head = nn.Conv2d(config.width, outputs, 3, padding=1)
 
     def raw(self, features: Tensor) -> Tensor:
-        """Return the parameters of all pixels, (B, n, H, W), of full precision."""
-        return full_precision(self.head(features)).view(features.shape[0], -1, *self.shape)
+        """Return the parameters of all pixels, (B, n, H, W)."""
+        return self.head(features).view(features.shape[0], -1, *self.shape)
 
     def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
         """See `Likelihood`."""
@@ -117,7 +110,7 @@ class Autoregressive(nn.Module):
 
     def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
         """See `Likelihood`."""
-        return self.pixels.log_prob(x, full_precision(self.network(x, features)))
+        return self.pixels.log_prob(x, self.network(x, features))
 
     def mean(self, features: Tensor) -> Tensor:
         """Draw x: the mean given z alone has no closed form."""

@@ -31,8 +31,8 @@ ACTIVE = 0.01
 DEAD_NATS = 0.01
 """KL below which a unit says nothing, for the share of dead units."""
 
-Batches = Iterable[tuple[Tensor, Tensor]]
-"""Pairs of x and what q sees, (B, C, H, W) each."""
+Batches = Iterable[Tensor]
+"""Images x, (B, C, H, W) in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def bound(model: Hvae, batches: Batches) -> Bound:
     """
     sums: list[_Sums] = []
     elbo, reconstruction = [], 0.0
-    for x, seen in batches:
-        terms = model.terms(x, seen)
+    for x in batches:
+        terms = model.terms(x)
         sums = sums or [_Sums(layer) for layer in terms.layers]
         for total, layer in zip(sums, terms.layers, strict=True):
             total.add(layer)
@@ -167,8 +167,8 @@ def log_likelihood(model: Hvae, batches: Batches, samples: int) -> LogLikelihood
     `iwae` is a lower bound in expectation (Burda 2016). `mean_exp_kl` is not a bound.
     """
     proper, public = [], []
-    for x, seen in batches:
-        terms = [model.terms(x, seen) for _ in range(samples)]
+    for x in batches:
+        terms = [model.terms(x) for _ in range(samples)]
         proper.append(log_mean_exp(torch.stack([t.log_weight.double() for t in terms], dim=-1)))
         public.append(log_mean_exp(torch.stack([t.elbo.double() for t in terms], dim=-1)))
     return LogLikelihood(torch.cat(proper), torch.cat(public))
@@ -183,7 +183,7 @@ def continuous_context_kl(model: Hvae, batches: Batches, draws: int = 10) -> flo
 
     Args:
         model: in evaluation mode.
-        batches: pairs of x and what q sees.
+        batches: images.
         draws: times that are drawn for each image.
 
     Returns:
@@ -192,8 +192,8 @@ def continuous_context_kl(model: Hvae, batches: Batches, draws: int = 10) -> flo
     if model.context is None or not isinstance(model.prior, DiffusionPrior):
         return None
     total, count = 0.0, 0
-    for _, seen in batches:
-        u, log_q = model.context.posterior(seen).draw()
+    for x in batches:
+        u, log_q = model.context.posterior(x).draw()
         for _ in range(draws):
             bound_on_u = model.prior.bound(u, 0, model.context.cell)
             total += float((log_q - bound_on_u).double().sum())

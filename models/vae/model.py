@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -104,26 +105,16 @@ class Hvae(nn.Module):
         latents, h = self.hierarchy.walk(coder, features, batch, top, picture)  # type: ignore[arg-type]
         return Walked(u, tuple(latents), self.readout(latents, h))
 
-    def infer(self, coder: LayerCoder, x: Tensor, seen: Tensor | None = None) -> Walked:
-        """Walk with an image at hand.
-
-        Args:
-            coder: decides each value.
-            x: (B, C, H, W) in [0, 1].
-            seen: what q sees in the place of x, as the grey image of a binary one.
-        """
-        seen = x if seen is None else seen
-        features = self.hierarchy.encode(seen)
-        posterior = None
-        if self.context:
-            context = self.context
-            posterior = lambda: context.posterior(seen)  # noqa: E731
+    def infer(self, coder: LayerCoder, x: Tensor) -> Walked:
+        """Walk with images x (B, C, H, W) in [0, 1] at hand, whose posteriors can be asked."""
+        features = self.hierarchy.encode(x)
+        posterior = partial(self.context.posterior, x) if self.context else None
         return self.walk(coder, x.shape[0], features, posterior)
 
-    def terms(self, x: Tensor, seen: Tensor | None = None) -> Terms:
+    def terms(self, x: Tensor) -> Terms:
         """Draw z once from q for each image x (B, C, H, W), and return the terms of the bound."""
         inference = Inference()
-        walked = self.infer(inference, x, seen)
+        walked = self.infer(inference, x)
         reconstruction = self.likelihood.log_prob(x, walked.features)
         return Terms(reconstruction, tuple(inference.terms))
 

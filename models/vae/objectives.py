@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ...codec.errors import ConfigError
-from .config import checked_fields
+from .config import changed_fields, checked_fields
 from .model import Hvae, Terms
 
-OPTIMISERS = ("adam", "adamax", "adamw")
+OPTIMISERS = ("adam", "adamax")
 
 
 @dataclass(frozen=True)
@@ -24,21 +23,17 @@ class TrainConfig:
     Args:
         steps: updates.
         batch: images an update.
-        optimiser: adam, adamax or adamw.
+        optimiser: adam or adamax.
         rate: learning rate after the warm-up.
         last_rate: the rate that a cosine ends at; equal to `rate` it is constant.
         warmup: steps of linear warm-up.
         weight_decay: of the optimiser.
         epsilon: of the optimiser.
         clip: largest norm of the gradient.
-        skip: updates whose norm is larger are left out; 0 leaves none out.
-        ema: decay of the averaged weights, which are evaluated; 0 averages nothing.
         kl_zero: first steps without KL (KL annealing, OU-VAE, sec. 5.1).
         kl_ramp: steps over which its weight then rises to 1.
         free_nats: each layer's KL counts as no less (free bits, Kingma 2016).
         samples: K of the importance weighted bound (Burda 2016); 1 is the plain bound.
-        prior_rate: the rate of the context's prior, as a multiple.
-        bfloat16: multiply in bfloat16.
         seed: of the weights, the data's order and all noise.
     """
 
@@ -51,14 +46,10 @@ class TrainConfig:
     weight_decay: float = 1e-6
     epsilon: float = 1e-8
     clip: float = 5.0
-    skip: float = 0.0
-    ema: float = 0.999
     kl_zero: int = 0
     kl_ramp: int = 0
     free_nats: float = 0.0
     samples: int = 1
-    prior_rate: float = 1.0
-    bfloat16: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -70,12 +61,10 @@ class TrainConfig:
             )
         if self.samples > 1 and (self.kl_zero or self.kl_ramp or self.free_nats):
             raise ConfigError("the importance weighted bound has no KL to anneal or to free")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema {self.ema} is outside 0...1")
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON has them."""
-        return dataclasses.asdict(self)
+        """Return the fields that are not at their default, as JSON has them."""
+        return changed_fields(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainConfig:
@@ -100,26 +89,21 @@ def rate_at(step: int, config: TrainConfig) -> float:
     return warm * (config.last_rate + (config.rate - config.last_rate) * cosine)
 
 
-def objective(
-    model: Hvae, x: Tensor, seen: Tensor, config: TrainConfig, step: int
-) -> tuple[Tensor, Terms]:
+def objective(model: Hvae, x: Tensor, config: TrainConfig, step: int) -> tuple[Tensor, Terms]:
     """Return the loss, in nats an image, and the terms of the bound.
 
     Args:
         model: the model, in training mode.
-        x: (B, C, H, W) in [0, 1], what the likelihood sees.
-        seen: what q sees, of the same shape.
+        x: (B, C, H, W) in [0, 1].
         config: how the terms are weighed.
         step: the number of the update.
     """
     if config.samples > 1:
         if model.config.prior == "diffusion":
             raise ConfigError("a diffusion prior has a bound of its own, of which IWAE is none")
-        terms = model.terms(
-            x.repeat_interleave(config.samples, 0), seen.repeat_interleave(config.samples, 0)
-        )
+        terms = model.terms(x.repeat_interleave(config.samples, 0))
         return -log_mean_exp(terms.log_weight.view(-1, config.samples)).mean(), terms
-    terms = model.terms(x, seen)
+    terms = model.terms(x)
     kls = [
         layer.kl.mean().clamp(min=config.free_nats) if layer.layer else layer.kl.mean()
         for layer in terms.layers

@@ -22,6 +22,9 @@ from .coders import Distribution, GaussianPosterior, LayerCoder, Posterior, unkn
 from .config import VaeConfig
 from .flows import Flow, FlowPosterior
 
+SAMPLES = 5
+"""K, the correlated samples that are averaged; the paper finds that 5 to 10 suffice."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -121,9 +124,7 @@ class Serial(nn.Module):
         if not self.training or self.config.rho == 1 or features is None:
             return network(inputs)
         drawn = features[i + 1 : i + 1 + len(inputs)]
-        smooth = smooth_ratio if self.config.smooth == "ratio" else smooth_moments
-        correlated = [correlate(d, self.config.rho, self.config.smooth_samples) for d in drawn]
-        return smooth(network, correlated)
+        return smooth(network, [correlate(d, self.config.rho, SAMPLES) for d in drawn])
 
 
 def correlate(drawn: Drawn, rho: float, samples: int) -> Tensor:
@@ -137,28 +138,12 @@ def correlate(drawn: Drawn, rho: float, samples: int) -> Tensor:
     return kept + (1 - rho**2) ** 0.5 * normal.std * noise
 
 
-def smooth_moments(network: Callable[[list[Tensor]], Normal], inputs: list[Tensor]) -> Normal:
+def smooth(network: Callable[[list[Tensor]], Normal], inputs: list[Tensor]) -> Normal:
     """Average mean and deviation over K samples: (K, B, ...) each (OU-VAE, sec. 2.2)."""
-    normal, k = _all_samples(network, inputs)
-    mean, std = _averaged(normal.mean, k), _averaged(normal.std, k)
+    samples = inputs[0].shape[0]
+    normal = network([x.flatten(0, 1) for x in inputs])
+    mean, std = (x.unflatten(0, (samples, -1)).mean(0) for x in (normal.mean, normal.std))
     return Normal(mean, std.log())
-
-
-def smooth_ratio(network: Callable[[list[Tensor]], Normal], inputs: list[Tensor]) -> Normal:
-    """Average mean / deviation, and deviation (OU-VAE, "Alternative parameterization")."""
-    normal, k = _all_samples(network, inputs)
-    std = _averaged(normal.std, k)
-    return Normal(_averaged(normal.mean / normal.std, k) * std, std.log())
-
-
-def _all_samples(
-    network: Callable[[list[Tensor]], Normal], inputs: list[Tensor]
-) -> tuple[Normal, int]:
-    return network([x.flatten(0, 1) for x in inputs]), inputs[0].shape[0]
-
-
-def _averaged(x: Tensor, samples: int) -> Tensor:
-    return x.unflatten(0, (samples, -1)).mean(0)
 
 
 def _posterior(features: Sequence[Drawn] | None, i: int) -> Posterior:
@@ -174,8 +159,7 @@ def _network(
     config: VaeConfig, i: int, inputs: Sequence[tuple[int, ...]], shape: tuple[int, ...]
 ) -> nn.Module:
     """Build a network for a Gaussian over z_i+1."""
-    floor = config.log_scale_floor
     if config.network == "mlp":
         sizes = [torch.Size(part).numel() for part in inputs]
-        return MlpGaussian(sizes, config.mlp_hidden[i], shape[0], floor)
-    return ConvGaussian(inputs, shape, config.width, config.hidden, config.blocks, floor)
+        return MlpGaussian(sizes, config.mlp_hidden[i], shape[0])
+    return ConvGaussian(inputs, shape, config.width, config.hidden, config.blocks)

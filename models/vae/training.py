@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,9 @@ from ..saved import read_saved, write_saved
 from .model import Hvae
 from .objectives import TrainConfig, objective, rate_at
 
+EMA = 0.999
+"""Decay of the averaged weights, which are evaluated (DVP-VAE, table 7)."""
+
 RECORDS = 100
 """Lines of the history of a whole run."""
 
@@ -29,8 +31,8 @@ SAVE_S = 120.0
 class Source(Protocol):
     """Training images."""
 
-    def batch(self, step: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Return x and what q sees, (B, C, H, W) float32 in [0, 1]: a function of these alone."""
+    def batch(self, step: int, count: int, seed: int) -> Tensor:
+        """Return x, (B, C, H, W) float32 in [0, 1]: a function of these alone."""
         ...
 
 
@@ -42,7 +44,7 @@ class Progress:
         step: updates made.
         history: records of the run: step, loss, norm of the gradient, KL of each layer.
         seconds: of a core, spent in updates: other work on the machine hardly changes them.
-        skipped: updates left out for a gradient too large or not finite.
+        skipped: updates left out for a gradient that is not finite.
     """
 
     step: int = 0
@@ -52,16 +54,10 @@ class Progress:
 
 
 def optimiser_of(model: Hvae, config: TrainConfig) -> torch.optim.Optimizer:
-    """Build the optimiser; the prior of a context has a rate of its own."""
-    own = [p for p in model.prior.parameters() if p.requires_grad]
-    chosen = {id(p) for p in own}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    groups: list[dict[str, Any]] = [{"params": rest, "factor": 1.0}]
-    if own:
-        groups.append({"params": own, "factor": config.prior_rate})
-    kinds = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
-    kind: Any = kinds[config.optimiser]
-    return kind(groups, lr=config.rate, eps=config.epsilon, weight_decay=config.weight_decay)
+    """Build the optimiser of all weights."""
+    kind: Any = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}[config.optimiser]
+    weights = model.parameters()
+    return kind(weights, lr=config.rate, eps=config.epsilon, weight_decay=config.weight_decay)
 
 
 NOISE = 1 << 31
@@ -90,17 +86,14 @@ class Trainer:
         """Make one update; return its record."""
         config, step = self.config, self.progress.step
         torch.manual_seed(NOISE + seed_of(config.seed, step))
-        x, seen = (
-            images.contiguous(memory_format=torch.channels_last)
-            for images in self.source.batch(step, config.batch, config.seed)
-        )
+        x = self.source.batch(step, config.batch, config.seed)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["factor"] * rate_at(step, config)
+            group["lr"] = rate_at(step, config)
         self.model.train()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
-            loss, terms = objective(self.model, x, seen, config, step)
-        parameters, largest = self.model.parameters(), config.skip or math.inf
-        norm, taken = descend(loss, parameters, self.optimiser, config.clip, largest)
+        loss, terms = objective(
+            self.model, x.contiguous(memory_format=torch.channels_last), config, step
+        )
+        norm, taken = descend(loss, self.model.parameters(), self.optimiser, config.clip)
         self.progress.skipped += not taken
         self._follow()
         self.progress.step += 1
@@ -110,7 +103,7 @@ class Trainer:
     def _follow(self) -> None:
         """Move the averaged weights towards the weights; early on they follow faster."""
         step = self.progress.step
-        decay = min(self.config.ema, (1 + step) / (10 + step)) if self.config.ema else 0.0
+        decay = min(EMA, (1 + step) / (10 + step))
         for name, value in self.model.state_dict().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - decay)

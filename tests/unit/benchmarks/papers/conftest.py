@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hvae_codec.benchmarks.papers.runner import Runner, Sets
+from hvae_codec.benchmarks.papers.data import Sets
+from hvae_codec.benchmarks.papers.runner import Runner
 from hvae_codec.benchmarks.papers.scales import TINY
 from hvae_codec.benchmarks.papers.store import Store
 
@@ -24,7 +25,7 @@ def runner(tmp_path: Path) -> Callable[..., Runner]:
 
     def new(**changes: object) -> Runner:
         told: list[str] = []
-        found = Runner(Store(tmp_path / "out"), Sets(None, TINY), TINY, tell=told.append)
+        found = Runner(Store(tmp_path / "out"), Sets(None), TINY, tell=told.append)
         for name, value in changes.items():
             setattr(found, name, value)
         found.told = told  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ def test_each_set_arrives_whole(asked: list[str], tmp_path: Path, name: str, sai
     assert "0 files fetched now" in again.stderr
     assert len(asked) == len(FILES[name])
     images = data.load(name, folder)
-    assert images.image == ((3, 32, 32) if name == "cifar10" else (1, 28, 28))
+    assert images.test.shape[1:] == data.SHAPES[name]
 
 
 def test_pixels_are_those_of_the_files(asked: list[str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hvae_codec.benchmarks.papers.data import DataMissing
 from hvae_codec.benchmarks.papers.kodak import photographs, summary
@@ -20,7 +21,9 @@ def test_where_none_is_compared_means_are_over_all() -> None:
     assert (found["context_bpp"], found["context_psnr_db"], found["jpeg_bpp"]) == (1.5, 21.0, None)
 
 
-def test_a_folder_without_images_is_told_of(tmp_path: Path) -> None:
-    (tmp_path / "data/kodak").mkdir(parents=True)
-    with pytest.raises(DataMissing, match="fetch it"):
-        next(photographs(tmp_path / "data"))
+def test_other_images_are_not_kodak(tmp_path: Path) -> None:
+    """Nor are a part of them, which would be measured and kept as the whole suite."""
+    (tmp_path / "kodak").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "kodak" / "kodim01.png")
+    with pytest.raises(DataMissing, match="0 images of 24 are here; fetch them: hvae-codec"):
+        next(photographs(tmp_path))

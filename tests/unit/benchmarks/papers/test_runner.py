@@ -11,8 +11,9 @@ import torch
 
 from hvae_codec.benchmarks.metrics import psnr_rgb
 from hvae_codec.benchmarks.papers import cost, kodak, measures, report, rules, sheets, tables, toys
+from hvae_codec.benchmarks.papers.data import Sets
 from hvae_codec.benchmarks.papers.jobs import Chosen, Job, Table
-from hvae_codec.benchmarks.papers.runner import Runner, Sets
+from hvae_codec.benchmarks.papers.runner import Runner
 from hvae_codec.benchmarks.papers.scales import SCALES, TINY
 from hvae_codec.benchmarks.papers.store import Store
 from hvae_codec.models.vae import Hvae, VaeConfig
@@ -162,7 +163,7 @@ def test_what_is_published_is_shown_where_a_set_is_missing(runner: New, tmp_path
     assert "| mnist |" in before
     (tmp_path / "nothing").mkdir()
     elsewhere = Store(tmp_path / "elsewhere", tmp_path / "page")
-    other = runner(store=elsewhere, sets=Sets(tmp_path / "nothing", TINY))
+    other = runner(store=elsewhere, sets=Sets(tmp_path / "nothing"))
     report.publish(other, [table], page)
     assert page.read_text("utf-8") == before
 
@@ -208,6 +209,21 @@ PAGE = Path(__file__).parents[4] / "docs" / "papers.md"
 @pytest.mark.parametrize("part", ["INTRODUCTION", "DEPARTURES", "ERRATA"])
 def test_the_page_has_what_the_report_says(part: str) -> None:
     assert getattr(report, part).strip() in PAGE.read_text("utf-8")
+
+
+def test_the_tables_ask_for_every_published_result(runner: New, tmp_path: Path) -> None:
+    """What the page shows counts as measured: no key may change unseen."""
+    published = PAGE.with_suffix("")
+    work = runner(store=Store(tmp_path, published), sets=Sets(tmp_path), scale=SCALES["small"])
+    found = {
+        run["key"]
+        for at_scale in work.at_other_scales()
+        for table in tables.TABLES.values()
+        for runs in at_scale.results(table).values()
+        for run in runs
+    }
+    lines = (published / "results.jsonl").read_text("utf-8").splitlines()
+    assert found == {json.loads(line)["key"] for line in lines}
 
 
 def test_a_file_without_its_latents() -> None:

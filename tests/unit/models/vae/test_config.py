@@ -11,6 +11,13 @@ def test_json_gives_the_same_configuration_back() -> None:
     assert TrainConfig.from_json(training.to_json()) == training
 
 
+def test_json_leaves_defaults_out() -> None:
+    """So that a new option changes neither the JSON nor the key of what does not use it."""
+    assert VaeConfig().to_json() == {} == TrainConfig().to_json()
+    assert VaeConfig(scales=((7, 1),), rho=1).to_json() == {"scales": [[7, 1]]}
+    assert TrainConfig(steps=7, seed=0).to_json() == {"steps": 7}
+
+
 @pytest.mark.parametrize("kind", [VaeConfig, TrainConfig])
 def test_an_unknown_key_raises(kind: type[VaeConfig] | type[TrainConfig]) -> None:
     with pytest.raises(ConfigError, match=f"{kind.__name__} has no widht"):
@@ -27,7 +34,6 @@ def test_an_unknown_key_raises(kind: type[VaeConfig] | type[TrainConfig]) -> Non
         ({"rho": 0.9}, "belong to the serial model"),
         ({"context": "dct", "prior": "vamp"}, "needs context none"),
         ({"context": "linear", "context_code": "lattice"}, "a lattice has no gradient"),
-        ({"context": "downsample", "context_code": "integers"}, "only the dct context"),
         ({"context": "dct", "context_side": 29}, "is larger than the image, 28"),
         ({"scales": ((7, 2), (14, 2))}, "do not fall"),
         ({"image": (1, 28, 32)}, "are not square"),
@@ -46,8 +52,6 @@ def test_what_does_not_go_together_raises(changes: dict[str, object], message: s
 def test_training_ranges() -> None:
     with pytest.raises(ConfigError, match="'sgd' is not one of"):
         TrainConfig(optimiser="sgd")
-    with pytest.raises(ConfigError, match=r"ema 1.0 is outside 0\.\.\.1"):
-        TrainConfig(ema=1.0)
 
 
 @pytest.mark.parametrize("changes", [{"kl_zero": 1}, {"kl_ramp": 1}, {"free_nats": 0.5}])

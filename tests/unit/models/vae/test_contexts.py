@@ -46,15 +46,6 @@ def test_the_lattice(small, bars: Tensor) -> None:  # noqa: ANN001
     assert (u - exact).abs().max() <= 0.25 + 1e-6
 
 
-def test_integers_are_integers_in_pixels(small, bars: Tensor) -> None:  # noqa: ANN001
-    context = Context(small(context="dct", context_code="integers"))
-    context.fit([bars])
-    assert isinstance(context.transform, Dct)
-    u, _ = context.posterior(bars).draw()
-    pixels = u * context.transform.largest
-    assert torch.allclose(pixels, pixels.round(), atol=1e-4)
-
-
 @pytest.mark.parametrize("kind", ["dct", "downsample", "linear"])
 def test_noise_is_learned(small, bars: Tensor, kind: str) -> None:  # noqa: ANN001
     context = Context(small(context=kind))

@@ -138,16 +138,3 @@ def test_the_first_layers_are_those_of_the_image(small, bars: Tensor) -> None:  
     with torch.no_grad():
         walked = model.infer(Inference(), a)
         assert torch.equal(rebuilt(a, 5), model.likelihood.mean(walked.features))
-
-
-def test_q_may_see_another_image_than_the_likelihood(small, bars: Tensor) -> None:  # noqa: ANN001
-    """As in the public code of the papers: q sees the grey image, p(x | z) the binary one."""
-    model = awake(Hvae(small(context="dct", context_code="lattice", prior="gaussian")))
-    grey = 0.7 * bars[:4]
-    torch.manual_seed(5)
-    both = model.terms(bars[:4], seen=grey)
-    torch.manual_seed(5)
-    alone = model.terms(grey)
-    for a, b in zip(both.layers, alone.layers, strict=True):
-        assert torch.equal(a.kl, b.kl)
-    assert not torch.equal(both.reconstruction, alone.reconstruction)

@@ -65,11 +65,3 @@ def test_a_float64_model_has_a_float64_likelihood() -> None:
     x, features = torch.rand(2, 1, 3, 3).double(), torch.randn(2, 6, 3, 3).double()
     expected = likelihood.pixels.log_prob(x, likelihood.network(x, features))
     assert torch.equal(likelihood.log_prob(x, features), expected)
-
-
-def test_gaussian_pixels() -> None:
-    likelihood = Independent(tiny(likelihood="gaussian", pixelcnn_layers=0))
-    features = torch.randn(2, 6, 3, 3)
-    x = likelihood.mean(features).detach()
-    # at the mean of a unit Gaussian each of nine pixels has log density -log(2 pi) / 2
-    assert torch.allclose(likelihood.log_prob(x, features), torch.full((2,), -9 * 0.9189385))

@@ -94,7 +94,7 @@ def test_finite_steps_cost(small, bars: Tensor) -> None:  # noqa: ANN001
     """The bound of few steps is above that of infinitely many, for the same network."""
     model = Hvae(small(context="dct", prior="diffusion", diffusion_steps=3)).eval()
     model.fit_context([bars])
-    batches = [(bars, bars)] * 8
+    batches = [bars] * 8
     continuous = continuous_context_kl(model, batches)
     stepwise = bound(model, batches).layers[0].kl
     assert continuous is not None and continuous < stepwise

@@ -8,7 +8,7 @@ from torch import Tensor
 from hvae_codec.models.distributions import Normal
 from hvae_codec.models.vae import Hvae
 from hvae_codec.models.vae.coders import GaussianPosterior
-from hvae_codec.models.vae.serial import Drawn, correlate, smooth_moments, smooth_ratio
+from hvae_codec.models.vae.serial import Drawn, correlate, smooth
 
 
 def drawn(count: int, mean: float = 0.0, std: float = 1.0) -> Drawn:
@@ -35,11 +35,11 @@ def test_smoothing_shrinks_a_polynomial_by_its_degree(degree: int, rho: float) -
         f = hermite(inputs[0], degree)
         return Normal(f, 0 * f)
 
-    smooth = smooth_moments(network, [correlate(q, rho, 2000)])
+    averaged = smooth(network, [correlate(q, rho, 2000)])
     expected = rho**degree * hermite(q.z, degree)
     # the average of 2,000 values of variance 1; h_3 grows large where z is far out
-    assert (smooth.mean - expected).square().mean().sqrt() < 0.06
-    share = smooth.mean.var() / hermite(q.z, degree).var()
+    assert (averaged.mean - expected).square().mean().sqrt() < 0.06
+    share = averaged.mean.var() / hermite(q.z, degree).var()
     assert share.item() == pytest.approx(rho ** (2 * degree), abs=0.03)
 
 
@@ -51,11 +51,11 @@ def test_variance_of_a_sum_of_polynomials() -> None:
         f = torch.stack([w * hermite(inputs[0], a) for a, w in enumerate(weights)]).sum(0)
         return Normal(f, 0 * f)
 
-    smooth = smooth_moments(network, [correlate(q, rho, 1000)]).mean
+    averaged = smooth(network, [correlate(q, rho, 1000)]).mean
     expected = sum(rho ** (2 * a) * w**2 for a, w in enumerate(weights) if a)
     # four standard errors of a variance from 4,000 values
-    assert smooth.var().item() == pytest.approx(expected, abs=4 * expected * (3 / 4000) ** 0.5)
-    assert smooth.mean().item() == pytest.approx(weights[0], abs=4 * (expected / 4000) ** 0.5)
+    assert averaged.var().item() == pytest.approx(expected, abs=4 * expected * (3 / 4000) ** 0.5)
+    assert averaged.mean().item() == pytest.approx(weights[0], abs=4 * (expected / 4000) ** 0.5)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6, 1.0])
@@ -69,22 +69,23 @@ def test_correlated_samples_have_the_marginal_of_q(rho: float) -> None:
     assert correlation.item() == pytest.approx(rho, abs=0.03)
 
 
-def test_ratio_smooths_mean_over_deviation() -> None:
+def test_mean_and_deviation_are_smoothed() -> None:
+    """Averages of the deviation itself, not of its logarithm."""
+
     def network(inputs: list[Tensor]) -> Normal:
         return Normal(inputs[0], 0.5 * inputs[0])
 
     z = torch.randn(3, 4, 1)
-    smooth = smooth_ratio(network, [z])
-    deviation = (0.5 * z).exp().mean(0)
-    assert torch.allclose(smooth.std, deviation)
-    assert torch.allclose(smooth.mean, (z * (-0.5 * z).exp()).mean(0) * deviation)
+    averaged = smooth(network, [z])
+    assert torch.allclose(averaged.mean, z.mean(0))
+    assert torch.allclose(averaged.std, (0.5 * z).exp().mean(0))
 
 
 def test_smoothing_is_for_training_and_the_inner_layers(serial) -> None:  # noqa: ANN001
     """It changes p(z_1 | z_2) and p(z_2 | z_3) in training, and neither p(z_3) nor p(x | z_1)."""
     x = torch.rand(6, 1, 4, 4).round()
-    smooth, plain = Hvae(serial(rho=0.5)), Hvae(serial())
-    plain.load_state_dict(smooth.state_dict())
+    smoothed, plain = Hvae(serial(rho=0.5)), Hvae(serial())
+    plain.load_state_dict(smoothed.state_dict())
 
     def terms(model: Hvae) -> tuple[list[float], float]:
         torch.manual_seed(3)
@@ -93,6 +94,6 @@ def test_smoothing_is_for_training_and_the_inner_layers(serial) -> None:  # noqa
         return [float(t.kl.sum()) for t in found.layers], float(found.reconstruction.sum())
 
     for training, equal in ((False, [True, True, True]), (True, [True, False, False])):
-        (a, b), (c, d) = terms(smooth.train(training)), terms(plain.train(training))
+        (a, b), (c, d) = terms(smoothed.train(training)), terms(plain.train(training))
         assert [u == v for u, v in zip(a, c, strict=True)] == equal
         assert b == d

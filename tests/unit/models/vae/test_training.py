@@ -23,9 +23,9 @@ class Bars:
     def __init__(self, x: Tensor):
         self.x = x
 
-    def batch(self, step: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, count: int, seed: int) -> Tensor:
         chosen = torch.randint(len(self.x), (count,), generator=torch.Generator().manual_seed(step))
-        return self.x[chosen], self.x[chosen]
+        return self.x[chosen]
 
 
 def new(small, x: Tensor, config: TrainConfig, **changes: object) -> Trainer:  # noqa: ANN001
@@ -35,7 +35,7 @@ def new(small, x: Tensor, config: TrainConfig, **changes: object) -> Trainer:  #
     return Trainer(model, config, Bars(x))
 
 
-FAST = TrainConfig(steps=40, batch=16, rate=1e-2, last_rate=1e-3, warmup=5, ema=0.9)
+FAST = TrainConfig(steps=40, batch=16, rate=1e-2, last_rate=1e-3, warmup=5)
 
 
 def test_the_bound_improves(small, bars: Tensor) -> None:  # noqa: ANN001
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(
     tmp_path: Path,
     changes: dict,
 ) -> None:
-    config = TrainConfig(steps=6, batch=4, ema=0.9)
+    config = TrainConfig(steps=6, batch=4)
     whole = new(small, bars, config, **changes)
     train(whole)
     path = tmp_path / "run.pt"
@@ -83,8 +83,9 @@ def test_a_checkpoint_of_another_run_is_refused(small, bars: Tensor, tmp_path: P
         other.load(path)
 
 
-def test_updates_with_large_gradients_are_skipped(small, bars: Tensor) -> None:  # noqa: ANN001
-    trainer = new(small, bars, TrainConfig(steps=3, batch=4, skip=1e-6))
+def test_updates_without_a_finite_gradient_are_skipped(small, bars: Tensor) -> None:  # noqa: ANN001
+    trainer = new(small, bars, TrainConfig(steps=3, batch=4))
+    trainer.source = Bars(torch.full_like(bars, torch.nan))
     before = [p.clone() for p in trainer.model.parameters()]
     train(trainer)
     assert trainer.progress.skipped == 3
@@ -110,7 +111,7 @@ def test_free_bits_leave_small_kl_alone(serial) -> None:  # noqa: ANN001
 
     def parts(free: float) -> tuple[float, float]:
         torch.manual_seed(0)
-        loss, terms = objective(model, x, x, TrainConfig(free_nats=free), 0)
+        loss, terms = objective(model, x, TrainConfig(free_nats=free), 0)
         return float(loss.detach()), float(terms.elbo.detach().mean())
 
     loss, elbo = parts(0.0)
@@ -127,8 +128,8 @@ def test_importance_weighted_objective(serial) -> None:  # noqa: ANN001
     model = Hvae(serial())
     x = torch.rand(512, 1, 4, 4).round()
     with torch.no_grad():
-        one = objective(model, x, x, TrainConfig(), 0)[0]
-        many = objective(model, x, x, TrainConfig(samples=20), 0)[0]
+        one = objective(model, x, TrainConfig(), 0)[0]
+        many = objective(model, x, TrainConfig(samples=20), 0)[0]
     assert many < one - 0.1
     assert log_mean_exp(torch.tensor([[0.0, 0.0]])).item() == 0
 
@@ -136,7 +137,7 @@ def test_importance_weighted_objective(serial) -> None:  # noqa: ANN001
 def test_a_diffusion_prior_has_no_importance_weights(small, bars: Tensor) -> None:  # noqa: ANN001
     model = Hvae(small(context="dct", prior="diffusion"))
     with pytest.raises(ConfigError, match="of which IWAE is none"):
-        objective(model, bars, bars, TrainConfig(samples=2), 0)
+        objective(model, bars, TrainConfig(samples=2), 0)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
@@ -155,11 +156,3 @@ def test_two_seeds_share_no_batch_however_long_they_train() -> None:
     steps = [0, 1, 199_996, 199_997, 1_000_002, 1_000_003, 1_199_999]
     assert len({seed_of(seed, step) for seed in range(4) for step in steps}) == 4 * len(steps)
     assert seed_of(0, 1_200_000) != seed_of(1, 1_200_000 - 1_000_003)
-
-
-def test_the_prior_has_a_rate_of_its_own(small, bars: Tensor) -> None:  # noqa: ANN001
-    config = TrainConfig(steps=1, prior_rate=3.0, rate=0.1, last_rate=0.1, warmup=0)
-    trainer = new(small, bars, config, context="dct", prior="mixture")
-    trainer.update()
-    rates = [group["lr"] for group in trainer.optimiser.param_groups]
-    assert rates == pytest.approx([0.1, 0.3])
