@@ -14,7 +14,7 @@ from ...models.vae.objectives import TrainConfig
 from .rules import Rule
 from .scales import Scale
 
-VERSION = 1
+VERSION = 2
 """Part of every hash: raised when a configuration changes its meaning, as by another default."""
 
 

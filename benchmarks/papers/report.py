@@ -45,7 +45,9 @@ static MNIST are sorted by digit; since they are mixed, its tables are measured 
 Results of runs lie in `papers/results.jsonl`. A call with `--markdown` takes them from there, and
 adds its own.
 
-All bounds and likelihoods are in nats an image, larger is better. `elbo` has the KL in closed form.
+All bounds and likelihoods are in nats an image, larger is better. `elbo` has the KL in closed form
+where there is one. In a serial model z_l shapes its own prior, for z_l+1 is drawn from q(z_l+1 |
+z_l): one sample stands for the KL of all layers but the top one (OU-VAE, eq. 5).
 Diverged are seeds whose last loss is no number, dead those without an active unit.
 `iwae` is the log mean of proper importance weights. `mean_exp_kl` is what the public code of
 DCT-VAE and DVP-VAE computes in its place, with the KL where log q - log p of the sample belongs:

@@ -41,7 +41,7 @@ class Posterior(Protocol):
 
     @property
     def gaussian(self) -> Normal | None:
-        """The posterior where it is Gaussian, so that its KL has a closed form."""
+        """The posterior where it is Gaussian."""
         ...
 
     @property
@@ -61,10 +61,17 @@ def unknown_posterior() -> Posterior:
 
 @dataclass(frozen=True)
 class GaussianPosterior:
-    """q(z) = N(mean, std**2), perhaps already drawn from."""
+    """q(z) = N(mean, std**2).
+
+    Args:
+        gaussian: the Gaussian.
+        drawn: z, where it was drawn already.
+        shapes_prior: whether the prior was made of what was drawn after z, from q(z_l+1 | z_l).
+    """
 
     gaussian: Normal
     drawn: Tensor | None = None
+    shapes_prior: bool = False
 
     @property
     def mean(self) -> Tensor:
@@ -75,6 +82,17 @@ class GaussianPosterior:
         """See `Posterior`."""
         z = self.gaussian.draw() if self.drawn is None else self.drawn
         return z, self.gaussian.log_density(z)
+
+    def kl_units(self, prior: Normal, z: Tensor) -> Tensor:
+        """Return KL(q || prior) of each unit, or its estimate log q(z) - log p(z), in nats.
+
+        The closed form is an expectation over a z that knows nothing of the prior. Where z shapes
+        the prior, the expectation is over both together (OU-VAE, eq. 5), and one sample stands
+        for it.
+        """
+        if self.shapes_prior:
+            return self.gaussian.log_units(z) - prior.log_units(z)
+        return self.gaussian.kl_units(prior)
 
 
 class LayerCoder(Protocol):
@@ -97,7 +115,7 @@ class LayerTerms:
 
     Args:
         layer: 0 for the context, 1 for z_L, ..., L for z_1.
-        kl: (B,), KL(q || p) in closed form where there is one, log q - log p otherwise.
+        kl: (B,), KL(q || p) in closed form where there is one, log q(z) - log p(z) otherwise.
         kl_units: (B, M), the same for each unit; None where p or q is no Gaussian.
         log_ratio: (B,), log p(z) - log q(z) at the sample.
         mean: (B, M), means of q; see `Posterior.mean`.
@@ -123,8 +141,8 @@ class Inference:
         z, log_q = q.draw()
         log_ratio = prior.log_density(z) - log_q
         units = None
-        if isinstance(prior, Normal) and q.gaussian is not None:
-            units = q.gaussian.kl_units(prior).flatten(1)
+        if isinstance(prior, Normal) and isinstance(q, GaussianPosterior):
+            units = q.kl_units(prior, z).flatten(1)
         kl = -log_ratio if units is None else sum_images(units)
         self.terms.append(LayerTerms(layer, kl, units, log_ratio, q.mean.flatten(1)))
         self.posteriors.append(q)

@@ -89,7 +89,8 @@ class Serial(nn.Module):
                 drawn.append(Drawn(normal, z, FixedPosterior(posterior.mean, z, log_q)))
             else:
                 z = normal.draw()
-                drawn.append(Drawn(normal, z, GaussianPosterior(normal, z)))
+                is_top = i == self.config.layers - 1
+                drawn.append(Drawn(normal, z, GaussianPosterior(normal, z, not is_top)))
             below = z
         return drawn
 

@@ -133,7 +133,7 @@ def test_with_the_exact_posterior_every_weight_is_log_p(make) -> None:  # noqa: 
     assert torch.allclose(found.iwae, expected, atol=1e-8)
 
 
-@pytest.mark.parametrize(("make", "units"), [(one_layer, 3)])
+@pytest.mark.parametrize(("make", "units"), [(one_layer, 3), (two_layers, 6)])
 def test_iwae_of_1000_samples_comes_to_log_p(make, units: int) -> None:  # noqa: ANN001
     """With a wider q the bound is below log p(x) by KL(q || p(z | x)), and IWAE hardly is."""
     known = make(wider=0.2)
