@@ -78,6 +78,8 @@ def papers(
         if data is None and not scale.tiny:
             raise click.UsageError("--data is needed: only tiny draws its images")
         if markdown:
+            if not markdown.suffix:  # figures and results go into a folder of its name without
+                raise click.UsageError(f"--markdown {markdown}: name a file with a suffix, .md")
             files.prepare(markdown)
         until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         sets = image_sets.Sets(data, scale.train_images)
@@ -93,7 +95,7 @@ def papers(
     console.note(f"report: {click.format_filename(page)}")
     if work.is_late:
         console.note("not all is run: the same command goes on")
-    if work.is_missing:
+    if work.missing:
         raise click.exceptions.Exit(1)
 
 

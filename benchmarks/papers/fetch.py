@@ -22,6 +22,7 @@ from PIL import Image
 
 from ...codec.files import replacing
 from ..datasets import fetch_file
+from .data import load
 
 Parts = dict[str, NDArray[np.uint8]]
 SIDE = 28
@@ -146,6 +147,15 @@ HOMES = {
 }
 
 
+def _is_whole(name: str, folder: Path) -> bool:
+    """Tell whether the set lies in a folder as `papers` reads it."""
+    try:
+        load(name, folder)
+    except OSError:
+        return False
+    return True
+
+
 def fetch(name: str, folder: Path, *, progress: bool = False) -> tuple[dict[str, int], int]:
     """Fetch a set of images into a folder; what lies there complete is kept.
 
@@ -168,7 +178,7 @@ def fetch(name: str, folder: Path, *, progress: bool = False) -> tuple[dict[str,
         for file, checksum in home.files.items()
     )
     target = folder / f"{name}.npz"
-    if fetched or not target.is_file():
+    if fetched or not _is_whole(name, folder):
         parts = home.read([archives / file for file in home.files])
         with replacing(target) as part, part.open("wb") as out:
             np.savez_compressed(out, **parts)  # type: ignore[arg-type]

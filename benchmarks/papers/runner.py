@@ -44,8 +44,8 @@ class Runner:
     progress: Tell = lambda line: None
     is_late: bool = field(default=False, init=False)
     """Whether the deadline left something out."""
-    is_missing: bool = field(default=False, init=False)
-    """Whether images were missing."""
+    missing: set[str] = field(default_factory=set, init=False)
+    """What was told of images that are missing, once each."""
 
     def run(self, tables: Iterable[Table]) -> bool:
         """Run all jobs of some tables; tell whether all is done."""
@@ -141,8 +141,9 @@ class Runner:
             )
             result, sheets = _measured(task)
         except DataMissing as missing:
-            self.is_missing = True
-            self.tell(f"{name}: {missing.strerror}")
+            if missing.strerror not in self.missing:
+                self.missing.add(missing.strerror)
+                self.tell(missing.strerror)
             return False
         except Unfinished:
             self.is_late = True

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...codec.files import replacing
+from .data import UNREADABLE
 from .jobs import Job
 from .scales import Scale
 
@@ -54,12 +55,21 @@ class Store:
         return run / "checkpoint.pt"
 
     def result(self, job: Job, fingerprint: str, scale: Scale) -> dict[str, Any] | None:
-        """Return what was measured before, or None."""
+        """Return what was measured before, or None.
+
+        Raises:
+            OSError: a file does not hold it.
+        """
         path = self._result(job, fingerprint, scale)
-        if path.exists():
-            of = {"key": path.stem, "data": job.data, "fingerprint": fingerprint}
-            return json.loads(path.read_text()) | of
-        return self._published.get(path.stem)
+        if not path.exists():
+            return self._published.get(path.stem)
+        of = {"key": path.stem, "data": job.data, "fingerprint": fingerprint}
+        try:
+            result = json.loads(path.read_text())
+            return result | of | {"seed": result["seed"]}
+        except (ValueError, LookupError, TypeError) as error:
+            reason = "this holds no result: delete it to measure anew"
+            raise OSError(None, reason, str(path)) from error
 
     def published_fingerprint(self, data: str) -> str | None:
         """Return the fingerprint of a set of images that published results are of, or None."""
@@ -80,11 +90,20 @@ class Store:
             part.write_text(json.dumps(result))
 
     def sheets(self, result: dict[str, Any]) -> Sheets:
-        """Return the pictures of a result; none where it has none."""
+        """Return the pictures of a result; none where it has none.
+
+        Raises:
+            OSError: their file is not there, or does not hold them.
+        """
         if "sheets" not in result:
             return {}
-        with np.load(self._sheets(result)) as file:
-            return {name: file[name] for name in file.files}
+        path = self._sheets(result)
+        try:
+            with np.load(path) as file:
+                return {name: file[name] for name in file.files}
+        except UNREADABLE as error:
+            reason = f"this holds no pictures: delete it and {path.stem}.json to measure anew"
+            raise OSError(None, reason, str(path)) from error
 
     def publish(self, results: Iterable[dict[str, Any]]) -> None:
         """Add results and their sheets to those of the page.

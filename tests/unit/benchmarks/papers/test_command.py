@@ -91,6 +91,7 @@ def test_the_list_names_every_table() -> None:
         (("dvp-vae/4",), "--data is needed"),
         (("all", "--scale", "large"), "'large' is not one of"),
         (("all", "--seeds", "0"), "0 is not in the range"),
+        (("all", "--scale", "tiny", "--markdown", "page"), "name a file with a suffix, .md"),
     ],
 )
 def test_misuse(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -102,9 +103,9 @@ def test_misuse(arguments: tuple[str, ...], message: str, tmp_path: Path) -> Non
 def test_missing_data_is_named_and_not_tested(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    result = papers("dvp-vae/cifar10", "--data", data, "--out", tmp_path / "out")
+    result = papers("dvp-vae/cifar10", "dvp-vae/3", "--data", data, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "hvae-codec dataset cifar10 --to" in result.stderr
+    assert result.stderr.count("hvae-codec dataset cifar10 --to") == 1
     assert "the same command goes on" not in result.stderr
     assert "not tested" in result.stdout
 
@@ -160,6 +161,24 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     result = papers(*arguments)
     (path,) = (p for p in tmp_path.glob("runs/*/checkpoint.pt") if str(p) in result.stderr)
     blamed(result, path, "checkpoint.pt is not a checkpoint: delete it to train anew")
+
+
+@pytest.mark.parametrize("content", ["junk", "[]", "{}"])
+def test_a_damaged_result_is_named(content: str, tmp_path: Path) -> None:
+    arguments = "notes/gaps", "--scale", "tiny", "--out", tmp_path
+    assert papers(*arguments).exit_code == 0
+    path, *_ = (tmp_path / "results").iterdir()
+    path.write_text(content)
+    blamed(papers(*arguments), path, "this holds no result: delete it to measure anew")
+    assert path.read_text() == content
+
+
+def test_sheets_that_hold_no_pictures_are_named(tmp_path: Path) -> None:
+    arguments = "dvp-vae/samples", "--scale", "tiny", "--out", tmp_path
+    assert papers(*arguments).exit_code == 0
+    (path,) = tmp_path.glob("results/*.npz")
+    path.write_bytes(b"something else")
+    blamed(papers(*arguments), path, f"delete it and {path.stem}.json to measure anew")
 
 
 @pytest.mark.parametrize("content", ["junk", "[]", "{}"])

@@ -133,6 +133,14 @@ def test_pixels_are_those_of_the_files(asked: list[str], tmp_path: Path) -> None
         assert ink == pytest.approx([4, 60, 8], abs=0.5)
 
 
+def test_a_damaged_set_is_made_anew_from_its_archives(asked: list[str], tmp_path: Path) -> None:
+    run("dataset", "mnist", "--to", tmp_path / "to")
+    (tmp_path / "to" / "mnist.npz").write_bytes(b"something else")
+    result = run("dataset", "mnist", "--to", tmp_path / "to")
+    assert result.exit_code == 0 and "3 train, 2 test; 0 files fetched now" in result.stderr
+    data.load("mnist", tmp_path / "to")
+
+
 def test_a_wrong_checksum_leaves_no_file(asked: list[str], tmp_path: Path) -> None:
     (tmp_path / "home" / "t10k-images-idx3-ubyte.gz").write_bytes(b"another file")
     result = run("dataset", "mnist", "--to", tmp_path / "to")
