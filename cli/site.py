@@ -90,5 +90,5 @@ def _folder() -> Path:
 def _version(package: Path) -> str | None:
     try:
         return json.loads(package.read_text("utf-8")).get("version")
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # not there, no JSON, no object
         return None

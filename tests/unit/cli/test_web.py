@@ -148,6 +148,12 @@ def test_a_runtime_of_another_version_is_refused(hvae: Run, coded: Path, runtime
     assert "of version 0.0.1, the page was built with" in result.stderr
 
 
+@pytest.mark.parametrize("package", ["", "[]", "{}"])
+def test_a_runtime_whose_version_nothing_tells_is_taken(runtime: Path, package: str) -> None:
+    (runtime.parent / "package.json").write_text(package)
+    assert len([*site.runtime_files(runtime)]) == len(site.needed_runtime().files)
+
+
 def test_export_web_writes_all_that_a_server_needs(
     hvae: Run, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
