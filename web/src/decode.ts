@@ -115,6 +115,11 @@ export async function show(bytes: Bytes, options: Options): Promise<Report> {
   }
 }
 
+/** End the worker with its last picture, and free its memory; the next picture starts another one. */
+export function release(): void {
+  if (current) retire(current);
+}
+
 /** Return a picture as an ImageBitmap, which a canvas draws. */
 export function bitmap({ rgba, width, height }: Picture): Promise<ImageBitmap> {
   return createImageBitmap(new ImageData(rgba, width, height));
@@ -147,14 +152,17 @@ function retire(running: Running): void {
   if (!running.listeners.size) running.worker.terminate();
 }
 
-function order(worker: Worker, message: Order): void {
-  worker.postMessage(message);
+function order(worker: Worker, message: Order, transfer: Transferable[] = []): void {
+  worker.postMessage(message, transfer);
 }
 
 /** Hand bytes to the worker as they come. */
 async function send(worker: Worker, id: number, bytes: Bytes, signal: AbortSignal): Promise<void> {
   const sink = new WritableStream<Uint8Array>({
-    write: (chunk) => order(worker, { do: "bytes", id, bytes: chunk }),
+    write(chunk) {
+      const own = chunk.slice(); // of a view all that it is of would be copied
+      order(worker, { do: "bytes", id, bytes: own }, [own.buffer]);
+    },
   });
   const stream = await streamOf(bytes, signal);
   await stream.pipeTo(sink, { signal });

@@ -16,5 +16,5 @@ export type Answer =
   | { id: number; is: "index"; index: Index }
   | { id: number; is: "area"; area: Area; ms: number }
   | { id: number; is: "done"; outcome: Outcome; ms: number }
-  /** A fatal one leaves the worker unable to decode what needs networks. */
+  /** After a fatal one the worker gets no more work. */
   | { id: number; is: "error"; name: string; message: string; isFatal: boolean };

@@ -17,7 +17,8 @@ const TURNS: Record<number, [boolean, boolean, boolean]> = {
 export class Painter {
   private context: CanvasRenderingContext2D;
   /** Areas are drawn in their order, though their bitmaps may be ready in another one. */
-  private drawing: Promise<void> = Promise.resolve();
+  private drawing: Promise<unknown> = Promise.resolve();
+  private pictures = 0;
   private origin = [0, 0];
 
   constructor(readonly canvas: HTMLCanvasElement) {
@@ -26,10 +27,16 @@ export class Painter {
 
   /** Make room for a picture, of which a region (x, y, width, height) may be all that comes. */
   begin(index: Index, region?: readonly [number, number, number, number]): void {
+    this.drawing = Promise.resolve();
+    this.pictures++;
     const { width, height } = index.header;
     const [swaps, mirrorsX, mirrorsY] = TURNS[orientationOf(index.metadata.exif)];
     this.canvas.width = swaps ? height : width;
     this.canvas.height = swaps ? width : height;
+    if (this.context.isContextLost?.()) {
+      const size = `${this.canvas.width}x${this.canvas.height}`;
+      throw new Error(`no canvas of this browser holds ${size} pixels`);
+    }
     this.context.imageSmoothingQuality = "high";
     // of the picture as it is stored to the canvas
     const [x, y] = [mirrorsX ? -1 : 1, mirrorsY ? -1 : 1];
@@ -42,20 +49,24 @@ export class Painter {
     this.context.clip();
   }
 
-  /** Draw an area; areas appear in the order of their calls. */
+  /** Draw an area; areas appear in the order of their calls, and none of a picture before. */
   draw({ rgba, scale, ...area }: Area): Promise<void> {
+    const picture = this.pictures;
     const bitmap = createImageBitmap(new ImageData(rgba, area.width, area.height));
     // areas begin at a whole pixel of their scale
     const [left, top] = this.origin.map((px) => Math.floor(px / scale));
     const [x, y, width, height] = [area.x + left, area.y + top, area.width, area.height].map(
       (px) => px * scale,
     );
-    this.drawing = this.drawing.then(async () => {
-      const image = await bitmap;
-      this.context.clearRect(x, y, width, height);
-      this.context.drawImage(image, x, y, width, height);
+    const drawn = Promise.all([bitmap, this.drawing]).then(([image]) => {
+      if (picture === this.pictures) {
+        this.context.clearRect(x, y, width, height);
+        this.context.drawImage(image, x, y, width, height);
+      }
       image.close();
     });
-    return this.drawing;
+    drawn.catch(() => undefined); // who waits for the last one gets it
+    this.drawing = drawn;
+    return drawn;
   }
 }

@@ -13,8 +13,6 @@ import type { Answer, Order } from "./messages.ts";
 const sources = new Map<number, Source>();
 const codecs = new Map<string, Promise<Codec>>();
 let weights = "";
-/** Whether ONNX Runtime did not load, which it remembers: only a new worker can try again. */
-let isBroken = false;
 
 self.onmessage = ({ data: order }: MessageEvent<Order>) => {
   if (order.do === "start") {
@@ -68,7 +66,9 @@ async function decode({ id, options }: Extract<Order, { do: "decode" }>): Promis
   } catch (error) {
     const known = error instanceof Error ? error : new Error(String(error));
     const { name, message } = known;
-    answer({ id, is: "error", name, message, isFatal: isBroken });
+    // of the runtime, which may not work again here, or of memory
+    const isFatal = !(error instanceof HvaeError);
+    answer({ id, is: "error", name, message, isFatal });
   } finally {
     sources.delete(id);
   }
@@ -80,10 +80,7 @@ function codecOf(hash: string): Promise<Codec> {
     if (!codecs.size) warmUp();
     codec = Codec.open(hash, fetchPart, ort as unknown as Ort);
     codecs.set(hash, codec);
-    codec.catch((error) => {
-      codecs.delete(hash);
-      isBroken ||= !(error instanceof HvaeError);
-    });
+    codec.catch(() => codecs.delete(hash));
   }
   return codec;
 }
@@ -105,16 +102,35 @@ async function fetchPart(path: string): Promise<Uint8Array<ArrayBuffer> | null> 
   }
 }
 
-async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedArray> {
-  const image = await createImageBitmap(new Blob([file], { type: "image/webp" }), {
+async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedArray | null> {
+  const blob = new Blob([file], { type: "image/webp" });
+  const image = await createImageBitmap(blob, {
     colorSpaceConversion: "none",
     premultiplyAlpha: "none",
-  });
-  const context = new OffscreenCanvas(image.width, image.height).getContext("2d")!;
-  context.drawImage(image, 0, 0);
+  }).catch(() => null);
+  if (!image) return null;
   const { width, height } = image;
+  const context = canvasOf(width, height);
+  context.drawImage(image, 0, 0);
   image.close(); // its memory would wait for the garbage collector
+  checkCanvas();
   return context.getImageData(0, 0, width, height).data;
+}
+
+function canvasOf(width: number, height: number): OffscreenCanvasRenderingContext2D {
+  const canvas = new OffscreenCanvas(width, height);
+  return canvas.getContext("2d", { willReadFrequently: true })!;
+}
+
+/** Refuse a browser whose canvas gives back noise; of some it is small, and does not show. */
+function checkCanvas(): void {
+  const drawn = new ImageData(16, 16);
+  drawn.data.forEach((_, i, data) => (data[i] = i % 4 < 3 ? (i * 37) % 256 : 255));
+  const context = canvasOf(16, 16);
+  context.putImageData(drawn, 0, 0);
+  const read = context.getImageData(0, 0, 16, 16).data;
+  if (drawn.data.every((sample, i) => Math.abs(sample - read[i]) <= 4)) return;
+  throw new Error("this browser hides its canvas from pages: exact tiles and alpha need it");
 }
 
 let jpeg2000: Promise<DecodeJpeg2000> | null = null;

@@ -1,23 +1,13 @@
-/** The page in headless Chromium, as `hvae-codec view` serves it. CHROMIUM names the browser. */
+/** `decode` and the viewer in headless Chromium, as `hvae-codec view` serves them. */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { CASES, difference, FOLDER, read } from "./fixtures.ts";
+import { test } from "node:test";
+import type { Page } from "playwright-core";
+import { CASES, difference, read } from "./fixtures.ts";
+import { NAMES, opened, png } from "./pages.ts";
 
-const ARGUMENTS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-const NAMES = Object.keys(CASES);
 /** Cases that node's tests have, and where a browser makes no difference. */
 const ELSEWHERE = [
   ...["grey", "q10", "levels", "thumbnail", "lost_kept", "longer", "damaged_kept"],
@@ -26,44 +16,6 @@ const ELSEWHERE = [
 /** Folder for screenshots, if they are wanted. */
 const SHOTS = process.env.SCREENSHOTS;
 const WHOLE = /context and 6 levels in/;
-
-let server: ChildProcess;
-let address: string;
-let browser: Browser;
-
-before(async () => {
-  const python = process.env.PYTHON ?? "python3";
-  const files = NAMES.map((name) => join(FOLDER, `${name}.hvae`));
-  const options = ["--no-open", "--runtime", join(import.meta.dirname, "../onnxruntime-web/dist")];
-  server = spawn(python, ["-u", "-m", "hvae_codec", "view", ...files, ...options]);
-  server.stderr!.pipe(process.stderr);
-  address = await new Promise((resolve, reject) => {
-    server.stdout!.on("data", (line) => resolve(String(line).trim()));
-    server.on("exit", (code) => reject(new Error(`view ended with ${code}`)));
-  });
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ARGUMENTS,
-  });
-});
-
-after(async () => {
-  await browser?.close();
-  server?.kill("SIGINT");
-});
-
-/** Open a page; `blank` is one of that server with nothing of its own. */
-async function opened(path: "" | "blank", options: BrowserContextOptions = {}): Promise<Page> {
-  const page = await (await browser.newContext(options)).newPage();
-  page.setDefaultTimeout(120_000); // other work may share the machine
-  page.on("pageerror", (error) => assert.fail(error));
-  await page.route("**/blank", async (route) => {
-    const { headers } = await fetch(`${address}index.html`);
-    await route.fulfill({ headers: Object.fromEntries(headers), body: "<!doctype html><body>" });
-  });
-  await page.goto(address + path);
-  return page;
-}
 
 /** Open a file that the page offers. */
 async function openFile(page: Page, name: string): Promise<void> {
@@ -80,26 +32,13 @@ async function shot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
 }
 
-/** Return the pixels that the page shows. */
+/** Return the pixels that the page shows, which Chromium does not blur to hide who looks at them. */
 async function shown(page: Page): Promise<Uint8Array> {
   const data = await page.locator("#canvas").evaluate((canvas: HTMLCanvasElement) => {
     const context = canvas.getContext("2d")!;
     return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
   });
   return Uint8Array.from(data);
-}
-
-/** Return a picture as a file that every browser shows. */
-async function png(page: Page): Promise<Buffer> {
-  const data = await page.evaluate(() => {
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [768, 512];
-    const context = canvas.getContext("2d")!;
-    context.fillStyle = "teal";
-    context.fillRect(0, 0, 768, 512);
-    return canvas.toDataURL().split(",")[1];
-  });
-  return Buffer.from(data, "base64");
 }
 
 interface Found {
@@ -303,6 +242,61 @@ test("what is thrown in the page ends the picture as what it is", async () => {
   await page.context().close();
 });
 
+test("a canvas that gives back noise is told, and a little of it is borne", async () => {
+  const page = await opened("blank");
+  let most = 2;
+  await page.route("**/worker.js", async (route) => {
+    const response = await route.fetch();
+    const noise = `{
+      const { prototype } = OffscreenCanvasRenderingContext2D;
+      const { getImageData } = prototype;
+      prototype.getImageData = function (...given) {
+        const image = getImageData.apply(this, given);
+        image.data.forEach((sample, i, all) => (all[i] = sample ^ (i % ${most})));
+        return image;
+      };
+    }`;
+    await route.fulfill({ response, body: noise + (await response.text()) });
+  });
+  const decoded = () =>
+    page.evaluate(async (number) => {
+      const { decode, release } = await import(new URL("hvae.js", document.baseURI).href);
+      const found = await decode(`files/${number}`).then(() => "decoded", String);
+      release();
+      return found;
+    }, NAMES.indexOf("screen"));
+  assert.equal(await decoded(), "decoded");
+  most = 256;
+  assert.match(await decoded(), /^Error: this browser hides its canvas from pages/);
+  await page.context().close();
+});
+
+test("a piece of a large buffer is sent without the rest of it", async () => {
+  const page = await opened("blank");
+  const [whole, left] = await page.evaluate(async (number) => {
+    const { decode } = await import(new URL("hvae.js", document.baseURI).href);
+    const bytes = new Uint8Array(await (await fetch(`files/${number}`)).arrayBuffer());
+    const sent: number[] = [];
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (message: any, ...more: any) {
+      if (message.do === "bytes") sent.push(message.bytes.buffer.byteLength);
+      return postMessage.call(this, message, ...more);
+    };
+    const stream = new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (let at = 0; at < bytes.length; at += 100) {
+          controller.enqueue(bytes.subarray(at, at + 100));
+        }
+        controller.close();
+      },
+    });
+    await decode(stream);
+    return [sent.reduce((sum, size) => sum + size, 0) === bytes.length, bytes.length];
+  }, NAMES.indexOf("screen"));
+  assert.ok(whole && Number(left) > 100, "all of it is sent once, and the buffer is left");
+  await page.context().close();
+});
+
 test("on a phone, in the dark, beside the original, by keyboard", async () => {
   const page = await opened("", {
     viewport: { width: 390, height: 844 },
@@ -349,61 +343,5 @@ test("a screen shows without weights and runtime", async () => {
   await openFile(page, "screen");
   await says(page, /^exact, in/);
   assert.equal(difference(await shown(page), await read("screen.rgba")), 0);
-  await page.context().close();
-});
-
-test("<img-hvae> loads when it is near, has a size and words, and falls back", async () => {
-  const page = await opened("blank");
-  const [photo, broken] = [NAMES.indexOf("photo"), NAMES.indexOf("damaged_header")];
-  const fallback = `data:image/png;base64,${(await png(page)).toString("base64")}`;
-  await page.evaluate(
-    async ([photo, broken, fallback]) => {
-      document.body.innerHTML = `
-        <img-hvae id="one" src="files/${photo}" alt="a cat" width="384"></img-hvae>
-        <img-hvae id="two" src="files/${broken}" alt="nothing" fallback="${fallback}"></img-hvae>
-        <div style="height: 9000px"></div>
-        <img-hvae id="far" src="files/${photo}" alt="the cat again" loading="lazy"></img-hvae>`;
-      await import(new URL("hvae.js", document.baseURI).href);
-    },
-    [photo, broken, fallback] as const,
-  );
-  const complete = (id: string) =>
-    page.waitForFunction((id) => (document.getElementById(id) as any).complete, id);
-  const widthOf = (id: string) => page.locator(`#${id}`).evaluate((it: any) => it.naturalWidth);
-  await complete("one");
-  const box = (await page.locator("#one").boundingBox())!;
-  assert.deepEqual([box.width, box.height], [384, 256]);
-  assert.equal(await page.getByRole("img", { name: "a cat", exact: true }).count(), 1);
-  await page.locator("#two img").waitFor();
-  assert.equal(await widthOf("far"), 0);
-  await page.locator("#far").evaluate((far) => far.scrollIntoView());
-  await complete("far");
-  assert.equal(await widthOf("far"), 768);
-
-  // a finished picture that is moved stays, and its module may come twice
-  await page.locator("#one").evaluate(async (one: any) => {
-    await import(new URL("hvae.js?again", document.baseURI).href);
-    one.addEventListener("load", () => (one.title = "again"));
-    document.body.prepend(one);
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-  });
-  const isComplete = await page.locator("#one").evaluate((one: any) => one.complete);
-  assert.deepEqual([isComplete, await page.locator("#one").getAttribute("title")], [true, null]);
-
-  // another address, of what is no picture: nothing is left of the one before
-  const failed = page.locator("#one").evaluate(
-    (one: any, address) =>
-      new Promise((resolve) => {
-        one.addEventListener("error", () => resolve(one.shadowRoot.textContent));
-        one.src = address;
-      }),
-    `files/${broken}`,
-  );
-  assert.match(String(await failed), /a cat/);
-  assert.equal(await widthOf("one"), 0);
-  await page.locator("#far").evaluate((far) => far.removeAttribute("src"));
-  await page.waitForFunction(() => !(document.getElementById("far") as any).naturalWidth);
-  const canvas = page.locator("#far canvas");
-  assert.equal(await canvas.evaluate((it: HTMLCanvasElement) => it.width), 0);
   await page.context().close();
 });

@@ -35,12 +35,21 @@ interface Decoded {
   areas: Area[];
 }
 
-async function decoded(source: Source, options: DecodeOptions): Promise<Decoded> {
+async function decoded(
+  source: Source,
+  options: DecodeOptions,
+  own: Partial<Machine> = {},
+): Promise<Decoded> {
   const areas: Area[] = [];
-  const outcome = await decodeFile(source, options, machine, {
-    index: () => undefined,
-    area: (area) => areas.push(area),
-  });
+  const outcome = await decodeFile(
+    source,
+    options,
+    { ...machine, ...own },
+    {
+      index: () => undefined,
+      area: (area) => areas.push(area),
+    },
+  );
   return { outcome, areas };
 }
 
@@ -107,6 +116,49 @@ test("a picture sharpens as its bytes arrive", async () => {
   assert.equal(levels.at(-1), 7);
   assert.deepEqual(levels, [...levels].sort());
   assert.ok(levels.length > 2, `only levels ${levels} were shown`);
+});
+
+test("less than all of a picture does not wait for the rest of its file", async () => {
+  const data = await read("tiles.hvae");
+  const { tiles } = readIndex(data);
+  for (const [options, level] of [
+    [{ scale: 8 }, 0],
+    [{ levels: 1 }, 1],
+  ] as const) {
+    const source = new Source(); // which nobody ends
+    source.append(data.subarray(0, tiles.at(-1)!.levels[level].end));
+    const { outcome } = await decoded(source, options);
+    assert.deepEqual(outcome, { wholeLevels: level, lostTiles: [] });
+  }
+});
+
+test("an exact tile is decoded and shown once, however often the others sharpen", async () => {
+  const data = await read("deep_mixed.hvae");
+  const { tiles } = readIndex(data);
+  const exact = tiles.filter(({ coder }) => coder === "exact");
+  let planes = 0;
+  const source = new Source();
+  const picture = decoded(
+    source,
+    { progressive: true },
+    {
+      async openJpeg2000() {
+        const decode = await machine.openJpeg2000();
+        return (...given) => (planes++, decode(...given));
+      },
+    },
+  );
+  for (let level = 0, at = 0; level < 7; level++) {
+    const { end } = tiles.findLast(({ coder }) => coder !== "exact")!.levels[level];
+    source.append(data.subarray(at, end));
+    at = end;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  source.end();
+  const { areas } = await picture;
+  assert.equal(planes, 3 * exact.length);
+  const [x, y] = [224, 0]; // of tile 1
+  assert.equal(areas.filter((area) => area.x === x && area.y === y).length, 1);
 });
 
 test("files of other weights are refused, not decoded wrongly", async () => {

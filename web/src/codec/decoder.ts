@@ -1,21 +1,21 @@
 /** A file to pixels: its context first, then level by level as bytes come, or tile by tile. */
 
-import { checkEnd, type Index, readIndex } from "../bitstream/container.ts";
+import type { Index } from "../bitstream/container.ts";
 import { HvaeError } from "../bitstream/errors.ts";
-import { checkMetadata, rangeOf } from "../bitstream/metadata.ts";
-import { decodeAlpha } from "./alpha.ts";
+import { checkMetadata } from "../bitstream/metadata.ts";
+import { arrivedIndex, asksForLess, checkLength } from "./arriving.ts";
 import type { Codec } from "./codec.ts";
 import { LATENTS_A_SIDE, PATCH_PX, sum } from "./config.ts";
 import { fillUnknown } from "./conceal.ts";
-import { decodeExact, type ExactPatches, layExact } from "./exact.ts";
-import { type Alpha, layAlpha, rgbaOf, squeeze } from "./pixels.ts";
 import {
+  checkedRegion,
   checkOptions,
   type DecodeOptions,
   type Machine,
   type Outcome,
   type Shows,
 } from "./options.ts";
+import { Painting } from "./painting.ts";
 import { Qualities } from "./qualities.ts";
 import type { Source } from "./source.ts";
 import { contextThumbnail } from "./thumbnail.ts";
@@ -25,7 +25,6 @@ import {
   divided,
   grown,
   lay,
-  multiplied,
   patchGrid,
   pieces,
   shared,
@@ -80,37 +79,6 @@ export async function decodeFile(
   return new Decoder(source, index, options, region, codec, machine, shows).decode();
 }
 
-async function arrivedIndex(source: Source, options: DecodeOptions): Promise<Index> {
-  for (;;) {
-    const size = source.data.length;
-    try {
-      return readIndex(source.data, options.maxPixels ?? undefined);
-    } catch (error) {
-      const isCut = error instanceof HvaeError && error.name === "Truncated";
-      if (!isCut || !(await source.more(size))) throw error;
-    }
-  }
-}
-
-/** Refuse a file that is not as long as its index says, as soon as that is known. */
-function checkLength(source: Source, index: Index, options: DecodeOptions): void {
-  if (options.keepGoing) return;
-  const asksForLess = typeof options.levels === "number" || options.scale === 8;
-  checkEnd(index, source.data.length + source.surplus, asksForLess || !source.isEnded);
-}
-
-function checkedRegion(index: Index, region: DecodeOptions["region"]): Window {
-  const { width, height } = index.header;
-  const [x, y, w, h] = region ?? [0, 0, width, height];
-  if (w < 1 || h < 1 || x < 0 || y < 0 || x + w > width || y + h > height) {
-    throw new HvaeError(
-      "ArgumentError",
-      `region ${x},${y},${w},${h} is not within the ${width}x${height} pixels of the image`,
-    );
-  }
-  return { left: x, top: y, right: x + w, bottom: y + h };
-}
-
 class Decoder {
   private windows: Window[];
   private halo: number;
@@ -118,32 +86,33 @@ class Decoder {
   private tiles: (Tile | undefined)[] = [];
   private shown: number[];
   private wanted: number;
-  private damage: unknown = null;
-  private range: [number, number] | null;
+  /** Those that the region touches. */
+  private patches: Window;
+  private painting: Painting;
 
   constructor(
     private source: Source,
     private index: Index,
     private options: DecodeOptions,
     /** What is shown, in px. */
-    private region: Window,
+    region: Window,
     /** Null where no tile needs weights. */
     private codec: Codec | null,
     private machine: Machine,
-    private shows: Shows,
+    shows: Shows,
   ) {
     const { header } = index;
-    this.range = rangeOf(index.metadata, header.bitDepth);
     this.windows = tileWindows(header);
+    this.painting = new Painting(source, index, this.windows, region, options, machine, shows);
+    this.patches = divided(region, PATCH_PX);
     // a thumbnail sees around itself only to fill what is lost
     const halo = codec && options.scale !== 8 ? synthesisHalo(codec.config) : 1;
     this.halo = codec && (options.scale !== 8 || options.keepGoing) ? halo : 0;
     this.wanted = 1 + Math.min(options.levels ?? index.levels, index.levels - 1);
     if (options.scale === 8) this.wanted = 1;
-    const patches = this.patches();
-    const seen = grown(patches, this.halo, patchGrid(header));
+    const seen = grown(this.patches, this.halo, patchGrid(header));
     const all = this.windows.map((_, number) => number);
-    this.shown = all.filter((number) => shared(this.windows[number], patches));
+    this.shown = all.filter((number) => shared(this.windows[number], this.patches));
     for (const number of all.filter((each) => shared(this.windows[each], seen))) {
       if (!codec || index.tiles[number].coder === "exact") continue;
       this.tiles[number] = new Tile(codec, index, index.tiles[number], this.windows[number]);
@@ -158,12 +127,13 @@ class Decoder {
     await this.contexts();
     const seen = this.tiles.filter((tile) => tile !== undefined);
     if (options.progressive && seen.length <= LEVELWISE_TILES) await this.levelwise();
-    while (await this.more());
+    if (asksForLess(options)) await this.arrive(seen, this.wanted);
+    else while (await this.more());
     if (!isContextOnly) await this.whole();
     else if (options.keepGoing) await this.lostContexts();
     const { intact, lost } = this.left();
     if (!options.keepGoing) {
-      if (this.damage) throw this.damage;
+      if (this.painting.damage) throw this.painting.damage;
       for (const tile of seen) this.checkThere(tile);
     }
     return { wholeLevels: Math.max(0, intact - 1), lostTiles: lost };
@@ -176,12 +146,9 @@ class Decoder {
       while (this.source.data.length < tiles[number].exact.end) {
         if (!(await this.more())) break;
       }
-      if (!(await this.exactOf(number))) continue;
-      const [part, scale] = [
-        shared(this.windows[number], this.patches())!,
-        this.options.scale ?? 1,
-      ];
-      await this.paint(number, null, part, part, scale, levels);
+      if (!(await this.painting.exactOf(number))) continue;
+      const [part, scale] = [shared(this.windows[number], this.patches)!, this.options.scale ?? 1];
+      await this.painting.paint(number, null, part, part, scale, levels);
       await this.breathe();
     }
   }
@@ -202,8 +169,8 @@ class Decoder {
   private async lostContexts(): Promise<void> {
     for (const number of this.shown) {
       const tile = this.tiles[number];
-      if (tile ? tile.intact : !this.lostExact.has(number)) continue;
-      const part = shared(this.windows[number], this.patches())!;
+      if (tile ? tile.intact : !this.painting.lostExact.has(number)) continue;
+      const part = shared(this.windows[number], this.patches)!;
       const seen = grown(part, this.halo, patchGrid(this.index.header));
       const size = sizeOf(seen);
       const near = this.tiles.filter((each) => each !== undefined);
@@ -211,7 +178,7 @@ class Decoder {
       const rgb = this.codec
         ? contextThumbnail(this.codec.config, this.contextOf(seen, near), size, qualities, 4)
         : new Float32Array((3 * size[0] * size[1] * PATCH_PX ** 2) / 64).fill(128);
-      await this.paint(number, rgb, seen, part, 8, 0);
+      await this.painting.paint(number, rgb, seen, part, 8, 0);
     }
   }
 
@@ -219,7 +186,7 @@ class Decoder {
   private async levelwise(): Promise<void> {
     const tiles = this.tiles.filter((tile) => tile !== undefined);
     let levels = 1;
-    while (levels < this.wanted && !this.damage) {
+    while (levels < this.wanted && !this.painting.damage) {
       await this.arrive(tiles, levels + 1);
       const there = this.there(tiles);
       if (there <= levels) return; // cut
@@ -227,19 +194,22 @@ class Decoder {
       for (const tile of tiles) await this.pop(tile, levels);
       await this.breathe();
       const isLast = levels === this.wanted;
-      if (isLast || this.damage || this.there(tiles) > levels) continue; // better comes at once
-      for (const number of this.shown)
-        await this.show(
-          number,
-          tiles.map((tile) => tile.number),
-        );
+      if (isLast || this.painting.damage || this.there(tiles) > levels) continue; // better comes at once
+      const near = tiles.map((tile) => tile.number);
+      for (const number of this.synthesised()) await this.show(number, near);
     }
+  }
+
+  /** The tiles that networks show: all but those that are exact, and there. */
+  private synthesised(): number[] {
+    const { lostExact } = this.painting;
+    const { tiles } = this.index;
+    return this.shown.filter((each) => tiles[each].coder !== "exact" || lostExact.has(each));
   }
 
   /** Show each tile with all of its levels, and let go of those that nothing more sees. */
   private async whole(): Promise<void> {
-    for (const number of this.shown) {
-      if (this.index.tiles[number].coder === "exact" && (await this.exactOf(number))) continue;
+    for (const number of this.synthesised()) {
       const near = this.neighbours(number);
       for (const tile of near.map((each) => this.tiles[each]!)) {
         await this.pop(tile, this.wanted);
@@ -293,7 +263,7 @@ class Decoder {
       await tile.pop(this.source.data, Math.min(levels, there));
     } catch (error) {
       if (!(error instanceof HvaeError)) throw error;
-      this.damage ??= error;
+      this.painting.damage ??= error;
       if (!this.options.keepGoing) throw error;
     }
   }
@@ -325,7 +295,7 @@ class Decoder {
 
   /** Show what the region has of a tile, piece by piece. */
   private async show(number: number, near: number[]): Promise<void> {
-    const part = shared(this.windows[number], this.patches())!;
+    const part = shared(this.windows[number], this.patches)!;
     const tiles = near.map((each) => this.tiles[each]!);
     // of the whole tile, so that the middle of a lost one has colours from around it as well
     const window = grown(part, this.halo, patchGrid(this.index.header));
@@ -349,7 +319,7 @@ class Decoder {
       const grey = new Float32Array(3 * sizeOf(part)[0] * sizeOf(part)[1] * PATCH_PX ** 2).fill(
         128,
       );
-      await this.paint(number, grey, part, part, 1, 0);
+      await this.painting.paint(number, grey, part, part, 1, 0);
       return;
     }
     const seen = grown(part, this.halo, patchGrid(header));
@@ -369,7 +339,7 @@ class Decoder {
       Qualities.of(index, seen),
     );
     const levels = Math.min(this.wanted, ...tiles.map(({ intact }) => intact));
-    await this.paint(number, rgb, seen, part, 1, levels);
+    await this.painting.paint(number, rgb, seen, part, 1, levels);
   }
 
   /** Return the context of a window; patches whose tile is lost get a mean colour from around them. */
@@ -395,90 +365,8 @@ class Decoder {
     const { config } = this.codec!;
     const size = sizeOf(tile.window);
     const rgb = contextThumbnail(config, tile.context, size, Qualities.of(index, tile.window), 4);
-    const part = shared(tile.window, this.patches())!;
-    await this.paint(tile.number, rgb, tile.window, part, 8, 1);
-  }
-
-  /** Show patches of a tile: RGB (3, h, w) at 1/scale of patches that hold them, or what is exact. */
-  private async paint(
-    number: number,
-    rgb: Float32Array | null,
-    seen: Window,
-    part: Window,
-    scale: 1 | 8,
-    levels: number,
-  ): Promise<void> {
-    const { header } = this.index;
-    const view = divided(this.region, scale);
-    const side = PATCH_PX / scale;
-    const out = shared(multiplied(part, side), view)!;
-    const [height, width] = sizeOf(out);
-    const rgba = rgb
-      ? rgbaOf(rgb, multiplied(seen, side), out, header.isGrey)
-      : new Uint8ClampedArray(4 * width * height);
-    const alpha = header.hasAlpha && rgb ? await this.alphaOf(number) : null;
-    if (alpha) layAlpha(rgba, out, alpha, scale);
-    const exact = await this.exactOf(number);
-    if (exact) layExact(rgba, out, exact, exact.where && alpha ? alpha.values : null, scale);
-    if (this.range) squeeze(rgba, this.range);
-    const [x, y] = [out.left - view.left, out.top - view.top];
-    this.shows.area({ x, y, width, height, scale, levels, rgba });
-  }
-
-  /** What is exact of the tile that is being shown; null where nothing is, or it is damaged. */
-  private exact: { number: number; patches: ExactPatches | null } | null = null;
-  /** Tiles whose exact patches are lost, and those whose alpha is: the one is shown without the other. */
-  private lostExact = new Set<number>();
-  private lostAlpha = new Set<number>();
-
-  private async exactOf(number: number): Promise<ExactPatches | null> {
-    const tile = this.index.tiles[number];
-    if (tile.coder === "learned" || this.lostExact.has(number)) return null;
-    if (this.exact?.number === number) return this.exact.patches;
-    this.exact = { number, patches: null };
-    try {
-      this.exact.patches = await decodeExact(
-        this.source.data,
-        tile,
-        this.windows[number],
-        this.index.header,
-        this.machine,
-      );
-    } catch (error) {
-      this.lose(number, error, this.lostExact);
-    }
-    return this.exact.patches;
-  }
-
-  /** Note that alpha or exact patches of a tile are lost. */
-  private lose(number: number, error: unknown, lost: Set<number>): void {
-    if (!(error instanceof HvaeError)) throw error;
-    this.damage ??= error;
-    lost.add(number);
-    if (!this.options.keepGoing) throw error;
-  }
-
-  /** Alpha of the tile that is being shown; null where it is damaged. */
-  private alpha: { number: number; plane: Alpha | null } | null = null;
-
-  private async alphaOf(number: number): Promise<Alpha | null> {
-    if (this.alpha?.number === number) return this.alpha.plane;
-    this.alpha = { number, plane: null };
-    const { tiles } = this.index;
-    const window = shared(multiplied(this.windows[number], PATCH_PX), this.picture())!;
-    const { data } = this.source;
-    try {
-      const values = await decodeAlpha(
-        data,
-        tiles[number],
-        sizeOf(window),
-        this.machine.decodeWebp,
-      );
-      this.alpha.plane = { window, values };
-    } catch (error) {
-      this.lose(number, error, this.lostAlpha);
-    }
-    return this.alpha.plane;
+    const part = shared(tile.window, this.patches)!;
+    await this.painting.paint(tile.number, rgb, tile.window, part, 8, 1);
   }
 
   private left(): { intact: number; lost: number[] } {
@@ -487,8 +375,8 @@ class Decoder {
     const isLost = (tile: Tile) => tile.isDamaged || !tile.levelsThere(size);
     const lost = new Set([
       ...tiles.filter(isLost).map((tile) => tile.number),
-      ...this.lostExact,
-      ...this.lostAlpha,
+      ...this.painting.lostExact,
+      ...this.painting.lostAlpha,
     ]);
     const most = this.codec ? this.wanted : this.index.levels;
     return {
@@ -504,16 +392,5 @@ class Decoder {
       "Truncated",
       `the file is cut: level ${there} of tile ${tile.number} is not there`,
     );
-  }
-
-  /** The whole picture, in px. */
-  private picture(): Window {
-    const { width, height } = this.index.header;
-    return { top: 0, left: 0, bottom: height, right: width };
-  }
-
-  /** The patches that the region touches. */
-  private patches(): Window {
-    return divided(this.region, PATCH_PX);
   }
 }

@@ -9,8 +9,8 @@
 import { Cursor } from "../bitstream/cursor.ts";
 import { HvaeError } from "../bitstream/errors.ts";
 
-/** Decode a WebP file to RGBA samples. */
-export type DecodeWebp = (file: Uint8Array<ArrayBuffer>) => Promise<Uint8ClampedArray>;
+/** Decode a WebP file to RGBA samples; null where it is none. */
+export type DecodeWebp = (file: Uint8Array<ArrayBuffer>) => Promise<Uint8ClampedArray | null>;
 
 /** Decode a codestream of one channel of 16 bits; null where it is none of this size. */
 export type DecodeJpeg2000 = (
@@ -34,12 +34,8 @@ export async function decodeVp8l(
   if (size !== ((width - 1) | ((height - 1) << 14)) || stream[0] !== SIGNATURE) {
     throw new HvaeError("StreamDamaged", `it is not a VP8L stream of ${width}x${height} pixels`);
   }
-  let rgba: Uint8ClampedArray;
-  try {
-    rgba = await decodeWebp(webpOf(stream));
-  } catch (error) {
-    throw new HvaeError("StreamDamaged", `its VP8L stream does not decode (${error})`);
-  }
+  const rgba = await decodeWebp(webpOf(stream));
+  if (!rgba) throw new HvaeError("StreamDamaged", "its VP8L stream does not decode");
   // a stream may have more channels than its file says
   for (let i = 0; i < rgba.length; i += 4) {
     if (channels < 3) rgba[i + 1] = rgba[i + 2] = rgba[i];

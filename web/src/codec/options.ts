@@ -4,6 +4,7 @@ import type { Index } from "../bitstream/container.ts";
 import { HvaeError } from "../bitstream/errors.ts";
 import type { DecodeJpeg2000, DecodeWebp } from "./lossless.ts";
 import type { Codec } from "./codec.ts";
+import type { Window } from "./tiling.ts";
 
 export interface DecodeOptions {
   /** Levels of latents, all by default; the rest is left at its means. */
@@ -33,6 +34,19 @@ export function checkOptions({ levels, region, scale, maxPixels }: DecodeOptions
   }
   const isRegion = Array.isArray(region) && region.length === 4 && region.every(Number.isInteger);
   if (region && !isRegion) refuse(`region ${region} is not x, y, width and height`);
+}
+
+/** Return what is shown of a picture, in px; refuses a region that is not within it. */
+export function checkedRegion(index: Index, region: DecodeOptions["region"]): Window {
+  const { width, height } = index.header;
+  const [x, y, w, h] = region ?? [0, 0, width, height];
+  if (w < 1 || h < 1 || x < 0 || y < 0 || x + w > width || y + h > height) {
+    throw new HvaeError(
+      "ArgumentError",
+      `region ${x},${y},${w},${h} is not within the ${width}x${height} pixels of the image`,
+    );
+  }
+  return { left: x, top: y, right: x + w, bottom: y + h };
 }
 
 /** A rectangle of the picture, RGBA. */

@@ -39,6 +39,7 @@ async function decode(): Promise<void> {
   const { bytes, name } = file;
   save.disabled = true;
   say("decoding …");
+  let drawn = Promise.resolve();
   try {
     const wanted = regionWanted();
     const report = await show(arriving(bytes, Number(speed.value)), {
@@ -52,10 +53,12 @@ async function decode(): Promise<void> {
       },
       onArea: (area, ms) => {
         if (signal.aborted) return;
-        void painter.draw(area);
+        drawn = painter.draw(area);
         say(`${levelsOf(area.levels - 1)}, ${duration(ms)}`);
       },
     });
+    await drawn;
+    if (signal.aborted) return;
     pictureName = name;
     save.disabled = wanted !== undefined;
     told(report, bytes.length);
@@ -140,9 +143,6 @@ function open(chosen: File): void {
   region.value = "";
   document.title = `${chosen.name} – hvae-codec viewer`;
   stage.compare(null);
-  for (const button of element("files").children) {
-    button.setAttribute("aria-current", String(button.textContent === chosen.name));
-  }
   void decode();
 }
 
@@ -174,7 +174,11 @@ function offer(name: string, read: () => Promise<Uint8Array<ArrayBuffer>>): HTML
     say(`reading ${name} …`);
     try {
       const bytes = await read();
-      if (mine === clicks) open({ name, bytes }); // or another one was clicked meanwhile
+      if (mine !== clicks) return; // another one was clicked meanwhile
+      for (const each of element("files").children) {
+        each.setAttribute("aria-current", String(each === button)); // names may be the same
+      }
+      open({ name, bytes });
     } catch (error) {
       say(`${name}: ${error instanceof Error ? error.message : error}`, true);
     }
@@ -223,8 +227,9 @@ addEventListener("drop", (event) => {
 });
 save.onclick = () =>
   stage.canvas.toBlob((blob) => {
+    if (!blob) return say("the browser makes no PNG of this picture", true);
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob!);
+    link.href = URL.createObjectURL(blob);
     link.download = `${pictureName.replace(/\.(hvae|bin)$/, "")}.png`;
     link.click();
     URL.revokeObjectURL(link.href);

@@ -51,6 +51,7 @@ export class Stage {
   }
 
   clear(): void {
+    this.canvas.width = this.canvas.height = 0; // its memory would stay
     this.picture.hidden = true;
   }
 
