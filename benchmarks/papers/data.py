@@ -1,7 +1,7 @@
 """The papers' images, from files on disk, and how a model gets them.
 
 A set is an `.npz` of uint8 `train` and `test`, and `valid` where it has one, (N, C, H, W), as
-`hvae-codec dataset` writes it.
+`hvae-codec dataset` writes it. Smaller packings are read as well (`packings`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...codec.errors import one_line
 from ...models.vae.training import seed_of
+from . import packings
 from .strokes import draw_strokes
 
 Array = NDArray[np.uint8]
@@ -142,14 +143,15 @@ def load(name: str, folder: Path) -> ImageSet:
         OSError: the file does not hold it.
         KeyError: no set has this name.
     """
-    shape, path = SHAPES[name], folder / f"{name}.npz"
-    if not path.is_file():
+    shape, paths = SHAPES[name], [folder / f"{name}.npz", folder / packings.FILES[name]]
+    path = next(filter(Path.is_file, paths), None)
+    if path is None:
         reason = f"{name} is not here; fetch it: hvae-codec dataset {name} --to {folder}"
-        raise DataMissing(None, reason, str(path))
+        raise DataMissing(None, reason, str(paths[0]))
     try:
         with np.load(path) as file:
-            train, test = file["train"], file["test"]
-            valid = file.get("valid")
+            parts = packings.parts_of(name, file)
+            train, test, valid = parts["train"], parts["test"], parts.get("valid")
     except UNREADABLE as error:
         raise OSError(None, f"this is not the set {name} ({one_line(error)})", str(path)) from error
     for part in (train, test, train if valid is None else valid):
