@@ -154,24 +154,31 @@ class Patches(click.ParamType):
 
 
 class PositiveNumber(click.ParamType):
-    """A finite number above zero, or zero where it is allowed."""
+    """A finite number above zero; from zero on, or up to another one, where it is told so.
+
+    Click's own range of floats takes NaN, and infinity.
+    """
 
     name = "number"
 
-    def __init__(self, or_zero: bool = False) -> None:
-        self.or_zero = or_zero
+    def __init__(self, or_zero: bool = False, most: float = math.inf) -> None:
+        self.or_zero, self.most = or_zero, most
 
     def convert(
         self, value: str | float, param: click.Parameter | None, context: click.Context | None
     ) -> float:
-        """Return the number."""
+        """Return the number; a default, which is none that was typed, as it is."""
+        if not isinstance(value, str):
+            return value
         try:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not (0 < number < math.inf or (self.or_zero and number == 0)):
+        is_within = 0 < number <= self.most and number < math.inf
+        if not (is_within or (self.or_zero and number == 0)):
             at_least = "of 0 or above" if self.or_zero else "above 0"
-            self.fail(f"'{value}' is not a number {at_least}", param, context)
+            at_most = f", {self.most:g} at most" if self.most < math.inf else ""
+            self.fail(f"'{value}' is not a number {at_least}{at_most}", param, context)
         return number
 
 

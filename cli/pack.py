@@ -34,14 +34,14 @@ _FOLDER = options.Folder(exists=True)
 )
 @click.option(
     "--megabytes",
-    type=click.FloatRange(0, min_open=True),
+    type=options.PositiveNumber(),
     default=60.0,
     show_default=True,
     help="Size of the pack in MB; photographs are chosen at random to fill it.",
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=options.PositiveNumber(),
     default=8e-4,
     show_default=True,
     help="Peak learning rate.",
@@ -54,10 +54,10 @@ _FOLDER = options.Folder(exists=True)
 )
 @click.option(
     "--graphics",
-    type=click.FloatRange(0, 1),
+    type=options.PositiveNumber(or_zero=True, most=1),
     default=0.1,
     show_default=True,
-    help="Share of crops that are no photographs.",
+    help="Share of crops that are no photographs, 0 to 1.",
 )
 def pack(
     out: Path,

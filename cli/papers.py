@@ -24,7 +24,9 @@ from . import console, files, options
 )
 @click.option("--seeds", type=click.IntRange(1), help="Runs of each job, in place of the table's.")
 @click.option(
-    "--minutes", type=click.FloatRange(0), help="Stop after this time; the same command resumes."
+    "--minutes",
+    type=options.PositiveNumber(or_zero=True),
+    help="Stop after this time; the same command resumes.",
 )
 @click.option(
     "--data",

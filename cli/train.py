@@ -17,7 +17,7 @@ from . import console, files, options
 
 _FOLDER, _NEW = options.Folder(exists=True), options.Folder()
 _FILE, _NEW_FILE = options.File(exists=True), options.File()
-_ABOVE_ZERO = click.FloatRange(0, min_open=True)
+_ABOVE_ZERO, _SHARE = options.PositiveNumber(), options.PositiveNumber(or_zero=True, most=1)
 _FIELDS = {"rate": "learning_rate"}
 """Options of `train` that have another name than their fields."""
 
@@ -99,17 +99,17 @@ _cache_option = click.option(
 )
 @click.option(
     "--graphics",
-    type=click.FloatRange(0, 1),
+    type=_SHARE,
     default=0.1,
     show_default=True,
-    help="Share of crops that are no photographs: text, screens, drawings, noise.",
+    help="Share of crops that are no photographs, 0 to 1: text, screens, drawings, noise.",
 )
 @click.option(
     "--eye",
-    type=click.FloatRange(0, 1),
+    type=_SHARE,
     default=TrainConfig.eye,
     show_default=True,
-    help="Share of SSIMULACRA2's error in the objective, beside squared error.",
+    help="Share of SSIMULACRA2's error in the objective, 0 to 1, beside squared error.",
 )
 @click.option(
     "--minutes", type=_ABOVE_ZERO, default=TrainConfig.minutes, help="Stop after this time."

@@ -37,10 +37,13 @@ def rewritten(source: Path, target: Path, change: Mapping[str, object]) -> Path:
     with safe_open(source, "np") as opened:
         described = json.loads(opened.metadata()["hvae_codec"])
     for name, value in change.items():
-        of = tensors if isinstance(value, np.ndarray) or name in tensors else described
-        if value is None:
-            del of[name]
+        if isinstance(value, np.ndarray):
+            tensors[name] = value
+        elif value is not None:
+            described[name] = value
+        elif name in tensors:
+            del tensors[name]
         else:
-            of[name] = value
+            del described[name]
     save_file(tensors, target, {"hvae_codec": json.dumps(described)})
     return target

@@ -104,12 +104,29 @@ def test_help_on_a_full_disk_is_one_line(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (1, "Error: stdout: No space left on device\n")
 
 
+CONTEXT = click.Context(main)
+PARAMS = [param for command in main.commands.values() for param in command.params]
+
+
 def test_no_command_takes_an_empty_name_for_the_current_folder() -> None:
-    context = click.Context(main)
-    commands = [main.get_command(context, name) for name in main.list_commands(context)]
-    params = [param for command in commands if command for param in command.params]
-    paths = [param for param in params if isinstance(param.type, click.Path)]
+    paths = [param for param in PARAMS if isinstance(param.type, click.Path)]
     assert len(paths) > 20
     for param in paths:
         with pytest.raises(click.BadParameter, match=r"empty|does not exist"):
-            param.type.convert("", param, context)
+            param.type.convert("", param, CONTEXT)
+
+
+def test_no_command_takes_nan_or_infinity() -> None:
+    kinds = options.PositiveNumber, click.types.FloatParamType
+    numbers = [param for param in PARAMS if isinstance(param.type, kinds)]
+    assert len(numbers) > 15
+    for param in numbers:
+        for value in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter, match="is not a number"):
+                param.type.convert(value, param, CONTEXT)
+
+
+def test_a_share_is_at_most_one(hvae: Callable[..., Result]) -> None:
+    result = hvae("train", "--graphics", "1.5")
+    assert result.exit_code == 2
+    assert "'1.5' is not a number of 0 or above, 1 at most" in result.stderr
