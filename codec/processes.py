@@ -133,15 +133,16 @@ class _Pool(ProcessPoolExecutor):
     def submit(self, *given: Any, **named: Any) -> Future[Any]:  # noqa: ANN401
         """Give work; to a process that this starts Ctrl-C comes once `_begin_process` is there."""
         with undisturbed():
-            _mask_interrupts(signal.SIG_BLOCK)  # a process that is started inherits it
+            _block_interrupts(True)  # a process that is started inherits it
             try:
                 return super().submit(*given, **named)
             finally:
-                _mask_interrupts(signal.SIG_UNBLOCK)
+                _block_interrupts(False)
 
 
-def _mask_interrupts(how: int) -> None:
+def _block_interrupts(blocked: bool) -> None:
     if hasattr(signal, "pthread_sigmask"):  # unlike on Windows
+        how = signal.SIG_BLOCK if blocked else signal.SIG_UNBLOCK
         signal.pthread_sigmask(how, [signal.SIGINT])
 
 
@@ -181,7 +182,7 @@ def _begin_process(
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, end)
-    _mask_interrupts(signal.SIG_UNBLOCK)
+    _block_interrupts(False)
     threading.Thread(target=_end_with_parent, args=(before_end,), daemon=True).start()
 
 
