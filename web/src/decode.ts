@@ -6,7 +6,7 @@ import type { Area, DecodeOptions, Outcome } from "./codec/options.ts";
 import type { Answer, Order } from "./messages.ts";
 
 export { HvaeError } from "./bitstream/errors.ts";
-export { dpiOf, orientationOf, textsOf } from "./bitstream/metadata.ts";
+export { dpiOf, orientationOf, profileNameOf, textsOf } from "./bitstream/metadata.ts";
 export type { Area, DecodeOptions, Index, Outcome };
 
 /** Where bytes come from; a string is an address. */

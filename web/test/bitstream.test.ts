@@ -7,7 +7,7 @@ import { checkEnd, readIndex, readWords } from "../src/bitstream/container.ts";
 import { crc32, crc32Integers } from "../src/bitstream/crc32.ts";
 import { Cursor } from "../src/bitstream/cursor.ts";
 import { HvaeError } from "../src/bitstream/errors.ts";
-import { orientationOf, textsOf } from "../src/bitstream/metadata.ts";
+import { orientationOf, profileNameOf, textsOf } from "../src/bitstream/metadata.ts";
 import { PmfTables } from "../src/bitstream/tables.ts";
 import type { ModelConfig } from "../src/codec/config.ts";
 import { contextOrder } from "../src/codec/frequencies.ts";
@@ -158,6 +158,20 @@ test("equal frequencies are ordered by plane, row and column", () => {
 test("half of a character is no text", () => {
   const text = new TextEncoder().encode('{"a": "\\ud800"}');
   assert.deepEqual(textsOf({ text }), []);
+});
+
+test("an ICC profile of version 2 or 4 tells its name", () => {
+  const profile = (data: string) => {
+    const tag = `\0\0\0\x01desc\0\0\0\x90\0\0\0${String.fromCharCode(data.length)}`;
+    return Uint8Array.from("\0".repeat(128) + tag + data, (letter) => letter.charCodeAt(0));
+  };
+  const old = profile("desc\0\0\0\0\0\0\0\x05sRGB\0\0\0\0");
+  const records = "\0\0\0\x01\0\0\0\x0cenUS\0\0\0\x04\0\0\0\x1c";
+  const localised = profile(`mluc\0\0\0\0${records}\0P\x01\x01`);
+  assert.equal(profileNameOf(old), "sRGB");
+  assert.equal(profileNameOf(localised), "P\u0101");
+  assert.equal(profileNameOf(localised.subarray(0, 150)), "");
+  assert.equal(profileNameOf(Uint8Array.of(1, 2)), "");
 });
 
 test("the module of the page loads where there is none", async () => {

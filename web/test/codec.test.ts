@@ -6,6 +6,7 @@ import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { readIndex } from "../src/bitstream/container.ts";
 import { HvaeError } from "../src/bitstream/errors.ts";
+import { arrivedIndex } from "../src/codec/arriving.ts";
 import { Codec } from "../src/codec/codec.ts";
 import { decodeFile } from "../src/codec/decoder.ts";
 import type { Area, DecodeOptions, Machine, Outcome } from "../src/codec/options.ts";
@@ -187,6 +188,25 @@ test("bytes behind the last tile end the decoding, or are not kept", async () =>
     assert.deepEqual(await found, keepGoing ? [] : "TrailingData");
     assert.equal(source.data.length, data.length);
   }
+});
+
+test("an index is not read again with every packet", async () => {
+  let reads = 0;
+  class Counted extends Source {
+    override get data(): Uint8Array {
+      reads++;
+      return super.data;
+    }
+  }
+  const data = await read("tiles.hvae");
+  const source = new Counted();
+  const index = arrivedIndex(source, {});
+  for (const octet of data) {
+    source.append(Uint8Array.of(octet));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { begin } = await index;
+  assert.ok(begin > 200 && reads < 200, `${begin} bytes are read in ${reads} looks`);
 });
 
 test("options that are none are refused before the first byte", async () => {

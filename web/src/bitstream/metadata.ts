@@ -116,3 +116,26 @@ export function orientationOf(exif: Uint8Array | undefined): number {
   }
   return 1;
 }
+
+/** Return the description of an ICC profile; empty where it has none, or is damaged. */
+export function profileNameOf(icc: Uint8Array): string {
+  const view = new DataView(icc.buffer, icc.byteOffset, icc.byteLength);
+  const text = (kind: string, begin: number, size: number) =>
+    new TextDecoder(kind)
+      .decode(icc.subarray(begin, begin + size))
+      .replace(/[\p{C}]/gu, "")
+      .trim();
+  try {
+    for (let i = 0; i < view.getUint32(128); i++) {
+      const at = 132 + 12 * i;
+      if (view.getUint32(at) !== 0x64657363) continue; // "desc"
+      const data = view.getUint32(at + 4);
+      const isLocalised = view.getUint32(data) === 0x6d6c7563; // "mluc", of version 4
+      if (!isLocalised) return text("latin1", data + 12, view.getUint32(data + 8));
+      return text("utf-16be", data + view.getUint32(data + 24), view.getUint32(data + 20));
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  return "";
+}

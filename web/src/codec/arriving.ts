@@ -13,7 +13,9 @@ export async function arrivedIndex(source: Source, options: DecodeOptions): Prom
       return readIndex(source.data, options.maxPixels ?? undefined);
     } catch (error) {
       const isCut = error instanceof HvaeError && error.name === "Truncated";
-      if (!isCut || !(await source.more(size))) throw error;
+      if (!isCut) throw error;
+      await source.more(size + (size >> 3)); // or a long index would be read again with every packet
+      if (source.data.length === size) throw error;
     }
   }
 }

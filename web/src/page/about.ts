@@ -1,6 +1,6 @@
 /** What the page tells of a file: its facts, the bytes of levels and tiles, its metadata. */
 
-import { dpiOf, type Index, orientationOf, textsOf } from "../decode.ts";
+import { dpiOf, type Index, orientationOf, profileNameOf, textsOf } from "../decode.ts";
 import { element, fill, spaced } from "./dom.ts";
 
 export function describe(index: Index, fileBytes: number): void {
@@ -78,7 +78,10 @@ function describeTiles({ header, tiles }: Index): void {
 function describeMetadata({ metadata }: Index): void {
   const { icc, exif, xmp } = metadata;
   const facts: [string, string][] = [];
-  if (icc) facts.push(["ICC", `${profileName(icc)}${spaced(icc.length)} bytes; shown as sRGB`]);
+  if (icc) {
+    const name = profileNameOf(icc).slice(0, 40);
+    facts.push(["ICC", `${name && `${name}, `}${spaced(icc.length)} bytes; shown as sRGB`]);
+  }
   if (exif)
     facts.push(["EXIF", `${spaced(exif.length)} bytes, orientation ${orientationOf(exif)}`]);
   if (xmp) facts.push(["XMP", new TextDecoder().decode(xmp).slice(0, 2000)]);
@@ -88,23 +91,4 @@ function describeMetadata({ metadata }: Index): void {
   const dpi = dpiOf(metadata);
   if (dpi) facts.push(["resolution", `${dpi.map((each) => each.toFixed(1)).join(" × ")} dpi`]);
   fill(element("metadata"), facts.length ? facts : [["none", ""]]);
-}
-
-/** Return the description of an ICC profile, where it has a plain one. */
-function profileName(icc: Uint8Array): string {
-  const view = new DataView(icc.buffer, icc.byteOffset, icc.byteLength);
-  try {
-    for (let i = 0; i < view.getUint32(128); i++) {
-      const at = 132 + 12 * i;
-      if (view.getUint32(at) !== 0x64657363) continue; // "desc"
-      const data = view.getUint32(at + 4);
-      const text = new TextDecoder("latin1").decode(
-        icc.subarray(data + 12, data + view.getUint32(at + 8)),
-      );
-      return `${text.replace(/[^\x20-\x7e]+/g, "").slice(0, 40)}, `;
-    }
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-  }
-  return "";
 }
