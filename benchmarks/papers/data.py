@@ -115,7 +115,7 @@ class Sets:
 
     folder: Path | None
     train_images: int = 0
-    _loaded: dict[str, ImageSet] = field(default_factory=dict)
+    _loaded: dict[str, ImageSet] = field(default_factory=dict, init=False)
 
     def get(self, name: str) -> ImageSet:
         """Return a set.

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from ...codec.files import replacing
 from .figures import draw
 from .jobs import Job, Table
-from .rules import NOT_TESTED, Result, Results, Verdict, judge, standard_error
+from .rules import NOT_TESTED, Results, Verdict, judge, standard_error
 from .runner import Runner
 from .scales import Scale
 
@@ -242,20 +242,12 @@ def _numbers(runner: Runner, table: Table, results: Results) -> str:
     ]
     for name, runs in results.items():
         if runs:
-            job = jobs[name]
-            cells = [shown(c, [_number(job, run, c) for run in runs]) for c in columns]
+            cells = [shown(c, [run.get(c) for run in runs]) for c in columns]
             diverged = sum(bool(run.get("diverged")) for run in runs)
             dead = sum(run.get("active_share") == 0 for run in runs)
-            cells += [str(len(runs)), str(job.tries), str(diverged), str(dead)]
+            cells += [str(len(runs)), str(jobs[name].tries), str(diverged), str(dead)]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _number(job: Job, run: Result, column: str) -> Any:  # noqa: ANN401
-    """Return a number of a run; the parts of a flow's gap mean nothing, and old runs have them."""
-    if job.model.flow_steps and column in ("approximation", "amortisation"):
-        return None
-    return run.get(column)
 
 
 def shown(column: str, found: list[Any]) -> str:

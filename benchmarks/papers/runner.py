@@ -141,9 +141,10 @@ class Runner:
             )
             result, sheets = _measured(task)
         except DataMissing as missing:
-            if missing.strerror not in self.missing:
-                self.missing.add(missing.strerror)
-                self.tell(missing.strerror)
+            reason = str(missing.strerror)
+            if reason not in self.missing:
+                self.missing.add(reason)
+                self.tell(reason)
             return False
         except Unfinished:
             self.is_late = True

@@ -182,14 +182,6 @@ def test_lists_of_several_seeds_are_averaged() -> None:
     assert report.shown("active_units", [[40, 3], None]) == "40-3"
 
 
-def test_parts_of_a_flows_gap_are_not_shown() -> None:
-    gaussian, iaf = tables.TABLES["notes/gaps"].jobs(TINY, Chosen())
-    old = {"elbo": -143.9, "amortisation": -8.71}
-    assert report._number(gaussian, old, "amortisation") == -8.71
-    assert report._number(iaf, old, "amortisation") is None
-    assert report._number(iaf, old, "elbo") == -143.9
-
-
 def test_memory_is_in_bytes_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(name: str) -> int:
         raise FileNotFoundError
