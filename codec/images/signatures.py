@@ -6,6 +6,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 BMP = b"BM"
 TIFF = b"II*\0", b"MM\0*"
+_BIG_TIFF = b"II+\0", b"MM\0+"
 JXL = b"\xff\x0a", b"\0\0\0\x0cJXL "
 """Of a JPEG XL codestream, and of one in boxes."""
 JPEG2000 = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
@@ -13,7 +14,8 @@ JPEG2000 = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
 
 _SUFFIXES = {
     PNG: "png", JPEG: "jpg", BMP: "bmp", b"GIF8": "gif",
-    **dict.fromkeys(TIFF, "tif"), **dict.fromkeys(JXL, "jxl"), **dict.fromkeys(JPEG2000, "jp2"),
+    **dict.fromkeys((*TIFF, *_BIG_TIFF), "tif"), **dict.fromkeys(JXL, "jxl"),
+    **dict.fromkeys(JPEG2000, "jp2"),
 }  # fmt: skip
 _BRANDS = {b"avif": "avif", b"avis": "avif"}
 _BRANDS |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "heic")

@@ -17,6 +17,7 @@ from hvae_codec.codec.images import (
     format_of,
     is_image_name,
     read_image,
+    suffix_of,
     to_image,
     to_pixels,
     write_image,
@@ -315,3 +316,15 @@ def test_compressed_texts_are_unpacked_up_to_a_limit_for_all_of_them() -> None:
         assert to_pixels(image).size == (8, 8)
     assert "texts beyond 4194304 bytes" in names
     assert time.process_time() - began < 20  # 4 GB would take longer
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix"),
+    [("PNG", "png"), ("JPEG", "jpg"), ("GIF", "gif"), ("BMP", "bmp"), ("TIFF", "tif"),
+     ("WEBP", "webp"), ("AVIF", "avif"), ("JPEG2000", "jp2")],
+)  # fmt: skip
+def test_the_suffix_of_a_file_is_known_by_its_beginning(format: str, suffix: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, format)
+    assert suffix_of(buffer.getvalue()) == suffix
+    assert suffix_of(buffer.getvalue()[1:]) is None
