@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .codec.info import inspect
     from .codec.symbols.stack import Sampling
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 __all__ = [
     "ArgumentError",
     "BitstreamError",
