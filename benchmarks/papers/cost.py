@@ -1,8 +1,10 @@
-"""CPU time and memory of a training step on drawn strokes, measured in a process of its own.
+"""Measures the processor time and the memory of a training step, in a process of its own.
+
+The step trains on drawn strokes, so no set of images is needed.
 
 Seconds are those of the processor, which other work on the machine hardly changes. Memory is the
-peak of the process less what it held once the libraries were loaded. Run as a
-module, this reads a configuration from stdin and writes what it measured to stdout.
+peak of the process less what it held once the libraries were loaded. Run as a module, this reads a
+configuration from stdin and writes what it measured to stdout.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ SHAPES = {
     "omniglot": (1, 28, 28),
     "cifar10": (3, 32, 32),
 }
-"""Channels, height and width of the images of each set. Those of one channel are binarised."""
+"""Shape (C, H, W) of the images of each set. Models see grey images as bits: a pixel is 1 with the
+probability of its brightness."""
 
 TEST_SEED = 12345
 """Of the binarisation of the test images: the same for every model, so that models are paired."""
@@ -95,7 +96,10 @@ class ImageSet:
             yield self._seen(images[start : start + size], generator)
 
     def contexts(self) -> Iterator[Tensor]:
-        """Yield the training images in batches for `Hvae.fit_context`: (B, C, H, W) in [0, 1]."""
+        """Yield all training images once, in batches (B, C, H, W) in [0, 1].
+
+        `Hvae.fit_context` takes them.
+        """
         return self.batches("train", len(self.train), 5000)
 
     def _seen(self, images: Array, generator: torch.Generator) -> Tensor:
@@ -150,7 +154,7 @@ def load(name: str, folder: Path) -> ImageSet:
         raise DataMissing(None, reason, str(paths[0]))
     try:
         with np.load(path) as file:
-            parts = packings.parts_of(name, file)
+            parts = packings.parts_of(name, dict(file))
             train, test, valid = parts["train"], parts["test"], parts.get("valid")
     except UNREADABLE as error:
         raise OSError(None, f"this is not the set {name} ({one_line(error)})", str(path)) from error

@@ -23,11 +23,10 @@ from PIL import Image
 from ...codec.files import replacing
 from ..datasets import fetch_file
 from .data import load
+from .packings import TRAIN_DRAWERS, parts_of
 
 Parts = dict[str, NDArray[np.uint8]]
 SIDE = 28
-TRAIN_DRAWERS = 15
-"""Of the 20 drawers of each character; 24,345 = 1,623 x 15 images as in the papers' own file."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +177,9 @@ def fetch(name: str, folder: Path, *, progress: bool = False) -> tuple[dict[str,
         for file, checksum in home.files.items()
     )
     target = folder / f"{name}.npz"
-    if fetched or not _is_whole(name, folder):
+    if fetched or not (target.is_file() and _is_whole(name, folder)):
         parts = home.read([archives / file for file in home.files])
         with replacing(target) as part, part.open("wb") as out:
             np.savez_compressed(out, **parts)  # type: ignore[arg-type]
     with np.load(target) as found:
-        return {part: len(found[part]) for part in found.files}, fetched
+        return {part: len(images) for part, images in parts_of(name, dict(found)).items()}, fetched

@@ -15,8 +15,9 @@ Array = NDArray[np.uint8]
 Parts = dict[str, Array]
 """Images (N, C, H, W) of `train` and `test`, and of `valid` where the set has it."""
 
-_TRAIN_DRAWERS = 15
-"""Of the 20 drawers of each character: 24,345 = 1,623 x 15 images, as in the papers' own file."""
+TRAIN_DRAWERS = 15
+"""Twenty people drew each of OMNIGLOT's 1,623 characters. The drawings of the first 15 people are
+for training: 24,345 images, as many as in the file that the papers used."""
 
 
 def _mnist(file: Mapping[str, Array]) -> Parts:
@@ -33,7 +34,7 @@ def _static_mnist(file: Mapping[str, Array]) -> Parts:
 
 def _omniglot(file: Mapping[str, Array]) -> Parts:
     images, drawer = file["images"][:, None], file["character_drawer"][:, 1]
-    is_train = drawer - drawer.min() < _TRAIN_DRAWERS
+    is_train = drawer - drawer.min() < TRAIN_DRAWERS
     return {"train": images[is_train], "test": images[~is_train]}
 
 
@@ -64,6 +65,10 @@ _UNPACK: dict[str, Callable[[Mapping[str, Array]], Parts]] = {
 
 def parts_of(name: str, file: Mapping[str, Array]) -> Parts:
     """Return the parts of a set's file, packed or as `hvae-codec dataset` writes it.
+
+    Args:
+        name: of the set.
+        file: its members, in memory: an open `.npz` would unpack a member at each access.
 
     Raises:
         KeyError, ValueError, TypeError: it is neither.

@@ -141,6 +141,18 @@ def test_a_damaged_set_is_made_anew_from_its_archives(asked: list[str], tmp_path
     data.load("mnist", tmp_path / "to")
 
 
+def test_a_packed_set_beside_the_archives_is_not_the_set_that_dataset_writes(
+    asked: list[str], tmp_path: Path
+) -> None:
+    run("dataset", "mnist-static", "--to", tmp_path / "to")
+    (tmp_path / "to" / "mnist-static.npz").unlink()
+    rows = np.zeros((24, 98), np.uint8)
+    np.savez(tmp_path / "to" / "mnist_static.npz", train=rows, valid=rows, test=rows)
+    result = run("dataset", "mnist-static", "--to", tmp_path / "to")
+    assert result.exit_code == 0 and "; 0 files fetched now" in result.stderr
+    assert (tmp_path / "to" / "mnist-static.npz").is_file()
+
+
 def test_a_wrong_checksum_leaves_no_file(asked: list[str], tmp_path: Path) -> None:
     (tmp_path / "home" / "t10k-images-idx3-ubyte.gz").write_bytes(b"another file")
     result = run("dataset", "mnist", "--to", tmp_path / "to")
