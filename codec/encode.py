@@ -14,8 +14,7 @@ from PIL import Image
 
 from ..bitstream import Prior, read_index
 from .check import check_encoded
-from .config import PATCH_PX
-from .encoder import Alphas, check_size, encode_losslessly, encode_pixels
+from .encoder import Alphas, check_size, encode_losslessly, encode_pixels, tile_side_of
 from .errors import TargetError
 from .images import GreySource, Pixels, metadata_from, read_image, stretched, to_pixels
 from .networks.weights import Codec, load_codec
@@ -30,7 +29,6 @@ from .options import (
 from .quality.maps import wanted_offsets
 from .quality.score import SMALLEST_PX, check_metric
 from .quality.targets import best_within, psnr_of, smallest_reaching, ssimulacra2_of
-from .tiles.tiling import default_tile_side
 
 ImageSource = (
     Image.Image | np.ndarray | str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
@@ -155,7 +153,11 @@ def encode_with(
         raise TargetError(f"SSIMULACRA2 needs {SMALLEST_PX} pixels a side")
     if metadata is not None:
         pixels = replace(pixels, metadata=metadata_from(metadata))
-    data = _encode(codec, pixels, options, kind) if codec else _losslessly(pixels, options)
+    data = (
+        _encode(codec, pixels, options, kind)
+        if codec
+        else encode_losslessly(pixels, options.tile_px)
+    )
     if options.verify:
         found = read_index(data).header.quality
         check_encoded(data, pixels, is_lossless=options.is_lossless_at(found))
@@ -163,24 +165,11 @@ def encode_with(
 
 
 def _encode(codec: Codec, pixels: Pixels, options: EncodeOptions, prior: Prior) -> bytes:
-    side = (
-        default_tile_side(*pixels.size) if options.tile_px is None else options.tile_px // PATCH_PX
-    )
     coded = stretched(pixels)
     offsets = None
     if prior is Prior.MASKED_DIFFUSION:  # the others know one quality a file
-        offsets = wanted_offsets(coded, options, side)
-    learned = partial(
-        encode_pixels,
-        codec,
-        coded,
-        tile_side=side,
-        prior=prior,
-        effort=options.effort,
-        offsets=offsets,
-        content=options.content,
-        tune=options.tune,
-    )
+        offsets = wanted_offsets(coded, options, tile_side_of(coded, options))
+    learned = partial(encode_pixels, codec, coded, options=options, offsets=offsets)
     if options.has_target:
         return _search(codec, pixels, options, partial(learned, alphas=Alphas(coded)))
     return learned(DEFAULT_QUALITY if options.quality is None else options.quality)
@@ -192,7 +181,11 @@ def _search(
     """Find the quality of a target; `learned` encodes at one that is not lossless."""
 
     def at(quality: int) -> bytes:
-        return _losslessly(pixels, options) if options.is_lossless_at(quality) else learned(quality)
+        return (
+            encode_losslessly(pixels, options.tile_px)
+            if options.is_lossless_at(quality)
+            else learned(quality)
+        )
 
     if options.psnr is not None:
         return smallest_reaching(at, partial(psnr_of, codec, pixels), options.psnr, " dB")
@@ -208,14 +201,10 @@ def _search(
     except TargetError:
         if options.content != "auto":
             raise
-        by_networks = partial(learned, content="photo")  # worse than exact patches
+        by_networks = partial(
+            learned, options=replace(options, content="photo")
+        )  # worse than exact patches
         return best_within(by_networks, limit, wish)
-
-
-def _losslessly(pixels: Pixels, options: EncodeOptions) -> bytes:
-    if options.tile_px is None:
-        return encode_losslessly(pixels)
-    return encode_losslessly(pixels, options.tile_px // PATCH_PX)
 
 
 def _read(image: ImageSource, options: EncodeOptions) -> Pixels:

@@ -20,12 +20,13 @@ from ..bitstream import (
     write_container,
 )
 from ..bitstream.header import MAX_TILE_SIDE, WEIGHTS_BYTES
+from .config import PATCH_PX
 from .images import Pixels
 from .memory import Trimming
 from .networks.runtime import Floats, torch_side
 from .networks.weights import Codec
-from .numbers import effort_of, quality_of
-from .options import DEFAULT_TUNE, ContentKind
+from .numbers import quality_of
+from .options import ContentKind, EncodeOptions, prior_of
 from .quality.curve import MAX_QUALITY
 from .quality.maps import fitted
 from .tiles.alpha import encode_alpha
@@ -57,14 +58,10 @@ def encode_pixels(
     codec: Codec,
     pixels: Pixels,
     quality: int,
+    options: EncodeOptions | None = None,
     *,
-    tile_side: int | None = None,
-    prior: Prior = Prior.MASKED_DIFFUSION,
-    alphas: Alphas | None = None,
-    effort: int = 0,
     offsets: NDArray[np.float32] | None = None,
-    content: ContentKind = "auto",
-    tune: str = DEFAULT_TUNE,
+    alphas: Alphas | None = None,
 ) -> bytes:
     """Encode pixels into a whole file.
 
@@ -72,37 +69,37 @@ def encode_pixels(
         codec: weights and tables.
         pixels: what `images.to_pixels` gave.
         quality: 0...100.
-        tile_side: of a tile, in patches; None for `default_tile_side`.
-        prior: of the context.
-        alphas: of the image, where it is coded several times: they are the same at every quality.
-        effort: 0...9, how long symbols are searched for a smaller loss.
+        options: tiles, prior, effort, content and tune, all by default. What is said there of
+            quality and maps the caller has made `quality` and `offsets` of.
         offsets: (h, w) qualities that patches should have more than `quality`.
-        content: what the image shows. photo: no patch is exact; auto decides tile by tile.
-        tune: of the weights; by those for the eye photographs have less PSNR.
+        alphas: of the image, where it is coded several times: they are the same at every quality.
 
     Raises:
-        ArgumentError: the quality, the effort or the size is outside its range.
+        ArgumentError: the quality or the size is outside its range.
         ImageTooLarge: the image has more pixels than a decoder accepts.
         WeightsError: the weights do not have the prior.
         TorchMissing: effort or prior needs PyTorch, which is not installed.
     """
+    options = options or EncodeOptions()
     quality = quality_of(quality)
-    effort = effort_of(effort)
-    side = default_tile_side(*pixels.size) if tile_side is None else tile_side
+    prior = prior_of(options.prior)
+    side = tile_side_of(pixels, options)
     quality_map = None
     if offsets is not None:
         quality_map = fitted(offsets, quality, codec.file.patch_range_at(quality))
     header = _header(pixels, side, quality, codec.file.digest[:WEIGHTS_BYTES], prior)
     codec.check_prior(prior)  # refused before the work
-    if effort:
-        torch_side("search", f"effort {effort}")
+    if options.effort:
+        torch_side("search", f"effort {options.effort}")
     if alphas is None:
         alphas = Alphas(pixels)
     conditions = CodingConditions.of(header, codec.config, quality_map)
-    coder = _TileEncoder(codec, pixels, header, conditions, alphas, effort, tune)
+    coder = _TileEncoder(codec, pixels, header, conditions, alphas, options)
     tiles: dict[int, Tile] = {}
     places = tiles_in(*pixels.size, side)
-    contents = {number: _content(pixels, window, quality, content) for number, window in places}
+    contents = {
+        number: _content(pixels, window, quality, options.content) for number, window in places
+    }
     plain = [tile for tile in places if contents[tile[0]].is_photograph]
     trimming = Trimming()
     for batch in batches(plain, codec.runtime.tiles_at_once):
@@ -115,17 +112,18 @@ def encode_pixels(
     return _file(header, pixels, [tiles[number] for number, _ in places], quality_map)
 
 
-def encode_losslessly(pixels: Pixels, tile_side: int = MAX_TILE_SIDE) -> bytes:
+def encode_losslessly(pixels: Pixels, tile_px: int | None = None) -> bytes:
     """Encode pixels into a file that gives them back bit for bit, and needs no weights.
 
     Args:
         pixels: the image.
-        tile_side: of a tile, in patches.
+        tile_px: side of a tile; None for the largest.
 
     Raises:
         ArgumentError, ImageTooLarge: as `encode_pixels`.
     """
-    header = _header(pixels, tile_side, MAX_QUALITY, NO_WEIGHTS)
+    side = MAX_TILE_SIDE if tile_px is None else tile_px // PATCH_PX
+    header = _header(pixels, side, MAX_QUALITY, NO_WEIGHTS)
     tiles = [
         Tile.exact_tile(
             number,
@@ -135,6 +133,13 @@ def encode_losslessly(pixels: Pixels, tile_side: int = MAX_TILE_SIDE) -> bytes:
         for number, window in tiles_in(*pixels.size, header.tile_side)
     ]
     return _file(header, pixels, tiles)
+
+
+def tile_side_of(pixels: Pixels, options: EncodeOptions) -> int:
+    """Return the side of the tiles that networks code, in patches."""
+    if options.tile_px is None:
+        return default_tile_side(*pixels.size)
+    return options.tile_px // PATCH_PX
 
 
 def check_size(pixels: Pixels) -> None:
@@ -203,17 +208,16 @@ class _TileEncoder:
         header: Header,
         conditions: CodingConditions,
         alphas: Alphas,
-        effort: int,
-        tune: str,
+        options: EncodeOptions,
     ):
         self.codec, self.pixels, self.header = codec, pixels, header
         self.conditions, self.alphas = conditions, alphas
-        self.effort, self.tune = effort, tune
+        self.options = options
 
     def learned(self, batch: Sequence[tuple[int, Window]]) -> Iterator[tuple[int, Tile]]:
         """Yield the tiles of a batch, which are of one size, by number."""
         windows = [window for _, window in batch]
-        coded = encode_tiles(self.codec, self.pixels, windows, self.conditions, self.effort)
+        coded = encode_tiles(self.codec, self.pixels, windows, self.conditions, self.options.effort)
         for (number, window), symbols in zip(batch, coded, strict=True):
             alpha = self.alphas.of(number, window)
             yield number, push_tile(self.codec, number, symbols, alpha, self.header.prior)
@@ -223,7 +227,7 @@ class _TileEncoder:
 
         def learned(where: Mask | None, exact: bytes) -> tuple[Tile, Floats]:
             (symbols,) = encode_tiles(
-                self.codec, self.pixels, [window], self.conditions, self.effort, where
+                self.codec, self.pixels, [window], self.conditions, self.options.effort, where
             )
             context = symbols.context[None].astype(np.float32)
             latents = symbols.decoded[None]
@@ -236,7 +240,7 @@ class _TileEncoder:
         levels = 1 + len(self.codec.config.level_channels)
         quality = self.header.quality
         return Candidates(
-            self.pixels, number, window, content, quality, self.tune, levels, learned
+            self.pixels, number, window, content, quality, self.options.tune, levels, learned
         ).tile()
 
 

@@ -9,6 +9,7 @@ from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weights import load_codec
+from hvae_codec.codec.options import EncodeOptions
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 
@@ -18,7 +19,7 @@ def file(request: pytest.FixtureRequest, tiny_in_use: object, photograph: np.nda
     """Two tiles and a profile, and maybe alpha."""
     image = Image.fromarray(photograph[100:130, 200:260]).convert(request.param)
     image.info["icc_profile"] = b"a profile"
-    return encode_pixels(load_codec(), to_pixels(image), 20, tile_side=1)
+    return encode_pixels(load_codec(), to_pixels(image), 20, EncodeOptions(tile_px=32))
 
 
 def refused_or_right(data: bytes, right: Image.Image) -> bool:

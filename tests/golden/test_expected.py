@@ -18,6 +18,7 @@ from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
 from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.options import EncodeOptions
 from hvae_codec.codec.quality.targets import psnr_of
 
 EXPECTED = Path(__file__).with_name("expected.json")
@@ -46,7 +47,7 @@ def measured(codec: Codec, name: str) -> dict[str, dict[str, float]]:
     assert pixels.size == (SIDE_PX, SIDE_PX)
     found = {}
     for quality in QUALITIES:
-        data = encode_pixels(codec, pixels, quality, content="photo")
+        data = encode_pixels(codec, pixels, quality, EncodeOptions(content="photo"))
         found[str(quality)] = {
             "bytes": len(data),
             "psnr_db": round(psnr_of(codec, pixels, data), 3),

@@ -23,11 +23,13 @@ import torch
 from PIL import Image
 
 from hvae_codec.bitstream import level_checks, read_index
+from hvae_codec.codec.config import PATCH_PX
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import Pixels, to_image, to_pixels
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
 from hvae_codec.codec.networks.weights import Codec, load_codec
+from hvae_codec.codec.options import EncodeOptions
 from hvae_codec.codec.tiles import tile_decoder
 from tests.golden.decode_once import decode as decode_and_record
 
@@ -101,7 +103,9 @@ def encode(codec: Codec, photograph: np.ndarray, name: str) -> bytes:
     offsets = None
     if kind == "map":
         offsets = np.random.default_rng(0).integers(-10, 11, (4, 6)).astype(np.float32)
-    return encode_pixels(codec, to_pixels(samples), quality, tile_side=tile, offsets=offsets)
+    return encode_pixels(
+        codec, to_pixels(samples), quality, EncodeOptions(tile_px=tile * PATCH_PX), offsets=offsets
+    )
 
 
 def decode(codec: Codec, data: bytes) -> np.ndarray:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvae_codec.bitstream import read_index
+from hvae_codec.codec.config import PATCH_PX
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weights import Codec
-from hvae_codec.codec.options import SCALES, ContentKind, DecodeOptions
+from hvae_codec.codec.options import SCALES, ContentKind, DecodeOptions, EncodeOptions
 from hvae_codec.codec.symbols.coders import push_pairs
 from hvae_codec.codec.symbols.stack import CountingStack
 from hvae_codec.codec.tiles.conditions import CodingConditions
@@ -52,7 +53,10 @@ def test_any_image_comes_back(
         0, np.iinfo(dtype).max, shape, dtype, endpoint=True
     )
     data = encode_pixels(
-        tiny_codec, to_pixels(noise), quality, tile_side=tile_side, content=content
+        tiny_codec,
+        to_pixels(noise),
+        quality,
+        EncodeOptions(tile_px=tile_side * PATCH_PX, content=content),
     )
     samples = decode_file(tiny_codec, data, read_index(data)).samples
     assert (samples.shape, samples.dtype) == (noise.shape, noise.dtype)
@@ -64,7 +68,9 @@ def test_any_image_comes_back(
 def coded(tiny_codec: Codec, photograph: np.ndarray) -> Callable[[int], bytes]:
     """Files of one picture, by the side of their tiles."""
     pixels = to_pixels(photograph[50:150, 150:231])
-    return cache(lambda side: encode_pixels(tiny_codec, pixels, 60, tile_side=side))
+    return cache(
+        lambda side: encode_pixels(tiny_codec, pixels, 60, EncodeOptions(tile_px=side * PATCH_PX))
+    )
 
 
 @given(
@@ -102,7 +108,9 @@ def test_a_file_is_as_large_as_the_model_says(
 ) -> None:
     pixels = photograph[top : top + height, 150 : 150 + width]
     bits = bits_of(tiny_codec, pixels, quality)
-    size = len(encode_pixels(tiny_codec, to_pixels(pixels), quality, content="photo"))
+    size = len(
+        encode_pixels(tiny_codec, to_pixels(pixels), quality, EncodeOptions(content="photo"))
+    )
     assert bits / 8 * 0.99 <= size <= bits / 8 * 1.01 + 64
 
 

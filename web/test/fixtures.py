@@ -38,12 +38,13 @@ from hvae_codec.bitstream import (
     words_of,
 )
 from hvae_codec.codec.api import encode as encode_image
+from hvae_codec.codec.config import PATCH_PX
 from hvae_codec.codec.decode import decode_parts
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.web import web_parts
 from hvae_codec.codec.networks.weights import Codec, load_codec
-from hvae_codec.codec.options import TUNES
+from hvae_codec.codec.options import TUNES, EncodeOptions
 from hvae_codec.codec.tiles.lossless import encode_vp8l
 from tests.drawn import photograph, text
 
@@ -91,7 +92,7 @@ def main(out: Path) -> None:
 
     def encode(size: tuple[int, int], quality: int, tile: int) -> bytes:
         pixels = to_pixels(np.asarray(photo.resize(size, Image.Resampling.LANCZOS)))
-        return encode_pixels(codec, pixels, quality, tile_side=tile)
+        return encode_pixels(codec, pixels, quality, EncodeOptions(tile_px=tile * PATCH_PX))
 
     whole = encode((768, 512), 60, 32)
     tiles = encode((500, 333), 45, 4)
@@ -163,7 +164,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     """Add files of text, and of text beside a photograph: exact tiles and exact patches."""
     add("screen", encode_image(text(np.random.default_rng(0))))
     image = page()
-    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7, tune="psnr")
+    mixed = encode_pixels(codec, to_pixels(image), 50, EncodeOptions(tile_px=224, tune="psnr"))
     index = read_index(mixed)
     assert [*index.coders] == [2, 1, 0, 1], index.coders
     add("mixed", mixed)
@@ -180,7 +181,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     alpha = Image.new("L", image.size, 255)
     alpha.paste(Image.linear_gradient("L").resize((320, 300)), (0, 60))
     image.putalpha(alpha)
-    mixed = encode_pixels(codec, to_pixels(image), 50, tile_side=7, tune="psnr")
+    mixed = encode_pixels(codec, to_pixels(image), 50, EncodeOptions(tile_px=224, tune="psnr"))
     add("mixed_alpha", mixed)
     add("mixed_alpha_thumbnail", mixed, scale=8)
     index = read_index(mixed)
@@ -216,7 +217,12 @@ def wrong_metadata(add: Callable[..., None], codec: Codec) -> None:
         ("wrong_text", (MetadataKind.TEXT, b'{"a": 1}')),
         ("wrong_dpi", (MetadataKind.DPI, b"1234")),
     ):
-        add(name, encode_pixels(codec, replace(pixels, metadata=(item,)), 20, content="photo"))
+        add(
+            name,
+            encode_pixels(
+                codec, replace(pixels, metadata=(item,)), 20, EncodeOptions(content="photo")
+            ),
+        )
 
 
 def page() -> Image.Image:
@@ -231,7 +237,7 @@ def of_many_qualities(add: Callable[..., None], codec: Codec) -> None:
     """Add files with a quality map."""
     pixels = to_pixels(np.asarray(Image.fromarray(data.chelsea()).resize((330, 250))))
     offsets = np.random.default_rng(0).integers(-15, 16, (8, 11)).astype(np.float32)
-    patches = encode_pixels(codec, pixels, 40, tile_side=5, offsets=offsets)
+    patches = encode_pixels(codec, pixels, 40, EncodeOptions(tile_px=160), offsets=offsets)
     add("patches", patches)
     add("patches_thumbnail", patches, scale=8)
     header = read_index(patches).header
@@ -256,7 +262,10 @@ def deep(add: Callable[..., None], codec: Codec) -> None:
     add("deep_thumbnail", lossless, scale=8)
     add("deep_lost", lossless[:-5] + b"damag")
     mixed = encode_pixels(
-        codec, to_pixels(np.asarray(page(), np.uint16) * 257), 50, tile_side=7, tune="psnr"
+        codec,
+        to_pixels(np.asarray(page(), np.uint16) * 257),
+        50,
+        EncodeOptions(tile_px=224, tune="psnr"),
     )
     assert [*read_index(mixed).coders] == [0, 1, 0, 1]
     add("deep_mixed", mixed)

@@ -164,7 +164,7 @@ def test_grey_comes_back_grey(picture: Image.Image) -> None:
 
 
 def test_a_file_tells_what_it_is(picture: Image.Image, tmp_path: Path) -> None:
-    data = encode_pixels(load_codec(), to_pixels(picture), 33, tile_side=2)
+    data = encode_pixels(load_codec(), to_pixels(picture), 33, EncodeOptions(tile_px=64))
     path = tmp_path / "picture.hvae"
     path.write_bytes(data)
     opened = hvae_codec.open(path)

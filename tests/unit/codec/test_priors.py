@@ -28,7 +28,7 @@ from hvae_codec.codec.images import Pixels, to_pixels
 from hvae_codec.codec.networks.weight_file import read_weight_file
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
 from hvae_codec.codec.networks.weights import Codec
-from hvae_codec.codec.options import DecodeOptions
+from hvae_codec.codec.options import DecodeOptions, EncodeOptions
 from hvae_codec.codec.quality.curve import step_of
 from hvae_codec.codec.symbols.schedule import context_mask
 from hvae_codec.codec.symbols.stack import AnsStack, CountingStack, Sampling, SamplingStack
@@ -192,7 +192,12 @@ def test_a_file_names_its_prior_and_decodes_by_it(
     # bits-back borrows from the latents, which must be many
     quality, tile = (95, 32) if kind is Prior.GAUSSIAN_DIFFUSION else (50, 2)
     usual, data = (
-        encode_pixels(every_codec, pixels, quality, tile_side=tile, prior=p, content="photo")
+        encode_pixels(
+            every_codec,
+            pixels,
+            quality,
+            EncodeOptions(tile_px=tile * PATCH_PX, prior=p.label, content="photo"),
+        )
         for p in (Prior.MASKED_DIFFUSION, kind)
     )
     index = read_index(data)
@@ -217,7 +222,9 @@ def test_a_prior_of_one_quality_gets_no_map(
 
 def test_a_prior_that_is_not_there_is_named(tiny_codec: Codec, photograph: np.ndarray) -> None:
     with pytest.raises(WeightsError, match="no prior vamp, only masked-diffusion"):
-        encode_pixels(tiny_codec, to_pixels(photograph[:32, :32]), 50, prior=Prior.VAMP)
+        encode_pixels(
+            tiny_codec, to_pixels(photograph[:32, :32]), 50, EncodeOptions(prior=Prior.VAMP.label)
+        )
     with pytest.raises(WeightsError, match="prior flow is not one of"):
         make_prior("flow", tiny_codec.config)
 
@@ -297,7 +304,8 @@ def test_bits_back_needs_the_words_that_it_reached_into(
     monkeypatch.setitem(context_of(every_codec)._modules, "priors", bits_back)
     pixels = to_pixels(photograph[:160, :160])
     data, usual = (
-        encode_pixels(every_codec, pixels, 80, prior=p) for p in (Prior.VAMP, Prior.MIXTURE)
+        encode_pixels(every_codec, pixels, 80, EncodeOptions(prior=p.label))
+        for p in (Prior.VAMP, Prior.MIXTURE)
     )
     assert abs(len(data) - len(usual)) <= 8  # what it took came back
     index = read_index(data)
@@ -322,7 +330,7 @@ def test_bits_back_that_finds_too_few_is_refused(
     monkeypatch.setitem(context_of(every_codec)._modules, "priors", bits_back)
     flat = to_pixels(np.full((32, 32, 3), 128, np.uint8))
     with pytest.raises(PayloadTooShort, match="fewer than this prior of the context borrows"):
-        encode_pixels(every_codec, flat, 10, prior=Prior.VAMP, content="photo")
+        encode_pixels(every_codec, flat, 10, EncodeOptions(prior=Prior.VAMP.label, content="photo"))
 
 
 @pytest.mark.slow

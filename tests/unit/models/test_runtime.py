@@ -12,6 +12,7 @@ from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weights import Codec, load_codec
+from hvae_codec.codec.options import EncodeOptions
 from hvae_codec.codec.symbols.tables import Tables
 from hvae_codec.codec.tiles.tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
 from hvae_codec.codec.tiles.tiling import tiles_in
@@ -48,7 +49,7 @@ def test_what_one_side_writes_the_other_reads(
 ) -> None:
     samples = photograph[60:156, 200:264]
     pixels = to_pixels(samples[..., 1] if is_grey else samples)
-    data = encode_pixels(codecs[writer], pixels, quality, tile_side=2)
+    data = encode_pixels(codecs[writer], pixels, quality, EncodeOptions(tile_px=64))
     tiles = {side: popped(codec, data) for side, codec in codecs.items()}
     assert len(tiles["onnx"]) == 2
     for one, other in zip(tiles["onnx"], tiles["torch"], strict=True):

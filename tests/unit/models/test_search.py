@@ -12,6 +12,7 @@ from hvae_codec.codec import api
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import Pixels
 from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.options import EncodeOptions
 from hvae_codec.codec.quality.curve import lmbda_of
 from hvae_codec.codec.tiles.conditions import CodingConditions
 from hvae_codec.codec.tiles.tile_encoder import encode_tiles
@@ -48,7 +49,9 @@ def test_tiles_are_searched_in_their_surroundings(
     pixels = photograph[60:124, 180:276]
     losses = []
     for effort in (0, 1):
-        data = encode_pixels(tiny_codec, Pixels(pixels), 50, tile_side=2, effort=effort)
+        data = encode_pixels(
+            tiny_codec, Pixels(pixels), 50, EncodeOptions(tile_px=64, effort=effort, tune="psnr")
+        )
         losses.append(loss(data, pixels, 50))
     assert losses[1] < 0.99 * losses[0], losses
 

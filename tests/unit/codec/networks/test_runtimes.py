@@ -19,6 +19,7 @@ from hvae_codec.codec.networks.onnx_constants import ContextConstants
 from hvae_codec.codec.networks.runtime import make_runtime
 from hvae_codec.codec.networks.threads import THREADS_VARIABLE
 from hvae_codec.codec.networks.weights import Codec
+from hvae_codec.codec.options import EncodeOptions
 from hvae_codec.codec.quality.curve import QUALITIES
 from hvae_codec.codec.quality.qualities import PatchQualities
 from hvae_codec.codec.symbols.coders import ContextEncoder, push_pairs
@@ -214,7 +215,7 @@ def test_the_encoder_knows_what_a_decoder_has(
     pixels = to_pixels(samples if kind == "colour" else samples[..., 1])
     window = patch_grid(64, 96)
     for codec in (shipped_codec, in_torch):
-        data = encode_pixels(codec, pixels, 70, content="photo")
+        data = encode_pixels(codec, pixels, 70, EncodeOptions(content="photo"))
         source, index = (
             TileSource(0, window, read_tile(data, read_index(data), 0)),
             read_index(data),

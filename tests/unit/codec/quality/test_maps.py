@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from hvae_codec.bitstream import ArgumentError, read_index
 from hvae_codec.codec import api
+from hvae_codec.codec.config import PATCH_PX
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import metadata, to_pixels
@@ -33,7 +34,13 @@ def pixels(photograph: np.ndarray) -> np.ndarray:
 def encoded(
     files: Files, pixels: np.ndarray, offsets: np.ndarray, quality: int, tile: int
 ) -> bytes:
-    return encode_pixels(files.codec, to_pixels(pixels), quality, tile_side=tile, offsets=offsets)
+    return encode_pixels(
+        files.codec,
+        to_pixels(pixels),
+        quality,
+        EncodeOptions(tile_px=tile * PATCH_PX),
+        offsets=offsets,
+    )
 
 
 @pytest.mark.parametrize("tile", [32, 2])
@@ -79,7 +86,9 @@ def test_effort_and_grey_work_with_maps(
 ) -> None:
     for samples, effort in ((pixels[..., 1], 0), (pixels, 1)):
         picture = to_pixels(samples)
-        data = encode_pixels(files.codec, picture, 50, offsets=offsets, effort=effort)
+        data = encode_pixels(
+            files.codec, picture, 50, EncodeOptions(effort=effort, tune="psnr"), offsets=offsets
+        )
         assert not decode_file(files.codec, data, read_index(data)).lost_tiles
 
 

@@ -256,7 +256,9 @@ def test_exact_tiles_beside_learned_ones(shipped_codec: Codec) -> None:
     alpha = Image.new("L", image.size, 255)
     alpha.paste(Image.linear_gradient("L").resize((320, 100)), (0, 60))
     image.putalpha(alpha)
-    data = encode_pixels(shipped_codec, to_pixels(image), 50, tile_side=7, tune="psnr")
+    data = encode_pixels(
+        shipped_codec, to_pixels(image), 50, EncodeOptions(tile_px=224, tune="psnr")
+    )
     index = read_index(data)
     coders = [TileCoder(coder).name for coder in index.coders]
     assert coders == ["EXACT", "EXACT", "LEARNED", "LEARNED"]
