@@ -68,12 +68,12 @@ def to_pixels(
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
     try:
         left_out = choose_page(image, page)
-        pixels = _pixels_of(image, strip, left_out)
+        pixels, names = _pixels_of(image, strip)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on damaged data
         raise ImageError(f"the image cannot be read ({error})") from error
-    if left_out:
+    if left_out := left_out + names:
         tell_left_out(str(getattr(image, "filename", "")), left_out)
     return pixels
 
@@ -91,9 +91,9 @@ def _checked(array: np.ndarray) -> np.ndarray:
     return samples
 
 
-def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
-    """Read an image that stands at the right page; `left_out` gets the names of what is not."""
-    image, file = _readable(image, file_of(image), left_out)
+def _pixels_of(image: Image.Image, strip: bool) -> tuple[Pixels, list[str]]:
+    """Read an image that stands at the right page, and the names of what is left out."""
+    image, file, left_out = _readable(image, file_of(image))
     if image.format == "JXL" and file:
         if header_of(file).is_animation:
             raise ImageError(
@@ -110,13 +110,15 @@ def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
     left_out += names_of(loaded, file, strip)
     if wide is not None:
         pixels = Pixels(upright(wide[0], orientation), metadata=metadata)
-        return _with_profile(pixels, loaded, file, left_out)
+        pixels, names = _with_profile(pixels, loaded, file)
+        return pixels, left_out + names
     if image.mode not in _TARGETS:
         raise ImageError(
             f"images of mode {image.mode} are not supported; convert to 8 or 16 bits of RGB"
         )
     if image.mode == "CMYK":
-        image = _from_inks(image, left_out)
+        image, names = _from_inks(image)
+        left_out += names
         metadata = tuple(item for item in metadata if item[0] != MetadataKind.ICC)
     if stretch > 1 and isinstance(image.info.get("transparency"), int):
         image = image.copy()
@@ -125,11 +127,14 @@ def _pixels_of(image: Image.Image, strip: bool, left_out: list[str]) -> Pixels:
         image = image.transpose(UPRIGHT[orientation])
     mode = _TARGETS[image.mode]
     mode = _WITH_ALPHA[mode] if image.has_transparency_data else mode
-    return _with_profile(Pixels(image, mode, metadata), loaded, file, left_out)
+    pixels, names = _with_profile(Pixels(image, mode, metadata), loaded, file)
+    return pixels, left_out + names
 
 
-def _readable(image: Image.Image, file: bytes, left_out: list[str]) -> tuple[Image.Image, bytes]:
+def _readable(image: Image.Image, file: bytes) -> tuple[Image.Image, bytes, list[str]]:
     """Return an image, and its file, whose texts Pillow takes for texts and can hold.
+
+    Last are the names of texts that it cannot hold.
 
     Raises:
         ImageError: a chunk of a PNG that its pixels need is damaged.
@@ -151,9 +156,8 @@ def _readable(image: Image.Image, file: bytes, left_out: list[str]) -> tuple[Ima
     if is_png and not image.tell():  # Pillow reads texts behind the pixels with them
         whole, names = without_large_texts(file)
         if names:
-            image, file = Image.open(io.BytesIO(whole)), whole
-            left_out += names
-    return image, file
+            return Image.open(io.BytesIO(whole)), whole, names
+    return image, file, []
 
 
 def _as_turned(image: Image.Image, orientation: int) -> Image.Image:
@@ -175,15 +179,14 @@ def _with_info(image: Image.Image, info: dict[Any, Any]) -> Image.Image:
     return image
 
 
-def _with_profile(pixels: Pixels, image: Image.Image, file: bytes, left_out: list[str]) -> Pixels:
-    """Give pixels the profile that their file tells in one way or another."""
+def _with_profile(pixels: Pixels, image: Image.Image, file: bytes) -> tuple[Pixels, list[str]]:
+    """Give pixels the profile that their file tells in some way, and name what is left out."""
     others = dict(pixels.metadata)
     own = others.pop(MetadataKind.ICC, b"")
     profile, names = profile_of(image, own, file, pixels.color)
-    left_out += names
     if profile:
         others[MetadataKind.ICC] = profile
-    return replace(pixels, metadata=tuple(sorted(others.items())))
+    return replace(pixels, metadata=tuple(sorted(others.items()))), names
 
 
 def _stretch_of(image: Image.Image) -> int:
@@ -192,17 +195,19 @@ def _stretch_of(image: Image.Image) -> int:
     return next((_STRETCH[raw] for raw in rawmodes if isinstance(raw, str) and raw in _STRETCH), 1)
 
 
-def _from_inks(cmyk: Image.Image, left_out: list[str]) -> Image.Image:
-    """Convert to sRGB by the image's own profile, which the pixels then no longer have."""
-    rgb = None
+def _from_inks(cmyk: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Convert to sRGB by the image's own profile, which the pixels then no longer have.
+
+    Also return the names of what is left out.
+    """
+    rgb, left_out = None, ["inks (RGB in their place)"]
     if profile := cmyk.info.get("icc_profile"):
         with contextlib.suppress(OSError, ImageCms.PyCMSError):  # not a profile after all
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")
             rgb = ImageCms.profileToProfile(cmyk, source, srgb, outputMode="RGB")
         if rgb is None:
-            left_out.append("ICC profile (none of inks)")
-    left_out.append("inks (RGB in their place)")
+            left_out.insert(0, "ICC profile (none of inks)")
     rgb = rgb or cmyk.convert("RGB")
     rgb.info = {key: value for key, value in cmyk.info.items() if key != "icc_profile"}
-    return rgb
+    return rgb, left_out
