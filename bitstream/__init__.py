@@ -61,7 +61,7 @@ from .header import (
 from .metadata import Metadata, MetadataKind
 from .quality_map import Offsets
 from .source import Source
-from .tables import PmfTables, gaussian_tables, joined
+from .tables import PmfTables, gaussian_pmfs, joined
 
 __all__ = [
     "MAGIC",
@@ -106,7 +106,7 @@ __all__ = [
     "check_empty",
     "check_weights",
     "coder_of",
-    "gaussian_tables",
+    "gaussian_pmfs",
     "joined",
     "level_checks",
     "level_words",

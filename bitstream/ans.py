@@ -6,7 +6,7 @@ from fine to coarse, and a decoder meets them from coarse to fine.
     coder = coder_of()                                words = words_of(coder)
     for level in reversed(range(levels)):             coder = coder_of(words)
         bulk[level] = bulk_words(coder)               for level in range(levels):
-        push(coder, index, symbols, tables)               symbols = pop(coder, index, tables)
+        push(coder, index, symbols, pmfs)                 symbols = pop(coder, index, pmfs)
     words = words_of(coder)                           check_empty(coder)
     counts = level_words(bulk, words.size)
 
@@ -116,19 +116,19 @@ def _bit_model(chance: int) -> object:
 _MODELS: WeakKeyDictionary[PmfTables, list[object]] = WeakKeyDictionary()
 
 
-def _models(tables: PmfTables, groups: list[tuple[int, int, int]]) -> list[object]:
+def _models(pmfs: PmfTables, groups: list[tuple[int, int, int]]) -> list[object]:
     """Return the models of all tables by number; those of `groups` are there."""
-    models = _MODELS.get(tables)
+    models = _MODELS.get(pmfs)
     if models is None:
-        models = _MODELS.setdefault(tables, [None] * len(tables))
+        models = _MODELS.setdefault(pmfs, [None] * len(pmfs))
     for table, _, _ in groups:
         if models[table] is None:
-            models[table] = _exact_model(tables.table(table))
+            models[table] = _exact_model(pmfs.table(table))
     return models
 
 
 def _groups(
-    index: NDArray[np.integer], tables: PmfTables
+    index: NDArray[np.integer], pmfs: PmfTables
 ) -> tuple[NDArray[np.intp], list[tuple[int, int, int]]]:
     """Gather equal indices, for one call to constriction each.
 
@@ -136,7 +136,7 @@ def _groups(
         The stable order that sorts `index`, `(n,)`, and a list of (table, begin, end) in it.
     """
     # Of 16 bits numpy sorts by radix, 20 times as fast as of 64.
-    keys = index.astype(np.uint16 if len(tables) <= 1 << 16 else np.int64)
+    keys = index.astype(np.uint16 if len(pmfs) <= 1 << 16 else np.int64)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     if not keys.size:
@@ -147,7 +147,7 @@ def _groups(
 
 
 def push(
-    coder: EntropyCoder, index: NDArray[np.integer], symbols: NDArray[np.integer], tables: PmfTables
+    coder: EntropyCoder, index: NDArray[np.integer], symbols: NDArray[np.integer], pmfs: PmfTables
 ) -> None:
     """Push symbols, each under the table that its index names.
 
@@ -155,20 +155,20 @@ def push(
     ..., and below them the escaped values in the order of their symbols there.
 
     Args:
-        coder: the stack; grows by `tables.bits(index, symbols).sum()` bits, unless popped dry.
-        index: integers `(n,)` in 0...len(tables) - 1.
+        coder: the stack; grows by `pmfs.bits(index, symbols).sum()` bits, unless popped dry.
+        index: integers `(n,)` in 0...len(pmfs) - 1.
         symbols: integers `(n,)` in -2**20...2**20.
-        tables: the pmfs.
+        pmfs: of the symbols.
 
     Raises:
         ArgumentError: shape, dtype or an index is wrong; nothing was pushed.
         SymbolOutOfRange: a symbol is outside its range; nothing was pushed.
     """
-    index = checked_index(index, tables)
+    index = checked_index(index, pmfs)
     symbols = checked_symbols(symbols, index.size)
-    order, groups = _groups(index, tables)
+    order, groups = _groups(index, pmfs)
     index, symbols = index[order], symbols[order]
-    start, length = tables.start[index].astype(np.int64), tables.length[index].astype(np.int64)
+    start, length = pmfs.start[index].astype(np.int64), pmfs.length[index].astype(np.int64)
     entries = symbols - start
     escaped = np.flatnonzero((entries < 0) | (entries >= length))
     if escaped.size:
@@ -176,13 +176,13 @@ def push(
         first = start[escaped]
         _push_values(coder, escape.fold(symbols[escaped], first, first + length[escaped]))
     entries = entries.astype(np.int32)
-    models = _models(tables, groups)
+    models = _models(pmfs, groups)
     for table, begin, end in reversed(groups):
         coder.encode_reverse(entries[begin:end], models[table])
 
 
-def pop(coder: EntropyCoder, index: NDArray[np.integer], tables: PmfTables) -> NDArray[np.int32]:
-    """Pop what `push` pushed with the same index and tables; int32 `(n,)`.
+def pop(coder: EntropyCoder, index: NDArray[np.integer], pmfs: PmfTables) -> NDArray[np.int32]:
+    """Pop what `push` pushed with the same index and pmfs; int32 `(n,)`.
 
     A stack that holds something else gives other symbols, an empty one gives made-up symbols: it
     takes `check_empty` and a checksum to notice.
@@ -191,17 +191,17 @@ def pop(coder: EntropyCoder, index: NDArray[np.integer], tables: PmfTables) -> N
         ArgumentError: shape, dtype or a value of `index` is wrong; nothing was popped.
         StreamDamaged: an escaped symbol is outside -2**20...2**20.
     """
-    index = checked_index(index, tables)
-    order, groups = _groups(index, tables)
+    index = checked_index(index, pmfs)
+    order, groups = _groups(index, pmfs)
     index = index[order]
     entries = np.empty(index.size, np.int32)
-    models = _models(tables, groups)
+    models = _models(pmfs, groups)
     for table, begin, end in groups:
         if end - begin == 1:
             entries[begin] = coder.decode(models[table])  # half the time of an array of one
         else:
             entries[begin:end] = coder.decode(models[table], end - begin)
-    start, length = tables.start[index], tables.length[index]
+    start, length = pmfs.start[index], pmfs.length[index]
     escaped = np.flatnonzero(entries == length)
     values = start + entries
     if escaped.size:

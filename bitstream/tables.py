@@ -157,14 +157,14 @@ def _checked_offsets(
     return offset
 
 
-def checked_index(index: NDArray[np.integer], tables: PmfTables) -> NDArray[np.integer]:
+def checked_index(index: NDArray[np.integer], pmfs: PmfTables) -> NDArray[np.integer]:
     """Return `index` if it is `(n,)`, of integers, and within the tables; raise ArgumentError."""
     index = np.asarray(index)
     if index.ndim != 1 or index.dtype.kind not in "iu":
         raise ArgumentError(f"index is {index.dtype} of shape {index.shape}, not integers (n,)")
-    if index.size and not (index.min() >= 0 and index.max() < len(tables)):
+    if index.size and not (index.min() >= 0 and index.max() < len(pmfs)):
         raise ArgumentError(
-            f"index {index.min()}...{index.max()} is outside the tables 0...{len(tables) - 1}"
+            f"index {index.min()}...{index.max()} is outside the tables 0...{len(pmfs) - 1}"
         )
     return index
 
@@ -188,7 +188,7 @@ def checked_symbols(symbols: NDArray[np.integer], count: int) -> NDArray[np.int6
     return symbols.astype(np.int64)
 
 
-def gaussian_tables(scales: NDArray[np.float64], offsets: NDArray[np.float64]) -> PmfTables:
+def gaussian_pmfs(scales: NDArray[np.float64], offsets: NDArray[np.float64]) -> PmfTables:
     """Build the pmfs of N(offset, scale**2) over the bins [k - 1/2, k + 1/2].
 
     Table `scale_index * len(offsets) + offset_index`. Run once, when weights are exported: the

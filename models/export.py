@@ -13,7 +13,7 @@ from torch import nn
 from ..codec.config import ModelConfig
 from ..codec.errors import WeightsError, about
 from ..codec.quality.curve import MAX_QUALITY
-from ..codec.symbols.tables import start_tables
+from ..codec.symbols.tables import start_pmfs
 from .dct_vae import ContextModel, DctVae
 from .graphs import check_exporter
 from .integer import convert
@@ -101,14 +101,14 @@ def export(found: Ingredients, out: Path, cache: ImageCache | None, crops: int =
         own = dict(weights.context.priors.items())
         weights = replace(weights, context=_of_priors(weights.context, own | found.priors))
     if cache is not None:
-        weights = replace(weights, tables=refine(weights, cache, crops))
+        weights = replace(weights, pmfs=refine(weights, cache, crops))
     save_weights(out, weights)
 
 
 def _rounded(trained: Sequence[DctVae], firsts: tuple[int, ...]) -> Weights:
     models = [model.to_integer() for model in trained]
     latents = tuple(model.latents for model in models)
-    return Weights(models[0].context, latents, firsts, start_tables())
+    return Weights(models[0].context, latents, firsts, start_pmfs())
 
 
 def load_checkpoints(paths: Sequence[Path]) -> tuple[list[DctVae], tuple[int, ...]]:

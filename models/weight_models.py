@@ -36,13 +36,13 @@ class Weights:
         context: the context model, common to all.
         latents: one latent model a range of qualities, coarse qualities first.
         first_qualities: of each latent model.
-        tables: the frozen pmfs.
+        pmfs: the frozen tables.
     """
 
     context: ContextModel
     latents: tuple[LatentModel, ...]
     first_qualities: tuple[int, ...]
-    tables: PmfTables
+    pmfs: PmfTables
 
     def model_at(self, quality: int) -> DctVae:
         """Return the model that serves a quality."""
@@ -76,7 +76,7 @@ def save_weights(path: Path, weights: Weights) -> None:
         tuple(context.priors),
         arrays,
         export_graphs(context, weights.latents[0]),
-        weights.tables,
+        weights.pmfs,
     )
     with replacing(path) as part:
         part.write_bytes(data)
@@ -130,7 +130,7 @@ def models_of(file: WeightFile, name: str = "the weight file") -> Weights:
         convert.check(model.trunk)
         model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         latents.append(model)
-    return Weights(context, tuple(latents), file.first_qualities, file.tables)
+    return Weights(context, tuple(latents), file.first_qualities, file.pmfs)
 
 
 def shapes_of(model: nn.Module) -> dict[str, torch.Size]:

@@ -20,7 +20,7 @@ from hvae_codec.codec.networks.threads import THREADS_VARIABLE
 from hvae_codec.codec.networks.weight_file import WeightFile, read_weight_file
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, shipped_weights
 from hvae_codec.codec.networks.weights import Codec, load_codec
-from hvae_codec.codec.symbols.tables import Tables, start_tables
+from hvae_codec.codec.symbols.tables import Tables, start_pmfs
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.networks.dct import to_ycbcr
 from hvae_codec.models.priors import PRIORS
@@ -79,9 +79,9 @@ def tiny_model() -> DctVae:
 
 
 @pytest.fixture(scope="session")
-def tables() -> PmfTables:
-    """Gaussian tables."""
-    return start_tables()
+def pmfs() -> PmfTables:
+    """Gaussian pmfs."""
+    return start_pmfs()
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +92,7 @@ def tiny_integers(tiny_model: DctVae) -> DctVae:
 
 def weights_of(model: DctVae) -> Weights:
     """What a weight file of one integer model holds."""
-    return Weights(model.context, (model.latents,), (0,), start_tables())
+    return Weights(model.context, (model.latents,), (0,), start_pmfs())
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +115,7 @@ def tiny_codec(tiny_weights: Path) -> Codec:
 
 def torch_codec(file: WeightFile) -> Codec:
     """The networks of a file in PyTorch, which needs no graphs."""
-    return Codec(file, Tables(file.tables), TorchRuntime(models_of(file), torch.device("cpu")))
+    return Codec(file, Tables(file.pmfs), TorchRuntime(models_of(file), torch.device("cpu")))
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def web_parts(file: WeightFile) -> Iterator[tuple[str, bytes]]:
     if file.config.is_open:
         raise WeightsError("a page does not decode the files of open weights")
     folder = file.digest[:WEIGHTS_BYTES].hex()
-    tensors = {f"tables.{name}": getattr(file.tables, name) for name in ("pmf", "start", "length")}
+    tensors = {f"tables.{name}": getattr(file.pmfs, name) for name in ("pmf", "start", "length")}
     shared = (f"{PRIOR}.", "context.norm.")
     tensors |= {name: array for name, array in file.arrays.items() if name.startswith(shared)}
     tensors |= _graphs(file, _CONTEXT_GRAPHS)

@@ -54,7 +54,7 @@ class WeightFile:
         arrays: the tensors, as they are stored.
         graphs: ONNX models by name.
         initialisers: of each graph, the names of its tensors.
-        tables: the frozen pmfs.
+        pmfs: the frozen tables.
         digest: sha256 of the file.
     """
 
@@ -64,7 +64,7 @@ class WeightFile:
     arrays: Mapping[str, np.ndarray]
     graphs: Mapping[str, bytes]
     initialisers: Mapping[str, tuple[str, ...]]
-    tables: PmfTables
+    pmfs: PmfTables
     digest: bytes
 
     def model_at(self, quality: int) -> int:
@@ -104,14 +104,14 @@ def write_weight_file(
     priors: tuple[str, ...],
     arrays: Mapping[str, np.ndarray],
     graphs: Mapping[str, tuple[bytes, tuple[str, ...]]],
-    tables: PmfTables,
+    pmfs: PmfTables,
 ) -> bytes:
     """Return the bytes of a weight file; the arguments are the fields of `WeightFile`."""
     tensors = dict(arrays)
     for name, (graph, _) in graphs.items():
         tensors[f"graphs.{name}"] = np.frombuffer(graph, np.uint8)
     for name in _TABLES:
-        tensors[f"tables.{name}"] = getattr(tables, name)
+        tensors[f"tables.{name}"] = getattr(pmfs, name)
     described = {
         "format": FORMAT,
         "config": config.to_json(),
@@ -154,7 +154,7 @@ def read_weight_file(path: Path) -> WeightFile:
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path.name} does not name its graphs and priors") from error
     try:
-        checked_tables = PmfTables(**tables)
+        checked = PmfTables(**tables)
     except InvalidTables as error:
         raise WeightsError(f"{path.name} has tables that are none: {error}") from error
     return WeightFile(
@@ -164,7 +164,7 @@ def read_weight_file(path: Path) -> WeightFile:
         arrays=tensors,
         graphs=graphs,
         initialisers=initialisers,
-        tables=checked_tables,
+        pmfs=checked,
         digest=digest,
     )
 

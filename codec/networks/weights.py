@@ -74,7 +74,7 @@ def codec_of(file: WeightFile, device: str = "cpu") -> Codec:
     Raises:
         WeightsError, BoundError, TorchMissing: its networks cannot run on the device.
     """
-    return Codec(file, Tables(file.tables), make_runtime(file, device))
+    return Codec(file, Tables(file.pmfs), make_runtime(file, device))
 
 
 def load_codec(path: Path | None = None, device: str = "cpu", *, tune: str = DEFAULT_TUNE) -> Codec:

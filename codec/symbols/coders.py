@@ -20,10 +20,10 @@ from .schedule import CodingStep, pick
 from .stack import SymbolStack
 from .tables import (
     Tables,
-    context_tables,
-    latent_tables,
-    offset_context_tables,
-    offset_tables,
+    context_index,
+    latent_index,
+    offset_context_index,
+    offset_index,
 )
 from .walk import Prediction, SymbolCoder
 
@@ -33,20 +33,20 @@ comes later is predicted from it. Found on validation images (docs/experiments.c
 
 Residual = Callable[[], NDArray]
 Pairs = list[tuple[NDArray[np.int32], NDArray[np.int32]]]
-"""What is coded of a level, in the order of popping: tables and symbols, (n,) each."""
+"""What is coded of a level, in the order of popping: pmf indices and symbols, (n,) each."""
 
 
 def push_pairs(stack: SymbolStack, pairs: Pairs) -> None:
     """Push a level, so that its first pair is popped first."""
-    for tables, symbols in reversed(pairs):
-        stack.push(tables, symbols)
+    for index, symbols in reversed(pairs):
+        stack.push(index, symbols)
 
 
 def _gaussians(prediction: Prediction) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return tables and whole parts of the means of a slice of the context, (B, c, n) each."""
+    """Return pmf indices and whole parts of means of a slice of the context, (B, c, n) each."""
     eighths = np.rint(prediction.mean * CONTEXT_UNIT).astype(np.int32)
-    index = (prediction.quarters.astype(np.int32) + QUARTERS // 2) // QUARTERS
-    return context_tables(eighths, index)
+    scale_index = (prediction.quarters.astype(np.int32) + QUARTERS // 2) // QUARTERS
+    return context_index(eighths, scale_index)
 
 
 class ContextEncoder:
@@ -68,19 +68,19 @@ class ContextEncoder:
         """See `walk.SymbolCoder`."""
         start, stop = step.slices[number]
         mask = self.mask[start:stop]
-        tables, whole = _gaussians(prediction)
+        index, whole = _gaussians(prediction)
         values = residual() + prediction.mean
-        symbols = self._rounded(tables, values - whole) if self.decides else values - whole
+        symbols = self._rounded(index, values - whole) if self.decides else values - whole
         symbols = np.where(mask[:, None], np.rint(symbols).astype(np.int32), -whole)
         channels = start + np.flatnonzero(mask)
-        self._slices.append((channels, tables[:, mask], symbols[:, mask]))
+        self._slices.append((channels, index[:, mask], symbols[:, mask]))
         return whole + symbols - prediction.mean
 
-    def _rounded(self, tables: NDArray[np.int32], exact: NDArray) -> NDArray:
+    def _rounded(self, index: NDArray[np.int32], exact: NDArray) -> NDArray:
         """Return integers, all but for rates the nearest ones."""
         near = np.floor(exact + 0.5)
         other = np.where(exact < near, near - 1, near + 1)
-        saved = self.tables.context_bits(tables, near) - self.tables.context_bits(tables, other)
+        saved = self.tables.context_bits(index, near) - self.tables.context_bits(index, other)
         worth = ERROR_PRICE * CURVATURE * (1 - 2 * np.abs(exact - near))
         return np.where(saved > worth, other, near)
 
@@ -88,19 +88,19 @@ class ContextEncoder:
         """Return what is coded of a tile: its scale offsets, then each slice."""
         slices = [(channels, t[place], s[place]) for channels, t, s in self._slices]
         channels = np.concatenate([np.repeat(channels, t.shape[1]) for channels, t, _ in slices])
-        own = offset_tables(np.bincount(channels, minlength=self.mask.size))
+        own = offset_index(np.bincount(channels, minlength=self.mask.size))
         offsets = choose_offsets(
             channels,
             np.concatenate([t.ravel() for _, t, _ in slices]),
             np.concatenate([s.ravel() for _, _, s in slices]),
-            offset_context_tables,
+            offset_context_index,
             own,
             self.tables.pmfs,
         )
         pairs = [(own[self.mask], offsets[self.mask])]
-        for channels, tables, symbols in slices:
-            tables = offset_context_tables(tables, offsets[channels, None])
-            pairs.append((tables.ravel(), symbols.ravel()))
+        for channels, index, symbols in slices:
+            index = offset_context_index(index, offsets[channels, None])
+            pairs.append((index.ravel(), symbols.ravel()))
         return pairs
 
 
@@ -115,7 +115,7 @@ class ContextDecoder:
 
     def __init__(self, stacks: Sequence[SymbolStack], mask: NDArray[np.bool_], patches: int):
         self.stacks, self.mask = stacks, mask
-        own = offset_tables(np.full(mask.size, patches))[mask]
+        own = offset_index(np.full(mask.size, patches))[mask]
         self.offsets = np.zeros((len(stacks), mask.size), np.int32)
         for place, stack in enumerate(stacks):
             self.offsets[place, mask] = stack.pop(own)
@@ -126,13 +126,13 @@ class ContextDecoder:
         """See `walk.SymbolCoder`."""
         start, stop = step.slices[number]
         mask = self.mask[start:stop]
-        tables, whole = _gaussians(prediction)
+        index, whole = _gaussians(prediction)
         symbols = -whole
         if mask.any():
-            tables = offset_context_tables(tables, self.offsets[:, start:stop, None])[:, mask]
+            index = offset_context_index(index, self.offsets[:, start:stop, None])[:, mask]
             for place, stack in enumerate(self.stacks):
-                popped = stack.pop(tables[place].ravel())
-                symbols[place, mask] = popped.reshape(tables.shape[1:])
+                popped = stack.pop(index[place].ravel())
+                symbols[place, mask] = popped.reshape(index.shape[1:])
         return whole + symbols - prediction.mean
 
 
@@ -215,19 +215,19 @@ class LatentEncoder:
         return [self._level(calls) for calls in self._calls[place]]
 
     def _level(self, calls: list[_Coded]) -> Pairs:
-        own = offset_tables(calls[0].count)
+        own = offset_index(calls[0].count)
         offsets = choose_offsets(
             np.concatenate([call.channels for call in calls]),
             np.concatenate([call.quarters for call in calls]),
             np.concatenate([call.symbols for call in calls]),
-            latent_tables,
+            latent_index,
             own,
             self.tables.pmfs,
         )
         pairs = [(own, offsets)]
         for call in calls:
-            tables = latent_tables(call.quarters, offsets[call.channels])
-            pairs.append((tables, call.symbols))
+            index = latent_index(call.quarters, offsets[call.channels])
+            pairs.append((index, call.symbols))
         return pairs
 
 
@@ -268,9 +268,9 @@ class LatentDecoder:
             quarters = prediction.quarters[place].ravel()[where]
             if step.level not in levels:
                 count = np.bincount(channels, minlength=step.stop - step.start)
-                levels[step.level] = [stack.pop(offset_tables(count))]
+                levels[step.level] = [stack.pop(offset_index(count))]
             offsets = levels[step.level][0]
-            popped = stack.pop(latent_tables(quarters, offsets[channels]))
+            popped = stack.pop(latent_index(quarters, offsets[channels]))
             levels[step.level].append(popped)
             symbols[place].reshape(-1)[where] = popped
         return symbols

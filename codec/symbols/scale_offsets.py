@@ -17,7 +17,7 @@ from .tables import FIRST_OFFSET_TABLE, MAX_OFFSET
 
 _REACH = 16
 _SYMBOLS = 2 * _REACH
-_SCALES = FIRST_OFFSET_TABLE  # quarters are fewer than the tables of the context
+_SCALES = FIRST_OFFSET_TABLE  # quarters are fewer than the pmfs of the context
 
 Integers = NDArray[np.integer]
 
@@ -26,19 +26,19 @@ def choose_offsets(
     channels: Integers,
     scales: Integers,
     symbols: Integers,
-    table_of: Callable[[NDArray[np.int32], int], NDArray[np.int32]],
+    index_of: Callable[[NDArray[np.int32], int], NDArray[np.int32]],
     own: NDArray[np.int32],
-    tables: PmfTables,
+    pmfs: PmfTables,
 ) -> NDArray[np.int32]:
     """Find the offsets that make symbols and the offsets themselves cheapest.
 
     Args:
         channels: (n,) 0...C-1, whose symbols they are.
-        scales: (n,) what `table_of` takes: tables of the context, or quarters of latents.
+        scales: (n,) what `index_of` takes: pmf indices of the context, or quarters of latents.
         symbols: (n,).
-        table_of: returns tables, from scales and an offset.
-        own: (C,) the tables of the offsets.
-        tables: the pmfs.
+        index_of: returns pmf indices, from scales and an offset.
+        own: (C,) the pmf indices of the offsets.
+        pmfs: the tables of the weights.
 
     Returns:
         (C,) -MAX_OFFSET...MAX_OFFSET.
@@ -46,9 +46,9 @@ def choose_offsets(
     channels, unique, symbols, times = _unique(channels, scales, symbols)
     totals = []
     for offset in range(-MAX_OFFSET, MAX_OFFSET + 1):
-        cost = times * tables.bits(table_of(unique, offset), symbols)
+        cost = times * pmfs.bits(index_of(unique, offset), symbols)
         total = np.bincount(channels, cost, minlength=own.size)
-        totals.append(total + tables.bits(own, np.full(own.size, offset)))
+        totals.append(total + pmfs.bits(own, np.full(own.size, offset)))
     return (np.argmin(totals, axis=0) - MAX_OFFSET).astype(np.int32)
 
 

@@ -33,11 +33,11 @@ class SymbolStack(Protocol):
     Popping before pushing (bits-back) takes from what lies there already.
     """
 
-    def push(self, tables: Integers, symbols: Integers) -> None:
+    def push(self, index: Integers, symbols: Integers) -> None:
         """Push symbols (n,), each under the frozen table whose number (n,) goes with it."""
         ...
 
-    def pop(self, tables: Integers) -> NDArray[np.int32]:
+    def pop(self, index: Integers) -> NDArray[np.int32]:
         """Pop what was pushed under the same tables: (n,)."""
         ...
 
@@ -64,25 +64,25 @@ class AnsStack:
 
     Args:
         coder: holds the words.
-        tables: the pmfs.
+        pmfs: the tables of the weights.
         is_encoder: whether to refuse such a pop.
 
     Attributes:
         lowest: the fewest words that popping left untouched (`bitstream.level_words`).
     """
 
-    def __init__(self, coder: EntropyCoder, tables: PmfTables, *, is_encoder: bool = False):
-        self.coder, self.tables, self.is_encoder = coder, tables, is_encoder
+    def __init__(self, coder: EntropyCoder, pmfs: PmfTables, *, is_encoder: bool = False):
+        self.coder, self.pmfs, self.is_encoder = coder, pmfs, is_encoder
         self.lowest = bulk_words(coder)
         self._bits = coder.num_valid_bits()
 
-    def push(self, tables: Integers, symbols: Integers) -> None:
+    def push(self, index: Integers, symbols: Integers) -> None:
         """See `SymbolStack`."""
-        push(self.coder, tables, symbols, self.tables)
+        push(self.coder, index, symbols, self.pmfs)
 
-    def pop(self, tables: Integers) -> NDArray[np.int32]:
+    def pop(self, index: Integers) -> NDArray[np.int32]:
         """See `SymbolStack`."""
-        return self._popped(pop(self.coder, tables, self.tables))
+        return self._popped(pop(self.coder, index, self.pmfs))
 
     def push_under(self, pmf: Integers, symbols: Integers) -> None:
         """See `SymbolStack`."""
@@ -111,20 +111,20 @@ class CountingStack:
         bits: of all pushes.
     """
 
-    def __init__(self, tables: PmfTables):
-        self.tables = tables
+    def __init__(self, pmfs: PmfTables):
+        self.pmfs = pmfs
         self.bits = 0.0
 
-    def push(self, tables: Integers, symbols: Integers) -> None:
+    def push(self, index: Integers, symbols: Integers) -> None:
         """See `SymbolStack`."""
-        self.bits += float(self.tables.bits(tables, symbols).sum())
+        self.bits += float(self.pmfs.bits(index, symbols).sum())
 
     def push_under(self, pmf: Integers, symbols: Integers) -> None:
         """See `SymbolStack`."""
         rows = np.arange(len(symbols)) if len(pmf) > 1 else 0
         self.bits -= float(np.log2(pmf[rows, symbols] / TOTAL).sum())
 
-    def pop(self, tables: Integers) -> NDArray[np.int32]:
+    def pop(self, index: Integers) -> NDArray[np.int32]:
         """Refuse: nothing lies here."""
         raise NotImplementedError("a prior with bits-back is counted by a real stack")
 
@@ -161,28 +161,28 @@ class SamplingStack:
     """Gives drawn symbols to whoever pops, and forgets what is pushed.
 
     Args:
-        tables: the pmfs.
+        pmfs: the tables of the weights.
         sampling: how to draw.
         number: of the tile; each has its own sequence.
     """
 
-    def __init__(self, tables: PmfTables, sampling: Sampling, number: int = 0):
-        self.tables, self.temperature = tables, sampling.temperature
+    def __init__(self, pmfs: PmfTables, sampling: Sampling, number: int = 0):
+        self.pmfs, self.temperature = pmfs, sampling.temperature
         self.rng = np.random.default_rng((sampling.seed, number))
 
-    def push(self, tables: Integers, symbols: Integers) -> None:
+    def push(self, index: Integers, symbols: Integers) -> None:
         """See `SymbolStack`."""
 
     def push_under(self, pmf: Integers, symbols: Integers) -> None:
         """See `SymbolStack`."""
 
-    def pop(self, tables: Integers) -> NDArray[np.int32]:
+    def pop(self, index: Integers) -> NDArray[np.int32]:
         """See `SymbolStack`."""
-        symbols = np.empty(tables.size, np.int32)
-        for table in np.unique(tables):
-            inside = self.tables.table(int(table))[:-1]  # without the escape
-            here = tables == table
-            symbols[here] = self.tables.start[table] + self._drawn(inside, int(here.sum()))
+        symbols = np.empty(index.size, np.int32)
+        for table in np.unique(index):
+            inside = self.pmfs.table(int(table))[:-1]  # without the escape
+            here = index == table
+            symbols[here] = self.pmfs.start[table] + self._drawn(inside, int(here.sum()))
         return symbols
 
     def pop_under(self, pmf: Integers, count: int) -> NDArray[np.int32]:

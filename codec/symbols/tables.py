@@ -1,6 +1,6 @@
 """The frozen tables of a weight file: which one codes what, and which symbols are not coded at all.
 
-    number            codes
+    index             codes
     8 i + f           a coefficient of the context: scale index i, its mean f eighths off an integer
     512 + c           a scale offset of a channel, by class c (`scale_offsets`)
     520 + q           a latent whose scale index is q quarters, while that is below 128: five steps
@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bitstream import PmfTables, gaussian_tables, joined
+from ...bitstream import PmfTables, gaussian_pmfs, joined
 from ...bitstream.escape import TOTAL
 from ..errors import WeightsError
 from .fixed_point import CONTEXT_UNIT
@@ -74,60 +74,60 @@ class Tables:
         masses = self.pmfs.pmf[self.pmfs.entries(_LATENT_TABLES, zero)]
         return masses > TOTAL - SKIPPED_MASS
 
-    def context_bits(self, tables: NDArray[np.int32], symbols: NDArray) -> NDArray[np.float32]:
+    def context_bits(self, index: NDArray[np.int32], symbols: NDArray) -> NDArray[np.float32]:
         """Return the bits of context symbols of any shape; those beyond +-31 cost as those do."""
         near = np.clip(symbols, -_REACH, _REACH).astype(np.int64) + _REACH
-        return self._context_costs[tables, near]
+        return self._context_costs[index, near]
 
     @cached_property
     def _context_costs(self) -> NDArray[np.float32]:
         symbols = np.arange(-_REACH, _REACH + 1)
-        tables = np.repeat(np.arange(FIRST_OFFSET_TABLE), symbols.size)
-        bits = self.pmfs.bits(tables, np.tile(symbols, FIRST_OFFSET_TABLE))
+        index = np.repeat(np.arange(FIRST_OFFSET_TABLE), symbols.size)
+        bits = self.pmfs.bits(index, np.tile(symbols, FIRST_OFFSET_TABLE))
         return bits.reshape(FIRST_OFFSET_TABLE, -1).astype(np.float32)
 
 
-def context_tables(
-    eighths: NDArray[np.integer], index: NDArray[np.integer]
+def context_index(
+    eighths: NDArray[np.integer], scale_index: NDArray[np.integer]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the tables of context coefficients, and the whole parts of their means.
+    """Return the pmf indices of context coefficients, and the whole parts of their means.
 
     Args:
         eighths: means in eighths of a symbol, any shape.
-        index: scale indices 0...63, of the same shape.
+        scale_index: 0...63, of the same shape.
     """
     whole, eighth = np.divmod(eighths, CONTEXT_UNIT)
-    return (CONTEXT_UNIT * index + eighth).astype(np.int32), whole.astype(np.int32)
+    return (CONTEXT_UNIT * scale_index + eighth).astype(np.int32), whole.astype(np.int32)
 
 
-def offset_context_tables(
-    tables: NDArray[np.int32], offsets: NDArray[np.integer] | int
+def offset_context_index(
+    index: NDArray[np.int32], offsets: NDArray[np.integer] | int
 ) -> NDArray[np.int32]:
-    """Return the tables of context coefficients whose scales are offset."""
-    index = tables // CONTEXT_UNIT
-    change = np.clip(index + offsets, 0, SCALES - 1) - index
-    return tables + CONTEXT_UNIT * change.astype(np.int32)
+    """Return the pmf indices of context coefficients whose scales are offset."""
+    scale_index = index // CONTEXT_UNIT
+    change = np.clip(scale_index + offsets, 0, SCALES - 1) - scale_index
+    return index + CONTEXT_UNIT * change.astype(np.int32)
 
 
-def latent_tables(
+def latent_index(
     quarters: NDArray[np.integer], offsets: NDArray[np.integer] | int = 0
 ) -> NDArray[np.int32]:
-    """Return the tables of latents, by quarters of their scale indices and offsets of scales."""
+    """Return the pmf indices of latents, by quarters of scale indices and offsets of scales."""
     shifted = quarters.astype(np.int32) + QUARTERS * offsets
     return _LATENT_TABLES[np.clip(shifted, 0, LAST_QUARTER)]
 
 
-def offset_tables(count: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Return the tables of scale offsets, by how many symbols the channels code."""
+def offset_index(count: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return the pmf indices of scale offsets, by how many symbols the channels code."""
     bit_length = np.frexp(count.astype(np.float64))[1]
     return (FIRST_OFFSET_TABLE + np.minimum(bit_length // 2, OFFSET_CLASSES - 1)).astype(np.int32)
 
 
-def start_tables() -> PmfTables:
-    """Return all tables before anything is counted: Gaussians, and offsets mostly zero."""
-    context = gaussian_tables(scale_of(np.arange(SCALES)), np.arange(CONTEXT_UNIT) / CONTEXT_UNIT)
+def start_pmfs() -> PmfTables:
+    """Return all pmfs before anything is counted: Gaussians, and offsets mostly zero."""
+    context = gaussian_pmfs(scale_of(np.arange(SCALES)), np.arange(CONTEXT_UNIT) / CONTEXT_UNIT)
     fine = scale_of(np.arange(_FINE_TABLES) / QUARTERS)
-    return joined(joined(context, _start_of_offsets()), gaussian_tables(fine, np.zeros(1)))
+    return joined(joined(context, _start_of_offsets()), gaussian_pmfs(fine, np.zeros(1)))
 
 
 def _start_of_offsets() -> PmfTables:

@@ -48,7 +48,7 @@ class TileSymbols:
     Attributes:
         conditions: of the file.
         context: (C, h, w) integers.
-        context_pairs: tables and symbols of it under the masked diffusion.
+        context_pairs: pmf indices and symbols of it under the masked diffusion.
         latents: the same of each level of latents, coarse to fine.
         decoded: what a decoder has of them: (C, 4h, 4w), in steps.
     """

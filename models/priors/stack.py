@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...codec.symbols.stack import SymbolStack
-from ...codec.symbols.tables import context_tables
+from ...codec.symbols.tables import context_index
 
 
 class TensorStack:
@@ -20,15 +20,15 @@ class TensorStack:
     def __init__(self, stack: SymbolStack):
         self.stack = stack
 
-    def push(self, eighths: Tensor, index: Tensor, values: Tensor) -> None:
+    def push(self, eighths: Tensor, scale_index: Tensor, values: Tensor) -> None:
         """Push integers (n,), each under a Gaussian: means (n,) in eighths, scale indices (n,)."""
-        tables, whole = context_tables(_integers(eighths), _integers(index))
-        self.stack.push(tables, _integers(values) - whole)
+        index, whole = context_index(_integers(eighths), _integers(scale_index))
+        self.stack.push(index, _integers(values) - whole)
 
-    def pop(self, eighths: Tensor, index: Tensor) -> Tensor:
+    def pop(self, eighths: Tensor, scale_index: Tensor) -> Tensor:
         """Pop what was pushed under the same Gaussians: (n,) integers."""
-        tables, whole = context_tables(_integers(eighths), _integers(index))
-        return torch.from_numpy((self.stack.pop(tables) + whole).astype(np.int64))
+        index, whole = context_index(_integers(eighths), _integers(scale_index))
+        return torch.from_numpy((self.stack.pop(index) + whole).astype(np.int64))
 
     def push_under(self, pmf: Tensor, symbols: Tensor) -> None:
         """Push symbols (n,) in 0...K-1 under masses of their own.

@@ -72,18 +72,18 @@ def refine(weights: Weights, cache: ImageCache, crops: int) -> PmfTables:
     whole = Window(0, 0, REFINE_SIDE, REFINE_SIDE)
     drawn = CropDataset(cache, sizes, crops)
     config = weights.context.config
-    tables = start = weights.tables
+    pmfs = start = weights.pmfs
     for count in (crops // 4, crops):
-        codec = codec_in_memory(replace(weights, tables=tables))
-        counts = np.zeros(tables.pmf.size, np.int64)
+        codec = codec_in_memory(replace(weights, pmfs=pmfs))
+        counts = np.zeros(pmfs.pmf.size, np.int64)
         for number in tqdm(range(count), "counting symbols", mininterval=5):
             crop = drawn[number][0][0]
             pixels = Pixels(crop.permute(1, 2, 0).contiguous().numpy())
             conditions = CodingConditions(config, number % QUALITIES, is_grey=False)
             (symbols,) = encode_tiles(codec, pixels, [whole], conditions)
             counts += _counted(codec, symbols)
-        tables = start.refined(counts, REFINE_WEIGHT)
-    return tables
+        pmfs = start.refined(counts, REFINE_WEIGHT)
+    return pmfs
 
 
 def codec_in_memory(weights: Weights) -> Codec:
@@ -95,15 +95,15 @@ def codec_in_memory(weights: Weights) -> Codec:
         arrays={},
         graphs={},
         initialisers={},
-        tables=weights.tables,
+        pmfs=weights.pmfs,
         digest=b"in memory".ljust(32),  # zeros would say that no weights are needed
     )
     runtime = TorchRuntime(weights, torch.device("cpu"))
-    return Codec(file, Tables(weights.tables), runtime)
+    return Codec(file, Tables(weights.pmfs), runtime)
 
 
 def _counted(codec: Codec, symbols: TileSymbols) -> np.ndarray:
-    tables = codec.tables.pmfs
+    pmfs = codec.tables.pmfs
     levels = symbols.context_pairs, *symbols.latents
-    entries = [tables.entries(*pair) for level in levels for pair in level]
-    return np.bincount(np.concatenate(entries), minlength=tables.pmf.size)
+    entries = [pmfs.entries(*pair) for level in levels for pair in level]
+    return np.bincount(np.concatenate(entries), minlength=pmfs.pmf.size)

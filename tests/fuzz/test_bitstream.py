@@ -23,7 +23,7 @@ from hvae_codec.bitstream import (
     bulk_words,
     check_empty,
     coder_of,
-    gaussian_tables,
+    gaussian_pmfs,
     level_checks,
     level_words,
     pack_header,
@@ -37,7 +37,7 @@ from hvae_codec.bitstream import (
 )
 from hvae_codec.bitstream.varint import pack_varints
 
-TABLES = gaussian_tables(np.geomspace(0.1, 30, 16), np.zeros(1))
+TABLES = gaussian_pmfs(np.geomspace(0.1, 30, 16), np.zeros(1))
 HEADER = Header(width=60, height=30, quality=9, tile_side=1, weights=b"abcd", metadata=True)
 HEADER = replace(HEADER, color=Color.RGB_ALPHA, exact=True)  # 1 x 2 tiles
 INDICES = [np.arange(n) % 16 for n in (3, 20, 50)]

@@ -61,11 +61,11 @@ def families(draw: st.DrawFn) -> PmfTables:
 
 
 @st.composite
-def levels(draw: st.DrawFn, tables: PmfTables) -> tuple[np.ndarray, np.ndarray]:
+def levels(draw: st.DrawFn, pmfs: PmfTables) -> tuple[np.ndarray, np.ndarray]:
     """Indices and symbols: within the support, near it, anywhere."""
     rng, count = draw(rngs), draw(st.integers(0, 80))
-    index = rng.integers(0, len(tables), count)
-    start, length = tables.start[index], tables.length[index]
+    index = rng.integers(0, len(pmfs), count)
+    start, length = pmfs.start[index], pmfs.length[index]
     inside = start + rng.integers(0, length)
     near = np.clip(start + rng.integers(-5, length + 5), -MAX_SYMBOL, MAX_SYMBOL)
     anywhere = rng.integers(-MAX_SYMBOL, MAX_SYMBOL, count, endpoint=True)
@@ -76,35 +76,35 @@ def levels(draw: st.DrawFn, tables: PmfTables) -> tuple[np.ndarray, np.ndarray]:
 @given(st.data())
 @FEW
 def test_ans_round_trip_of_several_levels(data: st.DataObject) -> None:
-    tables = data.draw(families())
-    parts = data.draw(st.lists(levels(tables), max_size=4))
+    pmfs = data.draw(families())
+    parts = data.draw(st.lists(levels(pmfs), max_size=4))
     coder, bulk = coder_of(), [0] * len(parts)
     for k in reversed(range(len(parts))):
         bulk[k] = bulk_words(coder)
-        push(coder, *parts[k], tables)
+        push(coder, *parts[k], pmfs)
     words = words_of(coder)
     counts = level_words(bulk, words.size)
     coder = coder_of(words)
     for index, symbols in parts:
-        popped = pop(coder, index, tables)
+        popped = pop(coder, index, pmfs)
         assert popped.dtype == np.int32
         assert np.array_equal(popped, symbols)
     check_empty(coder)
     if parts:  # the words of the first level are enough for it
         prefix = coder_of(words[: counts[0]])
-        assert np.array_equal(pop(prefix, parts[0][0], tables), parts[0][1])
+        assert np.array_equal(pop(prefix, parts[0][0], pmfs), parts[0][1])
 
 
 @given(st.data())
 @FEW
 def test_ans_takes_the_bits_that_the_tables_say(data: st.DataObject) -> None:
-    tables = data.draw(families())
-    index, symbols = data.draw(levels(tables))
+    pmfs = data.draw(families())
+    index, symbols = data.draw(levels(pmfs))
     # On an empty stack the first symbols may cost less; below others they cost what they should.
     coder = coder_of(np.array([0x89ABCDEF, 0x12345678, 0xDEADBEEF], np.uint32))
     before = coder.num_valid_bits()
-    push(coder, index, symbols, tables)
-    expected = tables.bits(index, symbols).sum()
+    push(coder, index, symbols, pmfs)
+    expected = pmfs.bits(index, symbols).sum()
     # Two bits: a size is rounded up. The state is at least 2**32 after a symbol of 2**-24, so one
     # push is off by 2**-8 of a factor at most; an escape takes three.
     tolerance = 2 + 3 * index.size * np.log2(1 + 2.0**-8)
@@ -115,15 +115,15 @@ def test_ans_takes_the_bits_that_the_tables_say(data: st.DataObject) -> None:
 @FEW
 def test_bits_back_is_lossless_on_any_stack(rng: np.random.Generator, data: st.DataObject) -> None:
     words = rng.integers(1, 1 << 32, data.draw(st.integers(0, 30)), dtype=np.uint32)
-    tables = data.draw(families())
-    index = rng.integers(0, len(tables), data.draw(st.integers(0, 20)))
+    pmfs = data.draw(families())
+    index = rng.integers(0, len(pmfs), data.draw(st.integers(0, 20)))
     coder = coder_of(words)
     undo = coder.clone()
     try:
-        symbols = pop(coder, index, tables)
+        symbols = pop(coder, index, pmfs)
     except StreamDamaged:  # random bits may spell an escape beyond all bounds
         return
-    push(coder, index, symbols, tables)
+    push(coder, index, symbols, pmfs)
     assert np.array_equal(words_of(coder), words_of(undo))
 
 

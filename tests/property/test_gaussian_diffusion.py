@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hvae_codec.bitstream import EntropyCoder, coder_of, words_of
 from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.symbols.stack import AnsStack
-from hvae_codec.codec.symbols.tables import start_tables
+from hvae_codec.codec.symbols.tables import start_pmfs
 from hvae_codec.models.integer.convert import to_integer
 from hvae_codec.models.integer.norms import FloatNorm, IntegerNorm
 from hvae_codec.models.priors.gaussian_diffusion import GaussianDiffusion
@@ -19,7 +19,7 @@ from hvae_codec.models.priors.stack import TensorStack
 from tests.inverses import check_inverse
 
 CONFIG = PRESETS["tiny"]
-TABLES = start_tables()
+TABLES = start_pmfs()
 
 
 def stack_of(coder: EntropyCoder) -> TensorStack:

@@ -32,7 +32,7 @@ from hvae_codec.bitstream import (
     Prior,
     TileCoder,
     coder_of,
-    gaussian_tables,
+    gaussian_pmfs,
     push,
     read_index,
     words_of,
@@ -280,7 +280,7 @@ def shallow() -> np.ndarray:
 def ans_cases() -> dict[str, object]:
     """Return tables, and stacks of words with the tables and symbols that were pushed."""
     rng = np.random.default_rng(1)
-    tables: PmfTables = gaussian_tables(np.geomspace(0.1, 200, 12), np.array([0.0, 0.3]))
+    tables: PmfTables = gaussian_pmfs(np.geomspace(0.1, 200, 12), np.array([0.0, 0.3]))
     stacks = []
     for count in (0, 1, 2, 50, 3000):
         index = rng.integers(0, len(tables), count)

@@ -13,7 +13,7 @@ from hvae_codec.bitstream import (
     bulk_words,
     check_empty,
     coder_of,
-    gaussian_tables,
+    gaussian_pmfs,
     level_words,
     pop,
     pop_under,
@@ -49,11 +49,11 @@ def test_golden_words() -> None:
 
 
 def test_golden_words_of_a_longer_level() -> None:
-    tables = tables_by_hand()
+    pmfs = tables_by_hand()
     index = np.arange(500) ** 2 // 7 % 3
-    symbols = tables.start[index] + np.arange(500) * 31 // 5 % tables.length[index]
+    symbols = pmfs.start[index] + np.arange(500) * 31 // 5 % pmfs.length[index]
     coder = coder_of()
-    push(coder, index, symbols, tables)
+    push(coder, index, symbols, pmfs)
     words = words_of(coder)
     assert words.size == GOLDEN_COUNT
     assert [int(w) for w in words[:4]] == GOLDEN_BEGIN
@@ -73,32 +73,32 @@ def test_constriction_codes_with_exactly_our_integers(count: int) -> None:
 
 
 def test_what_is_pushed_last_is_popped_first() -> None:
-    tables = gaussian_tables(np.array([0.5, 4.0]), np.zeros(1))
+    pmfs = gaussian_pmfs(np.array([0.5, 4.0]), np.zeros(1))
     first, second = np.array([3, -2, 90]), np.array([0, 1])
     coder = coder_of()
-    push(coder, np.array([0, 1, 1]), first, tables)
-    push(coder, np.array([1, 0]), second, tables)
-    assert pop(coder, np.array([1, 0]), tables).tolist() == second.tolist()
-    assert pop(coder, np.array([0, 1, 1]), tables).tolist() == first.tolist()
+    push(coder, np.array([0, 1, 1]), first, pmfs)
+    push(coder, np.array([1, 0]), second, pmfs)
+    assert pop(coder, np.array([1, 0]), pmfs).tolist() == second.tolist()
+    assert pop(coder, np.array([0, 1, 1]), pmfs).tolist() == first.tolist()
     check_empty(coder)
 
 
 def test_a_prefix_of_the_words_decodes_the_coarse_levels() -> None:
     rng = np.random.default_rng(2)
-    tables = gaussian_tables(np.array([0.3, 2.0, 20.0]), np.zeros(1))
+    pmfs = gaussian_pmfs(np.array([0.3, 2.0, 20.0]), np.zeros(1))
     indices = [rng.integers(0, 3, size) for size in (1, 40, 300, 0, 700)]
     levels = [np.rint(rng.normal(size=i.size) * 5).astype(np.int32) for i in indices]
     coder, bulk = coder_of(), [0] * len(levels)
     for k in reversed(range(len(levels))):
         bulk[k] = bulk_words(coder)
-        push(coder, indices[k], levels[k], tables)
+        push(coder, indices[k], levels[k], pmfs)
     words = words_of(coder)
     counts = level_words(bulk, words.size)
     assert sum(counts) == words.size
     for known in range(1, len(levels) + 1):
         coder = coder_of(words[: sum(counts[:known])])
         for index, symbols in zip(indices[:known], levels[:known], strict=True):
-            assert np.array_equal(pop(coder, index, tables), symbols)
+            assert np.array_equal(pop(coder, index, pmfs), symbols)
 
 
 def test_level_words_refuses_numbers_of_no_stack() -> None:
@@ -110,9 +110,9 @@ def test_level_words_refuses_numbers_of_no_stack() -> None:
 def test_bits_back_returns_the_stack_as_it_was() -> None:
     # Popping from words that no push has written, and pushing it again, changes nothing.
     words = np.random.default_rng(3).integers(1, 1 << 32, 50, dtype=np.uint32)
-    tables = gaussian_tables(np.array([1.5]), np.zeros(1))
+    pmfs = gaussian_pmfs(np.array([1.5]), np.zeros(1))
     coder, index = coder_of(words), np.zeros(100, int)
-    push(coder, index, pop(coder, index, tables), tables)
+    push(coder, index, pop(coder, index, pmfs), pmfs)
     assert np.array_equal(words_of(coder), words)
 
 
@@ -129,17 +129,17 @@ def test_index_of_any_integer_dtype_and_stride_gives_the_same_words() -> None:
 
 
 def test_a_refused_push_leaves_the_stack_alone() -> None:
-    tables, coder = tables_by_hand(), coder_of(np.array([5, 6], np.uint32))
+    pmfs, coder = tables_by_hand(), coder_of(np.array([5, 6], np.uint32))
     with pytest.raises(SymbolOutOfRange, match="-1048577"):
-        push(coder, np.array([0, 1]), np.array([0, -(2**20) - 1]), tables)
+        push(coder, np.array([0, 1]), np.array([0, -(2**20) - 1]), pmfs)
     with pytest.raises(ArgumentError, match=r"0\.\.\.2"):
-        push(coder, np.array([0, 3]), np.array([0, 0]), tables)
+        push(coder, np.array([0, 3]), np.array([0, 0]), pmfs)
     with pytest.raises(ArgumentError, match=r"integers \(2,\)"):
-        push(coder, np.array([0, 1]), np.array([0]), tables)
+        push(coder, np.array([0, 1]), np.array([0]), pmfs)
     with pytest.raises(ArgumentError, match="float64"):
-        pop(coder, np.array([0.0]), tables)
+        pop(coder, np.array([0.0]), pmfs)
     with pytest.raises(ArgumentError, match=r"0\.\.\.2"):
-        pop(coder, np.array([-1]), tables)
+        pop(coder, np.array([-1]), pmfs)
     assert words_of(coder).tolist() == [5, 6]
 
 
@@ -160,24 +160,24 @@ def test_leftover_bits_are_noticed() -> None:
 
 def test_an_escape_beyond_all_bounds_is_refused_and_does_not_wrap() -> None:
     # The longest distance that the code can express, in a table that ends at the largest symbol.
-    tables = PmfTables(
+    pmfs = PmfTables(
         np.array([1, TOTAL - 1], np.uint32), np.array([1 << 20], np.int32), np.ones(1, np.int32)
     )
     coder = coder_of(np.full(8, 0xFFFFFFFF, np.uint32))
     with pytest.raises(StreamDamaged, match="escaped symbol"):
-        pop(coder, np.zeros(1, int), tables)
+        pop(coder, np.zeros(1, int), pmfs)
 
 
 def test_threads_may_share_tables() -> None:
-    tables = gaussian_tables(np.geomspace(0.2, 30, 64), np.zeros(1))
+    pmfs = gaussian_pmfs(np.geomspace(0.2, 30, 64), np.zeros(1))
     index = np.arange(6400) % 64
     symbols = np.arange(6400) % 7 - 3
     results: list[bool] = []
 
     def work() -> None:
         coder = coder_of()
-        push(coder, index, symbols, tables)
-        results.append(bool(np.array_equal(pop(coder, index, tables), symbols)))
+        push(coder, index, symbols, pmfs)
+        results.append(bool(np.array_equal(pop(coder, index, pmfs), symbols)))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -10,7 +10,7 @@ from hvae_codec.bitstream import (
     InvalidTables,
     PmfTables,
     SymbolOutOfRange,
-    gaussian_tables,
+    gaussian_pmfs,
 )
 
 TOTAL = 1 << 24
@@ -27,19 +27,19 @@ def small(**changes: np.ndarray) -> PmfTables:
 
 
 def test_tables_are_found_by_index() -> None:
-    tables = small()
-    assert len(tables) == 2
-    assert tables.table(0).tolist() == [1 << 22, 1 << 23, (1 << 22) - 4, 4]
-    assert tables.table(1).tolist() == [TOTAL - 1, 1]
+    pmfs = small()
+    assert len(pmfs) == 2
+    assert pmfs.table(0).tolist() == [1 << 22, 1 << 23, (1 << 22) - 4, 4]
+    assert pmfs.table(1).tolist() == [TOTAL - 1, 1]
 
 
 def test_tables_are_frozen_and_owned() -> None:
     pmf = np.array([1, TOTAL - 1], np.uint32)
-    tables = PmfTables(pmf, np.zeros(1, np.int32), np.ones(1, np.int32))
+    pmfs = PmfTables(pmf, np.zeros(1, np.int32), np.ones(1, np.int32))
     pmf[0] = 7
-    assert tables.table(0)[0] == 1
+    assert pmfs.table(0)[0] == 1
     with pytest.raises(ValueError, match="read-only"):
-        tables.pmf[0] = 7
+        pmfs.pmf[0] = 7
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def normal_cdf(x: float) -> float:
 
 
 @pytest.mark.parametrize(("scale", "mean"), [(0.05, 0.0), (0.3, 0.5), (1.0, -0.3), (40.0, 7.9)])
-def test_gaussian_tables_are_the_gaussian(scale: float, mean: float) -> None:
-    tables = gaussian_tables(np.array([scale]), np.array([mean]))
-    pmf = tables.table(0)
-    first, count = int(tables.start[0]), int(tables.length[0])
+def test_gaussian_pmfs_are_the_gaussian(scale: float, mean: float) -> None:
+    pmfs = gaussian_pmfs(np.array([scale]), np.array([mean]))
+    pmf = pmfs.table(0)
+    first, count = int(pmfs.start[0]), int(pmfs.length[0])
     expected = [
         normal_cdf((k + 0.5 - mean) / scale) - normal_cdf((k - 0.5 - mean) / scale)
         for k in range(first, first + count)
@@ -106,33 +106,33 @@ def test_gaussian_tables_are_the_gaussian(scale: float, mean: float) -> None:
 
 
 def test_a_symmetric_gaussian_gives_a_symmetric_support() -> None:
-    tables = gaussian_tables(np.geomspace(0.1, 100, 20), np.zeros(1))
-    assert np.array_equal(2 * tables.start + tables.length, np.ones(20))
+    pmfs = gaussian_pmfs(np.geomspace(0.1, 100, 20), np.zeros(1))
+    assert np.array_equal(2 * pmfs.start + pmfs.length, np.ones(20))
 
 
-def test_gaussian_tables_are_ordered_by_scale_then_offset() -> None:
-    both = gaussian_tables(np.array([0.5, 3.0]), np.array([-0.25, 0.0, 0.25]))
-    one = gaussian_tables(np.array([3.0]), np.array([0.25]))
+def test_gaussian_pmfs_are_ordered_by_scale_then_offset() -> None:
+    both = gaussian_pmfs(np.array([0.5, 3.0]), np.array([-0.25, 0.0, 0.25]))
+    one = gaussian_pmfs(np.array([3.0]), np.array([0.25]))
     assert len(both) == 6
     assert np.array_equal(both.table(5), one.table(0))
 
 
-def test_gaussian_tables_cost_hardly_more_than_the_entropy() -> None:
+def test_gaussian_pmfs_cost_hardly_more_than_the_entropy() -> None:
     scale = 2.0
-    tables = gaussian_tables(np.array([scale]), np.array([0.0]))
+    pmfs = gaussian_pmfs(np.array([scale]), np.array([0.0]))
     symbols = np.rint(np.random.default_rng(0).normal(scale=scale, size=20_000)).astype(int)
-    bits = tables.bits(np.zeros_like(symbols), symbols).mean()
+    bits = pmfs.bits(np.zeros_like(symbols), symbols).mean()
     entropy = math.log2(scale * math.sqrt(2 * math.pi * math.e))  # differential; bins of width 1
     # 3 standard errors of a mean over 20,000 of something of variance 1.04, plus the bins' width
     assert bits == pytest.approx(entropy, abs=3 * 1.02 / math.sqrt(20_000) + 0.016)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf, 1e6])
-def test_gaussian_tables_refuse_impossible_scales(scale: float) -> None:
+def test_gaussian_pmfs_refuse_impossible_scales(scale: float) -> None:
     with pytest.raises(InvalidTables):
-        gaussian_tables(np.array([scale]), np.array([0.0]))
+        gaussian_pmfs(np.array([scale]), np.array([0.0]))
 
 
-def test_gaussian_tables_refuse_none_at_all() -> None:
+def test_gaussian_pmfs_refuse_none_at_all() -> None:
     with pytest.raises(InvalidTables, match="no scales"):
-        gaussian_tables(np.zeros(0), np.zeros(1))
+        gaussian_pmfs(np.zeros(0), np.zeros(1))

@@ -147,7 +147,7 @@ def test_a_fitted_prior_joins_a_weight_file(
     assert taken.read_bytes() == joined.read_bytes()
     before, after = load_weights(weights), load_weights(joined)
     assert tuple(after.context.priors) == ("masked-diffusion", "vamp")
-    assert np.array_equal(before.tables.pmf, after.tables.pmf)
+    assert np.array_equal(before.pmfs.pmf, after.pmfs.pmf)
     for old, new in zip(
         (before.context, *before.latents), (after.context, *after.latents), strict=True
     ):

@@ -13,44 +13,44 @@ from hvae_codec.codec.symbols.stack import Sampling, SamplingStack
 Files = Any
 
 
-def test_draws_follow_the_tables(tables: PmfTables) -> None:
+def test_draws_follow_the_tables(pmfs: PmfTables) -> None:
     rows = np.full(4000, 8 * 40 + 4)  # a mean of one half
     scale = float(scale_of(np.array(40.0)))
-    drawn = SamplingStack(tables, Sampling(seed=3)).pop(rows)
+    drawn = SamplingStack(pmfs, Sampling(seed=3)).pop(rows)
     assert drawn.mean() == pytest.approx(0.5, abs=4 * scale / 60)
     assert drawn.std() == pytest.approx(scale, rel=0.05)
-    cool = SamplingStack(tables, Sampling(3, 0.25)).pop(rows)
+    cool = SamplingStack(pmfs, Sampling(3, 0.25)).pop(rows)
     assert cool.std() == pytest.approx(0.5 * scale, rel=0.05)
-    assert not SamplingStack(tables, Sampling(3, 0)).pop(rows - 4).any()
+    assert not SamplingStack(pmfs, Sampling(3, 0)).pop(rows - 4).any()
 
 
-def test_draws_of_several_tables_keep_their_places(tables: PmfTables) -> None:
+def test_draws_of_several_tables_keep_their_places(pmfs: PmfTables) -> None:
     rows = np.array([8 * 63, 0] * 500)  # a wide one, and one that is all but surely zero
-    drawn = SamplingStack(tables, Sampling(seed=1)).pop(rows)
+    drawn = SamplingStack(pmfs, Sampling(seed=1)).pop(rows)
     assert not drawn[1::2].any()
     assert len(np.unique(drawn[::2])) > 50
 
 
-def test_draws_follow_masses_of_their_own(tables: PmfTables) -> None:
+def test_draws_follow_masses_of_their_own(pmfs: PmfTables) -> None:
     masses = np.array([[2**22, 3 * 2**22]])
-    together = SamplingStack(tables, Sampling()).pop_under(masses, 4000)
-    apart = SamplingStack(tables, Sampling()).pop_under(masses.repeat(4000, axis=0), 4000)
+    together = SamplingStack(pmfs, Sampling()).pop_under(masses, 4000)
+    apart = SamplingStack(pmfs, Sampling()).pop_under(masses.repeat(4000, axis=0), 4000)
     for drawn in (together, apart):
         assert drawn.shape == (4000,)
         assert drawn.mean() == pytest.approx(0.75, abs=0.03)
-    assert SamplingStack(tables, Sampling()).pop_under(np.ones((0, 3), int), 0).shape == (0,)
+    assert SamplingStack(pmfs, Sampling()).pop_under(np.ones((0, 3), int), 0).shape == (0,)
 
 
-def test_what_is_pushed_on_draws_is_forgotten(tables: PmfTables) -> None:
-    one, other = (SamplingStack(tables, Sampling(seed=3)) for _ in range(2))
+def test_what_is_pushed_on_draws_is_forgotten(pmfs: PmfTables) -> None:
+    one, other = (SamplingStack(pmfs, Sampling(seed=3)) for _ in range(2))
     one.push(np.zeros(9, int), np.zeros(9, int))
     one.push_under(np.array([[2**23, 2**23]]), np.zeros(9, int))
     rows = np.full(40, 8 * 40)
     assert np.array_equal(one.pop(rows), other.pop(rows))
     # each tile has its own sequence
     assert not np.array_equal(
-        SamplingStack(tables, Sampling(3), 1).pop(rows),
-        SamplingStack(tables, Sampling(3)).pop(rows),
+        SamplingStack(pmfs, Sampling(3), 1).pop(rows),
+        SamplingStack(pmfs, Sampling(3)).pop(rows),
     )
 
 

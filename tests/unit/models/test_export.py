@@ -195,7 +195,7 @@ def test_photographs_round_filters_and_refine_tables(
     for bar in ("rounding filters: 100%", "reconstruction: 100%", "counting symbols: 100%"):
         assert bar in shown
     without, rounded = (load_weights(tmp_path / f"{n}.safetensors") for n in ("without", "with"))
-    assert not np.array_equal(without.tables.pmf, rounded.tables.pmf)
+    assert not np.array_equal(without.pmfs.pmf, rounded.pmfs.pmf)
     ours, theirs = (weights.model_at(0).state_dict() for weights in (rounded, without))
     changed = {name for name in ours if not torch.equal(ours[name], theirs[name])}
     integers = "latents.trunk.", "context.priors."

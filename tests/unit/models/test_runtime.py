@@ -25,7 +25,7 @@ def codecs(shipped: Path) -> dict[str, Codec]:
     in_onnx = load_codec(shipped)
     file = in_onnx.file
     runtime = TorchRuntime(models_of(file), torch.device("cpu"))
-    return {"onnx": in_onnx, "torch": Codec(file, Tables(file.tables), runtime)}
+    return {"onnx": in_onnx, "torch": Codec(file, Tables(file.pmfs), runtime)}
 
 
 def popped(codec: Codec, data: bytes) -> list[DecodedTile]:

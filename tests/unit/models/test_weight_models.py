@@ -28,7 +28,7 @@ def test_models_come_back(integer_weights: Weights, tiny_weights: Path) -> None:
     assert loaded.first_qualities == (0,)
     assert loaded.context.config == integer_weights.context.config
     for name in ("pmf", "start", "length"):
-        assert np.array_equal(getattr(loaded.tables, name), getattr(integer_weights.tables, name))
+        assert np.array_equal(getattr(loaded.pmfs, name), getattr(integer_weights.pmfs, name))
     pairs = [
         (integer_weights.context, loaded.context),
         (integer_weights.latents[0], loaded.latents[0]),
@@ -55,7 +55,7 @@ def test_all_priors_and_all_ranges_come_back(integer_weights: Weights, tmp_path:
     for number, model in enumerate(others):
         cast(IntegerConv, model.trunk.stem).weight[0, 0, 0, number] += 1
     weights = Weights(
-        context, (integer_weights.latents[0], *others), (0, 30, 64), integer_weights.tables
+        context, (integer_weights.latents[0], *others), (0, 30, 64), integer_weights.pmfs
     )
     loaded = load_weights(save_without_graphs(tmp_path / "w.safetensors", weights))
     assert loaded.context.priors.keys() == set(PRIORS_AT_HAND)

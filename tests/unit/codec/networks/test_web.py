@@ -38,7 +38,7 @@ def test_parts_hold_the_tensors_of_their_graphs_and_no_others_of_models(
     file: WeightFile, parts: dict[str, bytes]
 ) -> None:
     context, *models = (load(part) for part in parts.values())
-    assert np.array_equal(context["tables.pmf"], file.tables.pmf)
+    assert np.array_equal(context["tables.pmf"], file.pmfs.pmf)
     assert not any(name.startswith(("0.", "analysis")) for name in context)
     for number, tensors in enumerate(models):
         graphs = [name for name in tensors if name.startswith("graphs.")]

@@ -13,7 +13,7 @@ from hvae_codec.bitstream import (
     Header,
     PmfTables,
     WrongWeights,
-    gaussian_tables,
+    gaussian_pmfs,
 )
 from hvae_codec.codec.errors import BoundError, WeightsError
 from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
@@ -28,8 +28,8 @@ def test_what_is_written_is_read(tiny_weights: Path) -> None:
     assert file.digest == hashlib.sha256(tiny_weights.read_bytes()).digest()
     graphs = {"a": (b"a graph", ("context.norm.inward_table", "trunk.stem.weight"))}
     arguments = file.config, (0, 40), ("masked-diffusion", "vamp"), file.arrays, graphs
-    data = write_weight_file(*arguments, file.tables)
-    assert data == write_weight_file(*arguments, file.tables)  # files are named by their hash
+    data = write_weight_file(*arguments, file.pmfs)
+    assert data == write_weight_file(*arguments, file.pmfs)  # files are named by their hash
     path = tiny_weights.with_name("again.safetensors")
     path.write_bytes(data)
     again = read_weight_file(path)
@@ -40,7 +40,7 @@ def test_what_is_written_is_read(tiny_weights: Path) -> None:
     for name, array in file.arrays.items():
         assert again.arrays[name].dtype == array.dtype, name
         assert np.array_equal(again.arrays[name], array), name
-    assert np.array_equal(again.tables.pmf, file.tables.pmf)
+    assert np.array_equal(again.pmfs.pmf, file.pmfs.pmf)
     assert [again.model_at(quality) for quality in (0, 39, 40, 100)] == [0, 0, 1, 1]
 
 
@@ -95,14 +95,14 @@ def test_a_cut_file_is_refused(tiny_weights: Path, tmp_path: Path) -> None:
 
 
 def test_tables_that_are_none_are_refused(tiny_weights: Path, tmp_path: Path) -> None:
-    broken = {"tables.pmf": read_weight_file(tiny_weights).tables.pmf + np.uint32(1)}
+    broken = {"tables.pmf": read_weight_file(tiny_weights).pmfs.pmf + np.uint32(1)}
     with pytest.raises(WeightsError, match="tables that are none: table 0 sums to"):
         read_weight_file(rewritten(tiny_weights, tmp_path / "other.safetensors", broken))
 
 
 def test_tables_that_are_not_as_many_as_it_takes_are_refused(tiny_weights: Path) -> None:
-    few = gaussian_tables(np.array([0.5, 2.0]), np.zeros(1))
-    file = replace(read_weight_file(tiny_weights), tables=few)
+    few = gaussian_pmfs(np.array([0.5, 2.0]), np.zeros(1))
+    file = replace(read_weight_file(tiny_weights), pmfs=few)
     with pytest.raises(WeightsError, match="have 2 tables, this program codes by 648"):
         codec_of(file)
 
@@ -167,7 +167,7 @@ def test_weights_are_found_by_what_the_file_names(
     assert weights_named(ours.weights) is None
 
 
-def test_a_codec_accepts_its_own_files(tiny_codec: Codec, tables: PmfTables) -> None:
+def test_a_codec_accepts_its_own_files(tiny_codec: Codec, pmfs: PmfTables) -> None:
     tiny_codec.accept(header_of(tiny_codec.file.digest))
     with pytest.raises(WrongWeights):
         tiny_codec.accept(header_of(bytes(32)))

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hvae_codec.bitstream import check_empty, coder_of, gaussian_tables, words_of
+from hvae_codec.bitstream import check_empty, coder_of, gaussian_pmfs, words_of
 from hvae_codec.codec.symbols.coders import (
     ContextDecoder,
     ContextEncoder,
@@ -21,14 +21,14 @@ from hvae_codec.codec.symbols.tables import (
     SKIPPED_MASS,
     TABLE_COUNT,
     Tables,
-    context_tables,
-    latent_tables,
-    offset_context_tables,
-    start_tables,
+    context_index,
+    latent_index,
+    offset_context_index,
+    start_pmfs,
 )
 from hvae_codec.codec.symbols.walk import Prediction
 
-TABLES = Tables(start_tables())
+TABLES = Tables(start_pmfs())
 CHANNELS = 6
 EVERY = np.ones(CHANNELS, bool)
 SOME = np.array([True, False, True, False, False, True])
@@ -93,7 +93,7 @@ def test_what_is_all_but_surely_zero_is_not_coded() -> None:
     assert skipped.size  # the smallest scales, and no others
     assert np.array_equal(skipped, np.arange(skipped.size))
     for quarters, is_skipped in ((skipped[-1], True), (skipped[-1] + 1, False)):
-        table = latent_tables(np.array([quarters]))
+        table = latent_index(np.array([quarters]))
         others = 2**24 - TABLES.pmfs.pmf[TABLES.pmfs.entries(table, np.zeros(1, np.int64))]
         assert (others < SKIPPED_MASS) == is_skipped
     encoder = LatentEncoder(TABLES, EVERY)
@@ -103,18 +103,18 @@ def test_what_is_all_but_surely_zero_is_not_coded() -> None:
         STEPS[0], 0, Prediction(0 * quarters, quarters), given(np.full((1, 2, 3), 2.2))
     )
     assert symbols.tolist() == [[[0, 0, 0], [0, 2, 0]]]
-    (_, offsets), (tables, coded) = encoder.levels()[0]
-    assert (len(offsets), len(tables), coded.tolist()) == (2, 1, [2])
+    (_, offsets), (index, coded) = encoder.levels()[0]
+    assert (len(offsets), len(index), coded.tolist()) == (2, 1, [2])
 
 
 def test_tables_are_those_of_the_nearest_scale() -> None:
-    rows = latent_tables(np.arange(253))
+    rows = latent_index(np.arange(253))
     assert rows[[0, 1, 127]].tolist() == [520, 521, 647]  # of latents alone, a quarter each
     assert rows[[128, 129, 130, 252]].tolist() == [8 * 32, 8 * 32, 8 * 33, 8 * 63]
     assert len(TABLES.pmfs) == TABLE_COUNT == 648
     index = np.arange(253) / 4
     nearest = np.where(index < 32, index, np.floor(index + 0.5))
-    expected = gaussian_tables(scale_of(nearest), np.zeros(1))
+    expected = gaussian_pmfs(scale_of(nearest), np.zeros(1))
     for number, row in enumerate(rows.tolist()):
         assert TABLES.pmfs.start[row] == expected.start[number]
         assert TABLES.pmfs.table(row) == pytest.approx(expected.table(number), abs=16)
@@ -122,16 +122,16 @@ def test_tables_are_those_of_the_nearest_scale() -> None:
 
 def test_an_offset_is_that_many_scales() -> None:
     quarters, by = np.array([[0, 20, 126], [252, 251, 3]]), np.array([[2], [-1]])
-    assert latent_tables(quarters, by).tolist() == [[528, 548, 8 * 34], [8 * 62, 8 * 62, 520]]
-    assert latent_tables(quarters, -3)[0].tolist() == [520, 528, 520 + 114]
+    assert latent_index(quarters, by).tolist() == [[528, 548, 8 * 34], [8 * 62, 8 * 62, 520]]
+    assert latent_index(quarters, -3)[0].tolist() == [520, 528, 520 + 114]
     context = np.array([8 * 5 + 3, 8 * 63 + 1, 7], np.int32)
-    assert offset_context_tables(context, 2).tolist() == [8 * 7 + 3, 8 * 63 + 1, 8 * 2 + 7]
-    assert offset_context_tables(context, -3).tolist() == [8 * 2 + 3, 8 * 60 + 1, 7]
+    assert offset_context_index(context, 2).tolist() == [8 * 7 + 3, 8 * 63 + 1, 8 * 2 + 7]
+    assert offset_context_index(context, -3).tolist() == [8 * 2 + 3, 8 * 60 + 1, 7]
 
 
 def test_a_mean_is_whole_symbols_and_eighths() -> None:
-    tables, whole = context_tables(np.array([0, 7, 8, -1, -17]), np.array([0, 1, 2, 3, 63]))
-    assert tables.tolist() == [0, 8 + 7, 16, 24 + 7, 8 * 63 + 7]
+    index, whole = context_index(np.array([0, 7, 8, -1, -17]), np.array([0, 1, 2, 3, 63]))
+    assert index.tolist() == [0, 8 + 7, 16, 24 + 7, 8 * 63 + 7]
     assert whole.tolist() == [0, 0, 1, -1, -3]
 
 
@@ -146,8 +146,8 @@ def test_livelier_channels_are_offset_for_all_of_a_level() -> None:
     (classes, offsets), *halves = encoder.levels()[0]
     assert classes.tolist() == [518] * 3
     assert offsets.tolist() == [0, 2, -2]
-    for tables, _ in halves:
-        assert tables.reshape(3, -1)[:, 0].tolist() == [520 + 4 * (12 + by) for by in (0, 2, -2)]
+    for index, _ in halves:
+        assert index.reshape(3, -1)[:, 0].tolist() == [520 + 4 * (12 + by) for by in (0, 2, -2)]
 
 
 class Nines:

@@ -11,9 +11,9 @@ from hvae_codec.codec.symbols.tables import (
     FIRST_OFFSET_TABLE,
     MAX_OFFSET,
     OFFSET_CLASSES,
-    latent_tables,
-    offset_context_tables,
-    offset_tables,
+    latent_index,
+    offset_context_index,
+    offset_index,
 )
 
 INDEX = 20
@@ -28,48 +28,48 @@ def drawn(times: list[float], count: int) -> tuple[NDArray, NDArray, NDArray]:
     return channels, quarters, np.concatenate(symbols).astype(np.int32)
 
 
-def chosen(channels: NDArray, quarters: NDArray, symbols: NDArray, tables: PmfTables) -> list[int]:
-    own = offset_tables(np.bincount(channels, minlength=3))
-    return choose_offsets(channels, quarters, symbols, latent_tables, own, tables).tolist()
+def chosen(channels: NDArray, quarters: NDArray, symbols: NDArray, pmfs: PmfTables) -> list[int]:
+    own = offset_index(np.bincount(channels, minlength=3))
+    return choose_offsets(channels, quarters, symbols, latent_index, own, pmfs).tolist()
 
 
-def test_each_channel_gets_the_scale_that_it_has(tables: PmfTables) -> None:
+def test_each_channel_gets_the_scale_that_it_has(pmfs: PmfTables) -> None:
     step = (256 / 0.1) ** (1 / (SCALES - 1))
-    assert chosen(*drawn([1.0, step**2, 9.0], 2000), tables) == [0, 2, MAX_OFFSET]
-    assert chosen(*drawn([step**-1, 1.0, 0.1], 2000), tables) == [-1, 0, -MAX_OFFSET]
+    assert chosen(*drawn([1.0, step**2, 9.0], 2000), pmfs) == [0, 2, MAX_OFFSET]
+    assert chosen(*drawn([step**-1, 1.0, 0.1], 2000), pmfs) == [-1, 0, -MAX_OFFSET]
 
 
-def test_few_symbols_are_not_worth_an_offset(tables: PmfTables) -> None:
-    assert chosen(*drawn([1.3, 0.7, 1.0], 4), tables) == [0, 0, 0]
+def test_few_symbols_are_not_worth_an_offset(pmfs: PmfTables) -> None:
+    assert chosen(*drawn([1.3, 0.7, 1.0], 4), pmfs) == [0, 0, 0]
 
 
-def test_a_channel_without_symbols_is_left_alone(tables: PmfTables) -> None:
+def test_a_channel_without_symbols_is_left_alone(pmfs: PmfTables) -> None:
     nothing = np.zeros(0, np.int32)
-    assert chosen(nothing, nothing, nothing, tables) == [0, 0, 0]
+    assert chosen(nothing, nothing, nothing, pmfs) == [0, 0, 0]
 
 
-def test_no_other_offsets_are_cheaper(tables: PmfTables) -> None:
+def test_no_other_offsets_are_cheaper(pmfs: PmfTables) -> None:
     """Symbols of all sizes and signs, each counted as often as it occurs."""
     rng = np.random.default_rng(2)
     channels, scales = rng.integers(0, 3, 400), rng.integers(0, 253, 400)
     symbols = np.rint(rng.standard_t(1, 400) * scale_of(scales / 4)).astype(np.int32)
     symbols[:3] = 2**20, -(2**20), 2**20
     scales[:3] = 0, 252, 0
-    own = offset_tables(np.bincount(channels))
+    own = offset_index(np.bincount(channels))
     costs = []
     for offset in range(-MAX_OFFSET, MAX_OFFSET + 1):
-        each = tables.bits(latent_tables(scales, offset), symbols)
-        cost = np.bincount(channels, each) + tables.bits(own, np.full(3, offset))
+        each = pmfs.bits(latent_index(scales, offset), symbols)
+        cost = np.bincount(channels, each) + pmfs.bits(own, np.full(3, offset))
         costs.append(cost)
-    assert chosen(channels, scales, symbols, tables) == [
+    assert chosen(channels, scales, symbols, pmfs) == [
         int(best) - MAX_OFFSET for best in np.argmin(costs, axis=0)
     ]
 
 
-def test_context_tables_keep_their_fraction() -> None:
-    tables = np.array([0, 8 * 30 + 5, 8 * 63 + 7], np.int32)
-    assert offset_context_tables(tables, 2).tolist() == [16, 8 * 32 + 5, 8 * 63 + 7]
-    down = offset_context_tables(tables, np.array([-3]))
+def test_context_indices_keep_their_fraction() -> None:
+    index = np.array([0, 8 * 30 + 5, 8 * 63 + 7], np.int32)
+    assert offset_context_index(index, 2).tolist() == [16, 8 * 32 + 5, 8 * 63 + 7]
+    down = offset_context_index(index, np.array([-3]))
     assert down.tolist() == [0, 8 * 27 + 5, 8 * 60 + 7]
 
 
@@ -77,18 +77,18 @@ def test_classes_are_pairs_of_bit_lengths() -> None:
     counts = np.arange(70_000)
     lengths = [int(math.log2(n)) + 1 if n else 0 for n in counts.tolist()]
     expected = [FIRST_OFFSET_TABLE + min(n // 2, OFFSET_CLASSES - 1) for n in lengths]
-    assert offset_tables(counts).tolist() == expected
+    assert offset_index(counts).tolist() == expected
 
 
 @pytest.mark.parametrize("offset", [-MAX_OFFSET, 0, MAX_OFFSET])
-def test_offset_scales_of_latents_stay_on_the_grid(tables: PmfTables, offset: int) -> None:
+def test_offset_scales_of_latents_stay_on_the_grid(pmfs: PmfTables, offset: int) -> None:
     quarters = np.arange(253, dtype=np.uint8)
-    found = latent_tables(quarters, offset)
+    found = latent_index(quarters, offset)
     shifted = np.clip(quarters.astype(int) + QUARTERS * offset, 0, 252)
-    assert found.tolist() == latent_tables(shifted).tolist()
+    assert found.tolist() == latent_index(shifted).tolist()
     symbols = np.arange(-3000, 3001)
     for table, quarter in zip(found[::36], shifted[::36], strict=True):
-        bits = tables.bits(np.full(symbols.size, table), symbols)
+        bits = pmfs.bits(np.full(symbols.size, table), symbols)
         mean_square = float((symbols**2 * 2.0**-bits).sum())
         deviation = math.hypot(float(scale_of(quarter / QUARTERS)), 12**-0.5)
         if deviation > 1:  # below, a rounded Gaussian has less

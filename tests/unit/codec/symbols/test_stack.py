@@ -18,15 +18,15 @@ def pmf() -> np.ndarray:
     return mass
 
 
-def stack_of(words: int, tables: PmfTables, *, is_encoder: bool = False) -> AnsStack:
+def stack_of(words: int, pmfs: PmfTables, *, is_encoder: bool = False) -> AnsStack:
     filled = np.random.default_rng(1).integers(1, 2**32, words, dtype=np.uint32)
-    return AnsStack(coder_of(filled), tables, is_encoder=is_encoder)
+    return AnsStack(coder_of(filled), pmfs, is_encoder=is_encoder)
 
 
 def test_symbols_under_masses_of_their_own_cost_what_these_say(
-    tables: PmfTables, pmf: np.ndarray
+    pmfs: PmfTables, pmf: np.ndarray
 ) -> None:
-    stack, counted = stack_of(100, tables), CountingStack(tables)
+    stack, counted = stack_of(100, pmfs), CountingStack(pmfs)
     before, bits = words_of(stack.coder), stack.coder.num_valid_bits()
     symbols = np.random.default_rng(2).integers(0, 9, 500)
     for each in (stack, counted):
@@ -38,9 +38,9 @@ def test_symbols_under_masses_of_their_own_cost_what_these_say(
     assert np.array_equal(words_of(stack.coder), before)
 
 
-def test_one_row_of_masses_serves_all_symbols(tables: PmfTables, pmf: np.ndarray) -> None:
+def test_one_row_of_masses_serves_all_symbols(pmfs: PmfTables, pmf: np.ndarray) -> None:
     row, symbols = pmf[:1], np.random.default_rng(2).integers(0, 9, 50)
-    stack, counted, apart = stack_of(100, tables), CountingStack(tables), CountingStack(tables)
+    stack, counted, apart = stack_of(100, pmfs), CountingStack(pmfs), CountingStack(pmfs)
     stack.push_under(row, symbols)
     assert np.array_equal(stack.pop_under(row, 50), symbols)
     counted.push_under(row, symbols)
@@ -48,10 +48,10 @@ def test_one_row_of_masses_serves_all_symbols(tables: PmfTables, pmf: np.ndarray
     assert counted.bits == pytest.approx(apart.bits)
 
 
-def test_counting_adds_up_what_pushes_cost(tables: PmfTables) -> None:
+def test_counting_adds_up_what_pushes_cost(pmfs: PmfTables) -> None:
     rng = np.random.default_rng(0)
     rows, symbols = rng.integers(0, 512, 300), rng.integers(-3, 4, 300)
-    counted, stack = CountingStack(tables), stack_of(100, tables)
+    counted, stack = CountingStack(pmfs), stack_of(100, pmfs)
     before = stack.coder.num_valid_bits()
     for each in (counted, stack):
         each.push(rows, symbols)
@@ -63,8 +63,8 @@ def test_counting_adds_up_what_pushes_cost(tables: PmfTables) -> None:
         counted.pop_under(EVEN, 1)
 
 
-def test_it_knows_the_fewest_words_that_popping_left(tables: PmfTables) -> None:
-    stack = stack_of(100, tables)
+def test_it_knows_the_fewest_words_that_popping_left(pmfs: PmfTables) -> None:
+    stack = stack_of(100, pmfs)
     before = bulk_words(stack.coder)
     assert stack.lowest == before
     first = stack.pop_under(EVEN, 480)  # 30 words
@@ -76,11 +76,11 @@ def test_it_knows_the_fewest_words_that_popping_left(tables: PmfTables) -> None:
     assert stack.lowest == bulk_words(stack.coder) < before - 30
 
 
-def test_popping_more_than_there_is_is_refused_where_it_could_be_mended(tables: PmfTables) -> None:
-    stack = stack_of(4, tables, is_encoder=True)
+def test_popping_more_than_there_is_is_refused_where_it_could_be_mended(pmfs: PmfTables) -> None:
+    stack = stack_of(4, pmfs, is_encoder=True)
     stack.pop_under(EVEN, 16)  # 32 of 128 bits
     with pytest.raises(PayloadTooShort, match="16 bytes, fewer than this prior"):
         for _ in range(3):
             stack.pop_under(EVEN, 16)
-    decoder = stack_of(4, tables)
+    decoder = stack_of(4, pmfs)
     assert decoder.pop_under(EVEN, 200).shape == (200,)  # made up; checks tell

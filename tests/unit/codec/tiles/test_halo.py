@@ -37,7 +37,7 @@ def base() -> DctVae:
 def base_codec(base: DctVae, tiny_codec: Codec) -> Codec:
     """What synthesises with the base model; nothing is coded here."""
     file = replace(tiny_codec.file, config=base.config)
-    weights = Weights(base.context, (base.latents,), (0,), file.tables)
+    weights = Weights(base.context, (base.latents,), (0,), file.pmfs)
     return replace(tiny_codec, file=file, runtime=TorchRuntime(weights, torch.device("cpu")))
 
 

@@ -218,7 +218,7 @@ def float_layer(model: DctVae) -> FloatConv:
 )
 def test_float_networks_are_neither_checked_nor_saved(
     tiny_model: DctVae,
-    tables: PmfTables,
+    pmfs: PmfTables,
     tmp_path_factory: pytest.TempPathFactory,
     spoil: Callable[[DctVae, DctVae], None],
 ) -> None:
@@ -230,17 +230,17 @@ def test_float_networks_are_neither_checked_nor_saved(
         with pytest.raises(BoundError, match="a float layer decides symbols"):
             [convert.check(network) for network in networks]
         with pytest.raises(BoundError, match="a float layer decides symbols"):
-            save_weights(path, Weights(model.context, (model.latents,), (0,), tables))
+            save_weights(path, Weights(model.context, (model.latents,), (0,), pmfs))
     assert not path.exists()
 
 
 def test_a_bound_violated_on_purpose_is_not_saved(
-    tiny_model: DctVae, tables: PmfTables, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: DctVae, pmfs: PmfTables, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("refused") / "bound.safetensors"
     model = tiny_model.to_integer()
     model.latents.trunk.stem.weight[0] = WEIGHT_MAX  # type: ignore[index]
-    weights = Weights(model.context, (model.latents,), (0,), tables)
+    weights = Weights(model.context, (model.latents,), (0,), pmfs)
     with pytest.raises(BoundError, match="stem: sums reach"):
         save_weights(path, weights)
     assert not path.exists()

@@ -60,9 +60,9 @@ def context(spread: Tensor, size: tuple[int, int], seed: int) -> Tensor:
     return torch.floor(x / step_of(AT) + 0.5)
 
 
-def stack_of(words: int, tables: PmfTables) -> TensorStack:
+def stack_of(words: int, pmfs: PmfTables) -> TensorStack:
     filled = np.random.default_rng(3).integers(1, 2**32, words, dtype=np.uint32)
-    return TensorStack(AnsStack(coder_of(filled), tables, is_encoder=True))
+    return TensorStack(AnsStack(coder_of(filled), pmfs, is_encoder=True))
 
 
 class Counter(AnsStack):
@@ -70,9 +70,9 @@ class Counter(AnsStack):
 
     bits = 0.0
 
-    def push(self, tables: Integers, symbols: Integers) -> None:
-        super().push(tables, symbols)
-        self.bits += float(self.tables.bits(tables, symbols).sum())
+    def push(self, index: Integers, symbols: Integers) -> None:
+        super().push(index, symbols)
+        self.bits += float(self.pmfs.bits(index, symbols).sum())
 
     def push_under(self, pmf: Integers, symbols: Integers) -> None:
         super().push_under(pmf, symbols)
@@ -97,13 +97,13 @@ def test_the_stack_grows_by_the_bound(
     norm: FloatNorm,
     integer_norm: IntegerNorm,
     spread: Tensor,
-    tables: PmfTables,
+    pmfs: PmfTables,
 ) -> None:
     trained.steps = integer_prior.steps = 50
     u = context(spread, (8, 9), seed=0)
     torch.manual_seed(0)
     bound = float(trained.bound(u, AT.float(), norm).sum())
-    stack = Counter(stack_of(5000, tables).stack.coder, tables, is_encoder=True)  # type: ignore
+    stack = Counter(stack_of(5000, pmfs).stack.coder, pmfs, is_encoder=True)  # type: ignore
     bits, words = stack.coder.num_valid_bits(), stack.lowest
     integer_prior.push(TensorStack(stack), u.double(), AT, integer_norm, EVERY)
     grown = stack.coder.num_valid_bits() - bits
@@ -167,13 +167,13 @@ def test_too_short_a_payload_is_refused(
     integer_prior: GaussianDiffusion,
     integer_norm: IntegerNorm,
     spread: Tensor,
-    tables: PmfTables,
+    pmfs: PmfTables,
 ) -> None:
     integer_prior.steps = 3
     u = context(spread, (4, 4), seed=3).double()
     with pytest.raises(PayloadTooShort):
-        integer_prior.push(stack_of(50, tables), u, AT, integer_norm, EVERY)
-    integer_prior.push(stack_of(500, tables), u, AT, integer_norm, EVERY)
+        integer_prior.push(stack_of(50, pmfs), u, AT, integer_norm, EVERY)
+    integer_prior.push(stack_of(500, pmfs), u, AT, integer_norm, EVERY)
 
 
 @pytest.mark.slow
@@ -182,10 +182,10 @@ def test_popping_draws_samples_the_prior(
     integer_prior: GaussianDiffusion,
     integer_norm: IntegerNorm,
     spread: Tensor,
-    tables: PmfTables,
+    pmfs: PmfTables,
 ) -> None:
     integer_prior.steps = 100  # with few, samples vary too little
-    draws = TensorStack(SamplingStack(tables, Sampling(seed=0)))
+    draws = TensorStack(SamplingStack(pmfs, Sampling(seed=0)))
     u = integer_prior.pop(draws, (8, 8), AT, integer_norm, EVERY)
     drawn = (u.float() * step_of(AT))[0].flatten(1).std(dim=1)
     assert torch.allclose(drawn / spread, torch.ones_like(spread), atol=0.35)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hvae_codec.codec.config import COEFFICIENTS, PRESETS
 from hvae_codec.codec.errors import WeightsError
-from hvae_codec.codec.symbols.tables import Tables, start_tables
+from hvae_codec.codec.symbols.tables import Tables, start_pmfs
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.networks.quantizers import Rounder
 from hvae_codec.models.training.config import BatchSizes, TrainConfig
@@ -64,7 +64,7 @@ def test_no_new_channel_is_coded_at_first(larger: DctVae, clouds: Tensor) -> Non
     with torch.no_grad():
         run(larger, clouds[:1], torch.tensor([50.0]), Watching())
     assert len(seen) == 1 and not seen[0].any()
-    assert Tables(start_tables()).is_skipped[0]
+    assert Tables(start_pmfs()).is_skipped[0]
 
 
 @pytest.mark.slow
