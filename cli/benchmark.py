@@ -72,11 +72,11 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
     help="dB of PSNR over which BD-rates are averaged.",
 )
 @click.option(
-    "-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: one per processor]"
+    "-j", "--jobs", type=options.Whole(1), help="Processes.  [default: one per processor]"
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     default=3,
     show_default=True,
     help="How often each setting is timed; 0 for no times.",

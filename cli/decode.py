@@ -29,7 +29,7 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
 )
 @click.option(
     "--levels",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     help="Decode the context and only so many levels of latents; a cut file will do.",
 )
 @click.option("--sample", is_flag=True, help="Draw the levels beyond --levels from the model.")
@@ -45,7 +45,7 @@ _SCALES = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8, "1/16": 16, "1/32": 32}
 @click.option(
     "-q",
     "--quality",
-    type=click.IntRange(0, 100),
+    type=options.Whole(0, 100),
     help="Quality of JPEG, WebP, AVIF and the like (default: 95 of JPEG, else Pillow's).",
 )
 @click.option(

@@ -15,7 +15,7 @@ _OPTIONS = (
     click.option(
         "-q",
         "--quality",
-        type=click.IntRange(0, 100),
+        type=options.Whole(0, 100),
         help="The larger, the better, and the larger the file; 100 is lossless (default: 60).",
     ),
     click.option("--bpp", type=options.PositiveNumber(), help="At most so many bits per pixel."),
@@ -58,7 +58,7 @@ _OPTIONS = (
     click.option("--lossless", is_flag=True, help="Keep every sample exactly, as at -q 100."),
     click.option(
         "--page",
-        type=click.IntRange(1),
+        type=options.Whole(1),
         help="Which picture of a file that has several, from 1 on.",
     ),
     click.option(

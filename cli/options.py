@@ -93,11 +93,17 @@ class File(_Named):
         super().__init__(exists, dir_okay=False, path_type=Path)
 
 
+class Whole(click.IntRange):
+    """A whole number in a range, by the name that an error should give it."""
+
+    name = "integer"
+
+
 class QualityRange(click.Tuple):
     """A first and a last quality."""
 
     def __init__(self) -> None:
-        super().__init__([click.IntRange(0, 100), click.IntRange(0, 100)])
+        super().__init__([Whole(0, 100), Whole(0, 100)])
 
     def convert(
         self,
@@ -112,7 +118,7 @@ class QualityRange(click.Tuple):
         return first, last
 
 
-class CropSide(click.IntRange):
+class CropSide(Whole):
     """The side of a training crop in px: a multiple of 32."""
 
     def __init__(self) -> None:
@@ -229,7 +235,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 
 seed_option = click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=0,
     show_default=True,
     help="Random seed; the same seed gives the same picture.",
@@ -271,9 +277,7 @@ def is_given(name: str) -> bool:
 
 def effort_option(meaning: str) -> Callable[[Function], Function]:
     """Return the option for an encoder's effort, which commands put to different ends."""
-    return click.option(
-        "--effort", type=click.IntRange(0, 9), default=0, show_default=True, help=meaning
-    )
+    return click.option("--effort", type=Whole(0, 9), default=0, show_default=True, help=meaning)
 
 
 _BATCH_OPTIONS = (
@@ -288,13 +292,13 @@ _BATCH_OPTIONS = (
     click.option(
         "-j",
         "--jobs",
-        type=click.IntRange(1),
+        type=Whole(1),
         default=1,
         help="Files at a time, each in a process of its own.",
     ),
     click.option(
         "--threads",
-        type=click.IntRange(1, MOST_THREADS),
+        type=Whole(1, MOST_THREADS),
         help="Threads of each process (default: the cores that are there, shared by --jobs).",
     ),
     click.option(

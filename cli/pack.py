@@ -47,7 +47,7 @@ _FOLDER = options.Folder(exists=True)
     help="Peak learning rate.",
 )
 @click.option(
-    "--crops", type=click.IntRange(1), default=32, show_default=True, help="Crops per step."
+    "--crops", type=options.Whole(1), default=32, show_default=True, help="Crops per step."
 )
 @click.option(
     "--crop-px", type=options.CropSide(), default=224, show_default=True, help="Side of a crop."

@@ -22,7 +22,7 @@ from . import console, files, options
     help="tiny tests the commands on drawn strokes; a table takes minutes of a core at short, "
     "hours at small.",
 )
-@click.option("--seeds", type=click.IntRange(1), help="Runs of each job, in place of the table's.")
+@click.option("--seeds", type=options.Whole(1), help="Runs of each job, in place of the table's.")
 @click.option(
     "--minutes",
     type=options.PositiveNumber(or_zero=True),

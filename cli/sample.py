@@ -9,7 +9,7 @@ from . import console, files, images, options
 @click.option("-o", "--output", required=True, help="The picture; its suffix names the format.")
 @click.option("--size", type=options.Patches(), default="8x12", show_default=True,
               help="Rows x columns of patches of 32x32 pixels.")  # fmt: skip
-@click.option("-q", "--quality", type=click.IntRange(0, 100), default=60, show_default=True,
+@click.option("-q", "--quality", type=options.Whole(0, 100), default=60, show_default=True,
               help="How such a picture would have been coded.")  # fmt: skip
 @click.option("--temperature", type=options.PositiveNumber(or_zero=True), default=1.0,
               show_default=True,

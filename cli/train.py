@@ -52,20 +52,20 @@ _cache_option = click.option(
 )
 @click.option(
     "--steps",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     default=TrainConfig.steps,
     show_default=True,
     help="Training steps in all.",
 )
 @click.option(
     "--cooldown",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     show_default=f"{TrainConfig.cooldown}, at most half of STEPS",
     help="Final steps, over which the learning rate falls.",
 )
 @click.option(
     "--simulate",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     show_default=f"{TrainConfig.simulate}, at most a tenth of STEPS",
     help="Final steps, which simulate integer arithmetic.",
 )
@@ -78,7 +78,7 @@ _cache_option = click.option(
 )
 @click.option(
     "--crops",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     default=BatchSizes.crops,
     show_default=True,
     help="Crops per step.",
@@ -92,7 +92,7 @@ _cache_option = click.option(
 )
 @click.option(
     "--wide-crops",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     default=BatchSizes.wide_crops,
     show_default=True,
     help="Crops per step that teach the context's prior; with 0 it stays as it is.",
@@ -116,7 +116,7 @@ _cache_option = click.option(
 )
 @click.option(
     "--workers",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     default=TrainConfig.workers,
     show_default=True,
     help="Processes that load crops.",
@@ -185,13 +185,13 @@ def train(
 )
 @_cache_option
 @click.option(
-    "--steps", type=click.IntRange(1), default=4000, show_default=True, help="Training steps."
+    "--steps", type=options.Whole(1), default=4000, show_default=True, help="Training steps."
 )
 @click.option(
     "--rate", type=_ABOVE_ZERO, default=3e-3, show_default=True, help="Peak learning rate."
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops per step."
+    "--batch", type=options.Whole(1), default=8, show_default=True, help="Crops per step."
 )
 @click.option("--minutes", type=_ABOVE_ZERO, default=float("inf"), help="Stop after this time.")
 @click.option(

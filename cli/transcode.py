@@ -42,7 +42,7 @@ _GOOD = ("success", "kept_original")
 )
 @click.option(
     "--shard-size",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     default=10_000,
     show_default=True,
     help="Images of a shard, at most; a tar stays one shard.",
@@ -69,12 +69,12 @@ _GOOD = ("success", "kept_original")
     "--jobs",
     "--workers",
     "workers",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     help="Images at a time, each in a process of its own (default: one per --threads cores).",
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1, MOST_THREADS),
+    type=options.Whole(1, MOST_THREADS),
     default=1,
     show_default=True,
     help="Threads of each process.",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from . import console, files, site
+from . import console, files, options, site
 
 
 @click.command()
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="By default any free one.")
+@click.option("--port", type=options.Whole(0, 65535), default=0, help="By default any free one.")
 @click.option("--no-open", is_flag=True, help="Only say where the page is.")
 @site.runtime_option
 def view(sources: tuple[str, ...], port: int, no_open: bool, runtime: Path | None) -> None:

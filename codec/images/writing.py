@@ -145,14 +145,14 @@ def _refuse_losses(format: str, pixels: Pixels) -> None:
         )
     if color.has_alpha and format not in _HOLD_ALPHA:
         raise ImageError(
-            f"{format} does not hold alpha; write PNG, TIFF or WebP, or lay it on a background"
+            f"{format} does not hold alpha; write PNG, TIFF or WebP, or name a background"
         )
     if format in _SMALL:
         raise ImageError(f"{format} holds icons, of other sizes; write PNG or TIFF")
     if format in _FEW_COLOURS and color.channels > 1:
         raise ImageError(f"{format} holds 256 colours; write PNG, TIFF or WebP")
     if pixels.bit_depth == 16 and color.channels == 1 and format not in _HOLD_16_BITS:
-        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF, or 8 bits")
+        raise ImageError(f"{format} does not hold 16 bits a channel; write PNG or TIFF, or depth 8")
 
 
 def _laid_on(pixels: Pixels, background: tuple[int, int, int]) -> Pixels:

@@ -20,6 +20,12 @@ def contents(folder: Path) -> dict[str, bytes | str]:
     return {p.name: os.readlink(p) if p.is_symlink() else p.read_bytes() for p in paths}
 
 
+def test_a_number_that_is_not_whole_is_called_so(hvae: Run, photo: Path) -> None:
+    result = hvae("encode", photo, "-q", "50.5")
+    assert result.exit_code == 2
+    assert "'-q' / '--quality': '50.5' is not a valid integer." in result.stderr
+
+
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_threads_that_are_no_number_are_named_once(
     hvae: Run, photo: Path, coded: Path, monkeypatch: pytest.MonkeyPatch, command: str
