@@ -67,7 +67,7 @@ class Local:
     def _outcomes(
         self, how: How, tasks: Sequence[Task], failures: Sequence[Failure]
     ) -> Generator[tuple[Task, Outcome], None, None]:
-        items = _items(tasks, failures)
+        items = _items(tasks, failures, how.memory_bytes)
         in_hand: deque = deque()
 
         def jobs() -> Iterator[_Job]:
@@ -91,10 +91,12 @@ class Local:
                 yield task, (item, data, suffix, row)
 
 
-def _items(tasks: Sequence[Task], failures: Sequence[Failure]) -> Iterator[tuple[Task, Item]]:
+def _items(
+    tasks: Sequence[Task], failures: Sequence[Failure], most_bytes: int
+) -> Iterator[tuple[Task, Item]]:
     """Yield the items of tasks, but for the rest of those that failed meanwhile."""
     for task in tasks:
-        for item in task.part.items():
+        for item in task.part.items(most_bytes):
             if any(failure.task is task for failure in failures):
                 break
             yield task, item

@@ -181,7 +181,8 @@ def _outcomes(how: How, task: Task, in_hand: int, threads: int) -> Iterator[Outc
         item, content, ref = waiting.popleft()
         return item, *_result(ref, content)
 
-    for _, item, content in read_ahead(how, ((None, item) for item in task.part.items())):
+    items = task.part.items(how.memory_bytes)
+    for _, item, content in read_ahead(how, ((None, item) for item in items)):
         waiting.append((item, content, one.remote(how_ref, content, threads)))
         held += item.held_bytes
         while len(waiting) > in_hand or held > AHEAD_BYTES:

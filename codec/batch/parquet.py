@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -46,8 +47,8 @@ class ParquetPart:
         prefix = printable(f"{self.url}#")
         return replace(self, done=frozenset(s for s in done if s.startswith(prefix)))
 
-    def items(self) -> Iterator[Item]:
-        """See `sources.Container`."""
+    def items(self, most_bytes: float = math.inf) -> Iterator[Item]:
+        """See `sources.Container`; a page of the file is held, whatever lies in it."""
         import pyarrow.parquet as pq
 
         try:

@@ -6,6 +6,7 @@ some row groups of a Parquet file. Parts travel between machines; items do not.
 
 from __future__ import annotations
 
+import math
 import os
 from bisect import bisect_left
 from collections import Counter
@@ -66,8 +67,11 @@ class Part(Protocol):
         """See above."""
         ...
 
-    def items(self) -> Iterator[Item]:
-        """Yield the images. What cannot be read of the part is an item that cannot be read."""
+    def items(self, most_bytes: float = math.inf) -> Iterator[Item]:
+        """Yield the images. What cannot be read of the part is an item that cannot be read.
+
+        A file of more than `most_bytes` may be one of those: it is too large to be held.
+        """
         ...
 
 
@@ -100,7 +104,7 @@ class ImagesPart:
         """See `Part`."""
         return sum(file.size for file in self.files)
 
-    def items(self) -> Iterator[Item]:
+    def items(self, most_bytes: float = math.inf) -> Iterator[Item]:
         """See `Part`."""
         for file in self.files:
             read = partial(storage.read, file.url)

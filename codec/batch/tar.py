@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import posixpath
 import re
 import tarfile
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ..errors import DataError
 from . import storage
 from .sources import Item, failing, held, is_source, printable
 
@@ -47,19 +49,19 @@ class TarPart:
         prefix = printable(f"{self.name}#")
         return TarPart(self.name, self.size, frozenset(s for s in done if s.startswith(prefix)))
 
-    def items(self) -> Iterator[Item]:
+    def items(self, most_bytes: float = math.inf) -> Iterator[Item]:
         """See `sources.Container`."""
         try:
             with storage.open_read(self.name) as file:
-                yield from self._items(file)
+                yield from self._items(file, most_bytes)
         except Exception as error:
             yield _unreadable(self.name, f"cannot be read: {error or type(error).__name__}")
 
-    def _items(self, file: BinaryIO) -> Iterator[Item]:
+    def _items(self, file: BinaryIO, most_bytes: float) -> Iterator[Item]:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 for key, members in _samples(archive):
-                    yield from self._sample(archive, key, members)
+                    yield from self._sample(archive, key, members, most_bytes)
                 file.seek(archive.offset)
                 ended = file.read(_BLOCK) == bytes(_BLOCK)
         except tarfile.TarError as error:
@@ -69,7 +71,7 @@ class TarPart:
             yield _unreadable(self.name, "the archive is cut: it has no end")
 
     def _sample(
-        self, archive: tarfile.TarFile, key: str, members: Iterable[Member]
+        self, archive: tarfile.TarFile, key: str, members: Iterable[Member], most_bytes: float
     ) -> Iterator[Item]:
         images, others = [], []
         for member in members:
@@ -83,8 +85,8 @@ class TarPart:
         beside, problem = {}, None
         for suffix, member in others:
             try:
-                beside[suffix] = _content(archive, member)
-            except tarfile.TarError as error:
+                beside[suffix] = _content(archive, member, most_bytes)
+            except DataError as error:
                 problem = error
         for suffix, member in left:
             source, is_last = f"{self.name}#{member.name}", member is left[-1][1]
@@ -96,11 +98,11 @@ class TarPart:
                 yield _unreadable(source, "a sparse file in a tar", key, suffix, is_last)
                 continue
             try:
-                data = _content(archive, member)
-            except tarfile.TarError as error:
-                problem = error
-            if problem:
-                yield _unreadable(source, f"the archive is cut: {problem}", key, suffix, is_last)
+                data = _content(archive, member, most_bytes)
+                if problem:  # nothing of a sample is left out
+                    raise problem
+            except DataError as error:
+                yield _unreadable(source, str(error), key, suffix, is_last)
                 continue
             yield Item(key, suffix, source, member.size, held(data), beside, is_last)
             beside = {}
@@ -156,9 +158,20 @@ def _unreadable(
     return Item(key, suffix, source, 0, failing(message), ends_sample=ends_sample)
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = archive.extractfile(member)
-    data = stream.read() if stream else b""
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: float) -> bytes:
+    """Read a member.
+
+    Raises:
+        DataError: it is too large to be held, or cut.
+    """
+    if member.size > most_bytes:
+        raise DataError(f"{member.name} has {member.size} bytes, more than a process may hold")
+    try:
+        stream = archive.extractfile(member)
+        data = stream.read() if stream else b""
+    except tarfile.TarError as error:
+        raise DataError(f"the archive is cut: {error}") from error
     if len(data) < member.size:
-        raise tarfile.ReadError(f"{member.name} has {len(data)} of {member.size} bytes")
+        found = f"{member.name} has {len(data)} of {member.size} bytes"
+        raise DataError(f"the archive is cut: {found}")
     return data

@@ -153,6 +153,29 @@ def test_members_of_a_sample_stay_together(tmp_path: Path) -> None:
     assert [item.key for item in part.items()] == ["2", "2"]
 
 
+def test_members_that_cannot_be_held_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = bytes(2000), b"png"
+    write_tar(
+        tmp_path / "0.tar",
+        {"1.a.png": large, "1.b.png": small, "2.png": small, "2.npy": large},
+    )
+    read, extracted = tarfile.TarFile.extractfile, []
+
+    def counted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> object:
+        extracted.append(member.name)
+        return read(archive, member)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", counted)
+    first, second, third = TarPart(f"file://{tmp_path}/0.tar", 0).items(1000)
+    for item, named in ((first, "1.a.png"), (third, "2.npy")):
+        with pytest.raises(OSError, match=f"{named} has 2000 bytes, more than a process may hold"):
+            item.read()
+    assert second.read() == small
+    assert extracted == ["1.b.png", "2.png"]
+
+
 def test_the_rows_beside_a_folder_of_files_are_no_source(tmp_path: Path) -> None:
     image = Item("1", "png", "1.png", 3, held(b"png"))
     target = Target(str(tmp_path), "files")
