@@ -207,7 +207,7 @@ export class ImgHvae extends Base {
     let isDrawn = false;
     try {
       if (!address) throw new Error("the element names no picture");
-      await inTurn(this, signal, async () => {
+      await inTurn(this, signal, async (progressed) => {
         const painter = new Painter(canvas);
         let levels = 0;
         let drawn = Promise.resolve();
@@ -216,11 +216,13 @@ export class ImgHvae extends Base {
           signal,
           maxPixels: this.maxPixels,
           onIndex: (index) => {
+            progressed();
             levels = index.levels;
             painter.begin(index);
             this.show(canvas, [canvas.width, canvas.height]);
           },
           onArea: (area) => {
+            progressed();
             isDrawn = true;
             drawn = painter.draw(area);
             this.tell("progress", { levels: area.levels, of: levels });

@@ -4,6 +4,8 @@ import { release } from "./decode.ts";
 
 /** One computes while the bytes of the other one come. */
 const AT_ONCE = 2;
+/** Who gets no bytes for so long lets another one begin. */
+const STALLED_MS = 10_000;
 /** A page that has shown all of its pictures gives back the memory of the worker. */
 const IDLE_MS = 60_000;
 
@@ -16,18 +18,34 @@ const waiting = new Set<Waiting>();
 let working = 0;
 let idle: ReturnType<typeof setTimeout> | undefined;
 
-/** Do some work when an element has its turn; a signal that comes before takes it out of the queue. */
+/**
+ * Do some work when an element has its turn; a signal that comes before takes it out of the queue.
+ * The work calls what it gets whenever it has come further.
+ */
 export async function inTurn(
   element: Element,
   signal: AbortSignal,
-  work: () => Promise<void>,
+  work: (progressed: () => void) => Promise<void>,
 ): Promise<void> {
   await turnOf(element, signal);
-  try {
-    await work();
-  } finally {
+  let isWorking = true;
+  let stalled: ReturnType<typeof setTimeout> | undefined;
+  const end = () => {
+    clearTimeout(stalled);
+    if (!isWorking) return;
+    isWorking = false;
     working--;
     next();
+  };
+  const progressed = () => {
+    clearTimeout(stalled);
+    stalled = setTimeout(end, STALLED_MS);
+  };
+  progressed();
+  try {
+    await work(progressed);
+  } finally {
+    end();
   }
 }
 

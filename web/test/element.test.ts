@@ -280,3 +280,23 @@ test("words stand for a picture of which nothing was drawn, or that no canvas ho
   assert.deepEqual(found, ["a cat", 0, "a cat", 0, "WeightsError", ...lost]);
   await page.context().close();
 });
+
+test("pictures whose bytes do not come keep no other waiting", async () => {
+  const page = await opened("blank");
+  await page.clock.install();
+  const asked = new Set<string>();
+  await page.route("**/stalled*", (route) => void asked.add(route.request().url()));
+  await page.evaluate(async (src) => {
+    document.body.innerHTML = `
+      <img-hvae src="stalled1"></img-hvae>
+      <img-hvae src="stalled2"></img-hvae>
+      <img-hvae id="third" src="${src}"></img-hvae>`;
+    await import(new URL("hvae.js", document.baseURI).href);
+  }, file("q50"));
+  while (asked.size < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(await of(page, "third", "complete"), [false]);
+  await page.clock.fastForward(11_000);
+  await complete(page, "third");
+  assert.deepEqual(await of(page, "third", "naturalWidth"), [192]);
+  await page.context().close();
+});
