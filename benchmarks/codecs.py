@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
     from PIL import Image
 
-OURS = "hvae-codec"
-OURS_EYE = f"{OURS}-eye"
+PROGRAM = "hvae-codec"
+OURS_EYE = PROGRAM  # what `encode` does when nothing is said
+OURS = f"{PROGRAM}-psnr"
 
 _THAT_CODE = ("bitstream", "codec", "models")
 _BESIDE = ("codec/batch/", "models/graphs/", "models/training/", "models/vae/")
@@ -68,7 +69,7 @@ def warm_up(codec: Codec, setting: int) -> None:
 
 
 def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Codec:
-    """Return this codec as one of those compared. An effort or a tune becomes part of its name.
+    """Return this codec as one of those compared. Its name tells what is not its default.
 
     Raises:
         OSError, WeightsError: the weights cannot be read.
@@ -77,9 +78,9 @@ def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Cod
 
     weights = load_codec(tune=tune).file.digest.hex()[:8]
     state = f"code {_code_digest()}, weights {weights}"
-    name = f"{OURS}-effort-{effort}" if effort else OURS
+    name = OURS if tune == "psnr" else OURS_EYE
     return Codec(
-        name=name if tune == "psnr" else f"{name}-{tune}",
+        name=f"{name}-effort-{effort}" if effort else name,
         description=f"hvae-codec {version('hvae-codec')}, effort {effort}, tune {tune}, {state}",
         suffix=".hvae",
         settings=qualities,
@@ -105,7 +106,7 @@ def _decode(data: bytes) -> Image.Image:
 def _program(
     effort: int, tune: str, call: str, setting: int, source: Path, target: Path
 ) -> list[str]:
-    script = Path(sys.executable).with_name(OURS)
+    script = Path(sys.executable).with_name(PROGRAM)
     start = [str(script)] if script.is_file() else [sys.executable, "-m", "hvae_codec"]
     chosen = ["-q", str(setting), "--effort", str(effort), "--tune", tune]
     options = {

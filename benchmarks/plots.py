@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .bjontegaard_delta import Curve
-from .codecs import OURS
+from .codecs import OURS, OURS_EYE, PROGRAM
 from .summary import CodecSummary, Comparison, Summary
 from .tables import counted_images, label
 
@@ -37,7 +37,7 @@ def draw(summary: Summary, out: Path) -> None:
         "speed": _speed(summary),
     }
     # without these, the same figures would be other bytes every time
-    with matplotlib.rc_context({"svg.hashsalt": OURS}):
+    with matplotlib.rc_context({"svg.hashsalt": PROGRAM}):
         for name, figure in figures.items():
             for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
                 path = (out / name).with_suffix(suffix)
@@ -81,7 +81,7 @@ def _rate_distortion(
 
 
 def _plot(axes: Axes, row: Comparison, colour: object, curve: Curve) -> None:
-    own = row.codec == OURS
+    own = row.codec in (OURS, OURS_EYE)
     axes.plot(
         *zip(*sorted(zip(curve.bpp, curve.db, strict=True)), strict=True),
         ":" if row.published else "-",
@@ -131,7 +131,7 @@ def _speed_point(
         xytext=(5, 4),
         textcoords="offset points",
         fontsize="small",
-        fontweight="bold" if codec.name == OURS else "normal",
+        fontweight="bold" if codec.name in (OURS, OURS_EYE) else "normal",
     )
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from . import whole
-from .codecs import OURS, OURS_EYE
+from .codecs import OURS, OURS_EYE, PROGRAM
 from .speed import ENOUGH_S
 from .summary import WINDOW_SSIMULACRA2, CodecSummary, Comparison, Seconds, Summary
 
@@ -97,9 +97,9 @@ def waiting(summary: Summary, processor: str) -> Table:
                     f"On {processor or 'an unknown processor'}: whole processes, from start to end,"
                     " for the first image, each codec at its middle setting; taking turns, medians"
                     f" of {whole.RUNS} (fewer for what has taken {whole.ENOUGH_S:g} s). Ours is"
-                    f" `{OURS} encode` and `{OURS} decode`; a peer's is a fresh Python process that"
-                    " imports only what the codec needs. Decoded pixels are written uncompressed."
-                    " Peak is the process's resident memory at its highest (VmHWM).",
+                    f" `{PROGRAM} encode` and `{PROGRAM} decode`; a peer's is a fresh Python"
+                    " process that imports only what the codec needs. Decoded pixels are written"
+                    " uncompressed. Peak is the process's resident memory at its highest (VmHWM).",
                     _of_our_program(summary),
                 ),
             )
@@ -110,7 +110,7 @@ def waiting(summary: Summary, processor: str) -> Table:
 def _of_our_program(summary: Summary) -> str:
     """Say what this codec's other commands take, and its size on disk."""
     said = [
-        f"`{OURS} {process}` takes {found.seconds:.2f} s and {found.peak_mib:.0f} MiB."
+        f"`{PROGRAM} {process}` takes {found.seconds:.2f} s and {found.peak_mib:.0f} MiB."
         for codec in summary.codecs
         if codec.name == OURS
         for process, found in codec.waiting.items()
@@ -118,7 +118,7 @@ def _of_our_program(summary: Summary) -> str:
     ]
     if summary.installed_mib is not None:
         said.append(
-            f"A plain install, {OURS} and what it requires without extras, takes"
+            f"A plain install, {PROGRAM} and what it requires without extras, takes"
             f" {summary.installed_mib:.0f} MiB of site-packages."
         )
     return " ".join(said)

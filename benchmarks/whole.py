@@ -18,7 +18,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .codecs import OURS, Codec
+from .codecs import PROGRAM, Codec
 
 RUNS = 5
 """How often each process is started; medians count."""
@@ -145,7 +145,7 @@ def installed_mib() -> float | None:
 
     None where an installer kept no list of some distribution's files.
     """
-    sizes = [_distribution_bytes(name) for name in sorted(_required(OURS) - {OURS})]
+    sizes = [_distribution_bytes(name) for name in sorted(_required(PROGRAM) - {PROGRAM})]
     if None in sizes:
         return None
     return (_own_bytes() + sum(size or 0 for size in sizes)) / 2**20

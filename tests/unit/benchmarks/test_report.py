@@ -104,7 +104,7 @@ def test_what_a_person_waits_for_stands_under_one_heading(
     report.write(tmp_path, replace(written, summary=summary), tmp_path / "b.md")
     text = (tmp_path / "b.md").read_text()
     (part,) = (part for part in text.split("\n## ") if part.startswith("What a person waits for"))
-    assert re.search(r"^\| hvae-codec \| 1\.23 \| 250 \| 0\.50 \| 180 \|$", part, re.MULTILINE)
+    assert re.search(r"^\| hvae-codec-psnr \| 1\.23 \| 250 \| 0\.50 \| 180 \|$", part, re.MULTILINE)
     assert re.search(r"^\| jpeg \| \d+\.\d\d \| \d+ \| \d+\.\d\d \| \d+ \|$", part, re.MULTILINE)
     assert "On <one>: whole processes" in part
     assert "`hvae-codec info` takes 0.21 s and 70 MiB." in part
@@ -152,7 +152,7 @@ def test_the_page_needs_no_other_file(written: report.Report, folder: Path) -> N
     assert "&lt;one&gt;" in text  # escaped
     assert page.captions[0] == "original"
     assert re.fullmatch(
-        r"hvae-codec, setting \d+: \d\.\d{3} bpp, \d+\.\d\d dB, SSIMULACRA2 -?\d+\.\d",
+        r"hvae-codec-psnr, setting \d+: \d\.\d{3} bpp, \d+\.\d\d dB, SSIMULACRA2 -?\d+\.\d",
         page.captions[1],
     )
 

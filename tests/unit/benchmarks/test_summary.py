@@ -161,7 +161,7 @@ def test_the_anchor_is_jpeg_or_what_is_asked_for() -> None:
     assert choose_anchor(None, [OURS, "webp"]) == "webp"
     assert choose_anchor(None, [OURS]) == OURS
     assert choose_anchor("webp", [OURS, "webp"]) == "webp"
-    with pytest.raises(UnknownAnchor, match="anchor 'gif' is not one of hvae-codec, webp"):
+    with pytest.raises(UnknownAnchor, match="anchor 'gif' is not one of hvae-codec-psnr, webp"):
         choose_anchor("gif", [OURS, "webp"])
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hvae_codec.benchmarks import whole
-from hvae_codec.benchmarks.codecs import OURS, Codec, ours
+from hvae_codec.benchmarks.codecs import PROGRAM, Codec, ours
 from hvae_codec.benchmarks.peers import PEERS
 
 IDLE = "import time; kept = bytearray({mib} << 20); time.sleep({seconds})"
@@ -91,8 +91,8 @@ def test_a_peers_process_imports_no_more_than_it_needs(name: str, tmp_path: Path
 
 
 def test_a_plain_install_has_what_is_required_and_no_extras() -> None:
-    required = whole._required(OURS)
-    assert required >= {OURS, "numpy", "onnxruntime", "pillow", "click"}
+    required = whole._required(PROGRAM)
+    assert required >= {PROGRAM, "numpy", "onnxruntime", "pillow", "click"}
     assert not required & {"torch", "matplotlib", "compressai", "pytest"}
     size = whole.installed_mib()
     runtime = metadata.distribution("onnxruntime").locate_file("onnxruntime")

@@ -42,8 +42,14 @@ def test_results_and_table(benchmark: Run, tmp_path: Path) -> None:
     assert "BD-rate of hvae-codec" in result.stdout
     assert "over 10 to 60 dB" in result.stdout
     names = {path.name for path in out.iterdir()}
-    assert names >= {"hvae-codec.json", "jpeg.json", "summary.json", "images.csv", "index.html"}
-    assert (out / "files" / "hvae-codec" / "20" / "photo.png.hvae").is_file()
+    assert names >= {
+        "hvae-codec-psnr.json",
+        "jpeg.json",
+        "summary.json",
+        "images.csv",
+        "index.html",
+    }
+    assert (out / "files" / "hvae-codec-psnr" / "20" / "photo.png.hvae").is_file()
     text = (tmp_path / "b.md").read_text()
     assert f"hvae-codec benchmark {tmp_path.name} -o" in text  # of the images, the folder's name
     assert "--qualities 20,80 --peers jpeg --window 10,60" in text
@@ -51,13 +57,16 @@ def test_results_and_table(benchmark: Run, tmp_path: Path) -> None:
 
 def test_json_is_all_that_stdout_gets(benchmark: Run) -> None:
     found = json.loads(benchmark("--json", "--peers", "").stdout)
-    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec"]
+    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec-psnr"]
     assert "processor" in found["machine"]
 
 
 def test_effort_is_one_more_codec(benchmark: Run) -> None:
     found = json.loads(benchmark("--json", "--peers", "", "--effort", 9).stdout)
-    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec", "hvae-codec-effort-9"]
+    assert [codec["name"] for codec in found["codecs"]] == [
+        "hvae-codec-psnr",
+        "hvae-codec-psnr-effort-9",
+    ]
     one, other = ([point["bpp"] for point in codec["points"]] for codec in found["codecs"])
     assert other > one
 
@@ -65,7 +74,7 @@ def test_effort_is_one_more_codec(benchmark: Run) -> None:
 def test_the_tune_for_the_eye_is_one_more_codec(benchmark: Run) -> None:
     found = json.loads(benchmark("--json", "--peers", "", "--eye").stdout)
     assert "--qualities 20,80 --eye --peers ''" in found["command"]  # to be typed again
-    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec", "hvae-codec-eye"]
+    assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec-psnr", "hvae-codec"]
     scores = [point["ssimulacra2"] for point in found["codecs"][1]["points"]]
     assert all(a < b <= 100 for a, b in pairwise(scores))
 
@@ -84,7 +93,11 @@ def test_an_absent_peer_is_one_line(benchmark: Run, monkeypatch: pytest.MonkeyPa
         (("--qualities", "5,x"), 2, "'5,x' is not a list"),
         (("--qualities", "5,101"), 2, "quality 101 is outside 0…100"),
         (("--peers", "gif"), 2, "peer 'gif' is not one of"),
-        (("--peers", "jpeg", "--anchor", "gif"), 2, "anchor 'gif' is not one of hvae-codec, jpeg"),
+        (
+            ("--peers", "jpeg", "--anchor", "gif"),
+            2,
+            "anchor 'gif' is not one of hvae-codec-psnr, jpeg",
+        ),
         (("--window", "40,28"), 2, "40 to 28 is no range"),
         (("--window", "28,inf"), 2, "28 to inf is no range"),
         (("--window", "40"), 2, "'40' is not a range"),
