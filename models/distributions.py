@@ -165,8 +165,10 @@ class LogisticMixture:
             mean = self.mean_of(c, scaled).gather(1, chosen)[:, 0]
             scale = self.log_scales[:, :, c].gather(1, chosen)[:, 0].exp()
             u = torch.rand_like(mean).clamp(1e-5, 1 - 1e-5)
-            scaled[:, c] = (mean + scale * (u.log() - torch.log1p(-u))).clamp(-1, 1)
-        return ((scaled + 1) * 127.5).round() / 255
+            value = mean + scale * (u.log() - torch.log1p(-u))
+            # on its level, which is what the channels after it see
+            scaled[:, c] = ((value + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+        return (scaled + 1) / 2
 
     def mean(self) -> Tensor:
         """Return the mean of x, (B, C, H, W) in [0, 1], the ends of the range not weighed."""

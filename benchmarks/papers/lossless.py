@@ -112,11 +112,10 @@ class Lossless:
 
     def __init__(self, model: Hvae, calibration: Tensor):
         config, likelihood = model.config, model.likelihood
-        is_ladder = isinstance(model.hierarchy, Ladder) and not config.flow_steps
-        if not is_ladder or not isinstance(likelihood, Independent):
+        if not isinstance(model.hierarchy, Ladder) or not isinstance(likelihood, Independent):
             raise ValueError(
-                "lossless coding needs a ladder with Gaussian posteriors, and pixels that are "
-                "independent given z: Bernoulli or discretised logistics"
+                "lossless coding needs a ladder, and pixels that are independent given z: "
+                "Bernoulli or discretised logistics"
             )
         self.model, self.likelihood = model.double().eval(), likelihood
         self.levels = levels(likelihood)

@@ -70,8 +70,9 @@ class VaeConfig:
             (eq. 22) or z_1 (eq. 21).
         likelihood: p(x | z) without dependence between pixels, unless `pixelcnn_layers` > 0.
         mixtures: components of the discretised logistic mixture.
-        pixelcnn_layers: gated masked convolutions that see the pixels before (PixelVAE).
-        flow_steps: inverse autoregressive steps of each posterior (IAF).
+        pixelcnn_layers: gated masked convolutions that see the pixels before (PixelVAE); not
+            after an mlp.
+        flow_steps: inverse autoregressive steps of each posterior of an mlp (IAF).
         rho: correlation of Ornstein-Uhlenbeck smoothing in training; 1 is none.
     """
 
@@ -125,6 +126,10 @@ class VaeConfig:
             raise ConfigError(
                 f"{len(self.units)} layers of latents have {len(self.mlp_hidden)} of hidden units"
             )
+        if self.network == "mlp" and self.pixelcnn_layers:
+            raise ConfigError("a PixelCNN needs features of each pixel: an mlp has none")
+        if self.network == "conv" and self.flow_steps:
+            raise ConfigError("flow steps are for the posteriors of an mlp")
         if self.network == "conv" and [*self.sides] != sorted(self.sides, reverse=True):
             raise ConfigError(f"sides {self.sides} do not fall from the bottom to the top")
         if self.inference == "serial" and self.readout != "bottom":

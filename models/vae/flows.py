@@ -7,7 +7,6 @@ m and s of a unit see only the units before it, so the Jacobian is triangular.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,59 +51,22 @@ class DenseStep(nn.Module):
         return m, s
 
 
-class MaskedConv(nn.Conv2d):
-    """A 3x3 convolution that sees, in raster order, the pixels before and perhaps the same one."""
-
-    mask: Tensor
-
-    def __init__(self, inputs: int, outputs: int, itself: bool, side: int = 3):
-        super().__init__(inputs, outputs, side, padding=side // 2)
-        mask = torch.zeros(side, side)
-        mask[: side // 2] = 1
-        mask[side // 2, : side // 2 + int(itself)] = 1
-        self.register_buffer("mask", mask, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, h, w) -> (B, outputs, h, w)."""
-        return self._conv_forward(x, self.weight * self.mask, self.bias)
-
-
-class ConvStep(nn.Module):
-    """One step over (B, c, h, w) in raster order; the channels of a pixel do not see each other."""
-
-    def __init__(self, channels: int, hidden: int):
-        super().__init__()
-        self.first = MaskedConv(channels, hidden, itself=False)
-        self.second = MaskedConv(hidden, hidden, itself=True)
-        self.third = MaskedConv(hidden, 2 * channels, itself=True)
-
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Z (B, c, h, w) -> m and s of its shape."""
-        h = functional.elu(self.first(z))
-        m, s = self.third(functional.elu(self.second(h))).chunk(2, dim=1)
-        return m, s
-
-
 class Flow(nn.Module):
     """Several steps; the order of the units is turned round between them."""
 
-    def __init__(self, shape: tuple[int, ...], steps: int, hidden: int):
+    def __init__(self, units: int, steps: int, hidden: int):
         super().__init__()
-        self.steps = nn.ModuleList(
-            DenseStep(shape[0], hidden) if len(shape) == 1 else ConvStep(shape[0], hidden)
-            for _ in range(steps)
-        )
+        self.steps = nn.ModuleList(DenseStep(units, hidden) for _ in range(steps))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Z (B, ...) -> the last z, and the log determinant of each sample, (B,)."""
+        """Z (B, M) -> the last z, and the log determinant of each sample, (B,)."""
         total = z.new_zeros(z.shape[0])
-        dims: Sequence[int] = range(1, z.dim()) if z.dim() == 2 else (2, 3)
         for step in self.steps:
             m, s = step(z)
             s = s + FORGET_BIAS
             v = torch.sigmoid(s)
-            z = (v * z + (1 - v) * m).flip(tuple(dims))
-            total = total + functional.logsigmoid(s).flatten(1).sum(1)
+            z = (v * z + (1 - v) * m).flip(1)
+            total = total + functional.logsigmoid(s).sum(1)
         return z, total
 
 

@@ -11,7 +11,6 @@ the features of the image, and the features below from h and z_l. Prior and post
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,6 @@ from ..distributions import Normal
 from .blocks import ResBlock, gaussian_of, resize
 from .coders import Distribution, GaussianPosterior, LayerCoder, Posterior, unknown_posterior
 from .config import VaeConfig
-from .flows import Flow, FlowPosterior
 
 Features = dict[int, Tensor]
 """Features of the image by their side, (B, width, side, side)."""
@@ -66,9 +64,6 @@ class TopDown(nn.Module):
         self.after_block = ResBlock(width, hidden, damping=damping)
         nn.init.zeros_(self.prior_block.last.weight)
         nn.init.zeros_(self.posterior_block.last.weight)
-        self.flow = None
-        if config.flow_steps:
-            self.flow = Flow((latent, side, side), config.flow_steps, hidden)
 
     def prior(self, h: Tensor, picture: Tensor | None) -> tuple[Normal, Tensor]:
         """Return p(z_l | z_>l, u), and what the prior's block adds to h, (B, width, h, w)."""
@@ -76,13 +71,8 @@ class TopDown(nn.Module):
         raw = self.prior_block(joined)
         return gaussian_of(raw[:, : 2 * self.latent]), raw[:, 2 * self.latent :]
 
-    def posterior(self, h: Tensor, features: Tensor) -> Posterior:
+    def posterior(self, h: Tensor, features: Tensor) -> Normal:
         """Return q(z_l | z_>l, x), which sees (h_enc + h_dec) / sqrt(2)."""
-        normal = self.gaussian_posterior(h, features)
-        return GaussianPosterior(normal) if self.flow is None else FlowPosterior(normal, self.flow)
-
-    def gaussian_posterior(self, h: Tensor, features: Tensor) -> Normal:
-        """Return the same before its flow."""
         return gaussian_of(self.posterior_block((h + features) / 2**0.5))
 
     def after(self, h: Tensor, added: Tensor, z: Tensor) -> Tensor:
@@ -105,11 +95,11 @@ class Ladder(nn.Module):
         return self.bottom_up(x)
 
     def encode_top(self, x: Tensor) -> Normal:
-        """Return the Gaussian of q(z_L | x), for a VampPrior."""
+        """Return q(z_L | x), for a VampPrior."""
         top = self.layers[0]
         assert isinstance(top, TopDown)
         h = self.start.expand(x.shape[0], -1, -1, -1)
-        return top.gaussian_posterior(h, self.bottom_up(x)[top.side])
+        return top.posterior(h, self.bottom_up(x)[top.side])
 
     def walk(
         self,
@@ -146,4 +136,4 @@ class Ladder(nn.Module):
 def _ask(layer: TopDown, h: Tensor, features: Features | None) -> Callable[[], Posterior]:
     if features is None:
         return unknown_posterior
-    return partial(layer.posterior, h, features[layer.side])
+    return lambda: GaussianPosterior(layer.posterior(h, features[layer.side]))

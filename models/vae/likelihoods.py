@@ -20,11 +20,7 @@ class Likelihood(Protocol):
         ...
 
     def mean(self, features: Tensor) -> Tensor:
-        """Return the mean of x, or what stands for it."""
-        ...
-
-    def draw(self, features: Tensor) -> Tensor:
-        """Draw x."""
+        """Return the mean of x, or what stands for it, (B, C, H, W)."""
         ...
 
 
@@ -92,10 +88,6 @@ class Independent(nn.Module):
         """See `Likelihood`."""
         return self.pixels.mean(self.raw(features))
 
-    def draw(self, features: Tensor) -> Tensor:
-        """See `Likelihood`."""
-        return self.pixels.draw(self.raw(features))
-
 
 class Autoregressive(nn.Module):
     """Pixels that see those before them (PixelVAE, Gulrajani 2017; notes, eq. 2)."""
@@ -103,9 +95,8 @@ class Autoregressive(nn.Module):
     def __init__(self, config: VaeConfig):
         super().__init__()
         self.pixels, self.image = Pixels(config), config.image
-        seen = config.mlp_hidden[0] if config.network == "mlp" else config.width
         self.network = PixelCnn(
-            config.image, seen, config.width, config.pixelcnn_layers, raw_channels(config)
+            config.image, config.width, config.pixelcnn_layers, raw_channels(config)
         )
 
     def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
@@ -117,7 +108,7 @@ class Autoregressive(nn.Module):
         return self.draw(features)
 
     def draw(self, features: Tensor) -> Tensor:
-        """See `Likelihood`; one pass of the network for each pixel, in raster order."""
+        """Draw x, (B, C, H, W): one pass of the network for each pixel, in raster order."""
         x = features.new_zeros(features.shape[0], *self.image)
         for row in range(self.image[1]):
             for column in range(self.image[2]):

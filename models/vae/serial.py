@@ -25,6 +25,8 @@ from .flows import Flow, FlowPosterior
 SAMPLES = 5
 """K, the correlated samples that are averaged; the paper finds that 5 to 10 suffice."""
 
+FLOW_HIDDEN = 64
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -73,8 +75,7 @@ class Serial(nn.Module):
         )
         self.flows = nn.ModuleList()
         if config.flow_steps:
-            hidden = 64 if config.network == "mlp" else config.hidden
-            self.flows.extend(Flow(shape, config.flow_steps, hidden) for shape in shapes)
+            self.flows.extend(Flow(units, config.flow_steps, FLOW_HIDDEN) for units in config.units)
 
     def encode(self, x: Tensor) -> list[Drawn]:
         """X (B, C, H, W) in [0, 1] -> z_1 ... z_L, drawn."""

@@ -87,6 +87,42 @@ def test_logistic_mixture_draws_what_it_says() -> None:
     assert many.mean().item() == pytest.approx(expected.item(), abs=0.018)
 
 
+def test_what_is_drawn_of_green_follows_the_level_of_red() -> None:
+    """Green's mean is the level of red, and not the number that was rounded to it."""
+    level = 2 / 255
+    raw = torch.tensor([0.0, 0.0, 0.0, math.log(level), -7.0, 20.0])
+    many = LogisticMixture.of(raw.view(1, 6, 1, 1).expand(4000, -1, -1, -1), 2, 1).draw()
+    equal = (many[:, 0] == many[:, 1]).float().mean()
+    edge = 1 / (1 + math.exp(-0.5 * level * math.exp(7)))
+    # a share of 4,000: five standard errors are 0.013; without rounding it would be 0.84
+    assert equal.item() == pytest.approx(2 * edge - 1, abs=0.013)
+
+
+def test_colours_depend_on_one_another_as_in_pixel_cnn() -> None:
+    """Written out for one component: red, then green given red, then blue given both."""
+    mean, log_scale = [0.1, -0.2, 0.05], [-2.0, -1.5, -1.0]
+    coupling = [0.4, -0.3, 0.2]  # green of red, blue of red, blue of green
+    raw = torch.tensor([0, *mean, *log_scale, *map(math.atanh, coupling)], dtype=torch.float64)
+
+    def mass(level: int, m: float, s: float) -> float:
+        def below(edge: float) -> float:  # the probability of all levels up to an edge
+            return 0.0 if edge < -1 else 1.0 if edge > 1 else 1 / (1 + math.exp((m - edge) / s))
+
+        v = level / 127.5 - 1
+        return below(v + 1 / 255) - below(v - 1 / 255)
+
+    for levels in ((0, 128, 255), (255, 0, 3), (77, 200, 0)):
+        r, g, _ = (level / 127.5 - 1 for level in levels)
+        means = (mean[0], mean[1] + 0.4 * r, mean[2] - 0.3 * r + 0.2 * g)
+        expected = sum(
+            math.log(mass(level, m, math.exp(s)))
+            for level, m, s in zip(levels, means, log_scale, strict=True)
+        )
+        x = torch.tensor(levels).double().view(1, 3, 1, 1) / 255
+        found = LogisticMixture.of(raw.view(1, 10, 1, 1), 3, 1).log_pixels(x)
+        assert found.item() == pytest.approx(expected, abs=1e-9)
+
+
 def test_the_mean_of_a_logistic_mixture_is_that_of_its_draws() -> None:
     raw = torch.randn(1, LogisticMixture.parameters(3, 4), 1, 1).double()
     rows = raw.view(1, 4, 10, 1, 1)

@@ -3,6 +3,8 @@ import pytest
 from hvae_codec.models.vae import ConfigError, VaeConfig
 from hvae_codec.models.vae.objectives import TrainConfig
 
+SERIAL = {"inference": "serial", "network": "mlp", "readout": "bottom"}
+
 
 def test_json_gives_the_same_configuration_back() -> None:
     config = VaeConfig(context="dct", prior="diffusion", scales=((14, 2), (7, 1)))
@@ -37,11 +39,10 @@ def test_an_unknown_key_raises(kind: type[VaeConfig] | type[TrainConfig]) -> Non
         ({"context": "dct", "context_side": 29}, "is larger than the image, 28"),
         ({"scales": ((7, 2), (14, 2))}, "do not fall"),
         ({"image": (1, 28, 32)}, "are not square"),
-        ({"prior": "vamp", "flow_steps": 2}, "a VampPrior needs Gaussian posteriors"),
-        (
-            {"inference": "serial", "network": "mlp", "readout": "bottom", "prior": "diffusion"},
-            "a diffusion is over",
-        ),
+        (SERIAL | {"prior": "vamp", "flow_steps": 2}, "a VampPrior needs Gaussian posteriors"),
+        ({"flow_steps": 2}, "flow steps are for the posteriors of an mlp"),
+        (SERIAL | {"pixelcnn_layers": 2}, "an mlp has none"),
+        (SERIAL | {"prior": "diffusion"}, "a diffusion is over"),
     ],
 )
 def test_what_does_not_go_together_raises(changes: dict[str, object], message: str) -> None:

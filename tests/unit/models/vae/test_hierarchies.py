@@ -24,7 +24,6 @@ OPTIONS = [
     {"prior": "diffusion"},
     {"readout": "path"},
     {"readout": "bottom"},
-    {"flow_steps": 2},
     {"pixelcnn_layers": 2},
     {"likelihood": "logistic", "mixtures": 2},
     {"inference": "serial", "readout": "bottom", "latent_channels": 2, "rho": 0.9},
