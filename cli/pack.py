@@ -94,4 +94,5 @@ def pack(
     }
     with console.blame(str(out)):
         count = write_pack(out, data, valid, starts, settings, round(megabytes * 1e6))
-    console.note(f"{out}  {console.spaced(out.stat().st_size)} bytes  {count} photographs")
+    size, photographs = console.spaced(out.stat().st_size), console.counted(count, "photograph")
+    console.note(f"{out}  {size} bytes  {photographs}")

@@ -115,13 +115,22 @@ def objective(
     within: tuple[int, int] = EVERY_QUALITY,
     eye: float = 0.0,
 ) -> tuple[Tensor, Terms]:
-    """Return the training loss of a batch, uint8 (B, 3, h, w) crops and wide crops.
+    """Return the training loss of a batch, a scalar, and what the crops cost.
 
     A sample's loss (bpp + lambda * MSE) is divided by sqrt(lambda), so that all qualities pull
-    with like strength, and weighted so that busy crops do not drown the others (`balance`). The
-    context has no weights, so what its prior learns is apart from the rest:
-    it learns from the wide crops, which show it more neighbours, and from them alone. A share `eye`
-    of the error is that which SSIMULACRA2 sees (`eye_loss`).
+    with like strength, and weighted so that busy crops do not drown the others (`balance`). A
+    share `eye` of the error is that which SSIMULACRA2 sees (`eye_loss`).
+
+    The context has no weights, so what its prior learns is apart from the rest. It learns from the
+    wide crops alone, which show it more neighbours, and at every quality: a weight file has one
+    prior for all its models.
+
+    Args:
+        model: float.
+        crops: uint8 (B, 3, h, w).
+        wide: uint8 (B', 3, h', w'), or none.
+        within: the qualities that the model serves.
+        eye: a share, 0...1.
     """
     quality = draw_quality(len(crops), crops.device, within)
     lmbda = model.config.lmbda(quality)
@@ -132,7 +141,7 @@ def objective(
         loss = terms.bpp + lmbda * terms.mse
     loss = balance(loss / lmbda.sqrt()).mean()
     if len(wide):
-        quality = draw_quality(len(wide), wide.device, within)
+        quality = draw_quality(len(wide), wide.device)
         context = model.context.quantise(to_ycbcr(wide.float()), quality)
         bpp = prior_bpp(model.context.prior, context, quality, model.context.norm)
         loss = loss + rate_loss(bpp, quality)

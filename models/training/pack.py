@@ -83,7 +83,8 @@ def write_pack(
     checks = spread(find_images(valid, deep=True), valid_images)
     count = 0
     with replacing(out) as part:
-        with ZipFile(part, "w", ZIP_STORED) as pack:
+        # a zip knows no time before 1980, as files of some archives have it
+        with ZipFile(part, "w", ZIP_STORED, strict_timestamps=False) as pack:
             pack.writestr("__main__.py", MAIN)
             pack.writestr("settings.json", json.dumps(settings))
             for module, name in _modules():

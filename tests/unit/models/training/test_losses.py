@@ -7,6 +7,7 @@ from torch import Tensor
 from hvae_codec.codec.quality.curve import lmbda_of
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.networks.quantizers import Rounder, TrainingQuantizer
+from hvae_codec.models.training import losses
 from hvae_codec.models.training.losses import (
     balance,
     clamp_straight_through,
@@ -61,6 +62,19 @@ def test_wide_crops_teach_the_prior_alone(model: DctVae, clouds: Tensor) -> None
         taught = name.startswith("context.prior")
         assert (name not in gradients[0]) == taught, name
         assert taught or torch.equal(gradient, gradients[0][name]), name
+
+
+def test_the_prior_learns_at_every_quality_whatever_the_model_serves(
+    model: DctVae, clouds: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(losses, "prior_bpp", lambda _, u, quality, norm: seen.append(quality))
+    monkeypatch.setattr(losses, "rate_loss", lambda bpp, quality: 0)
+    wide = clouds[:4, :, :32, :32].byte()
+    for _ in range(8):
+        objective(model, wide[:1], wide, within=(40, 50))
+    assert torch.cat(seen).min() < 20
+    assert torch.cat(seen).max() > 80
 
 
 def test_busy_crops_pull_by_the_root_of_their_loss() -> None:

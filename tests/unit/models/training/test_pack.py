@@ -66,6 +66,12 @@ def test_a_pack_holds_what_fits_and_no_more(start: Path, folder: Path, tmp_path:
     assert not (tmp_path / "none.zip").exists()
 
 
+def test_photographs_of_before_1980_are_packed(start: Path, folder: Path, tmp_path: Path) -> None:
+    for image in folder.iterdir():
+        os.utime(image, (0, 0))  # as some archives have them, and no zip
+    assert write_pack(tmp_path / "pack.zip", folder, folder, [start], SETTINGS, 50_000_000) == 4
+
+
 @pytest.mark.slow
 def test_a_minute_on_a_cpu(start: Path, folder: Path, tmp_path: Path) -> None:
     pack, out, site = tmp_path / "pack.zip", tmp_path / "out", tmp_path / "site"
