@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...codec.config import PATCH_PX
+from ...codec.quality.curve import CURVATURE
 from ..integer.norms import Norm
 from ..priors.gaussian_diffusion import GaussianDiffusion
 
@@ -55,7 +56,7 @@ class PseudoInputs(nn.Module):
         sigma = self.sigma()
         u = coefficients + sigma[:, None, None] * torch.randn_like(coefficients)
         known = torch.log2(sigma * math.sqrt(2 * math.pi * math.e))  # entropy of r(u | x)
-        distortion = (self.gain * sigma).square() * (6 / math.log(2))
+        distortion = (self.gain * sigma).square() * CURVATURE
         patches = coefficients.shape[2] * coefficients.shape[3]
         cross = prior.bits(u, quality, norm, continuous=True).sum(dim=0)
         return (cross / patches + (distortion - known).sum()) / PATCH_PX**2
