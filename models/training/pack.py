@@ -5,7 +5,7 @@ pack.zip
   settings.json      of the runs
   code/hvae_codec/   the modules that training needs
   data/, valid/      photographs, as many as there is room for
-  start/             weights to start from
+  start/             weights to start from; of a checkpoint its averages alone
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
+import torch
+
 from ...codec.errors import DataError
 from ...codec.files import find_images, replacing, spread
-from .state import starting_point
+from ..weight_models import is_weight_file
+from .state import light, read_checkpoint, starting_point
 
 MAIN = '''"""Unpack this file, and train: python pack.zip --minutes MINUTES --out FOLDER"""
 import os
@@ -79,6 +83,7 @@ def write_pack(
     for number, qualities in enumerate(settings["qualities"]):
         starting_point(starts[min(number, len(starts) - 1)], tuple(qualities))
     images = find_images(data, deep=True)
+    smallest = min(image.stat().st_size for image in images)
     random.Random(0).shuffle(images)
     checks = spread(find_images(valid, deep=True), valid_images)
     count = 0
@@ -90,11 +95,12 @@ def write_pack(
             for module, name in _modules():
                 pack.write(module, f"code/{name}", ZIP_DEFLATED)
             for number, start in enumerate(starts):
-                pack.write(start, f"start/{number}{start.suffix}")
+                pack.writestr(f"start/{number}{start.suffix}", _weights(start))
             for number, image in enumerate(checks):
                 pack.write(image, f"valid/{number}{image.suffix.lower()}")
             directory = sum(_DIRECTORY_BYTES + len(name) for name in pack.namelist())
-            room = max_bytes - pack.start_dir - directory - _DIRECTORY_BYTES
+            rest = pack.start_dir + directory + _DIRECTORY_BYTES
+            room = max_bytes - rest
             for image in images:
                 size = image.stat().st_size + _ENTRY_BYTES
                 if size <= room:
@@ -102,13 +108,25 @@ def write_pack(
                     room -= size
                     count += 1
         if not count:
-            raise DataError(f"no photograph fits into a pack of {max_bytes} bytes")
+            raise DataError(
+                f"no photograph fits into a pack of {max_bytes} bytes: "
+                f"the smallest has {smallest}, and code, weights and validation images {rest}"
+            )
     return count
 
 
 _DIRECTORY_BYTES = 46  # of a zip, for each file, and its name
 _ENTRY_BYTES = 512
 """What a file takes in the pack beside its bytes, at most."""
+
+
+def _weights(start: Path) -> bytes:
+    """Return what a run reads of a weight file, which is all of it, or of a checkpoint."""
+    if is_weight_file(start):
+        return start.read_bytes()
+    file = BytesIO()
+    torch.save(light(read_checkpoint(start)), file)
+    return file.getvalue()
 
 
 def _modules() -> Iterator[tuple[Path, str]]:

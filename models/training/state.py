@@ -98,6 +98,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return read_saved(path, {"config", "qualities", "average"}, "checkpoint")
 
 
+def light(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return what `export` and a new run read of a checkpoint, its averages in half precision.
+
+    It takes a twelfth of the bytes: most of them are the optimiser's.
+    """
+    average = {name: _halved(value) for name, value in saved["average"].items()}
+    kept = {key: saved[key] for key in ("config", "qualities", "seconds") if key in saved}
+    return {**kept, "average": average}
+
+
+def _halved(values: Tensor) -> Tensor:
+    return values.cpu().half() if values.is_floating_point() else values.cpu()
+
+
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load the tensors that a file holds of a module.
 
@@ -227,11 +241,4 @@ class Run:
         }
         write_saved(self.path, state)
         if self.config.light is not None:
-            keys = ("config", "qualities", "seconds")
-            average = {name: _halved(value) for name, value in state["average"].items()}
-            light = {**{key: state[key] for key in keys}, "average": average}
-            write_saved(self.config.light, light)
-
-
-def _halved(values: Tensor) -> Tensor:
-    return values.cpu().half() if values.is_floating_point() else values.cpu()
+            write_saved(self.config.light, light(state))
