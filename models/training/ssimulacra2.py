@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...codec.quality.score import SCALES, SMALLEST_PX
+from ..networks.dct import full_precision
 
 _SIGMA, _REACH = 1.5, 5
 _C2 = 0.0009
@@ -30,17 +31,18 @@ def error(original: Tensor, decoded: Tensor) -> Tensor:
         original: (B, 3, H, W) RGB in 0...255, both sides at least 8.
         decoded: the same; values beyond the range count as the nearest in it.
     """
-    one, other = _linear(original.float()), _linear(decoded.float())
-    terms = []
-    for scale in range(SCALES):
-        if min(one.shape[2:]) < SMALLEST_PX:
-            break
-        if scale:
-            one, other = _halved(one), _halved(other)
-        terms.append(_terms(_xyb(one), _xyb(other)))
-    maps = torch.stack(terms, 2)  # (B, 3, scales, 6)
-    weights = maps.new_tensor(_weights())[: maps[0].numel()]
-    return 0.9562382616834844 * (maps.flatten(1) * weights).sum(1)
+    with full_precision(original):  # variances are small differences of large means
+        one, other = _linear(original.float()), _linear(decoded.float())
+        terms = []
+        for scale in range(SCALES):
+            if min(one.shape[2:]) < SMALLEST_PX:
+                break
+            if scale:
+                one, other = _halved(one), _halved(other)
+            terms.append(_terms(_xyb(one), _xyb(other)))
+        maps = torch.stack(terms, 2)  # (B, 3, scales, 6)
+        weights = maps.new_tensor(_weights())[: maps[0].numel()]
+        return 0.9562382616834844 * (maps.flatten(1) * weights).sum(1)
 
 
 @lru_cache(maxsize=1)

@@ -53,6 +53,19 @@ def test_an_equal_picture_has_no_error_and_a_finite_gradient(photograph: np.ndar
     assert decoded.grad is not None and decoded.grad.isfinite().all()
 
 
+def test_mixed_precision_leaves_the_error_what_it_is(photograph: np.ndarray) -> None:
+    pytest.importorskip("ssimulacra2")
+    original = tensor_of(Image.fromarray(photograph[:64, :64]))
+    found = []
+    for is_mixed in (False, True):
+        decoded = (original + 8 * torch.sin(original)).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+            errors = error(original, decoded)
+        errors.sum().backward()
+        found.append((errors.detach(), decoded.grad))
+    torch.testing.assert_close(*found)
+
+
 def test_the_map_is_the_encoders(photograph: np.ndarray) -> None:
     crop = np.ascontiguousarray(photograph[:128, :96])
     crop[:32, :32] = 200
