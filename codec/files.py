@@ -90,5 +90,6 @@ def find_images(folder: Path, *, deep: bool = False) -> list[Path]:
 
 
 def spread(paths: Sequence[Path], count: int) -> Sequence[Path]:
-    """Return `count` of some paths, as far apart as they are many; all where there are fewer."""
-    return paths[:: max(1, len(paths) // count)][:count]
+    """Return `count` of some paths, spread evenly from the first on; all where there are fewer."""
+    count = min(count, len(paths))
+    return [paths[number * len(paths) // count] for number in range(count)]

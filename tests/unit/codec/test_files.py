@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hvae_codec.codec.files import discard_parts, find_images, part_beside, replacing
+from hvae_codec.codec.files import discard_parts, find_images, part_beside, replacing, spread
 
 
 def test_a_file_is_replaced_once_it_is_whole(tmp_path: Path) -> None:
@@ -64,3 +64,12 @@ def test_an_error_names_the_file_and_not_the_hidden_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, replacing(path) as part:
         (tmp_path / "other").read_bytes()
     assert caught.value.filename == str(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("there", "count", "chosen"),
+    [(19, 3, [0, 6, 12]), (19, 10, [0, 1, 3, 5, 7, 9, 11, 13, 15, 17]), (2, 9, [0, 1])],
+)
+def test_what_is_chosen_lies_over_all_of_it(there: int, count: int, chosen: list[int]) -> None:
+    paths = [Path(str(number)) for number in range(there)]
+    assert spread(paths, count) == [paths[number] for number in chosen]
