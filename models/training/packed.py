@@ -35,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = json.loads((arguments.folder / "settings.json").read_text())
     if arguments.only is not None:
-        run(arguments.folder, arguments.out, settings, arguments.minutes, arguments.only)
+        try:
+            run(arguments.folder, arguments.out, settings, arguments.minutes, arguments.only)
+        except KeyboardInterrupt:  # SIGTERM, or Ctrl-C: all is saved
+            return 1
         return 0
     ends = time.monotonic() + 60 * arguments.minutes
     children = []

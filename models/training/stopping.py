@@ -12,31 +12,30 @@ from collections.abc import Iterator
 def stopping() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM and Ctrl-C set; outside the main thread nothing does.
 
-    A second Ctrl-C ends the work where it stands. What a shell has told this process to ignore
+    The second of a kind ends the work where it stands. What a shell has told this process to ignore
     stays ignored.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; raised once the work has ended.
+        KeyboardInterrupt: one of them came; raised once the work has ended, so that nobody takes
+            it for whole.
     """
-    stopped, pressed = threading.Event(), threading.Event()
+    stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
 
-    def press(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
         stopped.set()
-        pressed.set()
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        signal.signal(number, before[number])
 
-    handlers = {signal.SIGTERM: lambda *_: stopped.set(), signal.SIGINT: press}
-    before = {number: signal.getsignal(number) for number in handlers}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     before = {number: kept for number, kept in before.items() if kept != signal.SIG_IGN}
     for number in before:
-        signal.signal(number, handlers[number])
+        signal.signal(number, stop)
     try:
         yield stopped
     finally:
         for number, kept in before.items():
             signal.signal(number, kept)
-    if pressed.is_set():
+    if stopped.is_set():
         raise KeyboardInterrupt

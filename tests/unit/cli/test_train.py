@@ -189,7 +189,7 @@ def test_a_fit_that_is_stopped_is_written(
     monkeypatch.setattr("hvae_codec.models.training.contexts.save_prior", save)
     shared = "--weights", weights, "--data", tmp_path
     out = tmp_path / "new" / "prior.pt"
-    assert hvae("train-prior", "vamp", *shared, "--out", out).exit_code == 0
+    assert hvae("train-prior", "vamp", *shared, "--out", out).exit_code == 1
     assert stopped == [True]
     assert out.read_text() == "so far"
 
