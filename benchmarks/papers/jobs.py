@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...models.vae.config import VaeConfig
+from ...models.vae.metrics import DRAWS
 from ...models.vae.objectives import TrainConfig
 from .rules import Rule
 from .scales import Scale
@@ -61,7 +62,17 @@ class Job:
     def key(self, fingerprint: str, scale: Scale) -> str:
         """Name the measurement: a hash of the model, the measure and the test images."""
         sizes = [scale.test_images, scale.likelihood_images, scale.samples, scale.chain]
+        if self.kind == "train" and self.draws > 1:
+            sizes.append(self.draws)
         return _digest([self.run_key(fingerprint), self.kind, list(self.options), sizes])
+
+    @property
+    def draws(self) -> int:
+        """Samples of z for each image that its active units are measured by; see `metrics.bound`.
+
+        A top-down model has one, as in the public code of DCT-VAE and DVP-VAE.
+        """
+        return DRAWS if self.model.inference == "serial" and self.model.layers > 1 else 1
 
 
 def _digest(content: list[Any]) -> str:

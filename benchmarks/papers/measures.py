@@ -95,8 +95,8 @@ def measure_training(task: Task) -> Measured:
 def bound_of(task: Task, model: Hvae, progress: Progress) -> dict[str, Any]:
     """Measure what every trained model is measured by."""
     scale, image = task.scale, task.job.model.image
-    test = metrics.bound(model, task.batches("test", scale.test_images))
-    valid = metrics.bound(model, task.batches("valid", scale.test_images))
+    test = metrics.bound(model, task.batches("test", scale.test_images), task.job.draws)
+    valid = metrics.bound(model, task.batches("valid", scale.test_images), draws=1)
     likelihood = metrics.log_likelihood(
         model, task.batches("test", scale.likelihood_images), scale.samples
     )

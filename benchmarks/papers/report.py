@@ -38,8 +38,9 @@ blind tests. Some had turned out to be too easy, and are stricter now:
   agree (ou-vae/4). A gap has to be clear of its error (notes/gaps). Files may be as little below
   the bound as above it (lossless).
 
-Two ask for less: one could not be met, since no picture has an error of twice the DCT's
-(dvp-vae/learned), and one was loosened after a probe of 600 steps (dvp-vae/4). The test images of
+Three ask for less: one could not be met, since no picture has an error of twice the DCT's
+(dvp-vae/learned), one was loosened after a probe of 600 steps (dvp-vae/4), and one took a context
+that gains likelihood for one that costs some (dct-vae/5). The test images of
 static MNIST are sorted by digit; since they are mixed, its tables are measured anew.
 
 Results of runs lie in `papers/results.jsonl`. A call with `--markdown` takes them from there, and
@@ -47,7 +48,8 @@ adds its own.
 
 All bounds and likelihoods are in nats an image, larger is better. `elbo` has the KL in closed form
 where there is one. In a serial model z_l shapes its own prior, for z_l+1 is drawn from q(z_l+1 |
-z_l): one sample stands for the KL of all layers but the top one (OU-VAE, eq. 5).
+z_l): one sample stands for the KL of all layers but the top one (OU-VAE, eq. 5). The top KL, which
+OU-VAE judges by, says how much z_L tells of z_L-1, be it of the image or noise.
 Diverged are seeds whose last loss is no number, dead those without an active unit.
 `iwae` is the log mean of proper importance weights. `mean_exp_kl` is what the public code of
 DCT-VAE and DVP-VAE computes in its place, with the KL where log q - log p of the sample belongs:
@@ -68,9 +70,13 @@ DEPARTURES = """## What is not as in the papers
 - Of CIFAR-10 what is at hand is used.
 - Log standard deviations of priors and posteriors are -5 to 1; in the public code of DVP-VAE -5 to
   0.5. Noisy contexts are not clamped to [-1, 1], which that code does.
-- A unit is active by the variance over images of the mean of q, each image with one z_{>l}, as in
-  the public code. DCT-VAE, eq. 4 has the expectation over z_{>l}. So noise from the layers above
-  counts as activity.
+- A unit of a serial model is active by the variance over images of E[z_l | x] (Burda 2016; DCT-VAE,
+  eq. 4). The expectation over the layers below is the mean of 16 samples, less what such a mean
+  still varies by. With one sample the noise of z_l-1 would count: a smoothed model of 4 x 40 had 40
+  top units that followed it, and one that followed the image.
+- A unit of a top-down model is active by the variance of the mean of q, each image with one z_{>l},
+  as in the public code. So noise from the layers above counts as activity. That is little: 57.2 %
+  against 55.8 % by eq. 4 (L 8 of dct-vae/1, short, one seed).
 - `iwae` is of fewer images than `elbo`, the first of them: compare it with other `iwae`, not with
   the bound beside it.
 - OU-VAE gives no rate, batch or epsilon: they are chosen on the plain VAE's validation bound, and

@@ -4,7 +4,7 @@
     iwae            log mean exp of proper importance weights       OU-VAE, L_100 and L_5000
     mean_exp_kl     the same with KL in the weights' place: NOT a bound
     kl_units        KL of each unit, mean over images               DCT-VAE, eq. 3
-    active          variance of the mean of q > 0.01, see `bound`   DCT-VAE, eq. 4 and 5
+    active          variance of E[z | x] over images > 0.01         DCT-VAE, eq. 4 and 5
 
 `mean_exp_kl` is what the public code of DCT-VAE and DVP-VAE computes and calls the negative
 log-likelihood: log mean exp over samples of log p(x | z) - sum of analytic KL. For an exact
@@ -28,6 +28,9 @@ from .priors import DiffusionPrior
 ACTIVE = 0.01
 """Smallest variance of an active unit (Burda 2016)."""
 
+DRAWS = 16
+"""Samples of an image's other layers, over which the mean of q is taken for active units."""
+
 DEAD_NATS = 0.01
 """KL below which a unit says nothing, for the share of dead units."""
 
@@ -43,7 +46,8 @@ class LayerUse:
         layer: 0 for the context, 1 for z_L, ..., L for z_1.
         kl: nats an image.
         kl_units: (M,), nats; None where there is no closed form.
-        variances: (M,), of the mean of q over the images.
+        variances: (M,), A_l of DCT-VAE, eq. 4: of E[z_l | x] over the images. An estimate that
+            may be a little below 0.
     """
 
     layer: int
@@ -112,40 +116,54 @@ class _Sums:
         units = terms.mean.shape[1]
         self.layer, self.count = terms.layer, 0
         self.kl = 0.0
-        self.mean, self.square = (torch.zeros(units, dtype=torch.float64) for _ in range(2))
+        zeros = torch.zeros(units, dtype=torch.float64)
+        self.mean, self.square, self.noise = zeros, zeros, zeros
         self.units = None if terms.kl_units is None else torch.zeros(units, dtype=torch.float64)
 
-    def add(self, terms: LayerTerms) -> None:
-        mean = terms.mean.double()
+    def add(self, draws: list[LayerTerms]) -> None:
+        """Add a batch, of which each image's z was drawn a few times; KL is that of the first."""
+        terms = draws[0]
+        means = torch.stack([each.mean.double() for each in draws])  # (draws, B, M)
+        mean = means.mean(0)
         self.count += len(mean)
         self.kl += float(terms.kl.double().sum())
-        self.mean += mean.sum(0)
-        self.square += mean.square().sum(0)
+        self.mean = self.mean + mean.sum(0)
+        self.square = self.square + mean.square().sum(0)
+        if len(draws) > 1:  # what the mean of a few draws still varies by, of one image
+            self.noise = self.noise + means.var(0).sum(0) / len(draws)
         if self.units is not None and terms.kl_units is not None:
             self.units += terms.kl_units.double().sum(0)
 
     def use(self) -> LayerUse:
         n = self.count
-        variances = self.square / n - (self.mean / n).square()
+        variances = self.square / n - (self.mean / n).square() - self.noise / n
         units = None if self.units is None else self.units / n
         return LayerUse(self.layer, self.kl / n, units, variances)
 
 
 @torch.no_grad()
-def bound(model: Hvae, batches: Batches) -> Bound:
-    """Measure the bound and the use of each unit, with one sample of z for each image.
+def bound(model: Hvae, batches: Batches, draws: int = DRAWS) -> Bound:
+    """Measure the bound with one sample of z for each image, and the use of each unit.
 
-    The variance that makes a unit active is that of the mean of q over images, each with one
-    z_{>l}, as in the papers' public code. Eq. 4 of DCT-VAE has the variance over images of the
-    expectation over z_{>l}. So noise from the layers above counts as activity here.
+    The variance that makes a unit active is that of E[z_l | x] over images (DCT-VAE, eq. 4; Burda
+    2016). The mean of q depends on z_{>l} (ladder) or z_{<l} (serial), and the expectation is over
+    these as well: with one sample of them their noise would count as activity, and a z_l that
+    follows nothing but the noise of its neighbour would be active.
+
+    Args:
+        model: in evaluation mode.
+        batches: images.
+        draws: samples of z for each image, for the expectation; with 1 the noise counts.
     """
     sums: list[_Sums] = []
     elbo, reconstruction = [], 0.0
     for x in batches:
         terms = model.terms(x)
+        with torch.random.fork_rng(devices=[]):  # the bound has the same noise for any `draws`
+            more = [model.terms(x) for _ in range(draws - 1)]
         sums = sums or [_Sums(layer) for layer in terms.layers]
-        for total, layer in zip(sums, terms.layers, strict=True):
-            total.add(layer)
+        for total, *layers in zip(sums, *(t.layers for t in (terms, *more)), strict=True):
+            total.add(layers)
         elbo.append(terms.elbo.double())
         reconstruction += float(terms.reconstruction.double().sum())
     joined = torch.cat(elbo)

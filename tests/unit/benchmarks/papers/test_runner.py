@@ -10,9 +10,19 @@ import pytest
 import torch
 
 from hvae_codec.benchmarks.metrics import psnr_rgb
-from hvae_codec.benchmarks.papers import cost, kodak, measures, report, rules, sheets, tables, toys
+from hvae_codec.benchmarks.papers import (
+    cost,
+    jobs,
+    kodak,
+    measures,
+    report,
+    rules,
+    sheets,
+    tables,
+    toys,
+)
 from hvae_codec.benchmarks.papers.data import Sets
-from hvae_codec.benchmarks.papers.jobs import Chosen, Job, Table
+from hvae_codec.benchmarks.papers.jobs import Chosen, Job, Table, serial
 from hvae_codec.benchmarks.papers.runner import Runner
 from hvae_codec.benchmarks.papers.scales import SCALES, TINY
 from hvae_codec.benchmarks.papers.store import Store
@@ -193,6 +203,18 @@ def test_memory_is_in_bytes_on_every_system(monkeypatch: pytest.MonkeyPatch) -> 
     assert cost._peak_bytes() == 4096 * 1024
     monkeypatch.setattr(sys, "platform", "darwin")
     assert cost._peak_bytes() == 4096
+
+
+def test_active_units_of_a_serial_model_are_over_samples() -> None:
+    """What was measured with the noise of one sample has another key, and its training has not."""
+    tiny = SCALES["tiny"]
+    deep = Job("deep", "mnist", serial(tiny, (4, 4)))
+    flat = Job("flat", "mnist", serial(tiny, (4,)))
+    assert (deep.draws, flat.draws, Job("ladder", "mnist").draws) == (16, 1, 1)
+    sizes = [tiny.test_images, tiny.likelihood_images, tiny.samples, tiny.chain]
+    for job, is_old in ((deep, False), (flat, True)):
+        old = jobs._digest([job.run_key(""), job.kind, [], sizes])
+        assert (job.key("", tiny) == old) is is_old
 
 
 PAGE = Path(__file__).parents[4] / "docs" / "papers.md"

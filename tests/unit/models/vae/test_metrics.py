@@ -139,7 +139,7 @@ def test_iwae_of_1000_samples_comes_to_log_p(make, units: int) -> None:  # noqa:
     known = make(wider=0.2)
     x = known.draw(100)
     expected = known.log_p(x).mean().item()
-    elbo = bound(known.model, [x] * 50).mean
+    elbo = bound(known.model, [x] * 50, draws=1).mean
     iwae = log_likelihood(known.model, [x], 1000).iwae.mean().item()
     gap = units * (math.expm1(0.4) / 2 - 0.2)  # each unit is wider by exp(0.2) than it should be
     assert elbo == pytest.approx(expected - gap, abs=0.06)
@@ -182,6 +182,27 @@ def test_active_units_are_those_that_follow_the_image() -> None:
     assert found.active_share == pytest.approx(5 / 6)
     # the third unit of z_2 has q = p, so its KL is 0; the others' are far from it
     assert found.dead_share == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_noise_of_the_layer_below_is_no_activity(follows: bool) -> None:
+    """z_2 follows z_1, and z_1 the image or only its own noise. KL of z_2 is the same in both."""
+    known = two_layers()
+    model, x = known.model, known.draw(2000)
+    first, second = model.hierarchy.posteriors
+    if not follows:  # q(z_1 | x) = p(z_1), which x says nothing of
+        nn.init.zeros_(first.inner.weight)  # type: ignore
+        first.inner.log_std = 0.5 * torch.tensor([1.25, 0.74, 0.25]).double().log()  # type: ignore
+    top = bound(model, [x]).latents[0]
+    assert top.kl > 0.7
+    through = second.weight @ first.inner.weight  # type: ignore
+    expected = (through @ known.covariance @ through.T).diagonal()  # of E[z_2 | x]
+    # of 2,000 images, four standard errors; noise is a sixteenth of its variance, 0.5 at most
+    error = 4 * (2 / 2000) ** 0.5 * (float(expected.max()) + 0.5 / 16)
+    assert torch.allclose(top.variances, expected, atol=error)
+    assert top.active == (2 if follows else 0)
+    with_noise = bound(model, [x], draws=1).latents[0]
+    assert with_noise.active == 2
 
 
 def test_gaps_of_a_known_posterior() -> None:
