@@ -195,7 +195,7 @@ def test_noise_of_the_layer_below_is_no_activity(follows: bool) -> None:
         first.inner.log_std = 0.5 * torch.tensor([1.25, 0.74, 0.25]).double().log()  # type: ignore
     top = bound(model, [x]).latents[0]
     assert top.kl > 0.7
-    through = second.weight @ first.inner.weight  # type: ignore
+    through = (second.weight @ first.inner.weight).detach()  # type: ignore
     expected = (through @ known.covariance @ through.T).diagonal()  # of E[z_2 | x]
     # of 2,000 images, four standard errors; noise is a sixteenth of its variance, 0.5 at most
     error = 4 * (2 / 2000) ** 0.5 * (float(expected.max()) + 0.5 / 16)
