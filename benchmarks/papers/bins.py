@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...bitstream import EntropyCoder, PmfTables, gaussian_tables, pop, push
+from ...bitstream import EntropyCoder, PmfTables, gaussian_pmfs, pop, push
 from ...bitstream.escape import TOTAL
 from ...models.distributions import Normal
 
@@ -24,13 +24,13 @@ SCALES, OFFSETS = 240, 8
 
 @dataclass(frozen=True)
 class Bins:
-    """Gaussian tables, and how a mean and a deviation find theirs.
+    """Gaussian pmfs, and how a mean and a deviation find theirs.
 
     Numbers are float64. The same mean and deviation, bit for bit, find the same table, so that
     `pop` undoes `push` wherever the networks give the same numbers again.
     """
 
-    tables: PmfTables
+    pmfs: PmfTables
 
     @staticmethod
     @cache
@@ -38,7 +38,7 @@ class Bins:
         """Build a table for each of `SCALES` standard deviations and `OFFSETS` means in a bin."""
         scales = np.geomspace(NARROWEST, WIDEST, SCALES)
         offsets = (np.arange(OFFSETS) + 0.5) / OFFSETS - 0.5
-        return Bins(gaussian_tables(scales, offsets))
+        return Bins(gaussian_pmfs(scales, offsets))
 
     def push(self, coder: EntropyCoder, normal: Normal, width: Tensor | float, z: Tensor) -> None:
         """Push numbers that lie at the middle of bins, k * width.
@@ -51,18 +51,18 @@ class Bins:
         """
         index, centre = self._find(normal, width)
         symbols = _flat(z / width)
-        push(coder, index, np.rint(symbols).astype(np.int64) - centre, self.tables)
+        push(coder, index, np.rint(symbols).astype(np.int64) - centre, self.pmfs)
 
     def pop(self, coder: EntropyCoder, normal: Normal, width: Tensor | float) -> Tensor:
         """Pop what `push` pushed. From words of another origin it draws from the distribution."""
         index, centre = self._find(normal, width)
-        symbols = pop(coder, index, self.tables) + centre
+        symbols = pop(coder, index, self.pmfs) + centre
         return torch.from_numpy(symbols.astype(np.float64)).view(normal.mean.shape) * width
 
     def _find(
         self, normal: Normal, width: Tensor | float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the tables' indices, (n,), and the bins that their zero stands for."""
+        """Return the indices of pmfs, (n,), and the bins that their zero stands for."""
         mean, std = _flat(normal.mean / width), _flat(normal.std / width)
         ratio = math.log(WIDEST / NARROWEST) / (SCALES - 1)
         scale = np.rint(np.log(std / NARROWEST) / ratio).clip(0, SCALES - 1).astype(np.int64)
