@@ -329,7 +329,7 @@ def check_empty(coder: EntropyCoder) -> None:
         StreamDamaged: there is.
     """
     if not coder.is_empty():
-        raise StreamDamaged(f"{coder.num_words()} words are left over behind the last symbol")
+        raise StreamDamaged(f"words left over behind the last symbol: {coder.num_words()}")
 
 
 def bulk_words(coder: EntropyCoder) -> int:

@@ -3,8 +3,8 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TypeVar
 import click
 
 from ..codec.networks.threads import THREADS_VARIABLE, processors, thread_count
-from . import console, files
+from . import bars, console, files
 
 
 @dataclass(frozen=True)
@@ -222,11 +222,13 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
             settings.out_dir.mkdir(parents=True, exist_ok=True)
     ready = _ready(jobs, settings)
     failures: list[str] = []
-    has_bar = len(jobs) > 1 and not settings.quiet and sys.stderr.isatty()
-    with (
-        closing(_outcomes(work, ready, settings.jobs)) as outcomes,
-        _bar(len(ready)) if has_bar else nullcontext(lambda: nullcontext(None)) as one_more,
-    ):
+    shown = nullcontext(lambda: nullcontext(None))
+    if not settings.quiet and sys.stderr.isatty():
+        if len(jobs) > 1:
+            shown = bars.file_bar(len(ready))
+        else:
+            work = partial(_showing_tiles, work)
+    with closing(_outcomes(work, ready, settings.jobs)) as outcomes, shown as one_more:
         for job, outcome in zip(ready, outcomes, strict=True):
             with one_more():
                 failures += _tell(job, outcome, settings)
@@ -239,20 +241,9 @@ def run(jobs: list[Job], work: Work, settings: Settings) -> None:
         raise click.exceptions.Exit(1)
 
 
-@contextmanager
-def _bar(count: int) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Show how many files of `count` are done; yield the context in which one more is told of."""
-    from tqdm import tqdm  # a single file does not wait for it
-
-    with tqdm(total=count, unit="file", leave=False) as bar:
-
-        @contextmanager
-        def one_more() -> Iterator[None]:
-            with bar.external_write_mode(sys.stderr):
-                yield
-            bar.update()
-
-        yield one_more
+def _showing_tiles(work: Work, job: Job) -> Done:
+    with bars.tile_bar():
+        return work(job)
 
 
 def _not_there(jobs: list[Job], settings: Settings) -> list[Job]:

@@ -15,6 +15,7 @@ from .memory import Trimming
 from .networks.runtime import Floats
 from .networks.weights import Codec
 from .options import DecodeOptions
+from .progress import Progress
 from .tiles.exact import ExactPatches, decode_exact, pixel_mask
 from .tiles.tile_cache import TileCache
 from .tiles.tiling import Window, tiles_in
@@ -71,7 +72,7 @@ def decode_file(
     cache = TileCache(codec, source, index, view, options, order) if codec else None
     out = Pixels.blank(view.size, header.color, header.bit_depth)
     lost: set[int] = set()
-    trimming = Trimming()
+    trimming, progress = Trimming(), Progress(len(order))
     for number, window in order:
         exact = None
         try:
@@ -88,6 +89,7 @@ def decode_file(
         if cache is not None:
             cache.forget(window)
         trimming.passed(math.prod(part.size))
+        progress.passed()
     whole_levels = index.levels
     if cache is not None:
         lost, whole_levels = lost | cache.lost, cache.whole_levels

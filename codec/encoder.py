@@ -27,6 +27,7 @@ from .networks.runtime import Floats, torch_side
 from .networks.weights import Codec
 from .numbers import quality_of
 from .options import ContentKind, EncodeOptions, prior_of
+from .progress import Progress
 from .quality.curve import MAX_QUALITY
 from .quality.maps import fitted
 from .tiles.alpha import encode_alpha
@@ -101,14 +102,16 @@ def encode_pixels(
         number: _content(pixels, window, quality, options.content) for number, window in places
     }
     plain = [tile for tile in places if contents[tile[0]].is_photograph]
-    trimming = Trimming()
+    trimming, progress = Trimming(), Progress(len(places))
     for batch in batches(plain, codec.runtime.tiles_at_once):
         tiles.update(coder.learned(batch))
         trimming.passed(sum(math.prod(window.size) for _, window in batch))
+        progress.passed(len(batch))
     for number, window in places:
         if number not in tiles:
             tiles[number] = coder.best(number, window, contents[number])
             trimming.passed(math.prod(window.size))
+            progress.passed()
     return _file(header, pixels, [tiles[number] for number, _ in places], quality_map)
 
 
@@ -124,14 +127,12 @@ def encode_losslessly(pixels: Pixels, tile_px: int | None = None) -> bytes:
     """
     side = MAX_TILE_SIDE if tile_px is None else tile_px // PATCH_PX
     header = _header(pixels, side, MAX_QUALITY, NO_WEIGHTS)
-    tiles = [
-        Tile.exact_tile(
-            number,
-            encode_exact(pixels.cut(*window.px), np.ones(window.size, bool)),
-            levels=1,
-        )
-        for number, window in tiles_in(*pixels.size, header.tile_side)
-    ]
+    places = tiles_in(*pixels.size, header.tile_side)
+    tiles, progress = list[Tile](), Progress(len(places))
+    for number, window in places:
+        coded = encode_exact(pixels.cut(*window.px), np.ones(window.size, bool))
+        tiles.append(Tile.exact_tile(number, coded, levels=1))
+        progress.passed()
     return _file(header, pixels, tiles)
 
 

@@ -38,7 +38,7 @@ test("a stack says what is left on it", () => {
   const stack = new Stack(Uint32Array.from(words));
   assert.throws(
     () => stack.checkEmpty(),
-    new RegExp(`^StreamDamaged: ${words.length} words are left`),
+    new RegExp(`^StreamDamaged: words left over behind the last symbol: ${words.length}$`),
   );
   assert.throws(() => new Stack(Uint32Array.of(0, 1)), /the first word of a tile is 0/);
 });

@@ -56,7 +56,7 @@ export class Stack {
     const inState = Number(this.high > 0) + Number(this.high > 0 || this.low > 0);
     throw new HvaeError(
       "StreamDamaged",
-      `${inState + this.words.length - this.at} words are left over behind the last symbol`,
+      `words left over behind the last symbol: ${inState + this.words.length - this.at}`,
     );
   }
 
