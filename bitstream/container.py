@@ -176,7 +176,7 @@ class Index:
         """
         size = Cursor(source).size
         if size > self.end:
-            raise TrailingData(f"{size - self.end} bytes are left over behind the last tile")
+            raise TrailingData(f"bytes left over behind the last tile: {size - self.end}")
         if size < self.end and not may_be_cut:
             raise Truncated(f"the file is cut: {size} of {self.end} bytes are there")
         return size

@@ -140,7 +140,7 @@ export function checkEnd(index: Index, size: number, mayBeCut = false): void {
   if (size > index.end) {
     throw new HvaeError(
       "TrailingData",
-      `${size - index.end} bytes are left over behind the last tile`,
+      `bytes left over behind the last tile: ${size - index.end}`,
     );
   }
   if (size < index.end && !mayBeCut) {
