@@ -28,7 +28,7 @@ def test_a_pack_is_told_of(hvae: Run, folder: Path, start: Path, tmp_path: Path)
     out = tmp_path / "p.zip"
     result = hvae("pack", out, "--data", folder, "--valid", folder, "--start", start)
     assert result.exit_code == 0, result.stderr
-    assert "bytes  1 photographs" in result.stderr
+    assert "bytes  1 photograph\n" in result.stderr
     assert out.stat().st_size < 60e6
 
 
