@@ -26,7 +26,7 @@ def stopping() -> Iterator[threading.Event]:
 
     def stop(number: int, _: object) -> None:
         stopped.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     before = {number: kept for number, kept in before.items() if kept != signal.SIG_IGN}

@@ -189,7 +189,7 @@ def test_noise_of_the_layer_below_is_no_activity(follows: bool) -> None:
     """z_2 follows z_1, and z_1 the image or only its own noise. KL of z_2 is the same in both."""
     known = two_layers()
     model, x = known.model, known.draw(2000)
-    first, second = model.hierarchy.posteriors
+    first, second = model.hierarchy.posteriors  # type: ignore
     if not follows:  # q(z_1 | x) = p(z_1), which x says nothing of
         nn.init.zeros_(first.inner.weight)  # type: ignore
         first.inner.log_std = 0.5 * torch.tensor([1.25, 0.74, 0.25]).double().log()  # type: ignore
