@@ -101,6 +101,11 @@ def clear(gap: float, error: float) -> bool:
     return not math.isnan(error) and gap > 2 * error
 
 
+def shown(gap: float, error: float) -> str:
+    """Return a gap as text, with its standard error where there is one."""
+    return f"{gap:+.2f}" + ("" if math.isnan(error) else f" ({error:.2f})")
+
+
 def graded(full: bool, sign: bool, reason: str) -> Verdict:
     """Grade a claim: as claimed, only its sign, or neither."""
     return Verdict(REPRODUCED if full else DIRECTION if sign else NOT_REPRODUCED, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from .rules import Results, Verdict, clear, difference, graded, mean
+from .rules import Results, Verdict, clear, difference, graded, mean, shown
 
 
 def depth_kills_units(results: Results) -> Verdict:
@@ -33,7 +33,7 @@ def dct_helps(results: Results) -> Verdict:
     """
     gap, error = difference(results, "dct 6", "none", "elbo")
     large = mean(results, "dct 9", "elbo") - mean(results, "downsample 9", "elbo")
-    reason = f"DCT 6 - none {gap:+.2f} ({error:.2f}); DCT 9 - downsampled 9 {large:+.2f}"
+    reason = f"DCT 6 - none {shown(gap, error)}; DCT 9 - downsampled 9 {large:+.2f}"
     return graded(clear(gap, error) and large > 0, gap > 0, reason)
 
 

@@ -13,6 +13,7 @@ from .rules import (
     graded,
     living,
     mean,
+    shown,
     values,
 )
 
@@ -36,7 +37,7 @@ def pseudo_inputs_help(results: Results) -> Verdict:
         gap, error = difference(alive, f"{data} dvp", without, "elbo")
         full.append(gap >= 0.5 and clear(gap, error))
         sign.append(gap > 0)
-        parts.append(f"{data} {gap:+.2f} ({error:.2f}) over {len(alive[without])} living")
+        parts.append(f"{data} {shown(gap, error)} over {len(alive[without])} living")
     reason = "; ".join(parts)
     if dead and all(sign):
         return Verdict(NOT_TESTED, reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rules import Missing, Results, Verdict, clear, graded, mean, standard_error, values
+from .rules import Missing, Results, Verdict, clear, graded, mean, shown, standard_error, values
 
 
 def expressive_decoders_collapse(results: Results) -> Verdict:
@@ -38,7 +38,7 @@ def amortisation_dominates(results: Results) -> Verdict:
     reason = f"{amortisation:.2f} against {approximation:.2f} nats; IAF {iaf:+.2f}"
     excess = [run["amortisation"] - run["approximation"] for run in results["gaussian"]]
     middle, error = sum(excess) / len(excess), standard_error(excess)
-    reason += f", the first more by {middle:+.2f} ({error:.2f})"
+    reason += f", the first more by {shown(middle, error)}"
     sound = min(approximation, amortisation) >= -0.1
     full = clear(middle, error) and sound and iaf >= -0.3
     return graded(full, middle > 0, reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from .rules import Missing, Results, Verdict, clear, difference, graded, mean
+from .rules import Missing, Results, Verdict, clear, difference, graded, mean, shown
 
 
 def best_smoothed(results: Results, prefix: str) -> str:
@@ -112,7 +112,7 @@ def smoothing_is_better(results: Results) -> Verdict:
     smooth = best_smoothed(results, "OU L 4")
     gains = [difference(results, smooth, f"VAE L {depth}", "iwae") for depth in (2, 4)]
     is_alive = mean(results, "VAE L 2", "active_share") > 0
-    two, four = (f"{gain:+.2f} ({error:.2f})" for gain, error in gains)
+    two, four = (shown(gain, error) for gain, error in gains)
     reason = f"{two} nats over the VAE of two layers"
     reason += "" if is_alive else ", which is dead"
     reason += f"; {four} over that of four"

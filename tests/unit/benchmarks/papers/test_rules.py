@@ -85,7 +85,7 @@ def test_a_dead_model_without_pseudo_inputs_is_no_baseline() -> None:
     }
     verdict = judge(rules_dvp.pseudo_inputs_help, results)
     assert verdict.outcome == NOT_TESTED
-    assert verdict.reason == "mnist +1.00 (nan) over 1 living; omniglot: the model without is dead"
+    assert verdict.reason == "mnist +1.00 over 1 living; omniglot: the model without is dead"
     worse = results | {"mnist dvp": runs("elbo", -101.0)}
     assert judge(rules_dvp.pseudo_inputs_help, worse).outcome == NOT_REPRODUCED
 
@@ -137,6 +137,12 @@ def test_four_smoothed_layers_are_judged_and_five_only_named() -> None:
         "-0.50 (0.00) nats over the VAE of two layers; +3.50 (0.00) over that of four; "
         "with five layers +3.00 over that of two, not judged"
     )
+
+
+def test_a_gap_of_one_seed_has_no_error() -> None:
+    one = {job: runs[:1] for job, runs in smoothed(-90.0, -88.0).items()}
+    reason = judge(rules_ou.smoothing_is_better, one).reason
+    assert reason.startswith("+3.50 nats over the VAE of two layers; +1.50 over that of four")
 
 
 @pytest.mark.parametrize(
