@@ -21,6 +21,7 @@ print("further")
 """
 
 
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 def test_what_asks_to_end_within_a_step_ends_behind_it(name: str) -> None:
     done = subprocess.run(

@@ -259,6 +259,7 @@ def test_compiled_blocks_learn_the_same(config: TrainConfig) -> None:
         torch.testing.assert_close(compiled[name], values, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_stopped_saves(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -277,6 +278,7 @@ def test_a_run_that_is_stopped_saves(
     assert [line["step"] for line in metrics(config)] == [2]
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_a_second_ctrl_c_ends_at_once() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stopping() as stopped:
