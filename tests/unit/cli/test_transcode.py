@@ -39,6 +39,7 @@ def keys_in(folder: Path) -> list[str]:
     return sorted(key for name in done for key in pq.read_table(folder / name)["key"].to_pylist())
 
 
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

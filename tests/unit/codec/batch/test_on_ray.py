@@ -85,6 +85,7 @@ def test_an_image_that_kills_its_process_is_a_row(tmp_path: Path) -> None:
     assert (row["key"], row["error"][:23]) == ("4", "its process was killed ")
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_what_is_broken_off_leaves_what_is_done(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for k in range(60):
