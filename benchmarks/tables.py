@@ -142,8 +142,9 @@ def speed(summary: Summary) -> Table:
         header,
         rows,
         (
-            f"Each codec in a process of its own, taking turns, one call at a time; medians over"
-            f" {summary.rounds} rounds at all settings, another image each round (no further round"
+            "Each codec in a process of its own, taking turns, one call at a time; medians over"
+            f" {summary.rounds} round{'s' * (summary.rounds != 1)} at all settings, another image"
+            " each round (no further round"
             f" for what has taken {ENOUGH_S:g} s). Threads are as each library sets them:"
             " cores busy is CPU time over wall time, median."
             " From pixels in memory to bytes and back. Start-up of the process (interpreter,"
