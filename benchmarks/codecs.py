@@ -69,7 +69,9 @@ def warm_up(codec: Codec, setting: int) -> None:
 
 
 def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Codec:
-    """Return this codec as one of those compared. Its name tells what is not its default.
+    """Return this codec, to be compared with others.
+
+    A tune or an effort that `encode` does not use by default becomes part of its name.
 
     Raises:
         OSError, WeightsError: the weights cannot be read.

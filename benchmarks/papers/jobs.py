@@ -68,9 +68,9 @@ class Job:
 
     @property
     def draws(self) -> int:
-        """Samples of z for each image that its active units are measured by; see `metrics.bound`.
+        """How many samples of z each image gets when active units are counted (`metrics.bound`).
 
-        A top-down model has one, as in the public code of DCT-VAE and DVP-VAE.
+        A top-down model gets one, as in the public code of DCT-VAE and DVP-VAE.
         """
         return DRAWS if self.model.inference == "serial" and self.model.layers > 1 else 1
 

@@ -97,6 +97,12 @@ class TarPart:
             if member.issparse():  # a small archive may announce any size
                 yield _unreadable(source, "a sparse file in a tar", key, suffix, is_last)
                 continue
+            if member.size > most_bytes:
+                # `reading` refuses it by its size, as it does an image of a folder
+                message = _too_large(member)
+                yield Item(key, suffix, source, member.size, failing(message), beside, is_last)
+                beside = {}
+                continue
             try:
                 data = _content(archive, member, most_bytes)
                 if problem:  # nothing of a sample is left out
@@ -158,6 +164,10 @@ def _unreadable(
     return Item(key, suffix, source, 0, failing(message), ends_sample=ends_sample)
 
 
+def _too_large(member: tarfile.TarInfo) -> str:
+    return f"{member.name} has {member.size} bytes, more than a process may hold"
+
+
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: float) -> bytes:
     """Read a member.
 
@@ -165,7 +175,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: floa
         DataError: it is too large to be held, or cut.
     """
     if member.size > most_bytes:
-        raise DataError(f"{member.name} has {member.size} bytes, more than a process may hold")
+        raise DataError(_too_large(member))
     try:
         stream = archive.extractfile(member)
         data = stream.read() if stream else b""

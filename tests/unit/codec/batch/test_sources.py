@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from hvae_codec.codec.batch import Row, Target
+from hvae_codec.codec.batch.reading import read_ahead
+from hvae_codec.codec.batch.row import FAILED
 from hvae_codec.codec.batch.shards import write_shard
 from hvae_codec.codec.batch.sources import Item, cut, held, parts_of
 from hvae_codec.codec.batch.tar import TarPart
+from hvae_codec.codec.batch.transcode import ToCoded
 from hvae_codec.codec.errors import DataError
 
 from .conftest import drawn, items_of, write_tar
@@ -172,6 +175,8 @@ def test_members_that_cannot_be_held_are_not_read(
     for item, named in ((first, "1.a.png"), (third, "2.npy")):
         with pytest.raises(OSError, match=f"{named} has 2000 bytes, more than a process may hold"):
             item.read()
+    ((_, _, row),) = read_ahead(ToCoded(memory_bytes=1000), [(None, first)])
+    assert isinstance(row, Row) and row.status == FAILED  # not tried again by the next run
     assert second.read() == small
     assert extracted == ["1.b.png", "2.png"]
 
