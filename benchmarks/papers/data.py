@@ -95,10 +95,10 @@ class ImageSet:
             generator = torch.Generator().manual_seed(TEST_SEED + start)
             yield self._seen(images[start : start + size], generator)
 
-    def contexts(self) -> Iterator[Tensor]:
+    def train_batches(self) -> Iterator[Tensor]:
         """Yield all training images once, in batches (B, C, H, W) in [0, 1].
 
-        `Hvae.fit_context` takes them.
+        `Hvae.fit` takes them.
         """
         return self.batches("train", len(self.train), 5000)
 

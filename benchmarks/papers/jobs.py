@@ -15,7 +15,7 @@ from ...models.vae.objectives import TrainConfig
 from .rules import Rule
 from .scales import Scale
 
-VERSION = 2
+VERSION = 3
 """Part of every hash: raised when a configuration changes its meaning, as by another default."""
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..distributions import LogisticMixture, bernoulli_log, sum_images
+from .blocks import glorot
 from .config import VaeConfig
 from .pixelcnn import PixelCnn
 
 
+RAREST = 1e-3
+"""A pixel that is never lit in training begins with this probability, one that always is with the
+rest of 1."""
+
+
 class Likelihood(Protocol):
     """A distribution of images x (B, C, H, W) in [0, 1] given features."""
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Take from training images (B, C, H, W) in [0, 1] what is known before training."""
+        ...
 
     def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
         """Return log p(x | z), (B,), in nats."""
@@ -70,11 +81,26 @@ class Independent(nn.Module):
         self.pixels, self.shape = Pixels(config), config.image[1:]
         outputs = raw_channels(config)
         if config.network == "mlp":
-            self.head: nn.Module = nn.Linear(
+            self.head: nn.Linear | nn.Conv2d = nn.Linear(
                 config.mlp_hidden[0], outputs * self.shape[0] * self.shape[1]
             )
+            glorot(self.head)
         else:
             self.head = nn.Conv2d(config.width, outputs, 3, padding=1)
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Start from the mean of each pixel where each has a bias, that of an MLP (IWAE's code).
+
+        Without this an MLP spends thousands of steps on the means, and uses z for little else.
+
+        Args:
+            batches: training images, (B, C, H, W) in [0, 1].
+        """
+        if isinstance(self.head, nn.Linear) and self.pixels.kind == "bernoulli":
+            sums = [(x.sum(0), x.shape[0]) for x in batches]
+            mean = torch.stack([total for total, _ in sums]).sum(0) / sum(n for _, n in sums)
+            with torch.no_grad():
+                self.head.bias.copy_(torch.logit(mean, RAREST).flatten())
 
     def raw(self, features: Tensor) -> Tensor:
         """Return the parameters of all pixels, (B, n, H, W)."""
@@ -98,6 +124,9 @@ class Autoregressive(nn.Module):
         self.network = PixelCnn(
             config.image, config.width, config.pixelcnn_layers, raw_channels(config)
         )
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Need nothing of the training set."""
 
     def log_prob(self, x: Tensor, features: Tensor) -> Tensor:
         """See `Likelihood`."""

@@ -76,10 +76,13 @@ class Hvae(nn.Module):
         self.readout = MlpReadout(config) if config.network == "mlp" else ConvReadout(config)
         self.likelihood = likelihood_of(config)
 
-    def fit_context(self, batches: Iterable[Tensor]) -> None:
-        """Take from training images (B, C, H, W) in [0, 1] what the context needs of them."""
-        if self.context:
-            self.context.fit(batches)
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Take from training images what is known before training: S of a DCT, means of pixels.
+
+        Args:
+            batches: x (B, C, H, W) in [0, 1], seen once at most.
+        """
+        (self.context or self.likelihood).fit(batches)
 
     def walk(
         self,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import ResBlock, resize
+from .blocks import ResBlock, glorot, resize
 from .config import VaeConfig
 
 
@@ -56,6 +56,7 @@ class MlpReadout(nn.Module):
         self.net = nn.Sequential(
             nn.Linear(seen, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
         )
+        glorot(self.net)
 
     def forward(self, latents: Sequence[Tensor], h: Tensor) -> Tensor:
         """What p(x | ...) sees, (B, units) -> (B, hidden)."""

@@ -79,7 +79,8 @@ class Serial(nn.Module):
 
     def encode(self, x: Tensor) -> list[Drawn]:
         """X (B, C, H, W) in [0, 1] -> z_1 ... z_L, drawn."""
-        drawn, below = [], 2 * x - 1
+        # an MLP sees 0 and 1, as in IWAE: -1 of all background saturates its first tanh layer
+        drawn, below = [], x if self.config.network == "mlp" else 2 * x - 1
         for i, network in enumerate(self.posteriors):
             normal: Normal = network([below])
             if self.flows:

@@ -55,9 +55,10 @@ class Progress:
 
 def optimiser_of(model: Hvae, config: TrainConfig) -> torch.optim.Optimizer:
     """Build the optimiser of all weights."""
-    kind: Any = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}[config.optimiser]
-    weights = model.parameters()
-    return kind(weights, lr=config.rate, eps=config.epsilon, weight_decay=config.weight_decay)
+    options = {"lr": config.rate, "eps": config.epsilon, "weight_decay": config.weight_decay}
+    if config.optimiser == "adam":
+        return torch.optim.Adam(model.parameters(), fused=True, **options)
+    return torch.optim.Adamax(model.parameters(), **options)
 
 
 NOISE = 1 << 31

@@ -60,11 +60,13 @@ def build(changes: dict[str, Any]) -> Hvae:
     for name, p in model.named_parameters():
         if p.dim() == 1 or not p.any():
             nn.init.normal_(p, std=0.15)
+        elif p.dim() == 2:
+            p.data *= 0.6  # dense layers of so few units start too wide for the grid
         if "posterior" in name and name.endswith(("last.bias", "net.4.bias", "head.bias")):
             p.data[len(p) // 2 :] += 0.5  # log deviations: weights of a wide q have light tails
     if model.context and model.context.code == "noise":
         nn.init.constant_(model.context.log_variance, 0.0)
-    model.fit_context([IMAGES.float()])
+    model.fit([IMAGES.float()])
     return model.double().eval()
 
 
@@ -122,7 +124,7 @@ def top_density(model: Hvae) -> Callable[[Tensor], Tensor] | None:
         return lambda u: diffusion_density(model.prior, u, model)  # type: ignore[arg-type]
     if isinstance(model.prior, VampPrior) and isinstance(model.hierarchy, Serial):
         first, second = model.hierarchy.posteriors
-        below = first([2 * torch.sigmoid(model.prior.pseudo_inputs) - 1])
+        below = first([torch.sigmoid(model.prior.pseudo_inputs)])
         given = second([GRID[:, None]])
 
         def log_p(z: Tensor) -> Tensor:

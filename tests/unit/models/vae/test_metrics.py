@@ -47,17 +47,6 @@ class GaussianPixels(nn.Module):
         return Normal(mean, torch.zeros_like(mean)).log_density(x.flatten(1))
 
 
-class Plain(nn.Module):
-    """Undoes the scaling of the pixels that the first posterior gets."""
-
-    def __init__(self, inner: LinearGaussian):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, inputs: list[Tensor]) -> Normal:
-        return self.inner([(inputs[0] + 1) / 2])
-
-
 @dataclass
 class Known:
     model: Hvae
@@ -88,7 +77,7 @@ def one_layer(shift: float = 0.0, wider: float = 0.0) -> Known:
     weight = torch.linalg.qr(torch.randn(PIXELS, 3).double())[0] * torch.tensor([4.0, 2.0, 1.0])
     matrix, log_std = diagonal_posterior(weight, torch.ones(3).double(), 1.0)
     inner = LinearGaussian(matrix, log_std + wider)
-    model.hierarchy.posteriors[0] = Plain(inner)  # type: ignore
+    model.hierarchy.posteriors[0] = inner  # type: ignore
     if shift:
         inner.register_forward_hook(lambda m, i, q: Normal(q.mean + shift * q.std, q.log_std))
     set_decoder(model, weight)
@@ -113,7 +102,7 @@ def two_layers(wider: float = 0.0) -> Known:
     variance = a.square().sum(1) + noise**2  # of z_1
     first, first_std = diagonal_posterior(weight, variance, 1.0)
     second, second_std = diagonal_posterior(a, torch.ones(3).double(), noise)
-    model.hierarchy.posteriors[0] = Plain(LinearGaussian(first, first_std + wider))  # type: ignore
+    model.hierarchy.posteriors[0] = LinearGaussian(first, first_std + wider)  # type: ignore
     model.hierarchy.posteriors[1] = LinearGaussian(second, second_std + wider)  # type: ignore
     log_noise = torch.full((3,), math.log(noise)).double()
     model.hierarchy.priors[0] = LinearGaussian(a, log_noise)  # type: ignore
@@ -152,7 +141,7 @@ def test_mean_exp_kl_is_no_bound() -> None:
     x = known.draw(100)
     found = log_likelihood(known.model, [x], 3000)
     with torch.no_grad():
-        q = known.model.hierarchy.posteriors[0]([2 * x - 1])  # type: ignore
+        q = known.model.hierarchy.posteriors[0]([x])  # type: ignore
     kl = q.kl_units(Normal(0 * q.mean, 0 * q.mean)).sum(1)
     s2 = q.std.square()
     # log of the integral of q**2 / p for N(m, s**2) against N(0, 1)
@@ -191,11 +180,11 @@ def test_noise_of_the_layer_below_is_no_activity(follows: bool) -> None:
     model, x = known.model, known.draw(2000)
     first, second = model.hierarchy.posteriors  # type: ignore
     if not follows:  # q(z_1 | x) = p(z_1), which x says nothing of
-        nn.init.zeros_(first.inner.weight)  # type: ignore
-        first.inner.log_std = 0.5 * torch.tensor([1.25, 0.74, 0.25]).double().log()  # type: ignore
+        nn.init.zeros_(first.weight)  # type: ignore
+        first.log_std = 0.5 * torch.tensor([1.25, 0.74, 0.25]).double().log()  # type: ignore
     top = bound(model, [x]).latents[0]
     assert top.kl > 0.7
-    through = (second.weight @ first.inner.weight).detach()  # type: ignore
+    through = (second.weight @ first.weight).detach()  # type: ignore
     expected = (through @ known.covariance @ through.T).diagonal()  # of E[z_2 | x]
     # of 2,000 images, four standard errors; noise is a sixteenth of its variance, 0.5 at most
     error = 4 * (2 / 2000) ** 0.5 * (float(expected.max()) + 0.5 / 16)

@@ -31,7 +31,7 @@ class Bars:
 def new(small, x: Tensor, config: TrainConfig, **changes: object) -> Trainer:  # noqa: ANN001
     torch.manual_seed(config.seed)
     model = Hvae(small(**changes))
-    model.fit_context([x])
+    model.fit([x])
     return Trainer(model, config, Bars(x))
 
 
@@ -156,3 +156,25 @@ def test_two_seeds_share_no_batch_however_long_they_train() -> None:
     steps = [0, 1, 199_996, 199_997, 1_000_002, 1_000_003, 1_199_999]
     assert len({seed_of(seed, step) for seed in range(4) for step in steps}) == 4 * len(steps)
     assert seed_of(0, 1_200_000) != seed_of(1, 1_200_000 - 1_000_003)
+
+
+def test_an_mlp_starts_at_the_mean_of_each_pixel(serial) -> None:  # noqa: ANN001
+    """Else it spends thousands of steps on the means, with the units of all layers asleep."""
+    model = Hvae(serial())
+    x = (torch.rand(500, 1, 4, 4) < torch.linspace(0, 1, 16).view(4, 4)).float()
+    model.fit([x[:200], x[200:]])
+    with torch.no_grad():
+        start = model.likelihood.mean(torch.zeros(1, 8))
+    assert torch.allclose(start[0], x.mean(0).clamp(0.001, 0.999), atol=1e-6)
+
+
+def test_signals_pass_all_layers_of_a_deep_mlp(serial) -> None:  # noqa: ANN001
+    """What q(z_4 | z_3 | ... | x) says of x at the start is of the size of what q(z_1 | x) says."""
+    config = serial(image=(1, 28, 28), units=(40,) * 4, mlp_hidden=(200,) * 4)
+    hierarchy = Hvae(config).hierarchy
+    below, spread = (torch.rand(200, 1, 28, 28) < 0.15).float(), []
+    with torch.no_grad():
+        for network in hierarchy.posteriors:
+            below = network([below]).mean
+            spread.append(float(below.std(0).mean()))
+    assert min(spread) > 0.2
