@@ -58,7 +58,7 @@ def gaussian_of(raw: Tensor) -> Normal:
 def glorot(network: nn.Module) -> None:
     """Start dense layers as the public code of IWAE does (Glorot 2010): biases are 0.
 
-    PyTorch's start is a third of that variance, and shrinks a signal that passes twelve tanh layers.
+    PyTorch's start has a third of that variance: signals fade on their way through many layers.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear):

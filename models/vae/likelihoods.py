@@ -13,7 +13,6 @@ from .blocks import glorot
 from .config import VaeConfig
 from .pixelcnn import PixelCnn
 
-
 RAREST = 1e-3
 """A pixel that is never lit in training begins with this probability, one that always is with the
 rest of 1."""
