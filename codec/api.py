@@ -11,7 +11,8 @@ from .decode import (
     sample,
     verify,
 )
-from .encode import ImageSource, encode, encode_with
+from .encode import encode, encode_with
+from .images import ImageSource
 from .info import inspect
 
 __all__ = [

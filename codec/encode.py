@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from ..bitstream import Prior, read_index
 from .check import check_encoded
 from .encoder import Alphas, check_size, encode_losslessly, encode_pixels, tile_side_of
 from .errors import TargetError
-from .images import GreySource, Pixels, metadata_from, read_image, stretched, to_pixels
+from .images import ImageSource, Pixels, metadata_from, pixels_of, stretched
 from .networks.weights import Codec, load_codec
 from .options import (
     DEFAULT_PRIOR,
@@ -29,11 +25,6 @@ from .options import (
 from .quality.maps import wanted_offsets
 from .quality.score import SMALLEST_PX, check_metric
 from .quality.targets import best_within, psnr_of, smallest_reaching, ssimulacra2_of
-
-ImageSource = (
-    Image.Image | np.ndarray | str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
-)
-"""What can be encoded: an image or an array; an image file's path, or its bytes; or its pixels."""
 
 
 def encode(
@@ -51,8 +42,8 @@ def encode(
     effort: int = 0,
     device: str = "cpu",
     tune: str = DEFAULT_TUNE,
-    roi: GreySource | None = None,
-    map: GreySource | None = None,
+    roi: ImageSource | None = None,
+    map: ImageSource | None = None,
     page: int | None = None,
     content: ContentKind = "auto",
     lossless: bool = False,
@@ -63,7 +54,7 @@ def encode(
     Args:
         image: a Pillow image, or a uint8 or uint16 array (H, W) or (H, W, 1...4). An image that
             was opened and not loaded keeps its 16 bits a channel, which Pillow would cut. Or the
-            path of an image file, or its bytes.
+            path of an image file, its bytes, or itself open for reading.
         quality: a whole number, 0 (smallest) to 100 (lossless, but with a map, a region or content
             photo); 60, unless another aim finds it.
         max_bytes: find the best quality whose file has no more bytes.
@@ -147,7 +138,7 @@ def encode_with(
     if not options.is_lossless_at(options.quality):
         codec = load_codec(device=options.device, tune=options.tune)
         codec.check_prior(kind)  # refused before the image is read
-    pixels = _read(image, options)
+    pixels = pixels_of(image, strip=options.strip, page=options.page)
     check_size(pixels)
     if options.ssimulacra2 is not None and min(pixels.size) < SMALLEST_PX:
         raise TargetError(f"SSIMULACRA2 needs {SMALLEST_PX} pixels a side")
@@ -205,14 +196,3 @@ def _search(
             learned, options=replace(options, content="photo")
         )  # worse than exact patches
         return best_within(by_networks, limit, wish)
-
-
-def _read(image: ImageSource, options: EncodeOptions) -> Pixels:
-    if isinstance(image, Pixels):
-        return image
-    if isinstance(image, bytearray | memoryview):
-        image = bytes(image)
-    if isinstance(image, str | os.PathLike | bytes):
-        with read_image(image) as opened_image:
-            return to_pixels(opened_image, strip=options.strip, page=options.page)
-    return to_pixels(image, strip=options.strip, page=options.page)

@@ -12,7 +12,7 @@ from ..bitstream import ArgumentError, Prior
 from ..bitstream.header import MAX_TILE_SIDE
 from .config import PATCH_PX
 from .errors import ImageError
-from .images import GreySource, grey_picture
+from .images import ImageSource, grey_picture
 from .numbers import check_above_zero, effort_of, keep_whole, quality_of, whole
 from .quality.curve import MAX_QUALITY
 from .symbols.stack import Sampling
@@ -53,8 +53,8 @@ class EncodeOptions:
     effort: int = 0
     device: str = "cpu"
     tune: str = DEFAULT_TUNE
-    roi: GreySource | None = None
-    map: GreySource | None = None
+    roi: ImageSource | None = None
+    map: ImageSource | None = None
     ssimulacra2: float | None = None
     page: int | None = None
     content: ContentKind = "auto"

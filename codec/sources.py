@@ -24,8 +24,6 @@ def opened(source: Source) -> Iterator[OpenSource]:
         OSError: the file cannot be read.
         ArgumentError: it is none of these.
     """
-    if isinstance(source, io.TextIOBase):
-        raise ArgumentError("the file is open as text, not as bytes: open it with mode 'rb'")
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file:
             yield file
@@ -34,9 +32,26 @@ def opened(source: Source) -> Iterator[OpenSource]:
     elif not hasattr(source, "read"):
         kind = type(source).__name__
         raise ArgumentError(f"{kind} is not a coded file: its bytes, its path, or itself open")
-    elif getattr(source, "closed", False):
-        raise ArgumentError("the file is closed")
-    elif not hasattr(source, "seek") or not getattr(source, "seekable", lambda: True)():
-        raise ArgumentError("the file cannot be sought in: read it, and give its bytes")
     else:
+        _check_readable(source)
+        if not hasattr(source, "seek") or not getattr(source, "seekable", lambda: True)():
+            raise ArgumentError("the file cannot be sought in: read it, and give its bytes")
         yield source
+
+
+def read_all(file: BinaryIO) -> bytes:
+    """Read an open file from where it stands to its end.
+
+    Raises:
+        OSError: it cannot be read.
+        ArgumentError: it is closed, or open as text.
+    """
+    _check_readable(file)
+    return bytes(file.read())
+
+
+def _check_readable(file: object) -> None:
+    if isinstance(file, io.TextIOBase):
+        raise ArgumentError("the file is open as text, not as bytes: open it with mode 'rb'")
+    if getattr(file, "closed", False):
+        raise ArgumentError("the file is closed")

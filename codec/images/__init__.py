@@ -2,7 +2,7 @@
 
 from .exif import exif_orientation
 from .files import format_of, is_image_name, read_image
-from .masks import GreySource, grey_picture
+from .masks import grey_picture
 from .metadata import METADATA_KEYS, UPRIGHT, info_of, metadata_from
 from .pages import RAW_PHOTOGRAPH, choose_page, is_raw_name
 from .pixels import MODES, Pixels, in_eight_bits, to_image
@@ -10,6 +10,7 @@ from .previews import without_previews
 from .reading import to_pixels
 from .rgb import read_rgb
 from .signatures import suffix_of
+from .sources import ImageSource, pixels_of
 from .span import squeezed, stretched, stretched_as
 from .writing import HAVE_QUALITY, Style, Written, write_image
 
@@ -19,7 +20,7 @@ __all__ = [
     "MODES",
     "RAW_PHOTOGRAPH",
     "UPRIGHT",
-    "GreySource",
+    "ImageSource",
     "Pixels",
     "Style",
     "Written",
@@ -32,6 +33,7 @@ __all__ = [
     "is_image_name",
     "is_raw_name",
     "metadata_from",
+    "pixels_of",
     "read_image",
     "read_rgb",
     "squeezed",

@@ -63,7 +63,7 @@ def to_pixels(
         return Pixels(_checked(image))
     if not isinstance(image, Image.Image):
         kind = type(image).__name__
-        raise ImageError(f"an image is a Pillow image, an array, a path or bytes, not {kind}")
+        raise ImageError(f"an image is a Pillow image, an array or an image file, not {kind}")
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image is {image.width}x{image.height}, it has no pixels")
     try:

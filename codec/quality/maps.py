@@ -9,7 +9,7 @@ from PIL import Image
 from ...bitstream import Offsets
 from ..color import RGB_TO_YCBCR
 from ..config import PATCH_PX
-from ..images import UPRIGHT, GreySource, Pixels, exif_orientation, info_of
+from ..images import UPRIGHT, ImageSource, Pixels, exif_orientation, info_of
 from ..options import EncodeOptions
 from ..tiles.content import graphic_patches
 from ..tiles.tiling import patch_grid
@@ -59,7 +59,7 @@ def wanted_offsets(pixels: Pixels, options: EncodeOptions, tile_side: int) -> Fl
     return np.sum(found, axis=0) if found else None
 
 
-def _image(picture: GreySource) -> Image.Image:
+def _image(picture: ImageSource) -> Image.Image:
     assert isinstance(picture, Image.Image)  # the options have read it
     return picture
 

@@ -110,7 +110,7 @@ def test_metadata_of_another_kind_is_refused(picture: Image.Image, given: dict[s
 
 @pytest.mark.parametrize("image", [7, [[0, 1]], None])
 def test_what_is_no_image_is_refused(image: Any) -> None:  # noqa: ANN401
-    with pytest.raises(hvae_codec.ImageError, match="an array, a path or bytes, not "):
+    with pytest.raises(hvae_codec.ImageError, match="an array or an image file, not "):
         hvae_codec.encode(image)
 
 
@@ -324,6 +324,21 @@ class Slow(io.BytesIO):
         return super().read(min(3, size) if size is not None and size > 0 else size)
 
 
+def test_an_image_file_is_read_from_where_it_stands(photograph: np.ndarray) -> None:
+    file = io.BytesIO(b"before")
+    file.seek(6)
+    Image.fromarray(photograph[:40, :64]).save(file, "PNG")
+    file.seek(6)
+    whole = hvae_codec.encode(photograph[:40, :64], 30)
+    assert hvae_codec.encode(file, 30) == whole
+    file.seek(6)
+    flat = Image.new("L", (64, 40), 128)
+    grey = io.BytesIO()
+    flat.save(grey, "PNG")
+    with_map = hvae_codec.encode(Slow(file.read()), 30, map=io.BytesIO(grey.getvalue()))
+    assert with_map == hvae_codec.encode(photograph[:40, :64], 30, map=flat)
+
+
 def test_files_of_any_kind_are_read_or_refused(photograph: np.ndarray) -> None:
     data = hvae_codec.encode(photograph[:64, :64], 20)
     whole = np.asarray(hvae_codec.decode(data))
@@ -332,6 +347,10 @@ def test_files_of_any_kind_are_read_or_refused(photograph: np.ndarray) -> None:
     closed.close()
     with pytest.raises(ArgumentError, match="closed"):
         hvae_codec.decode(closed)
+    with pytest.raises(ArgumentError, match="closed"):
+        hvae_codec.encode(closed)
+    with pytest.raises(ArgumentError, match="open as text"):
+        hvae_codec.encode(io.StringIO("text"))  # type: ignore[arg-type]
     pipe = io.BytesIO(data)
     pipe.seekable = lambda: False  # type: ignore[method-assign]
     with pytest.raises(ArgumentError, match="cannot be sought"):
