@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,14 +98,25 @@ def make(
     known = [path for path in paths if path.name in PLACES]
     if len(known) < len(PLACES):
         known = sorted({paths[number * len(paths) // IMAGES] for number in range(IMAGES)})
-    chosen = [(path, goal) for path in known for goal in _goals(path, records)]
-    tasks = [(codec, path, goal) for path, goal in chosen for codec in codecs]
-    crops: dict[tuple[Path, Goal], list[Crop]] = {task: [] for task in chosen}
-    for (_, path, goal), found in parallel(_crop_at, tasks, jobs):
-        crops[path, goal] += found
+    goals = {path: _goals(path, records) for path in known}
+    tasks = [
+        (codec, path, goals[path], _measured(codec, path, records))
+        for path in known
+        for codec in codecs
+    ]
+    crops: dict[tuple[Path, Goal], list[Crop]]
+    crops = {(path, goal): [] for path in known for goal in goals[path]}
+    for (_, path, wanted, _), found in parallel(_crops_of, tasks, jobs):
+        for goal, crop in zip(wanted, found, strict=True):
+            crops[path, goal].append(crop)
     return [
         Picture(path.name, goal, (_original(path), *found)) for (path, goal), found in crops.items()
     ]
+
+
+def _measured(codec: Codec, path: Path, records: Sequence[Record]) -> dict[int, Record]:
+    """Return what is known of an image's files, by setting."""
+    return {r.setting: r for r in records if (r.codec, r.image) == (codec.name, path.name)}
 
 
 def _goals(path: Path, records: Sequence[Record]) -> list[Goal]:
@@ -122,11 +133,20 @@ def _goals(path: Path, records: Sequence[Record]) -> list[Goal]:
     ]
 
 
-def _crop_at(codec: Codec, path: Path, goal: Goal) -> list[Crop]:
-    """Decode the codec's file that is nearest to a goal, and crop it."""
+def _crops_of(
+    codec: Codec, path: Path, goals: Sequence[Goal], measured: Mapping[int, Record]
+) -> list[Crop]:
+    """Decode the codec's file that is nearest to each goal, and crop it.
+
+    Args:
+        codec: what codes.
+        path: the image.
+        goals: one or more.
+        measured: files that are known, by setting: only settings between them are tried.
+    """
     import numpy as np
 
-    image = read_image(path)
+    image, settings = read_image(path), codec.accepts
 
     @cache
     def file(setting: int) -> bytes:
@@ -137,19 +157,29 @@ def _crop_at(codec: Codec, path: Path, goal: Goal) -> list[Crop]:
         return codec.decode(file(setting))
 
     def rate(setting: int) -> float:
+        if setting in measured:
+            return measured[setting].bpp
         return metrics.bits_per_pixel(len(file(setting)), *image.size)
 
     @cache
     def score(setting: int) -> float:
+        if setting in measured:
+            return measured[setting].ssimulacra2
         return metrics.ssimulacra2_rgb(np.asarray(image), np.asarray(decoded(setting)))
 
-    value = rate if goal.measure == "bpp" else score
-    above = min(bisect_left(codec.accepts, goal.value, key=value), len(codec.accepts) - 1)
-    near = codec.accepts[above], codec.accepts[max(above - 1, 0)]
-    setting = min(near, key=lambda setting: abs(value(setting) - goal.value))
-    psnr_db = metrics.psnr_rgb(np.asarray(image), np.asarray(decoded(setting)))
-    part = _part(decoded(setting), path)
-    return [Crop(codec.name, setting, rate(setting), psnr_db, score(setting), part)]
+    def crop(goal: Goal) -> Crop:
+        value = rate if goal.measure == "bpp" else score
+        known = [place for place, setting in enumerate(settings) if setting in measured]
+        low = max((p for p in known if value(settings[p]) < goal.value), default=0)
+        high = min((p for p in known if p > low), default=len(settings))
+        above = bisect_left(settings, goal.value, low, high, key=value)
+        near = settings[min(above, len(settings) - 1)], settings[max(above - 1, 0)]
+        setting = min(near, key=lambda setting: abs(value(setting) - goal.value))
+        shown = decoded(setting)
+        psnr_db = metrics.psnr_rgb(np.asarray(image), np.asarray(shown))
+        return Crop(codec.name, setting, rate(setting), psnr_db, score(setting), _part(shown, path))
+
+    return [crop(goal) for goal in goals]
 
 
 def _original(path: Path) -> Crop:

@@ -176,7 +176,7 @@ def test_crops_are_of_equal_bits_or_scores(
         (path,) = (photo for photo in photos if photo.name == picture.image)
         assert theirs.setting is not None
         for setting in (theirs.setting - 1, theirs.setting + 1):
-            (near,) = crops._crop_at(replace(jpeg, accepts=(setting,)), path, picture.goal)
+            (near,) = crops._crops_of(replace(jpeg, accepts=(setting,)), path, [picture.goal], {})
             off = [abs((crop.ssimulacra2 or 0) - picture.goal.value) for crop in (theirs, near)]
             assert off == sorted(off)
 
@@ -192,9 +192,30 @@ def test_pictures_too_small_for_a_score_are_of_equal_bits_alone(
 def test_a_rate_out_of_reach_gets_the_nearest_file(jpeg: Codec, photos: list[Path]) -> None:
     image = Image.open(photos[0])
     for bpp, setting in ((0.0, 1), (99.0, 100)):
-        (crop,) = crops._crop_at(jpeg, photos[0], crops.Goal("bpp", bpp))
+        (crop,) = crops._crops_of(jpeg, photos[0], [crops.Goal("bpp", bpp)], {})
         assert crop.setting == setting
         assert crop.bpp == bits_per_pixel(len(jpeg.encode(image, setting)), *image.size)
+
+
+def test_what_was_measured_is_not_coded_again_to_find_a_setting(
+    jpeg: Codec, photos: list[Path], tmp_path: Path
+) -> None:
+    """A slow encoder takes minutes for what the measurements tell."""
+    tried = list[int]()
+
+    def encode(image: Image.Image, setting: int) -> bytes:
+        tried.append(setting)
+        return jpeg.encode(image, setting)
+
+    jpeg_40_44 = replace(jpeg, settings=(40, 44))
+    records = [r for r in run(photos, [jpeg_40_44], tmp_path) if r.image == photos[0].name]
+    measured = {record.setting: record for record in records}
+    bpp = bits_per_pixel(len(jpeg.encode(Image.open(photos[0]), 42)), *Image.open(photos[0]).size)
+    goals = [crops.Goal("bpp", bpp), crops.Goal("bpp", measured[44].bpp)]
+    found = crops._crops_of(replace(jpeg, encode=encode), photos[0], goals, measured)
+    assert [crop.setting for crop in found] == [42, 44]
+    assert sorted(tried) == sorted({*tried})
+    assert {*tried} <= {41, 42, 43, 44}
 
 
 @pytest.mark.parametrize("metric", ["psnr", "ms-ssim"])
