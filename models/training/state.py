@@ -47,6 +47,11 @@ ENDS = ("steps", "cooldown", "simulate")
 """Settings of its end, which it keeps unless they are given anew."""
 
 
+def _option(field: str) -> str:
+    """Return what the command calls a setting."""
+    return "--rate" if field == "learning_rate" else "--" + field.replace("_", "-")
+
+
 def settings_of(config: TrainConfig) -> dict[str, Any]:
     """Return what a checkpoint says of the run, by field of `TrainConfig` and `BatchSizes`."""
     values = {**vars(config), **vars(config.sizes)}
@@ -204,7 +209,7 @@ class Run:
         own = settings_of(self.config)
         other = [name for name in FIXED if name in saved and saved[name] != own[name]]
         if other:
-            told = ", ".join(f"{name} {saved[name]}, not {own[name]}" for name in other)
+            told = ", ".join(f"{_option(name)} {saved[name]}, not {own[name]}" for name in other)
             raise WeightsError(f"{self.path.name} is of a run with {told}")
 
     def _check_images(self, saved: dict[str, str]) -> None:

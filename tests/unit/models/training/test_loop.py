@@ -141,8 +141,8 @@ def test_a_resumed_run_keeps_its_settings(config: TrainConfig) -> None:
     assert (found.steps, found.learning_rate) == (4, 2e-4)
     assert (found.qualities, found.sizes, found.cooldown) == ((0, 40), config.sizes, 1)
     for one, message in (
-        (found, r"of a run with learning_rate 0\.0001, not 0\.0002$"),
-        (asked, r"qualities \(0, 40\), not \(0, 100\), learning_rate .* crops 2, not 8"),
+        (found, r"of a run with --rate 0\.0001, not 0\.0002$"),
+        (asked, r"qualities \(0, 40\), not \(0, 100\), --rate .* --crops 2, not 8"),
     ):
         with pytest.raises(WeightsError, match=message):
             train(one)
