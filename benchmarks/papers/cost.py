@@ -60,7 +60,7 @@ def measure_here(asked: dict[str, Any]) -> dict[str, Any]:
     images = ImageSet(strokes, strokes, strokes, binary=config.likelihood == "bernoulli")
     before = _start_peak()
     model = Hvae(config)
-    model.fit(images.train_batches())
+    model.fit(images.train_batches)
     trainer = Trainer(model, training, images)
     trainer.update()
     seconds = []

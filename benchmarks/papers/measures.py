@@ -77,7 +77,7 @@ def trained(task: Task) -> tuple[Hvae, Progress]:
     config = task.job.training
     torch.manual_seed(config.seed)
     model = Hvae(task.job.model)
-    model.fit(task.images.train_batches())
+    model.fit(task.images.train_batches)
     trainer = Trainer(model, config, task.images)
     watch = lambda step, record: task.tick(step, config.steps)  # noqa: E731
     if not train(trainer, task.checkpoint, task.deadline, watch):

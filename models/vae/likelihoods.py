@@ -88,18 +88,24 @@ class Independent(nn.Module):
             self.head = nn.Conv2d(config.width, outputs, 3, padding=1)
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Start from the mean of each pixel where each has a bias, that of an MLP (IWAE's code).
+        """Start from the mean of all pixels, or of each where each has a bias (IWAE's code).
 
-        Without this an MLP spends thousands of steps on the means, and uses z for little else.
+        Without this a model spends its first hundreds of steps on the mean, and may stay there
+        with all units asleep.
 
         Args:
             batches: training images, (B, C, H, W) in [0, 1].
         """
-        if isinstance(self.head, nn.Linear) and self.pixels.kind == "bernoulli":
-            sums = [(x.sum(0), x.shape[0]) for x in batches]
-            mean = torch.stack([total for total, _ in sums]).sum(0) / sum(n for _, n in sums)
-            with torch.no_grad():
-                self.head.bias.copy_(torch.logit(mean, RAREST).flatten())
+        if self.pixels.kind != "bernoulli":
+            return  # measured: discretised logistics gain nothing from their marginal
+        sums, count = torch.zeros(()), 0
+        for x in batches:
+            sums, count = sums + x.sum(0), count + x.shape[0]
+        means = sums / count
+        if isinstance(self.head, nn.Conv2d):
+            means = means.mean((1, 2))
+        with torch.no_grad():
+            self.head.bias.copy_(torch.logit(means, RAREST).flatten())  # type: ignore[union-attr]
 
     def raw(self, features: Tensor) -> Tensor:
         """Return the parameters of all pixels, (B, n, H, W)."""

@@ -76,13 +76,15 @@ class Hvae(nn.Module):
         self.readout = MlpReadout(config) if config.network == "mlp" else ConvReadout(config)
         self.likelihood = likelihood_of(config)
 
-    def fit(self, batches: Iterable[Tensor]) -> None:
+    def fit(self, batches: Callable[[], Iterable[Tensor]]) -> None:
         """Take from training images what is known before training: S of a DCT, means of pixels.
 
         Args:
-            batches: x (B, C, H, W) in [0, 1], seen once at most.
+            batches: goes through the images, x (B, C, H, W) in [0, 1], whenever it is called.
         """
-        (self.context or self.likelihood).fit(batches)
+        if self.context:
+            self.context.fit(batches())
+        self.likelihood.fit(batches())
 
     def walk(
         self,

@@ -47,7 +47,7 @@ def model(steps: int, images: ImageSet = STROKES, **changes: Any) -> Hvae:  # no
     }
     torch.manual_seed(0)
     found = Hvae(VaeConfig(**(base | changes)))
-    found.fit(images.train_batches())
+    found.fit(images.train_batches)
     config = TrainConfig(steps=steps, batch=16, rate=1e-2, last_rate=1e-3, warmup=5)
     train(Trainer(found, config, images))
     return found.eval()

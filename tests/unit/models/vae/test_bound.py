@@ -66,7 +66,7 @@ def build(changes: dict[str, Any]) -> Hvae:
             p.data[len(p) // 2 :] += 0.5  # log deviations: weights of a wide q have light tails
     if model.context and model.context.code == "noise":
         nn.init.constant_(model.context.log_variance, 0.0)
-    model.fit([IMAGES.float()])
+    model.fit(lambda: [IMAGES.float()])
     return model.double().eval()
 
 

@@ -52,7 +52,7 @@ def awake(model: Hvae) -> Hvae:
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_option_learns_and_draws(small, bars: Tensor, options: dict) -> None:  # noqa: ANN001
     model = awake(Hvae(small(**options))).train()
-    model.fit([bars])
+    model.fit(lambda: [bars])
     terms = model.terms(bars[:4])
     (-terms.elbo.mean()).backward()
     assert len(terms.layers) == 4 + ("context" in options)
@@ -124,7 +124,7 @@ def test_ms_ssim() -> None:
 def test_the_first_layers_are_those_of_the_image(small, bars: Tensor) -> None:  # noqa: ANN001
     """With no layer from q the image does not matter; with all of them it is inference."""
     model = awake(Hvae(small(context="dct")))
-    model.fit([bars])
+    model.fit(lambda: [bars])
 
     def rebuilt(x: Tensor, count: int) -> Tensor:
         torch.manual_seed(5)

@@ -93,7 +93,7 @@ def test_diffusion_trains_on_the_bound_and_is_measured_by_the_chain(
 def test_finite_steps_cost(small, bars: Tensor) -> None:  # noqa: ANN001
     """The bound of few steps is above that of infinitely many, for the same network."""
     model = Hvae(small(context="dct", prior="diffusion", diffusion_steps=3)).eval()
-    model.fit([bars])
+    model.fit(lambda: [bars])
     batches = [bars] * 8
     continuous = continuous_context_kl(model, batches)
     stepwise = bound(model, batches, draws=1).layers[0].kl

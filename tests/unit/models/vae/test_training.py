@@ -31,11 +31,11 @@ class Bars:
 def new(small, x: Tensor, config: TrainConfig, **changes: object) -> Trainer:  # noqa: ANN001
     torch.manual_seed(config.seed)
     model = Hvae(small(**changes))
-    model.fit([x])
+    model.fit(lambda: [x])
     return Trainer(model, config, Bars(x))
 
 
-FAST = TrainConfig(steps=40, batch=16, rate=1e-2, last_rate=1e-3, warmup=5)
+FAST = TrainConfig(steps=200, batch=16, rate=1e-2, last_rate=1e-3, warmup=5)
 
 
 def test_the_bound_improves(small, bars: Tensor) -> None:  # noqa: ANN001
@@ -45,7 +45,7 @@ def test_the_bound_improves(small, bars: Tensor) -> None:  # noqa: ANN001
     assert train(trainer)
     with torch.no_grad():
         after = trainer.model.terms(bars).elbo.mean()
-    assert after > before + 50  # from 180 nats below log p on, most is won in these steps
+    assert after > before + 25  # from the means of the pixels on
     assert not trainer.model.training
 
 
@@ -162,10 +162,19 @@ def test_an_mlp_starts_at_the_mean_of_each_pixel(serial) -> None:  # noqa: ANN00
     """Else it spends thousands of steps on the means, with the units of all layers asleep."""
     model = Hvae(serial())
     x = (torch.rand(500, 1, 4, 4) < torch.linspace(0, 1, 16).view(4, 4)).float()
-    model.fit([x[:200], x[200:]])
+    model.fit(lambda: [x[:200], x[200:]])
     with torch.no_grad():
         start = model.likelihood.mean(torch.zeros(1, 8))
     assert torch.allclose(start[0], x.mean(0).clamp(0.001, 0.999), atol=1e-6)
+
+
+def test_a_convolution_starts_at_the_mean_of_all_pixels(small, bars: Tensor) -> None:  # noqa: ANN001
+    """Else half of the models that sum their latents never woke on OMNIGLOT and MNIST."""
+    model = Hvae(small())
+    model.fit(lambda: [bars[:20], bars[20:]])
+    with torch.no_grad():
+        start = model.likelihood.mean(torch.zeros(1, 8, 16, 16))
+    assert torch.allclose(start, bars.mean(), atol=1e-6)
 
 
 def test_signals_pass_all_layers_of_a_deep_mlp(serial) -> None:  # noqa: ANN001
