@@ -182,7 +182,7 @@ def cost(scale: Scale, chosen: Chosen) -> list[Job]:
 
 
 LAYERS = ("elbo", "iwae", "reconstruction", "kl", "top_kl", "active_units", "top_active_share")
-DEPARTURE = "far from 100,000 to 1,000,000 steps; rate, batch and epsilon are our own"
+DEPARTURE = "far from 100,000 to 1,000,000 steps; rate, batch, epsilon and start are our own"
 
 _searched = partial(Table, departures=DEPARTURE, searched=True)
 
