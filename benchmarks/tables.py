@@ -95,11 +95,12 @@ def waiting(summary: Summary, processor: str) -> Table:
                 None,
                 (
                     f"On {processor or 'an unknown processor'}: whole processes, from start to end,"
-                    " for the first image, each codec at its middle setting; taking turns, medians"
-                    f" of {whole.RUNS} (fewer for what has taken {whole.ENOUGH_S:g} s). Ours is"
-                    f" `{PROGRAM} encode` and `{PROGRAM} decode`; a peer's is a fresh Python"
-                    " process that imports only what the codec needs. Decoded pixels are written"
-                    " uncompressed. Peak is the process's resident memory at its highest (VmHWM).",
+                    " for the first image (as PNG, RGB), each codec at its middle setting; taking"
+                    f" turns, medians of {whole.RUNS} (fewer for what has taken"
+                    f" {whole.ENOUGH_S:g} s). Ours is `{PROGRAM} encode` and `{PROGRAM} decode`;"
+                    " a peer's is a fresh Python process that imports only what the codec needs."
+                    " Decoded pixels are written uncompressed. Peak is the process's resident"
+                    " memory at its highest (VmHWM).",
                     _of_our_program(summary),
                 ),
             )

@@ -1,8 +1,9 @@
 """What a person waits for: whole processes, which start, code one image, and end.
 
 Ours is the command that a person types. A peer's is a fresh Python process that imports what the
-codec needs and nothing else. All read the image as it lies there, and write decoded pixels
-uncompressed (PPM): no other format's compression counts.
+codec needs and nothing else. All read the pixels that `run` measures, as PNG: no codec has alpha,
+metadata or deep samples to keep that others leave out. They write decoded pixels uncompressed
+(PPM): no other format's compression counts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .codecs import PROGRAM, Codec
+from .run import read_image
 
 RUNS = 5
 """How often each process is started; medians count."""
@@ -42,11 +44,7 @@ _ENCODE = """
 import pickle, sys
 from PIL import Image
 call, setting = pickle.load(open(sys.argv[1], "rb"))
-image = Image.open(sys.argv[2])
-if image.mode == "I;16":  # Pillow would clip it
-    image = image.point(lambda value: value * (1 / 257) + 0.5).convert("L")
-image = image.convert("RGB")
-image.info = {}
+image = Image.open(sys.argv[2]).convert("RGB")
 open(sys.argv[3], "wb").write(call(image, setting))
 """
 
@@ -83,24 +81,25 @@ def measure(path: Path, codecs: Sequence[Codec], *, progress: bool = False) -> t
     Raises:
         OSError: a process failed, or the system cannot tell what one took.
     """
-    from PIL import Image
     from tqdm import tqdm
 
-    with Image.open(path) as image:
-        megapixels = image.width * image.height / 1e6
+    image = read_image(path)
+    megapixels = image.width * image.height / 1e6
     runs: list[Run] = []
     spent_s = dict.fromkeys((codec.name for codec in codecs), 0.0)
     with (
         TemporaryDirectory() as scratch,
         tqdm(total=RUNS * len(codecs), unit="round", desc="processes", disable=not progress) as bar,
     ):
+        original = Path(scratch) / "original.png"
+        image.save(original)
         for number in range(RUNS):
             for codec in codecs:
                 bar.update()
                 if spent_s[codec.name] >= ENOUGH_S:
                     continue
                 setting = codec.settings[len(codec.settings) // 2]
-                for process, command in _commands(codec, setting, path, Path(scratch)):
+                for process, command in _commands(codec, setting, original, Path(scratch)):
                     seconds, mib = _watched(command)
                     spent_s[codec.name] += seconds
                     runs.append(
@@ -143,9 +142,13 @@ def _watched(command: list[str]) -> tuple[float, float]:
 def installed_mib() -> float | None:
     """Return the size of this codec and of all that it requires, without extras.
 
-    None where an installer kept no list of some distribution's files.
+    None where a distribution is missing (another stands in for it, or no installer was asked), or
+    where an installer kept no list of its files.
     """
-    sizes = [_distribution_bytes(name) for name in sorted(_required(PROGRAM) - {PROGRAM})]
+    try:
+        sizes = [_distribution_bytes(name) for name in sorted(_required(PROGRAM) - {PROGRAM})]
+    except metadata.PackageNotFoundError:
+        return None
     if None in sizes:
         return None
     return (_own_bytes() + sum(size or 0 for size in sizes)) / 2**20

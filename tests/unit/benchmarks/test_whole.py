@@ -12,6 +12,7 @@ from PIL import Image
 from hvae_codec.benchmarks import whole
 from hvae_codec.benchmarks.codecs import PROGRAM, Codec, ours
 from hvae_codec.benchmarks.peers import PEERS
+from hvae_codec.benchmarks.run import read_image
 
 IDLE = "import time; kept = bytearray({mib} << 20); time.sleep({seconds})"
 
@@ -110,9 +111,33 @@ def test_a_size_that_cannot_be_told_is_none(monkeypatch: pytest.MonkeyPatch) -> 
     assert whole.installed_mib() is None
 
 
-def test_a_peers_process_scales_grey_of_sixteen_bits(jpeg: Codec, tmp_path: Path) -> None:
-    Image.new("I;16", (8, 8), 32896).save(tmp_path / "deep.png")
-    (_, command), _ = whole._commands(jpeg, 90, tmp_path / "deep.png", tmp_path)
-    subprocess.run(command, check=True)
-    with Image.open(command[-1]) as image:
-        assert image.convert("L").getpixel((0, 0)) == 128
+@pytest.mark.parametrize(("mode", "color"), [("RGBA", (9, 99, 9, 130)), ("I;16", 32896)])
+def test_all_read_the_pixels_that_are_measured(
+    mode: str,
+    color: int | tuple[int, ...],
+    shipped: Path,
+    jpeg: Codec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ours kept alpha, which no peer gets here, and then could not write it as PPM."""
+    path, was, read = tmp_path / "odd.png", whole._watched, list[Image.Image]()
+    Image.new(mode, (24, 16), color).save(path)
+
+    def watched(command: list[str]) -> tuple[float, float]:
+        for word in command:
+            if word.endswith(".png"):
+                read.append(Image.open(word).copy())
+        return was(command)
+
+    monkeypatch.setattr(whole, "_watched", watched)
+    whole.measure(path, [ours((60,)), jpeg])
+    assert read == [read_image(path)] * 2
+
+
+def test_the_size_of_an_install_without_one_of_its_distributions_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where onnxruntime-gpu stands in for onnxruntime."""
+    monkeypatch.setattr(metadata, "requires", lambda name: ["no-such-distribution"])
+    assert whole.installed_mib() is None
