@@ -187,9 +187,11 @@ def _original(path: Path) -> Crop:
 
 
 def _part(image: Image.Image, path: Path) -> str:
+    """Cut `SIZE_PX` out of an image, or what it has of that; return a data URL."""
     width, height = (min(side, most) for side, most in zip(image.size, SIZE_PX, strict=True))
-    middle = (image.width - width) // 2, (image.height - height) // 2
-    left, top = PLACES.get(path.name, middle)
+    room = image.width - width, image.height - height  # of Kodak's names may be smaller images
+    middle = room[0] // 2, room[1] // 2
+    left, top = map(min, PLACES.get(path.name, middle), room)
     buffer = io.BytesIO()
     image.crop((left, top, left + width, top + height)).save(buffer, "PNG", optimize=True)
     return data_url(buffer.getvalue(), "image/png")

@@ -1,4 +1,6 @@
+import base64
 import csv
+import io
 import json
 import math
 import re
@@ -187,6 +189,15 @@ def test_pictures_too_small_for_a_score_are_of_equal_bits_alone(
     records = [replace(r, ssimulacra2=math.nan) for r in run(photos, [jpeg], tmp_path)]
     pictures = crops.make(photos, [jpeg], records, jobs=1)
     assert {picture.goal.measure for picture in pictures} == {"bpp"}
+
+
+def test_the_place_to_look_at_lies_within_the_image() -> None:
+    """A small image by a name of Kodak's was shown black."""
+    for size in ((96, 64), (400, 300), (768, 512)):
+        url = crops._part(Image.new("RGB", size, "red"), Path("kodim13.png"))
+        with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as shown:
+            assert shown.size == tuple(map(min, size, crops.SIZE_PX))
+            assert shown.getcolors() == [(shown.width * shown.height, (255, 0, 0))]
 
 
 def test_a_rate_out_of_reach_gets_the_nearest_file(jpeg: Codec, photos: list[Path]) -> None:
