@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
+
+from PIL import Image
 
 from .bjontegaard_delta import Curve
 from .codecs import Codec
@@ -27,13 +30,9 @@ class Published:
     ssimulacra2_curve: None = None
 
 
-def curve_names(codecs: Sequence[Codec], images: Iterable[str]) -> list[str]:
-    """Name all curves that a run over images will compare: those measured, then published ones.
-
-    The Kodak images are also compared with published curves, where the codec itself did not run.
-    """
-    measured = [codec.name for codec in codecs if not codec.times_only]
-    return [*measured, *published_beside(measured, set(images))]
+def curve_names(codecs: Sequence[Codec], published: Iterable[str]) -> list[str]:
+    """Name all curves that a run compares: those it measures, then published ones."""
+    return [*(codec.name for codec in codecs if not codec.times_only), *published]
 
 
 def choose_anchor(asked: str | None, names: Sequence[str]) -> str:
@@ -49,15 +48,26 @@ def choose_anchor(asked: str | None, names: Sequence[str]) -> str:
     return asked
 
 
-def published_beside(measured: Container[str], images: set[str]) -> dict[str, Published]:
-    """Return the published curves of the Kodak images, but for codecs that were measured."""
-    curves = published_curves() if is_kodak(images) else {}
+def published_beside(codecs: Sequence[Codec], paths: Sequence[Path]) -> dict[str, Published]:
+    """Return the published curves of the Kodak images, but for codecs that are measured.
+
+    Raises:
+        OSError: an image of Kodak's names cannot be read.
+    """
+    curves = published_curves() if is_kodak(paths) else {}
+    measured = {codec.name for codec in codecs if not codec.times_only}
     return {name: curve for name, curve in curves.items() if name not in measured}
 
 
-def is_kodak(images: set[str]) -> bool:
-    """Recognise the 24 images of the Kodak suite by their names."""
-    return images == set(KODAK)
+def is_kodak(paths: Sequence[Path]) -> bool:
+    """Recognise the 24 images of the Kodak suite by names and sizes; their parts are others."""
+    if {path.name for path in paths} != set(KODAK):
+        return False
+    for path in paths:
+        with Image.open(path) as image:
+            if sorted(image.size) != [512, 768]:
+                return False
+    return True
 
 
 def published_curves() -> dict[str, Published]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -12,7 +12,7 @@ import numpy as np
 from .bjontegaard_delta import Curve, Delta, Window, delta
 from .codecs import OURS, OURS_EYE, Codec
 from .metrics import butteraugli_db, ms_ssim_db
-from .published import Published, published_beside
+from .published import Published
 from .run import Record
 from .speed import Process, Speed, Timing
 from .whole import Run
@@ -168,6 +168,7 @@ def summarise(
     speed: Speed,
     *,
     anchor: str,
+    published: Mapping[str, Published] | None = None,
     window_db: Window = WINDOW_DB,
 ) -> Summary:
     """Average over the images and compare all codecs.
@@ -176,14 +177,15 @@ def summarise(
         records: what was measured.
         codecs: in the order of the report.
         speed: what was timed.
-        anchor: one of `curve_names`.
+        anchor: one of the codecs that were measured, or of the published curves.
+        published: curves to compare with as well, by name.
         window_db: where BD-rates are averaged.
     """
     exact = _exact_images(records)
     found = tuple(_codec_summary(codec, records, exact, speed) for codec in codecs)
     images = {record.image for record in records}
     curves: dict[str, CodecSummary | Published] = {c.name: c for c in found if c.points}
-    curves |= published_beside(curves, images)
+    curves |= published or {}
     rows = tuple(_compare(name, curves, anchor, window_db) for name in curves)
     rounds = len({timing.round for timing in speed.timings})
     mib = speed.installed_mib

@@ -120,7 +120,8 @@ def benchmark(
 
         paths = find_images(folder)
         codecs = _codecs(qualities, effort, eye, peers)
-        names = published.curve_names(codecs, [path.name for path in paths])
+        beside = published.published_beside(codecs, paths)
+        names = published.curve_names(codecs, beside)
         try:
             anchor = published.choose_anchor(anchor, names)
         except published.UnknownAnchor as error:
@@ -128,7 +129,9 @@ def benchmark(
         described, jobs = machine.describe(), jobs or machine.processors()
         records = run.run(paths, codecs, out, jobs=jobs, progress=progress)
         timed = speed.measure(paths, codecs, rounds, progress=progress)
-        found = summary.summarise(records, codecs, timed, anchor=anchor, window_db=window)
+        found = summary.summarise(
+            records, codecs, timed, anchor=anchor, published=beside, window_db=window
+        )
         written = report.Report(
             found, records, timed, described, _command(), crops.make(paths, codecs, records, jobs)
         )
