@@ -8,9 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..codec.networks.threads import THREADS_VARIABLE, processors
+from . import metrics
 
 _PACKAGES = ("onnxruntime", "torch", "numpy", "pillow", "constriction", "compressai", "bjontegaard",
-             "pytorch-msssim", "scikit-image")  # fmt: skip
+             *metrics.PACKAGES)  # fmt: skip
 
 _THREADS = (THREADS_VARIABLE, "OMP_NUM_THREADS")
 

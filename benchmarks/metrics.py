@@ -1,17 +1,27 @@
 """What is measured of one decoded image."""
 
+import functools
+import hashlib
 import math
 import shutil
 import subprocess
 import tempfile
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..codec.color import RGB_TO_YCBCR
+from ..codec.quality import score
 from ..codec.quality.curve import psnr_db
+
+PACKAGES = ("pytorch-msssim", "scikit-image", "ssimulacra2")
+"""They compute metrics."""
+
+BUTTERAUGLI = "butteraugli_main"
+"""libjxl's program."""
 
 MS_SSIM_MIN_PX = 161
 """Smallest side that MS-SSIM's five scales with an 11-tap window leave anything of."""
@@ -41,6 +51,24 @@ def scores(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str,
         "ssimulacra2": ssimulacra2_rgb(original, decoded),
         "butteraugli_3norm": butteraugli_rgb(original, decoded),
     }
+
+
+@functools.cache
+def scorers() -> str:
+    """Name what computes `scores`: packages, this code, libjxl's program or that it is missing.
+
+    Scores that were computed by others are not comparable, so results are cached by this, too.
+    """
+    code = b"".join(Path(module).read_bytes() for module in (__file__, score.__file__))
+    program = shutil.which(BUTTERAUGLI)
+    found = hashlib.sha256(Path(program).read_bytes()).hexdigest()[:8] if program else "missing"
+    return ", ".join(
+        [
+            *(f"{package} {version(package)}" for package in PACKAGES),
+            f"code {hashlib.sha256(code).hexdigest()[:8]}",
+            f"{BUTTERAUGLI} {found}",
+        ]
+    )
 
 
 def bits_per_pixel(file_bytes: int, width: int, height: int) -> float:
@@ -121,18 +149,16 @@ def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
     """
     from PIL import Image
 
-    from ..codec.quality.score import ssimulacra2
-
     _check_shapes(original, decoded)
     if min(original.shape[:2]) < SSIMULACRA2_MIN_PX:
         return math.nan
-    return ssimulacra2(Image.fromarray(original), Image.fromarray(decoded))
+    return score.ssimulacra2(Image.fromarray(original), Image.fromarray(decoded))
 
 
 def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
     """Return the Butteraugli distance of two images: the 3-norm of the map of distances.
 
-    libjxl's program `butteraugli_main` computes it.
+    libjxl's program `BUTTERAUGLI` computes it.
 
     The largest distance tells of the worst place of an image; the 3-norm weighs all places, and
     agrees better with people who compare whole images.
@@ -144,7 +170,7 @@ def butteraugli_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> 
     from PIL import Image
 
     _check_shapes(original, decoded)
-    program = shutil.which("butteraugli_main")
+    program = shutil.which(BUTTERAUGLI)
     if program is None or min(original.shape[:2]) < BUTTERAUGLI_MIN_PX:
         return math.nan
     with tempfile.TemporaryDirectory() as folder:

@@ -167,7 +167,7 @@ def _sources(summary: Summary) -> list[tuple[str, str]]:
 def _write_csv(path: Path, kinds: Sequence[type], rows: Sequence[Any]) -> None:
     """Write rows of some kinds; a cell is empty where its kind has no such field."""
     every = [field.name for kind in kinds for field in fields(kind)]
-    names = [name for name in dict.fromkeys(every) if name != "description"]
+    names = [name for name in dict.fromkeys(every) if name not in ("description", "scorers")]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

@@ -30,6 +30,7 @@ class Record:
 
     Attributes:
         description: of the codec, with its versions.
+        scorers: what computed the metrics; see `metrics.scorers`.
         image_sha256: of the image's file.
         ms_ssim, ssim, ssimulacra2: NaN where the image is too small for them.
         butteraugli_3norm: NaN also where its program is not installed.
@@ -37,6 +38,7 @@ class Record:
 
     codec: str
     description: str
+    scorers: str
     setting: int
     image: str
     image_sha256: str
@@ -117,7 +119,9 @@ def _measured_before(
     paths: Sequence[Path], codecs: Sequence[Codec], out: Path
 ) -> tuple[dict[tuple[Path, str, int], Record], list[tuple]]:
     """Return records by image, codec and setting, and the tasks that are left."""
-    known = _read_cache(out)
+    from . import metrics
+
+    known, scorers = _read_cache(out), metrics.scorers()
     records: dict[tuple[Path, str, int], Record] = {}
     tasks = []
     for path in paths:
@@ -125,7 +129,7 @@ def _measured_before(
         for codec in codecs:
             missing = []
             for setting in codec.settings:
-                record = known.get((codec.name, codec.description, setting, digest))
+                record = known.get((codec.name, codec.description, scorers, setting, digest))
                 if record and _is_there(record, codec, path, out):
                     records[path, codec.name, setting] = replace(record, image=path.name)
                 else:
@@ -192,6 +196,7 @@ def _measure(
     return Record(
         codec=codec.name,
         description=codec.description,
+        scorers=metrics.scorers(),
         setting=setting,
         image=name,
         image_sha256=digest,
@@ -207,8 +212,12 @@ def _file(codec: Codec, setting: int, image: str, out: Path) -> Path:
     return out / "files" / codec.name / str(setting) / (image + codec.suffix)
 
 
-def _read_cache(out: Path) -> dict[tuple[str, str, int, str], Record]:
-    """Read what earlier runs measured: (codec, description, setting, image's sha256) -> record."""
+def _read_cache(out: Path) -> dict[tuple[str, str, str, int, str], Record]:
+    """Read what earlier runs measured.
+
+    Returns:
+        (codec, description, scorers, setting, image's sha256) -> record.
+    """
     known = {}
     path = out / CACHE
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
@@ -216,7 +225,8 @@ def _read_cache(out: Path) -> dict[tuple[str, str, int, str], Record]:
             record = Record(**json.loads(line))
         except (ValueError, TypeError):
             continue  # cut while it was written, or of a version that measured something else
-        known[record.codec, record.description, record.setting, record.image_sha256] = record
+        key = record.codec, record.description, record.scorers, record.setting, record.image_sha256
+        known[key] = record
     return known
 
 

@@ -55,6 +55,7 @@ def records_on() -> RecordsOn:
             Record(
                 codec,
                 "",
+                "",
                 setting,
                 image,
                 "0",

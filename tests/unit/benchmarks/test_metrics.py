@@ -1,5 +1,6 @@
 import math
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hvae_codec.benchmarks.metrics import (
     ms_ssim_rgb,
     psnr_luma,
     psnr_rgb,
+    scorers,
     ssim_luma,
 )
 
@@ -106,3 +108,13 @@ def test_butteraugli_in_decibels() -> None:
 def test_ms_ssim_in_decibels() -> None:
     assert ms_ssim_db(0.99) == pytest.approx(20)
     assert ms_ssim_db(1) == math.inf
+
+
+def test_scores_are_known_by_what_computes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Butteraugli was missing for good from images that were scored before it was installed."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    without = scorers.__wrapped__()
+    for package in ("pytorch-msssim", "scikit-image", "ssimulacra2"):
+        assert f"{package} {version(package)}" in without
+    monkeypatch.setattr(shutil, "which", lambda name: __file__)
+    assert scorers.__wrapped__() != without

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hvae_codec.benchmarks import metrics
 from hvae_codec.benchmarks.codecs import OURS, Codec, that_code
 from hvae_codec.benchmarks.run import CACHE, parallel, read_image, run
 
@@ -76,9 +77,9 @@ def test_a_renamed_image_is_known_by_its_content(
     assert {record.image for record in records} == {"c.png"}
 
 
-@pytest.mark.parametrize("what", ["version", "pixels", "file", "line"])
+@pytest.mark.parametrize("what", ["version", "metrics", "pixels", "file", "line"])
 def test_what_changed_is_measured_again(
-    what: str, own: Codec, paths: list[Path], tmp_path: Path
+    what: str, own: Codec, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = replace(own, settings=(50,))
     run(paths, [own], tmp_path)
@@ -86,6 +87,8 @@ def test_what_changed_is_measured_again(
     lines = len(cache.read_text().splitlines())
     if what == "version":
         own = replace(own, description="another version")
+    elif what == "metrics":
+        monkeypatch.setattr(metrics, "scorers", lambda: "as before, and Butteraugli")
     elif what == "pixels":
         Image.effect_noise((40, 24), 30).convert("RGB").save(paths[0])
     elif what == "file":
@@ -93,7 +96,7 @@ def test_what_changed_is_measured_again(
     else:  # a run was cut while it wrote
         cache.write_text(cache.read_text()[:-20] + "\n")
     run(paths, [own], tmp_path)
-    added = {"version": 2, "pixels": 1, "file": 1, "line": 1}[what]
+    added = {"version": 2, "metrics": 2, "pixels": 1, "file": 1, "line": 1}[what]
     assert len(cache.read_text().splitlines()) == lines + added
 
 
