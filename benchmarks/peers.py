@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -83,13 +84,23 @@ def _jpeg2000() -> Codec:
     )
 
 
+def _aom() -> str:
+    """Return the version of the AV1 encoder that Pillow's libavif has; tunes are options of it."""
+    codecs = importlib.import_module("PIL._avif").codec_versions()  # no public function tells it
+    found = re.search(r"\baom \[enc[^]]*\]:([^,]+)", codecs)
+    if not found:
+        raise Absent(f"{_PILLOW} was built without libaom")
+    return found[1]
+
+
 def _avif(name: str, tune: str | None, settings: tuple[int, ...], speed: int = 6) -> Codec:
     tuned = f"tune {tune}" if tune else "tuned as by default"
-    description = f"AVIF 4:4:4, {_PILLOW}, libavif {_feature('avif')}, speed {speed}, {tuned}"
+    library = f"libavif {_feature('avif')}, libaom {_aom()}"
+    description = f"AVIF 4:4:4, {_PILLOW}, {library}, speed {speed}, {tuned}"
     options: dict[str, Any] = {"advanced": {"tune": tune}} if tune else {}
     return _pillow(
         name, description, ".avif", settings, range(101), "AVIF",
-        subsampling="4:4:4", speed=speed, **options,
+        codec="aom", subsampling="4:4:4", speed=speed, **options,
     )  # fmt: skip
 
 

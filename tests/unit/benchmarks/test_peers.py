@@ -56,3 +56,13 @@ def test_an_absent_peer_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "pillow_jxl", None)
     with pytest.raises(Absent, match="pip install pillow-jxl-plugin"):
         PEERS["jpegxl"]()
+
+
+def test_avif_names_the_encoder_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    avif = pytest.importorskip("PIL._avif")
+    for versions in ("dav1d [dec]:1.5, aom [enc]:3.14.1", "aom [enc/dec]:3.14.1, rav1e [enc]:0.7"):
+        monkeypatch.setattr(avif, "codec_versions", lambda found=versions: found)
+        assert "libaom 3.14.1, speed 6" in PEERS["avif"]().description
+    monkeypatch.setattr(avif, "codec_versions", lambda: "aom [dec]:3.14.1, rav1e [enc]:0.7")
+    with pytest.raises(Absent, match="without libaom"):
+        PEERS["avif"]()
