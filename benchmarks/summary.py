@@ -61,7 +61,7 @@ class Point:
     Attributes:
         psnr_db, psnr_luma_db: without the images of `Summary.exact`.
         psnr_bpp: the rate of those images alone whose PSNR counts.
-        ssimulacra2_worst: what all but the `WORST` images reach.
+        ssimulacra2_worst: the quantile `WORST` of the images' scores, between two images linear.
     """
 
     setting: int

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from . import whole
 from .codecs import OURS, OURS_EYE, PROGRAM
+from .metrics import BUTTERAUGLI, MS_SSIM_MIN_PX, SSIM_MIN_PX, SSIMULACRA2_MIN_PX
 from .speed import ENOUGH_S
 from .summary import WINDOW_SSIMULACRA2, CodecSummary, Comparison, Seconds, Summary
 
@@ -72,12 +73,13 @@ def rate_distortion(summary: Summary) -> Table:
         tuple(_comparison_row(row) for row in summary.comparisons),
         (
             f"Means over {counted_images(summary.images)}; bits are those of files on disk."
-            f" PSNR in RGB.{_exact(summary)}"
+            f" PSNR in RGB.{_exact(summary)}{_missing(summary)}"
             f" Piecewise cubic over {low:g} to {high:g} dB, or what both curves cover of it (the"
             f" range of {OURS} and the codec stands in its column); BD-rate below 0 and BD-PSNR"
-            " above 0 are better. MS-SSIM and Butteraugli over all that both curves cover,"
-            f" SSIMULACRA2 over {least:g} to {most:g}"
-            + (f"; the last two with {OURS_EYE}." if OURS_EYE in measured else "."),
+            " above 0 are better. The last three columns are BD-rates to the codec, too: that of"
+            f" {OURS} in MS-SSIM, and those of {OURS_EYE if OURS_EYE in measured else OURS} in"
+            " SSIMULACRA2 and Butteraugli, over all that both curves cover, of SSIMULACRA2 over"
+            f" {least:g} to {most:g}.",
             "Published curves are their authors'; all others were measured in this run.",
         )[: 2 if any(row.published for row in summary.comparisons) else 1],
     )
@@ -186,11 +188,11 @@ def points(summary: Summary) -> Table:
         header + times,
         rows,
         (
-            f"Means over {counted_images(summary.images)}.{_exact(summary)} Luma is BT.601; SSIM"
-            " is that of luma, MS-SSIM that of RGB, averaged before it is turned into dB (as in"
-            " CompressAI). The worst tenth is the score that nine of ten images reach. Butteraugli"
-            " is the 3-norm of an image's distances, by libjxl's `butteraugli_main` where that is"
-            " installed; the lower the better.",
+            f"Means over {counted_images(summary.images)}.{_exact(summary)}{_missing(summary)}"
+            " Luma is BT.601; SSIM is that of luma, MS-SSIM that of RGB, averaged before it is"
+            " turned into dB (as in CompressAI). The worst tenth is the tenth percentile of the"
+            " images' SSIMULACRA2. Butteraugli is the 3-norm of an image's distances, by libjxl's"
+            f" `{BUTTERAUGLI}` where that is installed; the lower the better.",
         ),
     )
 
@@ -213,6 +215,27 @@ def _exact(summary: Summary) -> str:
             " points, and is not there (–) where too few others are left."
         )
     return ""
+
+
+def _missing(summary: Summary) -> str:
+    """Say which means do not exist because an image is too small."""
+    smallest_px = {
+        "MS-SSIM": ("ms_ssim", MS_SSIM_MIN_PX),
+        "SSIM": ("ssim", SSIM_MIN_PX),
+        "SSIMULACRA2 and Butteraugli": ("ssimulacra2", SSIMULACRA2_MIN_PX),
+    }
+    points = [point for codec in summary.codecs for point in codec.points]
+    needs = [
+        f"{side} for {name}"
+        for name, (field, side) in smallest_px.items()
+        if any(math.isnan(getattr(point, field)) for point in points)
+    ]
+    if not needs:
+        return ""
+    return (
+        " Means that are not there (–) need longer sides than some image has, in pixels:"
+        f" {', '.join(needs)}."
+    )
 
 
 def label(name: str, published: bool) -> str:

@@ -20,7 +20,7 @@ from hvae_codec.benchmarks.report import compressai_results
 from hvae_codec.benchmarks.run import Record, run
 from hvae_codec.benchmarks.speed import Process, Speed, Timing
 from hvae_codec.benchmarks.summary import Waiting, summarise
-from hvae_codec.benchmarks.tables import rate_distortion
+from hvae_codec.benchmarks.tables import points, rate_distortion
 from hvae_codec.benchmarks.whole import Run
 
 NO_TIMES = Speed((), {})
@@ -204,6 +204,16 @@ def test_a_lossless_setting_leaves_no_image_out(own: Codec, records_on: RecordsO
     assert not found.exact
     assert [point.psnr_db for point in found.codecs[0].points] == [30, 34, math.inf]
     assert "PSNR is infinite (inf): BD-rate passes over such" in rate_distortion(found).notes[0]
+
+
+def test_a_small_image_says_why_means_are_missing(own: Codec, records_on: RecordsOn) -> None:
+    curve = [(0.5, 30, 0.9), (1.0, 34, 0.95)]
+    records = records_on(curve, OURS, ["a.png", "b.png"])
+    assert "(–)" not in points(summarise(records, [own], NO_TIMES, anchor=OURS)).notes[0]
+    records[-1] = replace(records[-1], ms_ssim=math.nan, ssim=math.nan)
+    found = summarise(records, [own], NO_TIMES, anchor=OURS)
+    for table in (rate_distortion(found), points(found)):
+        assert "than some image has, in pixels: 161 for MS-SSIM, 11 for SSIM." in table.notes[0]
 
 
 def test_one_image_is_no_plural(own: Codec, records_on: RecordsOn) -> None:
