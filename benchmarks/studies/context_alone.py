@@ -59,7 +59,7 @@ def jpeg(path: Path) -> list[Point]:
         image.save(out, "JPEG", quality=quality, optimize=True)
         decoded = np.asarray(Image.open(out).convert("RGB"))
         bpp = 8 * out.tell() / (image.width * image.height)
-        points.append(Point(path.stem, quality, bpp, psnr_rgb(original, decoded)))
+        points.append(Point(path.name, quality, bpp, psnr_rgb(original, decoded)))
     return points
 
 
@@ -78,18 +78,20 @@ def curve_of(points: list[Point]) -> Curve:
 
 
 def against_jpeg(qualities: list[int], context: Curve, other: Curve) -> str:
-    """Say what JPEG takes for the PSNR of each context, in Markdown."""
+    """Say what JPEG takes for the PSNR of each context, in Markdown.
+
+    Between JPEG's points bits are linear in PSNR. A context beyond them gets `<` or `>` and the
+    bits of the nearest.
+    """
     by_db = sorted(zip(other.db, other.bpp, strict=True))
     lines = [
         "| quality | PSNR dB | context alone, bpp | JPEG at this PSNR, bpp |",
         "|---|---|---|---|",
     ]
     for quality, bpp, db in zip(qualities, context.bpp, context.db, strict=True):
-        least = db < by_db[0][0]
+        beyond = "< " if db < by_db[0][0] else "> " if db > by_db[-1][0] else ""
         jpeg_bpp = float(np.interp(db, [d for d, _ in by_db], [b for _, b in by_db]))
-        lines.append(
-            f"| {quality} | {db:.2f} | {bpp:.4f} | {'< ' if least else ''}{jpeg_bpp:.4f} |"
-        )
+        lines.append(f"| {quality} | {db:.2f} | {bpp:.4f} | {beyond}{jpeg_bpp:.4f} |")
     return "\n".join(lines)
 
 

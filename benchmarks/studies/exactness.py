@@ -110,10 +110,12 @@ def configurations() -> dict[str, Configuration]:
 def matrix(folder: Path, out: Path) -> None:
     """Encode FOLDER here, decode it under every configuration, count what differs."""
     out.mkdir(parents=True, exist_ok=True)
+    if any(out.glob("*.hvae")):
+        raise SystemExit(f"{out} has coded files, which would count: name another --out")
     for path in find_images(folder):
         image = np.asarray(read_image(path))
         for quality in QUALITIES:
-            (out / f"{path.stem}-{quality:03}.hvae").write_bytes(api.encode(image, quality))
+            (out / f"{path.name}-{quality:03}.hvae").write_bytes(api.encode(image, quality))
     expected = None
     for name, configuration in configurations().items():
         command = [sys.executable, "-m", _MODULE, "decode", str(out)]

@@ -86,7 +86,7 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
     """
     image, rows, alone = read_image(path), [], []
     for quality in QUALITIES:
-        walked = _walked(codec, path.stem, image, quality)
+        walked = _walked(codec, path.name, image, quality)
         usual = walked.file(Prior.MASKED_DIFFUSION)
         latents_bytes = len(usual) - api.inspect(usual).levels[0].bytes
         psnr_db = walked.psnr(usual)
@@ -99,7 +99,7 @@ def measure(codec: Codec, path: Path, diffusion: bool = False) -> tuple[list[Row
             push_s, pop_s = walked.coding_seconds(kind)
             rows.append(
                 Row(
-                    image=path.stem,
+                    image=path.name,
                     pixels=image.width * image.height,
                     quality=quality,
                     prior=name,

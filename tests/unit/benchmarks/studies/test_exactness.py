@@ -82,13 +82,16 @@ def test_the_matrix_runs_what_the_machine_has(
 
     pictures, out = tmp_path / "in", tmp_path / "out"
     pictures.mkdir()
-    Image.fromarray(photograph[:32, :32]).save(pictures / "a.png")
+    for name in ("a.png", "a.webp"):
+        Image.fromarray(photograph[:32, :32]).save(pictures / name)
     monkeypatch.setattr(exactness, "subprocess", SimpleNamespace(check_output=stand_in))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.setattr(exactness, "QUALITIES", (10, 90))
     exactness.main(["matrix", str(pictures), "--out", str(out)])
-    assert [path.name for path in sorted(out.glob("*.hvae"))] == ["a-010.hvae", "a-090.hvae"]
+    assert [path.name for path in sorted(out.glob("*.hvae"))] == [
+        "a.png-010.hvae", "a.png-090.hvae", "a.webp-010.hvae", "a.webp-090.hvae",
+    ]  # fmt: skip
     start = ["decode", str(out), "--runtime"]
     assert ([*start, "onnx"], "1", None) in ran
     assert ([*start, "onnx-plain"], "2", None) in ran
@@ -97,6 +100,11 @@ def test_the_matrix_runs_what_the_machine_has(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(ran) == len(exactness.CONFIGURATIONS) + 2
     assert "pixels within 0 of 255" in lines[0] and "pixels within 1 of 255" in lines[1]
+
+
+def test_files_of_another_run_do_not_count(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="has coded files, which would count: name another"):
+        exactness.main(["matrix", str(tmp_path), "--out", str(files)])
 
 
 def test_without_pytorch_there_is_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:

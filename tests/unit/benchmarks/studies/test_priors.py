@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.benchmarks.studies import priors
+from hvae_codec.benchmarks.bjontegaard_delta import Curve
+from hvae_codec.benchmarks.studies import context_alone, priors
 from hvae_codec.codec.networks.weights import Codec, load_codec
 
 
@@ -53,16 +54,17 @@ def test_one_command_writes_table_plot_and_sheet(
         monkeypatch.setattr(name, lambda *found, **options: tiny_codec)
     folder, page = tmp_path / "pictures", tmp_path / "page.md"
     folder.mkdir()
-    for top in (0, 256):
-        Image.fromarray(photograph[top : top + 64, :96]).save(folder / f"{top}.png")
+    for top, name in ((0, "a.png"), (256, "a.webp")):
+        Image.fromarray(photograph[top : top + 64, :96]).save(folder / name)
     page.write_text(f"before {priors.BEGIN} old {priors.END} after")
     out, plot = tmp_path / "out", tmp_path / "plot.png"
     priors.main([str(folder), "--out", str(out), "--markdown", str(page), "--plot", str(plot)])
     text = page.read_text()
     assert text.startswith("before ") and text.endswith(" after")
     assert "old" not in text
-    assert "| masked-diffusion |" in text
-    rows, alone = priors.measure(tiny_codec, folder / "0.png")
+    assert "Pictures, 2 images." in text
+    assert "| masked-diffusion |" in text and "refused" not in text
+    rows, alone = priors.measure(tiny_codec, folder / "a.png")
     assert [r.quality for r in rows] == [p.setting for p in alone] == [10, 60]
     assert "| 10 | " in text
     for point, r in zip(alone, rows, strict=True):
@@ -89,3 +91,10 @@ def test_the_gaussian_diffusion_is_measured_net_of_what_it_borrows(
     diffusion = [r for r in rows if r.prior == names[1]]
     assert [r.quality for r in diffusion] == [80]  # too little to borrow from at quality 1
     assert diffusion[0].context_bytes == pytest.approx(diffusion[0].bound_bytes, rel=0.1)
+
+
+def test_a_context_beyond_jpegs_points_says_so() -> None:
+    context = Curve((0.1, 0.2, 0.3), (19.0, 25.0, 31.0))
+    lines = context_alone.against_jpeg([1, 2, 3], context, Curve((0.5, 1.0), (20.0, 30.0)))
+    cells = [line.split(" | ")[-1] for line in lines.splitlines()[2:]]
+    assert cells == ["< 0.5000 |", "0.7500 |", "> 1.0000 |"]
