@@ -80,7 +80,7 @@ class Point:
 
 @dataclass(frozen=True)
 class CodecSummary:
-    """A codec's points, in the order of their settings; none where it was there for its times.
+    """A codec's points, from small files to large ones; none where it was there for its times.
 
     Attributes:
         waiting: by kind of process; see `whole.Run`.
@@ -174,7 +174,7 @@ def summarise(
     """Average over the images and compare all codecs.
 
     Args:
-        records: what was measured.
+        records: what was measured, a codec's settings in their order.
         codecs: in the order of the report.
         speed: what was timed.
         anchor: one of the codecs that were measured, or of the published curves.
@@ -214,7 +214,7 @@ def _codec_summary(
     own = [record for record in records if record.codec == codec.name]
     timings = [timing for timing in speed.timings if timing.codec == codec.name]
     points = []
-    for setting in sorted({record.setting for record in own}):
+    for setting in dict.fromkeys(record.setting for record in own):
         group = [record for record in own if record.setting == setting]
         lossy = [record for record in group if record.image not in exact]
         ms_ssim = fmean(record.ms_ssim for record in group)

@@ -51,6 +51,13 @@ def test_means_weigh_every_image_alike(own: Codec, paths: list[Path], tmp_path: 
     assert point.bpp == pytest.approx(fmean(record.bpp for record in group))
 
 
+def test_points_go_from_small_files_to_large_ones(own: Codec, records_on: RecordsOn) -> None:
+    """Also those of a codec whose setting is a quantiser, or a distance."""
+    records = records_on([(2, 38, 0.99), (1, 34, 0.95)], OURS, ["a.png"])[::-1]
+    found = summarise(records, [own], NO_TIMES, anchor=OURS)
+    assert [(point.setting, point.bpp) for point in found.codecs[0].points] == [(1, 1), (0, 2)]
+
+
 def test_ms_ssim_is_averaged_before_it_becomes_decibels(own: Codec, records_on: RecordsOn) -> None:
     one, other = records_on([(1, 30, 0.9)], OURS, ["a.png", "b.png"])
     found = summarise([one, replace(other, ms_ssim=0.99)], [own], NO_TIMES, anchor=OURS)
