@@ -62,7 +62,9 @@ def _window(context: click.Context, option: click.Parameter, text: str) -> tuple
     is_flag=True,
     help="Measure --tune eye, the encoder's default, as well; without it --tune psnr alone.",
 )
-@click.option("--peers", help="Names with commas between; '' for none.  [default: all]")
+@click.option(
+    "--peers", help="Their names in a report, with commas between; '' for none.  [default: all]"
+)
 @click.option("--anchor", help="What BD-rates are against.  [default: jpeg, or the first peer]")
 @click.option(
     "--window",
@@ -103,9 +105,10 @@ def benchmark(
 ) -> None:
     """Compare this codec with its peers on FOLDER.
 
-    Bits of files on disk, PSNR, MS-SSIM, SSIM and SSIMULACRA2 of every image; BD-rates, times and
-    memory; tables, plots, and a page with pictures (index.html). A second run measures only new
-    files; times and pictures are made again.
+    Bits of files on disk, PSNR, MS-SSIM, SSIM, SSIMULACRA2 and Butteraugli (by libjxl's
+    butteraugli_main, where that is installed) of every image; BD-rates, times and memory; tables,
+    plots, and a page with pictures (index.html). A second run measures only new files; times and
+    pictures are made again.
     """
     if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
         raise click.ClickException(
@@ -126,6 +129,9 @@ def benchmark(
             anchor = published.choose_anchor(anchor, names)
         except published.UnknownAnchor as error:
             raise click.UsageError(str(error)) from error
+        for target in (out / "index.html", markdown):
+            if target:
+                files.prepare(target)
         described, jobs = machine.describe(), jobs or machine.processors()
         records = run.run(paths, codecs, out, jobs=jobs, progress=progress)
         timed = speed.measure(paths, codecs, rounds, progress=progress)

@@ -55,6 +55,16 @@ def test_results_and_table(benchmark: Run, tmp_path: Path) -> None:
     assert "--qualities 20,80 --peers jpeg --window 10,60" in text
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_work(
+    benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hvae_codec.benchmarks.run.run", None)  # nothing is measured
+    result = benchmark("--peers", "", "--markdown", tmp_path / "photo.png" / "b.md")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {tmp_path}/photo.png: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_json_is_all_that_stdout_gets(benchmark: Run) -> None:
     found = json.loads(benchmark("--json", "--peers", "").stdout)
     assert [codec["name"] for codec in found["codecs"]] == ["hvae-codec-psnr"]
