@@ -22,6 +22,9 @@ from .summary import CodecSummary, Summary
 from .tables import Table, all_tables, counted_images
 from .whole import Run
 
+_NO_UTF_8 = "backslashreplace"
+"""How to write what a file's name has that is no UTF-8."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -62,10 +65,10 @@ def write(out: Path, report: Report, markdown: Path | None = None) -> None:
     timed = [*report.speed.timings, *report.speed.runs]
     _write_csv(out / "speed.csv", [Timing, Run], timed)
     plots.draw(report.summary, out)
-    (out / "index.html").write_text(page(report, out), encoding="utf-8")
+    _write_text(out / "index.html", page(report, out))
     if markdown:
         markdown.parent.mkdir(parents=True, exist_ok=True)
-        markdown.write_text(as_markdown(report, out, markdown.parent), encoding="utf-8")
+        _write_text(markdown, as_markdown(report, out, markdown.parent))
 
 
 def text(report: Report) -> str:
@@ -168,11 +171,15 @@ def _write_csv(path: Path, kinds: Sequence[type], rows: Sequence[Any]) -> None:
     """Write rows of some kinds; a cell is empty where its kind has no such field."""
     every = [field.name for kind in kinds for field in fields(kind)]
     names = [name for name in dict.fromkeys(every) if name not in ("description", "scorers")]
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with path.open("w", newline="", encoding="utf-8", errors=_NO_UTF_8) as stream:
         writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    _write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors=_NO_UTF_8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..codec.errors import one_line
 from . import whole
 from .codecs import OURS, OURS_EYE, PROGRAM
 from .metrics import BUTTERAUGLI, MS_SSIM_MIN_PX, SSIM_MIN_PX, SSIMULACRA2_MIN_PX
@@ -205,8 +206,9 @@ def counted_images(number: int) -> str:
 def _exact(summary: Summary) -> str:
     """Say which images PSNR leaves out, and where it does not exist."""
     if summary.exact:
+        names = ", ".join(map(one_line, summary.exact))
         return (
-            f" PSNR, and the bits that it is held against, leave out {', '.join(summary.exact)}:"
+            f" PSNR, and the bits that it is held against, leave out {names}:"
             " some codec keeps every pixel there, which makes PSNR infinite."
         )
     if any(math.isinf(point.psnr_db) for codec in summary.codecs for point in codec.points):

@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -125,6 +126,25 @@ def test_markdown_links_what_lies_there(written: report.Report, folder: Path) ->
     assert len(links) == 6
     assert all((docs / link).is_file() for link in links)
     assert "```sh\nhvae-codec x\n```" in text
+
+
+def test_names_that_are_no_utf_8_are_written(
+    own: Codec, records_on: Callable[..., list[Record]], tmp_path: Path
+) -> None:
+    """They ended the benchmark after all was measured."""
+    odd = os.fsdecode(b"a\xe9\x1b[2J.png")
+    records = records_on([(1, 30, 0.9), (2, 34, 0.95)], OURS, [odd, "b.png"])
+    records[-2] = replace(records[-2], psnr_db=math.inf)
+    found = summarise(records, [own], NO_TIMES, anchor=OURS)
+    assert found.exact == (odd,)
+    picture = crops.Picture(odd, crops.Goal("bpp", 1), ())
+    made = report.Report(found, records, NO_TIMES, {}, f"hvae-codec benchmark {odd}", [picture])
+    report.write(tmp_path, made, tmp_path / "b.md")
+    rows = csv.DictReader((tmp_path / "images.csv").open(encoding="utf-8"))
+    assert {row["image"] for row in rows} == {"a\\udce9\x1b[2J.png", "b.png"}
+    for name in ("index.html", "b.md"):
+        assert r"a\udce9" in (tmp_path / name).read_text("utf-8")
+    assert report.text(made).replace("\n", "").isprintable()  # no terminal obeys a name
 
 
 class Page(HTMLParser):
