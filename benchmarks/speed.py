@@ -9,16 +9,20 @@ memory counts as another's.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 from . import whole
 from .codecs import Codec, warm_up
 from .run import read_image
+
+T = TypeVar("T")
 
 ENOUGH_S = 30.0
 """A codec that has been timed for so long begins no further round."""
@@ -85,6 +89,9 @@ def measure(
         codecs: they take turns, setting by setting.
         rounds: how often, within `ENOUGH_S`; with 0 nothing is timed.
         progress: show a bar on stderr.
+
+    Raises:
+        OSError: a process was killed, or failed.
     """
     from tqdm import tqdm
 
@@ -101,7 +108,7 @@ def measure(
             start = time.perf_counter()
             pool = ProcessPoolExecutor(1, get_context("spawn"))
             workers[codec.name] = stack.enter_context(pool)
-            pool.submit(warm_up, codec, codec.settings[0]).result()
+            _call(pool, codec.name, warm_up, codec, codec.settings[0])
             startup_s[codec.name] = time.perf_counter() - start
         spent_s = dict.fromkeys(workers, 0.0)
         for number in range(rounds):
@@ -109,16 +116,26 @@ def measure(
             taking_part = {name for name in workers if spent_s[name] < ENOUGH_S}
             for codec, setting in turns:
                 if codec.name in taking_part:
-                    call = workers[codec.name].submit(_time, codec, setting, number, path)
-                    timings.append(call.result())
+                    call = _time, codec, setting, number, path
+                    timings.append(_call(workers[codec.name], codec.name, *call))
                     spent_s[codec.name] += timings[-1].encode_s + timings[-1].decode_s
                 bar.update()
         processes = {
-            name: Process(startup_s[name], worker.submit(_peak_mib).result())
+            name: Process(startup_s[name], _call(worker, name, _peak_mib))
             for name, worker in workers.items()
         }
     runs = whole.measure(paths[0], codecs, progress=progress)
     return Speed(tuple(timings), processes, runs, whole.installed_mib())
+
+
+def _call(
+    pool: ProcessPoolExecutor, name: str, function: Callable[..., T], *arguments: object
+) -> T:
+    """Call a function in a codec's process."""
+    try:
+        return pool.submit(function, *arguments).result()
+    except BrokenProcessPool:
+        raise OSError(None, "its process was killed (too little memory?)", name) from None
 
 
 def _turns(codecs: Sequence[Codec]) -> list[tuple[Codec, int]]:

@@ -1,8 +1,10 @@
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hvae_codec.benchmarks import speed
 from hvae_codec.benchmarks.codecs import OURS, Codec
@@ -37,6 +39,16 @@ def test_a_slow_codec_gets_fewer_rounds(
     found = speed.measure(paths, [jpeg, own], rounds=2)
     assert {timing.round for timing in found.timings} == {0}  # which is whole
     assert len(found.timings) == len(jpeg.settings) + len(own.settings)
+
+
+def end(image: Image.Image, setting: int) -> bytes:
+    os._exit(9)  # as where memory is short
+
+
+def test_a_process_that_is_killed_is_one_line(own: Codec, paths: list[Path]) -> None:
+    with pytest.raises(OSError, match="its process was killed") as caught:
+        speed.measure(paths, [replace(own, encode=end)], rounds=1)
+    assert caught.value.filename == OURS
 
 
 def test_no_rounds_start_no_process(own: Codec, paths: list[Path]) -> None:
