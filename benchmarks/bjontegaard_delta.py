@@ -17,7 +17,8 @@ class Curve:
 
     Attributes:
         bpp: rates, in bits per pixel.
-        db: qualities, in dB, as many as rates: PSNR, or MS-SSIM on its scale of decibels.
+        db: qualities on a scale that rises, as many as rates: PSNR, MS-SSIM or Butteraugli in
+            dB, or SSIMULACRA2, whose units then stand wherever "dB" does.
     """
 
     bpp: tuple[float, ...]

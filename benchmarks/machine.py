@@ -48,7 +48,7 @@ def _memory() -> str:
 def _load() -> str:
     if not hasattr(os, "getloadavg"):
         return "unknown"
-    return f"{os.getloadavg()[0]:.1f} of {processors()} processors busy"
+    return f"{os.getloadavg()[0]:.1f} on {processors()} processors (load average of a minute)"
 
 
 def _versions() -> list[str]:

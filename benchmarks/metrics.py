@@ -141,7 +141,7 @@ def ssim_luma(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
 
 
 def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """Measure SSIMULACRA2 by the package of that name.
+    """Measure SSIMULACRA2; see `codec.quality.score`.
 
     Returns:
         At most 100, below 0 for very different images; NaN where a side is shorter than

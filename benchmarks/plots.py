@@ -15,8 +15,13 @@ from .codecs import OURS, OURS_EYE, PROGRAM
 from .summary import CodecSummary, Comparison, Summary
 from .tables import counted_images, label
 
-NAMES = ("rd_psnr", "rd_ms_ssim", "rd_ssimulacra2", "speed")
-"""Each is written as PNG and as SVG."""
+TITLES = {
+    "rd_psnr": "rate and PSNR",
+    "rd_ms_ssim": "rate and MS-SSIM",
+    "rd_ssimulacra2": "rate and SSIMULACRA2",
+    "speed": "speed and BD-rate",
+}
+"""What each file shows; it is written as PNG and as SVG."""
 
 # Of some thirty published curves a plot holds these; the tables have all.
 _DRAWN = {"bpg-444", "vtm-9.1", "bmshj2018-hyperprior", "mbt2018-mean", "cheng2020-anchor",

@@ -105,9 +105,7 @@ def as_json(report: Report) -> dict[str, object]:
 def as_markdown(report: Report, out: Path, folder: Path) -> str:
     """Write the report in Markdown, its plots linked from a folder."""
     link = Path(os.path.relpath(out, folder)).as_posix()
-    images = [
-        f"![{name}]({link}/{name}.svg)" for name in plots.NAMES if (out / f"{name}.svg").is_file()
-    ]
+    images = [f"![{plots.TITLES[path.stem]}]({link}/{path.name})" for path in _drawn(out)]
     facts = [f"- {title}: {fact}" for title, fact in report.machine.items()]
     sources = [f"- {name}: {source}" for name, source in _sources(report.summary)]
     curves = " ".join(
@@ -140,7 +138,6 @@ def page(report: Report, out: Path) -> str:
     from jinja2 import Environment
 
     template = (files(__package__ or "") / "page.html").read_text("utf-8")
-    drawn = [out / f"{name}.svg" for name in plots.NAMES]
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(template)
@@ -150,12 +147,16 @@ def page(report: Report, out: Path) -> str:
             images=counted_images(report.summary.images),
             sources=_sources(report.summary),
             plots=[
-                (path.stem, data_url(path.read_bytes(), "image/svg+xml"))
-                for path in drawn
-                if path.is_file()
+                (path.stem, plots.TITLES[path.stem], data_url(path.read_bytes(), "image/svg+xml"))
+                for path in _drawn(out)
             ],
         )
     )
+
+
+def _drawn(out: Path) -> list[Path]:
+    """Return the plots that `plots.draw` had data for."""
+    return [path for name in plots.TITLES if (path := out / f"{name}.svg").is_file()]
 
 
 def _sources(summary: Summary) -> list[tuple[str, str]]:

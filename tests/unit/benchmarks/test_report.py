@@ -125,6 +125,7 @@ def test_markdown_links_what_lies_there(written: report.Report, folder: Path) ->
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) == 6
     assert all((docs / link).is_file() for link in links)
+    assert "![rate and PSNR](../rd_psnr.svg)" in text
     assert "```sh\nhvae-codec x\n```" in text
 
 
