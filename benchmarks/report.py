@@ -76,7 +76,7 @@ def text(report: Report) -> str:
     return "\n\n".join(table.text() for table in report.tables)
 
 
-def compressai_results(codec: CodecSummary) -> dict[str, object]:
+def compressai_results(codec: CodecSummary) -> dict[str, Any]:
     """Give a codec's means as CompressAI's tools read and write them."""
     points = codec.points
     columns = {
@@ -108,9 +108,15 @@ def as_markdown(report: Report, out: Path, folder: Path) -> str:
     images = [f"![{plots.TITLES[path.stem]}]({link}/{path.name})" for path in _drawn(out)]
     facts = [f"- {title}: {fact}" for title, fact in report.machine.items()]
     sources = [f"- {name}: {source}" for name, source in _sources(report.summary)]
-    curves = " ".join(
-        f"{link}/{codec.name}.json" for codec in report.summary.codecs if codec.points
-    )
+    curves = [
+        f"{link}/{codec.name}.json"
+        for codec in report.summary.codecs
+        if "psnr-rgb" in compressai_results(codec)["results"]
+    ]
+    drawing = [
+        "CompressAI's plot draws the curves:",
+        f"```sh\npython -m compressai.utils.plot -f {' '.join(curves)}\n```",
+    ]
     return (
         "\n\n".join(
             [
@@ -125,8 +131,8 @@ def as_markdown(report: Report, out: Path, folder: Path) -> str:
                 "## Encoders and sources",
                 "\n".join(sources),
                 f"Every file: [images.csv]({link}/images.csv). Every timed call and whole"
-                f" process: [speed.csv]({link}/speed.csv). CompressAI's plot draws the curves:",
-                f"```sh\npython -m compressai.utils.plot -f {curves}\n```",
+                f" process: [speed.csv]({link}/speed.csv).",
+                *(drawing if curves else ()),
             ]
         )
         + "\n"
