@@ -89,10 +89,12 @@ class CompressaiAdapter(nn.Module):
 
         Raises:
             BitstreamError: a file is damaged.
+            ArgumentError: `shape` is not that of the images.
         """
         images = [np.asarray(api.decode(file).convert("RGB")) for file in strings[0]]
         x_hat = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-        assert tuple(x_hat.shape[-2:]) == tuple(shape), "this is the shape of other strings"
+        if tuple(x_hat.shape[-2:]) != tuple(shape):
+            raise ArgumentError(f"images have {tuple(x_hat.shape[-2:])}, not {tuple(shape)}")
         return {"x_hat": x_hat}
 
     def update(self, *arguments: object, **options: object) -> bool:

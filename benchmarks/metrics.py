@@ -29,7 +29,7 @@ MS_SSIM_MIN_PX = 161
 SSIM_MIN_PX = 11
 """The window's side."""
 
-SSIMULACRA2_MIN_PX = BUTTERAUGLI_MIN_PX = 8
+SSIMULACRA2_MIN_PX = BUTTERAUGLI_MIN_PX = score.SMALLEST_PX
 """Smallest side that they look at."""
 
 _LUMA = RGB_TO_YCBCR[0]

@@ -93,3 +93,9 @@ def test_images_of_a_batch_are_coded_alone(adapter: CompressaiAdapter, x: Tensor
     x_hat = adapter.decompress(**out)["x_hat"]
     assert x_hat.shape == batch.shape
     assert torch.equal(x_hat[1:], adapter.decompress(**alone)["x_hat"])
+
+
+def test_the_shape_of_other_strings_is_refused(adapter: CompressaiAdapter, x: Tensor) -> None:
+    strings = adapter.compress(x[None, :, :64, :96])["strings"]
+    with pytest.raises(ArgumentError, match=r"images have \(64, 96\), not \(96, 64\)"):
+        adapter.decompress(strings, (96, 64))
