@@ -122,7 +122,7 @@ def benchmark(
         from ..codec.files import find_images
 
         paths = find_images(folder)
-        codecs = _codecs(qualities, effort, eye, peers)
+        codecs, absent = _codecs(qualities, effort, eye, peers)
         beside = published.published_beside(codecs, paths)
         names = published.curve_names(codecs, beside)
         try:
@@ -133,6 +133,8 @@ def benchmark(
             if target:
                 files.prepare(target)
         described, jobs = machine.describe(), jobs or machine.processors()
+        if absent:
+            described["left out"] = "; ".join(f"{name} ({why})" for name, why in absent.items())
         records = run.run(paths, codecs, out, jobs=jobs, progress=progress)
         timed = speed.measure(paths, codecs, rounds, progress=progress)
         found = summary.summarise(
@@ -149,8 +151,10 @@ def benchmark(
     console.note(f"wrote {console.named(out)}")
 
 
-def _codecs(qualities: tuple[int, ...], effort: int, eye: bool, peers: str | None) -> list["Codec"]:
-    """Make the codecs: this one, also as asked for, and peers; an absent one gets a line."""
+def _codecs(
+    qualities: tuple[int, ...], effort: int, eye: bool, peers: str | None
+) -> tuple[list["Codec"], dict[str, str]]:
+    """Make the codecs: this one, also as asked for, and peers; say which are absent, and why."""
     from ..benchmarks.codecs import Absent, ours
     from ..benchmarks.peers import PEERS
 
@@ -162,12 +166,14 @@ def _codecs(qualities: tuple[int, ...], effort: int, eye: bool, peers: str | Non
     codecs = [ours(qualities, number) for number in sorted({0, effort})]
     if eye:
         codecs.append(ours(qualities, tune="eye"))
+    absent = {}
     for name in names:
         try:
             codecs.append(PEERS[name]())
-        except Absent as absent:
-            console.note(f"{name} is left out: {absent}")
-    return codecs
+        except Absent as error:
+            absent[name] = str(error)
+            console.note(f"{name} is left out: {error}")
+    return codecs, absent
 
 
 def _command() -> str:

@@ -91,8 +91,9 @@ def test_the_tune_for_the_eye_is_one_more_codec(benchmark: Run) -> None:
 
 def test_an_absent_peer_is_one_line(benchmark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.features.check", lambda feature: False)
-    result = benchmark("--peers", "jpeg,avif")
+    result = benchmark("--peers", "jpeg,avif", "--json")
     assert result.exit_code == 0
+    assert json.loads(result.stdout)["machine"]["left out"].startswith("avif (Pillow ")
     (line,) = (line for line in result.stderr.splitlines() if "left out" in line)
     assert line.startswith("avif is left out: Pillow ")
 
