@@ -23,6 +23,7 @@ from ..tables import counted_images
 
 JPEG_QUALITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40)
 SHEET_LEVELS = (0, 1, 2, 4, None)
+SHEET_PX = 256
 
 
 @dataclass(frozen=True)
@@ -123,5 +124,12 @@ def sheet(path: Path, images: list[Path], quality: int = 30) -> None:
             cells.append(np.asarray(api.decode(data, levels=levels).convert("RGB")))
         drawn = api.decode(data, levels=0, sampling=Sampling(temperature=0.7))
         cells.append(np.asarray(drawn.convert("RGB")))
-        lines.append(np.concatenate([cell[:256, :256] for cell in cells], axis=1))
+        lines.append(np.concatenate([_corner(cell) for cell in cells], axis=1))
     Image.fromarray(np.concatenate(lines)).save(path)
+
+
+def _corner(image: np.ndarray) -> np.ndarray:
+    """Cut the first corner of an image, `SHEET_PX` a side; what a small one lacks is black."""
+    part = image[:SHEET_PX, :SHEET_PX]
+    missing = [(0, SHEET_PX - side) for side in part.shape[:2]]
+    return np.pad(part, (*missing, (0, 0)))

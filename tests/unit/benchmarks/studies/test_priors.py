@@ -54,8 +54,8 @@ def test_one_command_writes_table_plot_and_sheet(
         monkeypatch.setattr(name, lambda *found, **options: tiny_codec)
     folder, page = tmp_path / "pictures", tmp_path / "page.md"
     folder.mkdir()
-    for top, name in ((0, "a.png"), (256, "a.webp")):
-        Image.fromarray(photograph[top : top + 64, :96]).save(folder / name)
+    for width, name in ((96, "a.png"), (64, "a.webp")):
+        Image.fromarray(photograph[256:320, :width]).save(folder / name)
     page.write_text(f"before {priors.BEGIN} old {priors.END} after")
     out, plot = tmp_path / "out", tmp_path / "plot.png"
     priors.main([str(folder), "--out", str(out), "--markdown", str(page), "--plot", str(plot)])
@@ -71,7 +71,7 @@ def test_one_command_writes_table_plot_and_sheet(
         assert 8 * r.context_bytes < point.bpp * r.pixels < 8 * r.file_bytes
     assert plot.stat().st_size > 1000
     with Image.open(out / "sheet.png") as sheet:
-        assert sheet.size == (7 * 96, 2 * 64)
+        assert sheet.size == (7 * 256, 2 * 256)
 
 
 @pytest.mark.slow
