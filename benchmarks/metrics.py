@@ -20,6 +20,9 @@ from ..codec.quality.curve import psnr_db
 PACKAGES = ("pytorch-msssim", "scikit-image", "ssimulacra2")
 """They compute metrics."""
 
+VERSION = 1
+"""Of `scores`: raised when a change of this module, or of `score`, gives other numbers."""
+
 BUTTERAUGLI = "butteraugli_main"
 """libjxl's program."""
 
@@ -55,17 +58,16 @@ def scores(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str,
 
 @functools.cache
 def scorers() -> str:
-    """Name what computes `scores`: packages, this code, libjxl's program or that it is missing.
+    """Name what computes `scores`: its version, packages, libjxl's program or that it is missing.
 
     Scores that were computed by others are not comparable, so results are cached by this, too.
     """
-    code = b"".join(Path(module).read_bytes() for module in (__file__, score.__file__))
     program = shutil.which(BUTTERAUGLI)
     found = hashlib.sha256(Path(program).read_bytes()).hexdigest()[:8] if program else "missing"
     return ", ".join(
         [
+            f"version {VERSION}",
             *(f"{package} {version(package)}" for package in PACKAGES),
-            f"code {hashlib.sha256(code).hexdigest()[:8]}",
             f"{BUTTERAUGLI} {found}",
         ]
     )

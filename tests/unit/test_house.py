@@ -26,7 +26,12 @@ BESIDE = {
 }
 """The rooms of the codec, and which of them a room may import from."""
 
-FOR_IMAGES = ("hvae_codec.bitstream.", "hvae_codec.codec.errors.", "hvae_codec.codec.images.")
+FOR_IMAGES = (
+    "hvae_codec.bitstream.",
+    "hvae_codec.codec.errors.",
+    "hvae_codec.codec.images.",
+    "hvae_codec.codec.sources.",
+)
 TORCH_SIDE = {"torch", "onnx", "onnxscript"}
 MODULES = [path for folder in BELOW for path in sorted((ROOT / folder).rglob("*.py"))]
 
