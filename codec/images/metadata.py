@@ -136,7 +136,7 @@ def _pack_dpi(dpi: Any) -> bytes:  # noqa: ANN401
 
 def _unpack_text(item: bytes) -> dict[str, str]:
     try:
-        text = json.loads(item)
+        text = json.loads(item.decode())  # of bytes it takes UTF-16 as well
     except (ValueError, RecursionError):
         text = None
     if not isinstance(text, dict) or not all(isinstance(value, str) for value in text.values()):

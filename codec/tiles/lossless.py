@@ -81,6 +81,8 @@ def decode_lossless(data: bytes, shape: tuple[int, int, int], bit_depth: int) ->
         except BitstreamError as error:
             raise StreamDamaged(f"its planes are not there ({error})") from error
         begin, at = at + taken, at + taken + int(size)
+        if at > len(data):
+            raise StreamDamaged(f"a plane of {size} bytes is cut")
         planes.append(_from_jpeg_2000(data[begin:at], height, width))
     return _less_green(np.stack(planes, axis=2), 1)
 

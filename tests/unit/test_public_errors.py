@@ -155,11 +155,11 @@ def test_a_value_that_a_file_may_not_have_is_its_field() -> None:
     """The same value is refused as an argument where a file is written."""
     data = plain_file()
     index = read_index(data)
-    text = 3, b"[]"
-    metadata: Any = (text,)
     header = replace(index.header, metadata=True)
-    with pytest.raises(InvalidField, match="no JSON object of strings"):
-        hvae_codec.decode(write_container(header, metadata, [read_tile(data, index, 0)]))
+    for text in (b"[]", '{"a": "b"}'.encode("utf-16-le"), b'\xef\xbb\xbf{"a": "b"}'):
+        metadata: Any = ((3, text),)
+        with pytest.raises(InvalidField, match="no JSON object of strings"):
+            hvae_codec.decode(write_container(header, metadata, [read_tile(data, index, 0)]))
     with pytest.raises(hvae_codec.ArgumentError, match="quality 101"):
         Header(width=1, height=1, quality=101, tile_side=1, weights=bytes(4))
 

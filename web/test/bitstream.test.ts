@@ -155,9 +155,12 @@ test("equal frequencies are ordered by plane, row and column", () => {
   assert.deepEqual(order, sorted);
 });
 
-test("half of a character is no text", () => {
-  const text = new TextEncoder().encode('{"a": "\\ud800"}');
-  assert.deepEqual(textsOf({ text }), []);
+test("half of a character is no text, nor is what is not UTF-8", () => {
+  for (const json of ['{"a": "\\ud800"}', '{"\\ud800": "\\udc00"}', '\ufeff{"a": "b"}']) {
+    assert.deepEqual(textsOf({ text: new TextEncoder().encode(json) }), [], json);
+  }
+  const wide = Uint8Array.from('{\0"\0a\0"\0:\0"\0b\0"\0}\0', (letter) => letter.charCodeAt(0));
+  assert.deepEqual(textsOf({ text: wide }), []);
 });
 
 test("an ICC profile of version 2 or 4 tells its name", () => {

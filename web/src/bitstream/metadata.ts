@@ -85,12 +85,13 @@ export function textsOf({ text }: Metadata): [string, string][] {
 
 function parsedTexts(text: Uint8Array): [string, string][] | null {
   try {
-    const texts: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
+    const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }); // which JSON has none of
+    const texts: unknown = JSON.parse(utf8.decode(text));
     if (typeof texts !== "object" || !texts || Array.isArray(texts)) return null;
     const entries = Object.entries(texts);
     if (!entries.every(([, value]) => typeof value === "string")) return null;
-    encodeURIComponent(entries.flat().join("")); // refuses half of a character, which JSON may hold
-    return entries;
+    // JSON may hold half of a character
+    return entries.flat().every((part) => part.isWellFormed()) ? entries : null;
   } catch {
     return null;
   }

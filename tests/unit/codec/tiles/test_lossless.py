@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hvae_codec.bitstream import StreamDamaged
+from hvae_codec.bitstream.varint import pack_varints, unpack_varints
 from hvae_codec.codec.tiles.lossless import decode_lossless, encode_lossless
 
 
@@ -45,3 +46,11 @@ def test_a_made_up_size_takes_no_memory() -> None:
     data[at : at + 8] = struct.pack(">II", 60_000, 60_000)
     with pytest.raises(StreamDamaged, match="not one of 35x20 pixels"):
         decode_lossless(bytes(data), (20, 35, 1), 16)
+
+
+def test_a_plane_is_there_as_far_as_it_says() -> None:
+    data = encode_lossless(np.zeros((20, 35, 1), np.uint16))
+    (size,), taken = unpack_varints(data, 1)
+    longer = pack_varints([size + 1]) + data[taken:]
+    with pytest.raises(StreamDamaged, match="cut"):
+        decode_lossless(longer, (20, 35, 1), 16)
