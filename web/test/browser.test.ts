@@ -330,10 +330,52 @@ test("what is damaged is shown and told", async () => {
   await says(page, /tile 5 damaged or missing; context and 1 level in/);
   await openFile(page, "cut");
   await says(page, /cut, 4.754 of 5.685 bytes are there; context and 2 levels/);
+  await openFile(page, "longer");
+  await says(page, /bytes left over behind the last tile: 4; context and 6 levels in/);
   await openFile(page, "other_file");
   await says(page, /not a file of this codec: it begins with 89 50 4e 47/);
   assert.ok(!(await page.locator("#canvas").isVisible()), "nothing is left of another file");
   assert.ok(!(await page.locator("#about").isVisible()));
+  await page.context().close();
+});
+
+test("a picture is saved, and zoomed as it was when it is decoded again", async () => {
+  const page = await opened("");
+  await openFile(page, "q50");
+  await says(page, WHOLE);
+  await page.evaluate(() => {
+    const { revokeObjectURL } = URL;
+    document.body.dataset.revoked = "0";
+    URL.revokeObjectURL = (address) => {
+      document.body.dataset.revoked += address;
+      revokeObjectURL.call(URL, address);
+    };
+  });
+  const downloaded = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Save PNG" }).click();
+  assert.equal((await downloaded).suggestedFilename(), "q50.png");
+  // which some browsers would miss that read it later
+  assert.equal(await page.locator("body").getAttribute("data-revoked"), "0");
+
+  await page.getByRole("button", { name: "Zoom in" }).click();
+  const zoom = await page.locator("#zoom").textContent();
+  await page.locator("#levels").fill("2");
+  await says(page, /context and 2 levels in/);
+  assert.equal(await page.locator("#zoom").textContent(), zoom);
+  await page.context().close();
+});
+
+test("a file is known by its name, and what is no picture is told", async () => {
+  const page = await opened("");
+  await says(page, /./); // of the first file that is served
+  const buffer = Buffer.from(await read("q50.hvae"));
+  const ours = { name: "OURS.HVAE", mimeType: "image/x-hvae", buffer };
+  await page.locator("#open").setInputFiles(ours);
+  await says(page, WHOLE);
+  const none = { name: "none.png", mimeType: "image/png", buffer };
+  await page.locator("#against").setInputFiles(none);
+  await says(page, /^none.png is no picture that this browser shows$/);
+  assert.ok(!(await page.locator("#divider").isVisible()));
   await page.context().close();
 });
 

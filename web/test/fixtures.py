@@ -109,7 +109,7 @@ def main(out: Path) -> None:
     broken(add, tiles)
     cut_everywhere(add, encode((180, 60), 45, 2))
     drawn(add, codec)
-    more_channels(add)
+    other_streams(add)
     wrong_metadata(add, codec)
     of_many_qualities(add, codec)
     deep(add, codec)
@@ -199,8 +199,8 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     add("lossless_lost_kept_thumbnail", lost, keepGoing=True, scale=8)
 
 
-def more_channels(add: Callable[..., None]) -> None:
-    """Add files whose streams have colour or alpha that their headers do not tell of."""
+def other_streams(add: Callable[..., None]) -> None:
+    """Add files whose streams have colour or alpha that their headers do not tell, or no end."""
     colour = np.asarray(Image.fromarray(data.chelsea()).resize((90, 70)))
     # a canvas, through which a browser's WebP passes, keeps little of colours under less alpha
     ramp = np.broadcast_to(np.linspace(200, 255, 90), (70, 90)).astype(np.uint8)
@@ -208,6 +208,8 @@ def more_channels(add: Callable[..., None]) -> None:
     with mock.patch("hvae_codec.codec.tiles.exact.encode_lossless", return_value=stream):
         add("hidden_alpha", encode_image(colour, lossless=True))
         add("hidden_colour", encode_image(colour[..., 0], lossless=True))
+    with mock.patch("hvae_codec.codec.tiles.exact.encode_lossless", return_value=stream[:-300]):
+        add("cut_stream", encode_image(colour, lossless=True))
 
 
 def wrong_metadata(add: Callable[..., None], codec: Codec) -> None:

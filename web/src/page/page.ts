@@ -8,7 +8,10 @@ import { Stage } from "./stage.ts";
 
 type Region = [number, number, number, number];
 
-interface File {
+/** Names of files of ours: systems may call them images, or nothing. */
+const SUFFIX = /\.(hvae|bin)$/i;
+
+interface Opened {
   name: string;
   bytes: Uint8Array<ArrayBuffer>;
 }
@@ -25,7 +28,7 @@ const stage = new Stage((x, y, width, height) => {
 });
 const painter = new Painter(stage.canvas);
 
-let file: File | null = null;
+let file: Opened | null = null;
 let running: AbortController | null = null;
 let pictureName = "";
 let clicks = 0;
@@ -78,17 +81,17 @@ function begin(index: Index, fileBytes: number, region?: Region): void {
   describe(index, fileBytes);
 }
 
-function told({ index, ms, ...report }: Report, fileBytes: number): void {
-  const lost = report.lostTiles;
-  const flaws = [
-    ...(lost.length
-      ? [`tile${lost.length > 1 ? "s" : ""} ${lost.join(", ")} damaged or missing`]
-      : []),
-    ...(fileBytes < index.end
-      ? [`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`]
-      : []),
-  ];
-  const what = index.header.needsWeights ? levelsOf(report.wholeLevels) : "exact,";
+function told({ index, ms, wholeLevels, lostTiles: lost }: Report, fileBytes: number): void {
+  const flaws: string[] = [];
+  if (lost.length) {
+    flaws.push(`tile${lost.length > 1 ? "s" : ""} ${lost.join(", ")} damaged or missing`);
+  }
+  if (fileBytes < index.end) {
+    flaws.push(`cut, ${spaced(fileBytes)} of ${spaced(index.end)} bytes are there`);
+  } else if (fileBytes > index.end) {
+    flaws.push(`bytes left over behind the last tile: ${spaced(fileBytes - index.end)}`);
+  }
+  const what = index.header.needsWeights ? levelsOf(wholeLevels) : "exact,";
   say([...flaws, `${what} in ${duration(ms)}`].join("; "), flaws.length > 0);
 }
 
@@ -135,7 +138,7 @@ function say(text: string, isBad = false): void {
   status.classList.toggle("bad", isBad);
 }
 
-function open(chosen: File): void {
+function open(chosen: Opened): void {
   file = chosen;
   stage.clear(); // of the file before, should this one be none of ours
   element("about").hidden = true;
@@ -147,20 +150,24 @@ function open(chosen: File): void {
 }
 
 /** Open what was dropped or chosen: files of ours, or a picture to compare with. */
-async function take(list: Iterable<globalThis.File>): Promise<void> {
+function take(list: Iterable<File>): void {
   for (const each of list) {
-    if (each.type.startsWith("image/")) compare(each);
+    if (each.type.startsWith("image/") && !SUFFIX.test(each.name)) compare(each);
     else offer(each.name, async () => new Uint8Array(await each.arrayBuffer())).click();
   }
 }
 
-function compare(other: globalThis.File): void {
+function compare(other: File): void {
   if (!file) return say("open an .hvae file first, then what it is compared with", true);
   const label = (name: string, size: number) => `${name}, ${spaced(size)} bytes`;
   stage.compare({
     address: URL.createObjectURL(other),
     label: label(other.name, other.size),
     own: label(file.name, file.bytes.length),
+    fail() {
+      stage.compare(null);
+      say(`${other.name} is no picture that this browser shows`, true);
+    },
   });
 }
 
@@ -189,9 +196,9 @@ function offer(name: string, read: () => Promise<Uint8Array<ArrayBuffer>>): HTML
 
 /** Offer the files that the page is served with. */
 async function offerServed(): Promise<void> {
-  const response = await fetch("files.json").catch(() => null);
-  if (!response?.ok) return;
-  const names: string[] = await response.json();
+  const names: string[] = await fetch("files.json")
+    .then((response) => (response.ok ? response.json() : []))
+    .catch(() => []); // of a server that has none, but a page in its place
   const buttons = names.map((name, number) =>
     offer(name, async () => {
       const found = await fetch(`files/${number}`);
@@ -208,11 +215,14 @@ element("how").addEventListener("submit", (event) => {
 });
 levels.oninput = () => (element("level").textContent = levels.value);
 levels.onchange = () => void decode();
-for (const id of ["open", "against"]) {
+for (const [id, use] of [
+  ["open", take],
+  ["against", (files: File[]) => files.slice(0, 1).forEach(compare)],
+] as const) {
   const input = element<HTMLInputElement>(id);
   input.onchange = () => {
-    void take(input.files!);
-    input.value = "";
+    use([...input.files!]);
+    input.value = ""; // or the same file could not be chosen again
   };
 }
 addEventListener("dragover", (event) => {
@@ -223,15 +233,15 @@ addEventListener("dragleave", () => element("stage").classList.remove("over"));
 addEventListener("drop", (event) => {
   event.preventDefault();
   element("stage").classList.remove("over");
-  void take(event.dataTransfer?.files ?? []);
+  take(event.dataTransfer?.files ?? []);
 });
 save.onclick = () =>
   stage.canvas.toBlob((blob) => {
     if (!blob) return say("the browser makes no PNG of this picture", true);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${pictureName.replace(/\.(hvae|bin)$/, "")}.png`;
+    link.download = `${pictureName.replace(SUFFIX, "")}.png`;
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it only later
   });
 void offerServed();

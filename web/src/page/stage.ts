@@ -46,22 +46,23 @@ export class Stage {
     element("hint").hidden = true;
     this.picture.hidden = false;
     this.picture.classList.toggle("alpha", hasAlpha);
-    this.zoom = null;
     this.lay();
   }
 
   clear(): void {
     this.canvas.width = this.canvas.height = 0; // its memory would stay
     this.picture.hidden = true;
+    this.zoom = null;
   }
 
-  /** Lay another picture over the right side, or none. */
-  compare(image: { address: string; label: string; own: string } | null): void {
+  /** Lay another picture over the right side, or none; `fail` tells that it does not show. */
+  compare(image: { address: string; label: string; own: string; fail(): void } | null): void {
     if (this.other.src.startsWith("blob:")) URL.revokeObjectURL(this.other.src);
     const isOn = image !== null;
     for (const each of [this.other, this.divider, element("alone"), element("sides")])
       each.hidden = !isOn;
     if (!image) return this.other.removeAttribute("src");
+    this.other.onerror = image.fail;
     this.other.src = image.address;
     element("left").textContent = image.own;
     element("right").textContent = image.label;
@@ -166,6 +167,10 @@ export class Stage {
       const [x0, y0, x1, y1] = corners(event);
       frame.hidden = false;
       frame.style.inset = `${100 * y0}% ${100 * (1 - x1)}% ${100 * (1 - y1)}% ${100 * x0}%`;
+    });
+    this.stage.addEventListener("pointercancel", () => {
+      from = null;
+      frame.hidden = true;
     });
     this.stage.addEventListener("pointerup", (event) => {
       if (!from) return;
