@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from . import options
+from . import console, options
 
 Content = bytes | Path
 
@@ -57,7 +57,7 @@ def runtime_files(named: Path | None) -> Iterator[tuple[str, Path]]:
         named: the folder that holds them; None looks in the current folder's `node_modules`.
 
     Raises:
-        click.ClickException: they are not there, or of another version.
+        click.ClickException: they are not there, cannot be read, or are of another version.
     """
     wanted = needed_runtime()
     folder = named or Path("node_modules", wanted.package, "dist")
@@ -74,7 +74,10 @@ def runtime_files(named: Path | None) -> Iterator[tuple[str, Path]]:
             f"{wanted.install}"
         )
     for name in wanted.files:
-        yield f"runtime/{name}", folder / name
+        path = folder / name
+        with console.blame(str(path)):
+            path.open("rb").close()  # refused now, and not when the page asks
+        yield f"runtime/{name}", path
 
 
 def needed_runtime() -> Runtime:

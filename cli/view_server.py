@@ -1,12 +1,15 @@
 """The server of `hvae-codec view`: contents by their paths, on this machine alone."""
 
 import functools
+import io
 import secrets
+import shutil
 import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 from . import site
 
@@ -55,8 +58,8 @@ class Server(ThreadingHTTPServer):
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
-    def find(self, path: str) -> bytes | None:
-        """Return what lies at a path.
+    def find(self, path: str) -> BinaryIO | None:
+        """Open what lies at a path.
 
         Raises:
             OSError: it cannot be read.
@@ -64,7 +67,9 @@ class Server(ThreadingHTTPServer):
         content = self.contents.get(path or "index.html")
         if content is None and path.startswith("weights/"):
             content = _weight_part(path.removeprefix("weights/"))
-        return content.read_bytes() if isinstance(content, Path) else content
+        if isinstance(content, Path):
+            return content.open("rb")
+        return None if content is None else io.BytesIO(content)
 
 
 def _weight_part(name: str) -> bytes | None:
@@ -103,30 +108,36 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with a file."""
         # another name would let a page from elsewhere read files by a name server of its own
         if self.headers.get("Host", "").partition(":")[0] not in ("127.0.0.1", "localhost"):
-            self._answer(HTTPStatus.FORBIDDEN, b"only this machine is served")
+            self._say(HTTPStatus.FORBIDDEN, "only this machine is served")
             return
         path = self.server.path_of(self.path)
         try:
-            data = None if path is None else self.server.find(path)
+            found = None if path is None else self.server.find(path)
         except Exception as error:
             from ..codec.errors import explain
 
             message = explain(error)
             if message is None:
                 raise
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, message.encode())
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, message)
             return
-        if data is None:
-            self._answer(HTTPStatus.NOT_FOUND, b"there is no such file")
-        else:
+        if found is None:
+            self._say(HTTPStatus.NOT_FOUND, "there is no such file")
+            return
+        with found:
             kind = _KINDS.get(Path(path or "index.html").suffix, "application/octet-stream")
-            self._answer(HTTPStatus.OK, data, kind)
+            self._answer(HTTPStatus.OK, found, kind)
 
-    def _answer(self, status: HTTPStatus, data: bytes, kind: str = "text/plain") -> None:
+    def _say(self, status: HTTPStatus, message: str) -> None:
+        self._answer(status, io.BytesIO(message.encode()), "text/plain")
+
+    def _answer(self, status: HTTPStatus, data: BinaryIO, kind: str) -> None:
+        size = data.seek(0, io.SEEK_END)
+        data.seek(0)
         self.send_response(status)
         for name, value in {
             "Content-Type": kind,
-            "Content-Length": str(len(data)),
+            "Content-Length": str(size),
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
             # threads share memory only in pages that let nobody else in
@@ -136,7 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        shutil.copyfileobj(data, self.wfile)
+        if data.tell() != size:  # the file changed: nobody is to wait for the rest
+            self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the page tells what goes wrong."""

@@ -1,11 +1,16 @@
 """`view` and `export-web`: what they serve and write. The page's own tests are in web/test."""
 
+import errno
+import io
 import json
+import os
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from click.testing import Result
@@ -40,7 +45,7 @@ def served(contents: dict[str, bytes | Path]) -> Iterator[Callable[..., HTTPResp
         host = f"localhost:{server.server_port}"
 
         def get(path: str, host: str = host, key: str = f"/{server.key}") -> HTTPResponse:
-            connection = HTTPConnection("127.0.0.1", server.server_port)
+            connection = HTTPConnection("127.0.0.1", server.server_port, timeout=60)
             connection.request("GET", key + path, headers={"Host": host})
             return connection.getresponse()
 
@@ -115,6 +120,31 @@ def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
         assert (answer.status, answer.read()) == (500, b"No such file or directory")
 
 
+def test_a_large_file_is_never_held_whole(tmp_path: Path) -> None:
+    large = tmp_path / "large.hvae"
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    with served({"files/0": large}) as get:
+        tracemalloc.start()
+        answer, size = get("/files/0"), 0
+        while piece := answer.read(1 << 16):
+            size += len(piece)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert size == 64 << 20
+    assert peak < 8 << 20
+
+
+def test_nobody_waits_for_the_rest_of_a_file_that_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shrinking(io.BytesIO):
+        def seek(self, at: int, whence: int = 0) -> int:
+            return super().seek(at, whence) + (1 if whence == io.SEEK_END else 0)
+
+    monkeypatch.setattr("io.BytesIO", Shrinking)
+    with served({"files/0": b"ab"}) as get, pytest.raises(IncompleteRead):
+        get("/files/0").read()
+
+
 def test_view_refuses_what_it_cannot_show(
     hvae: Run, coded: Path, runtime: Path, tmp_path: Path
 ) -> None:
@@ -146,6 +176,24 @@ def test_a_runtime_of_another_version_is_refused(hvae: Run, coded: Path, runtime
     result = hvae("view", coded, "--runtime", runtime)
     assert result.exit_code == 1
     assert "of version 0.0.1, the page was built with" in result.stderr
+
+
+def test_a_runtime_that_cannot_be_read_is_refused_at_once(
+    hvae: Run, coded: Path, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, name = Path.open, site.needed_runtime().files[-1]
+
+    def open_others(path: Path, mode: str = "r", **named: str | None) -> IO[Any]:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return really(path, mode, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "open", open_others)  # modes do not bind who tests as root
+    for arguments in (("export-web", "-o", tmp_path / "out"), ("view", coded, "--no-open")):
+        result = hvae(*arguments, "--runtime", runtime)
+        assert result.exit_code == 1
+        assert result.stderr == f"Error: {runtime / name}: Permission denied\n"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("package", ["", "[]", "{}"])
