@@ -14,7 +14,7 @@ export async function arrivedIndex(source: Source, options: DecodeOptions): Prom
     } catch (error) {
       const isCut = error instanceof HvaeError && error.name === "Truncated";
       if (!isCut) throw error;
-      await source.more(size + (size >> 3)); // or a long index would be read again with every packet
+      await source.more(1.125 * size); // or a long index would be read again with every packet
       if (source.data.length === size) throw error;
     }
   }

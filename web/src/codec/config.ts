@@ -1,6 +1,6 @@
 /** The sizes of the models that a decoder needs, as the weight file has them. */
 
-export const PATCH_PX = 32;
+export { PATCH_PX } from "../bitstream/header.ts";
 /** Positions of the latents a side of a patch. */
 export const LATENTS_A_SIDE = 4;
 

@@ -177,7 +177,7 @@ class Decoder {
       const qualities = Qualities.of(this.index, seen);
       const rgb = this.codec
         ? contextThumbnail(this.codec.config, this.contextOf(seen, near), size, qualities, 4)
-        : new Float32Array((3 * size[0] * size[1] * PATCH_PX ** 2) / 64).fill(128);
+        : greyOf(size, PATCH_PX / 8);
       await this.painting.paint(number, rgb, seen, part, 8, 0);
     }
   }
@@ -316,9 +316,7 @@ class Decoder {
     const { index, codec } = this;
     const { header } = index;
     if (!codec) {
-      const grey = new Float32Array(3 * sizeOf(part)[0] * sizeOf(part)[1] * PATCH_PX ** 2).fill(
-        128,
-      );
+      const grey = greyOf(sizeOf(part), PATCH_PX);
       await this.painting.paint(number, grey, part, part, 1, 0);
       return;
     }
@@ -393,4 +391,9 @@ class Decoder {
       `the file is cut: level ${there} of tile ${tile.number} is not there`,
     );
   }
+}
+
+/** Return RGB (3, side · height, side · width) of patches of which nothing is known. */
+function greyOf([height, width]: [number, number], side: number): Float32Array {
+  return new Float32Array(3 * height * width * side ** 2).fill(128);
 }

@@ -7,7 +7,7 @@ import type { Header } from "../bitstream/header.ts";
 import { PATCH_PX } from "./config.ts";
 import { decodeDeep, decodeVp8l } from "./lossless.ts";
 import type { Machine } from "./options.ts";
-import { multiplied, shared, sizeOf, type Window } from "./tiling.ts";
+import { pixelsOf, sizeOf, type Window } from "./tiling.ts";
 
 /** What is exact of a tile. */
 export interface ExactPatches {
@@ -32,8 +32,7 @@ export async function decodeExact(
 ): Promise<ExactPatches> {
   const part = readPart(data, tile.exact, tile.number, tile.exactCheck);
   if (!part) throw tileDamaged(tile.number, "its exact patches do not match their checksum");
-  const picture = { top: 0, left: 0, bottom: header.height, right: header.width };
-  const inside = shared(multiplied(window, PATCH_PX), picture)!;
+  const inside = pixelsOf(window, header);
   const isWhole = tile.coder === "exact";
   const channels = (header.isGrey ? 1 : 3) + Number(isWhole && header.hasAlpha);
   const jpeg2000 = header.bitDepth === 16 ? await machine.openJpeg2000() : null;

@@ -9,7 +9,7 @@ import { decodeExact, type ExactPatches, layExact } from "./exact.ts";
 import type { DecodeOptions, Machine, Shows } from "./options.ts";
 import { type Alpha, layAlpha, rgbaOf, squeeze } from "./pixels.ts";
 import type { Source } from "./source.ts";
-import { divided, multiplied, shared, sizeOf, type Window } from "./tiling.ts";
+import { divided, multiplied, pixelsOf, shared, sizeOf, type Window } from "./tiling.ts";
 
 export class Painting {
   /** Tiles whose exact patches are lost, and those whose alpha is: the one is shown without the other. */
@@ -96,8 +96,7 @@ export class Painting {
     if (this.alpha?.number === number) return this.alpha.plane;
     this.alpha = { number, plane: null };
     const { tiles, header } = this.index;
-    const picture = { top: 0, left: 0, bottom: header.height, right: header.width };
-    const window = shared(multiplied(this.windows[number], PATCH_PX), picture)!;
+    const window = pixelsOf(this.windows[number], header);
     const { data } = this.source;
     try {
       const values = await decodeAlpha(

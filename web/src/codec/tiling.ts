@@ -65,6 +65,11 @@ export function patchGrid({ width, height }: Header): Window {
   };
 }
 
+/** Return the px of some patches that are within the picture. */
+export function pixelsOf(patches: Window, { width, height }: Header): Window {
+  return shared(multiplied(patches, PATCH_PX), { top: 0, left: 0, bottom: height, right: width })!;
+}
+
 /** Return the windows of all tiles, row by row. */
 export function tileWindows(header: Header): Window[] {
   const grid = patchGrid(header);
