@@ -95,11 +95,17 @@ async function fetchPart(path: string): Promise<Uint8Array<ArrayBuffer> | null> 
   try {
     const response = await fetch(weights + path);
     if (response.status === 404) return null;
-    if (!response.ok) throw response.status;
+    if (!response.ok) throw await reasonOf(response);
     return new Uint8Array(await response.arrayBuffer());
   } catch (reason) {
     throw new HvaeError("WeightsError", `${path} of the weights does not load: ${reason}`);
   }
+}
+
+/** Why a server sends no file: its words, where they are for people, or its status. */
+async function reasonOf(response: Response): Promise<string> {
+  const isText = response.headers.get("content-type")?.startsWith("text/plain");
+  return (isText && (await response.text()).split("\n")[0]) || `${response.status}`;
 }
 
 async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedArray | null> {

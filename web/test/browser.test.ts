@@ -195,7 +195,13 @@ test("what does not load is tried again", async () => {
   assert.match(await decodes(), /^Error: /);
   await page.unroute("**/runtime/*");
   await page.route("**/weights/**", (route) => route.abort());
-  assert.match(await decodes(), /^WeightsError: /);
+  assert.match(await decodes(), /^WeightsError: .* does not load: TypeError/);
+  await page.unroute("**/weights/**");
+  const answer = { status: 500, contentType: "text/plain", body: "the disk is gone" };
+  await page.route("**/weights/**", (route) => route.fulfill(answer));
+  assert.match(await decodes(), /^WeightsError: .* does not load: the disk is gone$/);
+  answer.contentType = "text/html";
+  assert.match(await decodes(), /^WeightsError: .* does not load: 500$/);
   await page.unroute("**/weights/**");
   assert.equal(await decodes(), "decoded");
   await page.context().close();
