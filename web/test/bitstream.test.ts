@@ -182,16 +182,25 @@ test("the module of the page loads where there is none", async () => {
   assert.equal(typeof ImgHvae, "function");
 });
 
-test("EXIF tells how a picture is turned", () => {
-  const exif = (orientation: number) =>
+test("EXIF tells how a picture is turned, by any integer", () => {
+  const exif = (...orientation: number[]) =>
     Uint8Array.from([
       ...[0x45, 0x78, 0x69, 0x66, 0, 0], // Exif
       ...[0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1], // big-endian TIFF, one entry
-      ...[0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0],
+      ...[0x01, 0x12, ...orientation], // its type, its number of values, and these
     ]);
-  assert.equal(orientationOf(exif(6)), 6);
-  assert.equal(orientationOf(exif(6).subarray(6)), 6);
-  assert.equal(orientationOf(exif(9)), 1);
-  assert.equal(orientationOf(exif(6).subarray(0, 20)), 1);
+  const short = exif(0, 3, 0, 0, 0, 1, 0, 6, 0, 0);
+  assert.equal(orientationOf(short), 6);
+  assert.equal(orientationOf(short.subarray(6)), 6);
+  assert.equal(orientationOf(Uint8Array.from([...short.subarray(0, 6), ...short])), 6);
+  assert.equal(orientationOf(exif(0, 1, 0, 0, 0, 1, 6, 0, 0, 0)), 6);
+  assert.equal(orientationOf(exif(0, 4, 0, 0, 0, 1, 0, 0, 0, 6)), 6);
+  assert.equal(orientationOf(exif(0, 3, 0, 0, 0, 1, 0, 9, 0, 0)), 1);
+  assert.equal(orientationOf(exif(0, 3, 0, 0, 0, 2, 0, 6, 0, 0)), 1, "two values are none");
+  assert.equal(orientationOf(exif(0, 2, 0, 0, 0, 1, 0, 6, 0, 0)), 1, "nor is text");
+  assert.equal(orientationOf(short.map((octet) => (octet === 0x4d ? 0x4e : octet))), 1);
+  for (let size = 0; size < short.length; size++) {
+    assert.equal(orientationOf(short.subarray(0, size)), 1);
+  }
   assert.equal(orientationOf(undefined), 1);
 });

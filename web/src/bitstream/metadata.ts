@@ -97,23 +97,35 @@ function parsedTexts(text: Uint8Array): [string, string][] | null {
   }
 }
 
+const EXIF_PREFIX = [0x45, 0x78, 0x69, 0x66, 0, 0]; // "Exif\0\0"
+const [LITTLE_ENDIAN, BIG_ENDIAN] = [0x4949, 0x4d4d];
+const ORIENTATION = 274;
+/** Bytes of an integer of EXIF by its type, signed or not. */
+const INTEGER_BYTES: Record<number, number> = { 1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4 };
+
 /** Return the orientation that EXIF names, 1...8; 1 where there is none or EXIF is damaged. */
 export function orientationOf(exif: Uint8Array | undefined): number {
-  if (!exif) return 1;
-  const isPrefixed = exif[0] === 0x45 && exif[4] === 0; // "Exif\0\0"
-  const { buffer, byteOffset, byteLength } = exif.subarray(isPrefixed ? 6 : 0);
-  const tiff = new DataView(buffer, byteOffset, byteLength);
-  try {
-    const little = tiff.getUint16(0) === 0x4949;
-    const entries = tiff.getUint32(4, little);
-    for (let i = 0; i < tiff.getUint16(entries, little); i++) {
-      const at = entries + 2 + 12 * i;
-      if (tiff.getUint16(at, little) !== 274) continue;
-      const value = tiff.getUint16(at + 8, little);
-      return value >= 1 && value <= 8 ? value : 1;
-    }
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+  let tiff = exif ?? new Uint8Array(0);
+  while (EXIF_PREFIX.every((octet, i) => tiff[i] === octet)) tiff = tiff.subarray(6);
+  const size = tiff.length;
+  const view = new DataView(tiff.buffer, tiff.byteOffset, size);
+  const order = size < 8 ? 0 : view.getUint16(0);
+  if (order !== LITTLE_ENDIAN && order !== BIG_ENDIAN) return 1;
+  const little = order === LITTLE_ENDIAN;
+  const directory = view.getUint32(4, little);
+  if (directory + 2 > size) return 1;
+  const end = directory + 2 + 12 * view.getUint16(directory, little);
+  for (let at = directory + 2; at < end && at + 12 <= size; at += 12) {
+    const bytes = INTEGER_BYTES[view.getUint16(at + 2, little)];
+    const isOne = view.getUint32(at + 4, little) === 1;
+    if (view.getUint16(at, little) !== ORIENTATION || !bytes || !isOne) continue;
+    const value =
+      bytes === 1
+        ? view.getUint8(at + 8)
+        : bytes === 2
+          ? view.getUint16(at + 8, little)
+          : view.getUint32(at + 8, little);
+    return value >= 1 && value <= 8 ? value : 1;
   }
   return 1;
 }
