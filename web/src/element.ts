@@ -150,6 +150,15 @@ export class ImgHvae extends Base {
     });
   }
 
+  /** A shadow loses its sheets when it moves to another document, as to a window of its own. */
+  adoptedCallback(): void {
+    const { defaultView } = this.ownerDocument;
+    if (!defaultView) return; // nothing is shown in a document of a template
+    this.sheet = new defaultView.CSSStyleSheet();
+    this.stage.adoptedStyleSheets = [this.sheet];
+    this.size();
+  }
+
   attributeChangedCallback(name: string): void {
     if (name === "alt") this.describe();
     else if (name === "width" || name === "height") this.size();

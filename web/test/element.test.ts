@@ -258,6 +258,22 @@ test("a picture that is not shown any more takes no memory", async () => {
   await page.context().close();
 });
 
+test("an element that moves to another document looks as before", async () => {
+  const page = await showing(`<img-hvae id="one" src="${file("q50")}" width="96"></img-hvae>`);
+  await complete(page, "one");
+  const found = await page.locator("#one").evaluate((one: any) => {
+    const frame = document.createElement("iframe");
+    document.body.append(frame);
+    frame.contentDocument!.body.append(one);
+    const moved = [getComputedStyle(one).display, one.width, one.height];
+    document.createElement("template").content.append(one); // of a document that is not shown
+    document.body.append(one);
+    return [...moved, getComputedStyle(one).display, one.width];
+  });
+  assert.deepEqual(found, ["inline-block", 96, 64, "inline-block", 96]);
+  await page.context().close();
+});
+
 test("words stand for a picture of which nothing was drawn, or that no canvas holds", async () => {
   const page = await opened("blank");
   await page.route("**/weights/**", (route) => route.abort());
