@@ -114,24 +114,29 @@ test("object-fit, parts and a content security policy are heeded", async () => {
   const policy =
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
   const page = await showing("<p>", policy);
-  const found = await page.evaluate(async (src) => {
-    const violations: string[] = [];
-    document.addEventListener("securitypolicyviolation", (event) => {
-      violations.push(event.violatedDirective);
-    });
-    const sheet = new CSSStyleSheet(); // which no policy forbids
-    sheet.replaceSync(`
+  const found = await page.evaluate(
+    async ([src, deep]) => {
+      const violations: string[] = [];
+      document.addEventListener("securitypolicyviolation", (event) => {
+        violations.push(event.violatedDirective);
+      });
+      const sheet = new CSSStyleSheet(); // which no policy forbids
+      sheet.replaceSync(`
       img-hvae { object-fit: cover; width: 50px }
       img-hvae::part(image) { border-radius: 7px }`);
-    document.adoptedStyleSheets = [sheet];
-    const one: any = document.createElement("img-hvae");
-    one.src = src;
-    document.body.append(one);
-    await one.decode();
-    const { objectFit, borderRadius } = getComputedStyle(one.shadowRoot.firstChild);
-    return [objectFit, borderRadius, getComputedStyle(one).display, one.width, violations];
-  }, file("q50"));
-  assert.deepEqual(found, ["cover", "7px", "inline-block", 50, []]);
+      document.adoptedStyleSheets = [sheet];
+      const one: any = document.createElement("img-hvae");
+      one.src = src;
+      document.body.append(one);
+      await one.decode();
+      const { objectFit, borderRadius } = getComputedStyle(one.shadowRoot.firstChild);
+      const { decode } = await import(new URL("hvae.js", document.baseURI).href);
+      const { width } = await decode(deep);
+      return [objectFit, borderRadius, getComputedStyle(one).display, one.width, width, violations];
+    },
+    [file("q50"), file("deep_grey")],
+  );
+  assert.deepEqual(found, ["cover", "7px", "inline-block", 50, 90, []]);
   await page.context().close();
 });
 

@@ -56,6 +56,13 @@ export async function opened(
     if (policy) headers.set("Content-Security-Policy", policy);
     await route.fulfill({ headers: Object.fromEntries(headers), body: "<!doctype html><body>" });
   });
+  if (policy) {
+    await page.route("**/worker.js", async (route) => {
+      const response = await route.fetch(); // a worker has the policy that it comes with
+      const headers = { ...response.headers(), "content-security-policy": policy };
+      await route.fulfill({ response, headers });
+    });
+  }
   await page.goto(address + path);
   return page;
 }
