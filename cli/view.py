@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from threading import Thread
 
 import click
 
@@ -36,7 +37,8 @@ def view(sources: tuple[str, ...], port: int, no_open: bool, runtime: Path | Non
         server = Server(contents, port)
     console.result(server.address)
     if not no_open:
-        webbrowser.open(server.address)
+        # beside the server: a browser of the terminal ends only after it was answered
+        Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
     try:
         server.serve_forever()
     except KeyboardInterrupt:

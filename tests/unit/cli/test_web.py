@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import IO, Any
+from urllib.request import urlopen
 
 import pytest
 from click.testing import Result
@@ -157,6 +158,29 @@ def test_view_refuses_what_it_cannot_show(
     taken.server_close()
     assert result.exit_code == 1
     assert result.stderr == f"Error: port {port}: Address already in use\n"
+
+
+def test_a_browser_that_waits_for_its_answer_gets_it(
+    hvae: Run, coded: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers: list[Server] = []
+
+    class Noted(Server):
+        def __init__(self, contents: dict[str, bytes | Path], port: int):
+            super().__init__(contents, port)
+            servers.append(self)
+
+    def browse(address: str) -> None:
+        with urlopen(address, timeout=10) as answer:
+            pages.append(answer.read())
+        servers[0].shutdown()
+
+    pages: list[bytes] = []
+    monkeypatch.setattr("hvae_codec.cli.view_server.Server", Noted)
+    monkeypatch.setattr("webbrowser.open", browse)  # as one does that runs in the terminal
+    result = hvae("view", coded, "--runtime", runtime)
+    assert (result.exit_code, result.stdout) == (0, f"{servers[0].address}\n")
+    assert b"<canvas" in pages[0]
 
 
 def test_without_its_runtime_the_page_says_how_to_get_it(
