@@ -30,7 +30,7 @@ def stretched(pixels: Pixels) -> Pixels:
     low, high = int(visible.min()), int(visible.max())
     if high - low > _FULL // 2 or high == low:
         return pixels
-    table = (np.arange(_FULL + 1).clip(low, high) - low) * _FULL + (high - low) // 2
+    table = (np.arange(_FULL + 1, dtype=np.int64).clip(low, high) - low) * _FULL + (high - low) // 2
     table = (table // (high - low)).astype(np.uint16)
     item = MetadataKind.RANGE, _PACKED.pack(low, high)
     metadata = tuple(sorted((*pixels.metadata, item)))
@@ -54,7 +54,7 @@ def squeezed(pixels: Pixels, metadata: Metadata) -> Pixels:
     low, high = range_of(item)
     if pixels.bit_depth != 16:
         raise InvalidField("a range of 16 bits is told of samples of 8")
-    table = (np.arange(_FULL + 1) * (high - low) + _FULL // 2) // _FULL + low
+    table = (np.arange(_FULL + 1, dtype=np.int64) * (high - low) + _FULL // 2) // _FULL + low
     return replace(
         pixels, source=_mapped(pixels.samples, table.astype(np.uint16), pixels.color.has_alpha)
     )

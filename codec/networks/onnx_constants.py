@@ -66,7 +66,7 @@ class ContextConstants:
     def _slice(self, step: CodingStep, number: int) -> Inputs:
         own = f"{PRIOR}.steps.{step.number}"
         start, stop = step.slices[number]
-        means = np.arange(start - step.start, stop - step.start)
+        means = np.arange(start - step.start, stop - step.start, dtype=np.int64)
         outputs = np.concatenate([means, step.stop - step.start + means])
         here = self._picked(step)
         gain = self._gain(f"{own}.head_gain", outputs, here[..., None])

@@ -117,7 +117,7 @@ def _mask(values: list[bool]) -> NDArray[np.bool_]:
 @lru_cache(maxsize=64)
 def positions(height: int, width: int, squares: Squares) -> NDArray[np.int64]:
     """Return the flat positions of some squares in row-major order: int64 (n,), n may be 0."""
-    flat = np.arange(height * width).reshape(height, width)
+    flat = np.arange(height * width, dtype=np.int64).reshape(height, width)
     chosen = [flat[row::4, column::4].ravel() for row, column in squares]
     found = np.sort(np.concatenate(chosen))
     found.setflags(write=False)

@@ -81,9 +81,21 @@ def _carry_in(runtime: Any, dtype: Any) -> None:  # noqa: ANN401 - PyTorch may n
                 buffer.data = buffer.data.to(dtype)
 
 
+def make_integers_narrow() -> None:
+    """Let NumPy count in 32 bits unless told otherwise, as it did on Windows before version 2."""
+    arange = np.arange
+
+    def narrow(*limits: int, **named: Any) -> np.ndarray:  # noqa: ANN401 - a type of NumPy's
+        made = arange(*limits, **named)
+        return made if named or made.dtype.kind != "i" else made.astype(np.int32)
+
+    np.arange = narrow  # type: ignore[assignment]
+
+
 def main() -> None:
     """Parse, decode, print."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--narrow", action="store_true", help="integers of 32 bits in NumPy")
     parser.add_argument("--plain", action="store_true", help="graphs as they were exported")
     parser.add_argument("--torch", action="store_true", help="PyTorch in place of ONNX Runtime")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
@@ -94,6 +106,8 @@ def main() -> None:
     parser.add_argument("--set", type=Path, nargs="+", action="append", dest="sets")
     options = parser.parse_args()
     report, pixels = {}, {}
+    if options.narrow:
+        make_integers_narrow()
     for weights, *files in options.sets:
         codec = load_codec(weights)
         if options.torch:

@@ -58,6 +58,7 @@ OLD_CPU = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"}
 CONFIGURATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
     "one thread": ({"HVAE_CODEC_THREADS": "1"}, []),
     "two threads": ({"HVAE_CODEC_THREADS": "2"}, []),
+    "narrow integers": ({}, ["--narrow"]),
     "plain graphs": ({"HVAE_CODEC_THREADS": "2"}, ["--plain"]),
     "PyTorch": ({}, ["--torch"]),
     "PyTorch, two threads": (
