@@ -1,6 +1,7 @@
 """Everything that the commands print: results on stdout, the rest on stderr, errors as one line."""
 
 import errno
+import io
 import json
 import os
 import sys
@@ -21,6 +22,15 @@ def silence_libraries() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())  # or the last resort would print
+
+
+def print_any_name() -> None:
+    """Let stdout write what its encoding lacks as an escape, as stderr does.
+
+    On Windows that is the λ of `info`, wherever stdout is no terminal; and names need not be UTF-8.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def result(text: str) -> None:

@@ -74,6 +74,7 @@ class _Group(click.Group):
 def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
     console.silence_libraries()
+    console.print_any_name()
     spin_less()
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,3 +112,15 @@ def test_a_format_that_cannot_hold_a_map_is_to_blame(tmp_path: Path, suffix: str
     (line,) = told.stderr.splitlines()
     assert line.startswith(f"Error: {target}: ")
     assert not target.exists()
+
+
+def test_a_stdout_that_lacks_a_letter_gets_an_escape(tmp_path: Path) -> None:
+    """As on Windows where stdout is a file or a pipe, which has no λ."""
+    path = tmp_path / "snow ☃.hvae"
+    path.write_bytes(hvae_codec.encode(Image.new("RGB", (40, 40)), 60))
+    command = [sys.executable, "-m", "hvae_codec", "info", str(path)]
+    narrow = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    told = subprocess.run(command, env=narrow, capture_output=True, check=False)
+    assert (told.returncode, told.stderr) == (0, b"")
+    first = told.stdout.splitlines()[0]
+    assert first.startswith(rb"snow \u2603.hvae  40x40") and rb"(\u03bb " in first
