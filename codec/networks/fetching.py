@@ -18,10 +18,13 @@ _OWN_MACHINE = "127.0.0.1", "localhost", "::1"
 _SUFFIX = ".safetensors"
 
 
-def cache_folder() -> Path:
-    """Return where fetched weights are kept."""
+def cache_folder() -> Path | None:
+    """Return where fetched weights are kept; None for a user without a home, as in a container."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "hvae-codec"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "hvae-codec"
+    except RuntimeError:
+        return None
 
 
 def fetch_weights(prefix: bytes) -> Path | None:
@@ -31,12 +34,18 @@ def fetch_weights(prefix: bytes) -> Path | None:
         Its path; None where there is nowhere to fetch it from.
 
     Raises:
-        WeightsError: it is not there, or another file stands under its name.
+        WeightsError: it is not there, another file stands under its name, or there is no folder
+            to keep it in.
     """
-    kept = cache_folder() / f"{prefix.hex()}{_SUFFIX}"
-    if kept.is_file() and digest_of(kept).startswith(prefix):
+    folder, source = cache_folder(), os.environ.get(SOURCE_VARIABLE)
+    if folder is None:
+        if source:
+            raise WeightsError("fetched weights need a folder: XDG_CACHE_HOME or HOME names one")
+        return None
+    kept = folder / f"{prefix.hex()}{_SUFFIX}"
+    # not by methods of Path, which raise where a folder is closed
+    if os.path.isfile(kept) and digest_of(kept).startswith(prefix):
         return kept
-    source = os.environ.get(SOURCE_VARIABLE)
     if not source:
         return None
     url = source if "://" in source else Path(source).absolute().as_uri()

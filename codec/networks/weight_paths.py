@@ -55,7 +55,8 @@ def weights_at_hand() -> Iterator[Path]:
     if first.is_file():
         yield first
     yield from (path for path in sorted(_folder().glob("*.safetensors")) if path != first)
-    yield from sorted(cache_folder().glob("*.safetensors"))
+    if fetched := cache_folder():
+        yield from sorted(fetched.glob("*.safetensors"))
 
 
 def _folder() -> Path:
