@@ -131,15 +131,15 @@ def tree(folder: str, is_wanted: Callable[[str], bool], without: Path | None) ->
 
 
 def identity(path: str | Path) -> object:
-    """Tell whether two names are one file, by number where it exists (links, upper case)."""
-    try:
+    """Tell whether two names are one file, by number where it has one (links, upper case)."""
+    with suppress(OSError):
         status = os.stat(path)
-    except OSError:
-        place = os.path.realpath(path)
-        if sys.platform in ("win32", "darwin"):  # whose disks know no case, as a rule
-            return unicodedata.normalize("NFC", place).casefold()
-        return place
-    return status.st_dev, status.st_ino
+        if status.st_ino:  # some drives of Windows give 0 to all
+            return status.st_dev, status.st_ino
+    place = os.path.realpath(path)
+    if sys.platform in ("win32", "darwin"):  # whose disks know no case, as a rule
+        return unicodedata.normalize("NFC", place).casefold()
+    return place
 
 
 def is_coded(path: str) -> bool:
@@ -223,7 +223,8 @@ def _settle(part: Path, final: Path, replaces: bool) -> None:
     """Give a whole file its name."""
     if not replaces:
         try:
-            os.link(part, final)  # unlike renaming, this fails where the name is taken
+            # what fails where the name is taken: on Windows renaming does, elsewhere it replaces
+            (os.rename if sys.platform == "win32" else os.link)(part, final)
             return
         except OSError as error:  # it is, or the file system knows no links
             if final.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -34,7 +35,7 @@ def part_beside(path: Path) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        part.unlink(missing_ok=True)
+        _delete(part)
         _parts.discard(part)
 
 
@@ -57,7 +58,15 @@ def discard_parts() -> None:
     """Delete the temporary files, for a process that ends without unwinding."""
     for part in tuple(_parts):  # another thread may add to them
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            _delete(part)
+
+
+def _delete(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except PermissionError:  # Windows deletes no file that is read-only, as what it replaces may be
+        part.chmod(stat.S_IWRITE)
+        part.unlink()
 
 
 def digest_of(path: Path) -> bytes:

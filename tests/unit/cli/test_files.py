@@ -67,17 +67,27 @@ def test_a_disk_that_fills_anywhere_leaves_the_old_file(tmp_path: Path) -> None:
     assert {path.stem for path in tmp_path.iterdir()} == {"whole", "old"}
 
 
-@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("system", ["with links", "without", "win32"])
 def test_a_file_that_comes_meanwhile_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
-    path = tmp_path / "a.hvae"
+    path, replace = tmp_path / "a.hvae", os.replace
 
     def refuse(*arguments: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    if not links:
+    def rename(part: Path, final: Path) -> None:
+        """As on Windows, where no second name of a read-only file could be deleted."""
+        if final.exists():
+            raise FileExistsError(errno.EEXIST, "Cannot create a file", str(final))
+        replace(part, final)
+
+    if system != "with links":
         monkeypatch.setattr(os, "link", refuse)
+    if system == "win32":
+        monkeypatch.setattr(sys, "platform", system)
+        monkeypatch.setattr(os, "rename", rename)
+        monkeypatch.setattr(os, "replace", refuse)
     files.write_bytes(str(tmp_path / "b.hvae"), b"whole", replaces=False)
     with (
         pytest.raises(FileExistsError, match="--overwrite replaces it"),
@@ -87,6 +97,22 @@ def test_a_file_that_comes_meanwhile_is_not_replaced(
         path.write_bytes(b"precious")
     left = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert left == {"a.hvae": b"precious", "b.hvae": b"whole"}
+
+
+def test_files_of_a_drive_that_numbers_none_are_told_apart_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, stat = tmp_path / "one", tmp_path / "other", os.stat
+    one.touch()
+    other.touch()
+
+    def unnumbered(path: str | Path, **named: bool) -> os.stat_result:
+        found = stat(path, **named)
+        return os.stat_result((found.st_mode, 0, *found[2:]))
+
+    monkeypatch.setattr(os, "stat", unnumbered)
+    assert files.identity(one) != files.identity(other)
+    assert files.identity(one) == files.identity(tmp_path / "." / "one")
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and the images of a folder."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,25 @@ def test_what_is_being_written_can_be_discarded(tmp_path: Path) -> None:
         assert [*tmp_path.iterdir()] == [part]
         discard_parts()
         assert not [*tmp_path.iterdir()]
+
+
+def test_a_read_only_part_is_deleted_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows the mode of a file counts, and not that of its folder."""
+    unlink = Path.unlink
+
+    def as_on_windows(path: Path, missing_ok: bool = False) -> None:
+        if path.exists() and not path.stat().st_mode & stat.S_IWRITE:
+            raise PermissionError(13, "Access is denied", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", as_on_windows)
+    with pytest.raises(RuntimeError), part_beside(tmp_path / "a") as part:
+        part.write_bytes(b"half")
+        part.chmod(stat.S_IREAD)
+        raise RuntimeError
+    assert not [*tmp_path.iterdir()]
 
 
 def test_images_are_found_in_a_folder_and_below(tmp_path: Path) -> None:
