@@ -37,6 +37,9 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    # a port that is taken is refused: Windows would give an address to two, later Pythons a port
+    allow_reuse_address = sys.platform != "win32"
+    allow_reuse_port = False
 
     def __init__(self, contents: dict[str, site.Content], port: int):
         super().__init__(("127.0.0.1", port), _Handler)

@@ -4,11 +4,14 @@ import errno
 import io
 import json
 import os
+import runpy
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from http.server import HTTPServer
 from pathlib import Path
 from typing import IO, Any
 from urllib.request import urlopen
@@ -158,6 +161,18 @@ def test_view_refuses_what_it_cannot_show(
     taken.server_close()
     assert result.exit_code == 1
     assert result.stderr == f"Error: port {port}: Address already in use\n"
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_a_port_has_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HTTPServer, "allow_reuse_port", True)  # as later Pythons may have it
+    taken = Server({}, 0)
+    with pytest.raises(OSError, match="in use"):
+        Server({}, taken.server_port)
+    taken.server_close()
+    monkeypatch.setattr(sys, "platform", "win32")
+    there = runpy.run_module("hvae_codec.cli.view_server")
+    assert not there["Server"].allow_reuse_address
 
 
 def test_a_browser_that_waits_for_its_answer_gets_it(
