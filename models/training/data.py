@@ -66,13 +66,25 @@ class ImageCache:
         names = [str(p.relative_to(images)) for p in paths]
         stamps = [[p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
         key = hashlib.sha256(json.dumps([_VERSION, names, stamps]).encode()).hexdigest()[:16]
-        folder = caches / key
-        if not (folder / "index.json").exists():
-            self._build(paths, folder)
-        shapes = json.loads((folder / "index.json").read_text())
+        self.folder = caches / key
+        if not (self.folder / "index.json").exists():
+            self._build(paths, self.folder)
+        self._map()
+
+    def _map(self) -> None:
+        shapes = json.loads((self.folder / "index.json").read_text())
         self.shapes: list[tuple[int, int]] = [(h, w) for h, w in shapes]
-        self.starts = np.concatenate([[0], np.cumsum([h * w * 3 for h, w in self.shapes])])
-        self.pixels = np.memmap(folder / "pixels.u8", mode="r", dtype=np.uint8)
+        areas = np.cumsum([h * w * 3 for h, w in self.shapes], dtype=np.int64)
+        self.starts = np.concatenate([[0], areas])
+        self.pixels = np.memmap(self.folder / "pixels.u8", mode="r", dtype=np.uint8)
+
+    # a worker that is not forked maps the file itself: pickled, the pixels would go to each
+    def __getstate__(self) -> Path:
+        return self.folder
+
+    def __setstate__(self, folder: Path) -> None:
+        self.folder = folder
+        self._map()
 
     @staticmethod
     def _build(paths: list[Path], folder: Path) -> None:

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import pickle
 import signal
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_the_cache_is_built_once(cache: ImageCache, folder: Path, tmp_path: Path
     before = pixels.stat().st_mtime_ns
     ImageCache(folder, tmp_path / "cache")
     assert pixels.stat().st_mtime_ns == before
+
+
+def test_a_worker_that_is_not_forked_maps_the_cache_itself(cache: ImageCache) -> None:
+    sent = pickle.dumps(cache)
+    assert len(sent) < 1000 < cache.pixels.nbytes
+    there = pickle.loads(sent)
+    assert isinstance(there.pixels, np.memmap)
+    assert np.array_equal(there.image(3), cache.image(3))
 
 
 def test_the_cache_follows_new_and_lost_images(
