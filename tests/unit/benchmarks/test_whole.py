@@ -47,6 +47,14 @@ def test_a_slow_codec_is_started_no_more(
     assert {run.round for run in whole.measure(paths[0], [jpeg])} == {0}
 
 
+def test_a_system_that_does_not_tell_ends_no_benchmark(
+    jpeg: Codec, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "wait4")  # as Windows
+    monkeypatch.setattr(os, "posix_spawn", None)
+    assert whole.measure(paths[0], [jpeg]) == ()
+
+
 def test_our_program_also_tells_and_helps(shipped: Path, paths: list[Path]) -> None:
     runs = whole.measure(paths[0], [ours((10, 60, 90))])
     assert [run.process for run in runs] == ["encode", "decode", "info", "--help"]
