@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..bitstream import ArgumentError, read_index
@@ -50,7 +50,7 @@ class Decoded:
     whole_levels: int
 
     @property
-    def pixels(self) -> np.ndarray:
+    def pixels(self) -> NDArray[Any]:
         """(H, W, 1...4) uint8, or uint16 where the file has 16 bits a channel."""
         return self.picture.samples
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..sources import read_all
@@ -15,7 +15,7 @@ from .reading import to_pixels
 
 ImageSource = (
     Image.Image
-    | np.ndarray
+    | NDArray[Any]
     | str
     | os.PathLike[str]
     | bytes

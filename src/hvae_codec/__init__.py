@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import errors as errors
     from .bitstream import ArgumentError, BitstreamError, HvaeError
     from .codec.decode import decode, decode_parts, open, quality_map, sample, verify
     from .codec.encode import encode
@@ -51,13 +52,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Load the codec at its first use: `--help` answers at once."""
-    if name == "errors":
-        return import_module(".errors", __name__)
-    if name in __all__:
-        return getattr(import_module(_HOMES.get(name, ".codec.decode"), __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # or a type checker would take every name for one of ours
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401
+        """Load the codec at its first use: `--help` answers at once."""
+        if name == "errors":
+            return import_module(".errors", __name__)
+        if name in __all__:
+            return getattr(import_module(_HOMES.get(name, ".codec.decode"), __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
