@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .. import __version__
 
 if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
     from PIL import Image
@@ -83,7 +84,7 @@ def ours(qualities: tuple[int, ...], effort: int = 0, tune: str = "psnr") -> Cod
     name = OURS if tune == "psnr" else OURS_EYE
     return Codec(
         name=f"{name}-effort-{effort}" if effort else name,
-        description=f"hvae-codec {version('hvae-codec')}, effort {effort}, tune {tune}, {state}",
+        description=f"hvae-codec {__version__}, effort {effort}, tune {tune}, {state}",
         suffix=".hvae",
         settings=qualities,
         accepts=range(101),

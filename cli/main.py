@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from .. import __version__
 from ..codec.networks.threads import spin_less
 from . import console
 from .benchmark import benchmark
@@ -70,7 +71,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="hvae-codec")
+@click.version_option(__version__)
 def main() -> None:
     """A learned image codec: images in, small files out, the same images back."""
     console.silence_libraries()
