@@ -99,6 +99,9 @@ class ParquetPart:
 def _value(scalar: Any) -> Any:  # noqa: ANN401
     """Return a value of a column; as text what Python has no type for, such as nanoseconds.
 
+    A time of some zone is that text in UTC, as it is stored: Windows and small containers know no
+    other zone.
+
     Raises:
         Exception: it is neither.
     """
@@ -107,8 +110,10 @@ def _value(scalar: Any) -> Any:  # noqa: ANN401
     try:
         return scalar.as_py()
     except (ValueError, OverflowError):
-        text = scalar.cast(pa.string()).cast(pa.binary()).as_py()
-        return text.decode("utf-8", "backslashreplace")
+        in_zone = pa.types.is_timestamp(scalar.type) and scalar.type.tz is not None
+        plain = scalar.cast(pa.timestamp(scalar.type.unit)) if in_zone else scalar
+        text = plain.cast(pa.string()).cast(pa.binary()).as_py()
+        return text.decode("utf-8", "backslashreplace") + "Z" * in_zone
 
 
 def _text(value: object) -> str:

@@ -132,12 +132,14 @@ def test_odd_values_cost_no_row(tmp_path: Path) -> None:
         ),
         "when": pa.array([1, 2_000], pa.timestamp("ns")),
         "far": pa.array([2**62, 0], pa.timestamp("us")),
+        "zoned": pa.array([2**62, 0], pa.timestamp("us", "Europe/Berlin")),
     }
     items = items_of(parquet(tmp_path / "a.parquet", columns))
     assert [(item.key, item.read()) for item in items] == [("0", drawn(0)), ("1", drawn(1))]
     odd, plain = (json.loads(item.beside["json"]) for item in items)
     assert (odd["text"], plain["text"]) == ("\\xff", "ok")
     assert odd["when"] == "1970-01-01 00:00:00.000000001"
+    assert odd["zoned"] == f"{odd['far']}Z"  # which asks for no table of zones
 
 
 def test_a_row_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
