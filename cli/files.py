@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import shutil
 import stat
 import sys
 import tempfile
@@ -211,7 +210,7 @@ def _writing_beside(final: Path, replaces: bool, like: str | None) -> Iterator[B
             stream.flush()
             os.fsync(file.fileno())  # some file systems find out only now that the disk is full
         if final.exists():
-            shutil.copymode(final, part)
+            _set_mode(part, os.stat(final).st_mode)
         _limit_mode(part, like)
         if like is not None:
             status = os.stat(like)
@@ -234,7 +233,13 @@ def _settle(part: Path, final: Path, replaces: bool) -> None:
 
 def _limit_mode(path: Path, like: str | None) -> None:
     if like is not None:
-        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode & os.stat(like).st_mode))
+        _set_mode(path, os.stat(path).st_mode & os.stat(like).st_mode)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Set permissions, unless a file has them: drives that know but one kind refuse to be asked."""
+    if stat.S_IMODE(mode) != stat.S_IMODE(os.stat(path).st_mode):
+        os.chmod(path, stat.S_IMODE(mode))
 
 
 class _Buffered(io.BufferedWriter):

@@ -175,6 +175,18 @@ def test_permissions_are_kept(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_a_drive_without_permissions_is_not_asked_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    for content in (b"old", b"new"):
+        files.write_bytes(str(tmp_path / "a"), content)
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_binary_to_a_terminal_is_refused(photo: Path) -> None:
     import pty
