@@ -198,7 +198,8 @@ def _expanded(pattern: str) -> Iterator[str]:
     import braceexpand
 
     try:
-        yield from braceexpand.braceexpand(pattern)
+        # on Windows a backslash parts folders, and elsewhere it makes a brace a part of a name
+        yield from braceexpand.braceexpand(pattern, escape=os.sep == "/")
     except ValueError as error:
         raise DataError(f"{pattern} is not there, and its braces do not match") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hvae_codec.codec.batch import Row, Target
+from hvae_codec.codec.batch import Row, Target, sources
 from hvae_codec.codec.batch.reading import read_ahead
 from hvae_codec.codec.batch.row import FAILED
 from hvae_codec.codec.batch.shards import write_shard
@@ -214,6 +214,14 @@ def test_what_a_cut_tar_has_is_read_and_the_rest_is_accounted_for(
             item.read()
     if cut_at == "content":
         assert lost[0].source.endswith("0.tar#2.png")
+
+
+def test_a_backslash_parts_folders_on_windows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = "tars\\{00..01}.tar"
+    with pytest.raises(DataError):
+        [*sources._expanded(pattern)]
+    monkeypatch.setattr(os, "sep", "\\")
+    assert [*sources._expanded(pattern)] == ["tars\\00.tar", "tars\\01.tar"]
 
 
 def test_braces_that_do_not_match_are_told(tmp_path: Path) -> None:
