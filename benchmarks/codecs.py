@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from .. import __version__  # type: ignore[import-not-found]  # of the package once built
 
 if TYPE_CHECKING:  # a JPEG's process must not pay for what it does not need
     from PIL import Image

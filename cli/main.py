@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .. import __version__
+from .. import __version__  # type: ignore[import-not-found]  # of the package once built
 from ..codec.networks.threads import spin_less
 from . import console
 from .benchmark import benchmark

@@ -46,11 +46,10 @@ def pixels_of(source: ImageSource, *, strip: bool = False, page: int | None = No
     """
     if isinstance(source, Pixels):
         return source
-    if hasattr(source, "read"):
-        source = read_all(source)
-    if isinstance(source, bytearray | memoryview):
-        source = bytes(source)
-    if isinstance(source, str | os.PathLike | bytes):
-        with read_image(source) as image:
+    given: Any = read_all(source) if hasattr(source, "read") else source  # type: ignore[arg-type]
+    if isinstance(given, bytearray | memoryview):
+        given = bytes(given)
+    if isinstance(given, str | os.PathLike | bytes):
+        with read_image(given) as image:
             return to_pixels(image, strip=strip, page=page)
-    return to_pixels(source, strip=strip, page=page)
+    return to_pixels(given, strip=strip, page=page)

@@ -219,7 +219,7 @@ def test_what_a_cut_tar_has_is_read_and_the_rest_is_accounted_for(
 def test_a_backslash_parts_folders_on_windows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pattern = "tars\\{00..01}.tar"
     with pytest.raises(DataError):
-        [*sources._expanded(pattern)]
+        list(sources._expanded(pattern))
     monkeypatch.setattr(os, "sep", "\\")
     assert [*sources._expanded(pattern)] == ["tars\\00.tar", "tars\\01.tar"]
 
