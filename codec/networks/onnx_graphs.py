@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -57,6 +59,23 @@ class _Graph:
 
     session: ort.InferenceSession
     inputs: tuple[str, ...]
+
+
+_SESSIONS: weakref.WeakSet[ort.InferenceSession] = weakref.WeakSet()
+"""All that are alive."""
+
+
+def _keep_for_ever() -> None:
+    """Let nothing destroy the sessions of the parent in a process that was forked.
+
+    When it ends it would wait for their threads, which it does not have.
+    """
+    for session in _SESSIONS:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_for_ever)
 
 
 class Graphs:
@@ -113,6 +132,7 @@ class Graphs:
                 if "alloc" in str(error):
                     raise MemoryError from error
                 raise WeightsError(f"the graph {name} does not fit its tensors") from error
+            _SESSIONS.add(session)
             graph = _Graph(session, tuple(value.name for value in session.get_inputs()))
             self._ready[name, model] = graph
             return graph

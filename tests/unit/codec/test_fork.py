@@ -1,6 +1,7 @@
-"""A process that was forked after encoding encodes and decodes as its parent does."""
+"""A process that was forked after encoding encodes and decodes as its parent does, and ends."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,25 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(
 ) -> None:
     script = SCRIPT.format(effort=effort)
     subprocess.run([sys.executable, "-c", script], check=True, timeout=250)
+
+
+ENDING = """
+import os, sys
+os.environ["HVAE_CODEC_THREADS"] = "2"
+from hvae_codec.codec.networks.weights import load_codec
+
+codec = load_codec()  # has made a session, which has a thread
+if os.fork() == 0:
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 7
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_ends(shipped: Path) -> None:
+    program = subprocess.Popen([sys.executable, "-c", ENDING], start_new_session=True)
+    try:
+        assert program.wait(40) == 0
+    finally:
+        if program.poll() is None:
+            os.killpg(program.pid, signal.SIGKILL)
