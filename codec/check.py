@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from .config import LATENTS_A_SIDE
 from .decoder import decode_file
 from .errors import VerificationFailed
 from .images import Pixels, stretched_as
+from .locks import lock
 from .networks.runtime import Runtime
 from .networks.weight_file import WeightFile
 from .networks.weights import Codec, codec_for
@@ -20,6 +22,8 @@ from .quality.targets import squared_error
 from .tiles.conditions import CodingConditions
 from .tiles.tile_decoder import TileSource, Wanted, pop_tiles
 from .tiles.tiling import TILE_PATCHES, Window, tiles_in
+
+_LOADING = lock()
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     conditions = CodingConditions.of(header, codec.config, index.map)
     learned = [tile for tile in tiles if index.coders[tile[0]] != TileCoder.EXACT]
     sizes = [symbol_count(conditions, window) for _, window in learned]
-    other = replace(codec, runtime=_plain_runtime(codec.file))
+    with _LOADING:  # or two threads would load it twice
+        other = replace(codec, runtime=_plain_runtime(codec.file, os.getpid()))
     try:
         again = decode_file(other, source, index)
     except BitstreamError:
@@ -77,8 +82,11 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
 
 
 @lru_cache(maxsize=2)
-def _plain_runtime(file: WeightFile) -> Runtime:
-    """Return what runs the graphs as they were exported; making it takes as long as a picture."""
+def _plain_runtime(file: WeightFile, process: int) -> Runtime:
+    """Return what runs the graphs as they were exported; making it takes as long as a picture.
+
+    It is made anew in a process that was forked, as in `weights`.
+    """
     from .networks.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime(file, is_plain=True)

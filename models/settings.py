@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+
+from ..codec.locks import lock
 
 _FULL = ("ieee", "none")
 
@@ -17,7 +18,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-_LOCK = threading.Lock()
+_LOCK = lock()
 _users = 0
 _before: Callable[[], None]
 

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import os
-import threading
 import warnings
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ...bitstream import MAGIC
 from ..errors import ImageError, one_line, tell_left_out
+from ..locks import lock
 from . import jxl
 from .exif import is_bounded
 from .limits import check_size
@@ -37,7 +37,7 @@ _MOST_EXIF = 1 << 24
 """Bytes that the EXIF of a JPEG may ask Pillow for, which reads it when it opens the file."""
 
 
-_FILTERS = threading.Lock()
+_FILTERS = lock()
 """Filters of warnings are those of the whole process: threads that change them take turns."""
 
 
@@ -69,6 +69,8 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
         OSError: the file is absent, no image, damaged, or larger than Pillow's limit.
     """
     try:
+        if not isinstance(source, bytes) and not os.path.isfile(source):
+            source = Path(source).read_bytes()  # a pipe, for which no other thread is to wait
         return _opened_or_mended(source)
     except MemoryError:
         raise
@@ -93,8 +95,7 @@ def _opened_or_mended(source: str | os.PathLike[str] | bytes) -> Image.Image:
 
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
-    if isinstance(source, bytes) or os.path.isfile(source):  # what was read of a pipe is gone
-        _refuse_traps(source)
+    _refuse_traps(source)
     with _FILTERS, warnings.catch_warnings():
         # Pillow warns from half of its limit on; the limit itself is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from ...bitstream import Header, Prior, WrongWeights, check_weights
 from ..config import ModelConfig
 from ..errors import WeightsError
 from ..files import digest_of
+from ..locks import lock
 from ..options import DEFAULT_TUNE
 from ..symbols.tables import Tables
 from .fetching import fetch_weights
@@ -21,7 +21,7 @@ from .runtime import Runtime, make_runtime, torch_side
 from .weight_file import WeightFile, read_weight_file
 from .weight_paths import check_variable, shipped_weights, weights_at_hand, weights_named
 
-_LOADING = threading.RLock()
+_LOADING = lock()
 
 
 @dataclass(frozen=True, eq=False)

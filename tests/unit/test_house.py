@@ -30,6 +30,7 @@ FOR_IMAGES = (
     "hvae_codec.bitstream.",
     "hvae_codec.codec.errors.",
     "hvae_codec.codec.images.",
+    "hvae_codec.codec.locks.",
     "hvae_codec.codec.sources.",
 )
 TORCH_SIDE = {"torch", "onnx", "onnxscript"}

@@ -1,9 +1,11 @@
 """Which formats there are, what is opened, and what a written file keeps as its readers find it."""
 
 import io
+import os
 import struct
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -328,3 +330,18 @@ def test_the_suffix_of_a_file_is_known_by_its_beginning(format: str, suffix: str
     Image.new("L", (8, 8)).save(buffer, format)
     assert suffix_of(buffer.getvalue()) == suffix
     assert suffix_of(buffer.getvalue()[1:]) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+def test_who_waits_for_a_pipe_lets_others_read(tmp_path: Path) -> None:
+    pipe, file = tmp_path / "pipe.png", tmp_path / "file.png"
+    Image.new("L", (3, 2), 7).save(file)
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(read_image, pipe)
+        time.sleep(0.1)  # until it waits
+        try:
+            assert pool.submit(read_image, file).result(timeout=20).size == (3, 2)
+        finally:
+            pipe.write_bytes(file.read_bytes())
+        assert waiting.result(timeout=20).getpixel((0, 0)) == 7
