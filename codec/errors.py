@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -34,9 +35,18 @@ def tell_left_out(source: str, names: Iterable[str]) -> None:
     """Warn of what is left out of an image, or note it for whoever collects it."""
     noted, names = _NOTED.get(), dict.fromkeys(map(one_line, names))
     if noted is None:
-        warnings.warn(LeftOut(source, tuple(names)), stacklevel=3)
+        warnings.warn(LeftOut(source, tuple(names)), stacklevel=_stacklevel())
     else:
         noted += (name for name in names if name not in noted)
+
+
+def _stacklevel() -> int:
+    """Return how far above `tell_left_out` the line stands that called this package, or Pillow."""
+    frame, level = sys._getframe(1), 1
+    ours = __name__.partition(".")[0], "PIL"
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ours:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 @contextmanager

@@ -246,8 +246,9 @@ def test_what_is_left_out_is_told_as_elsewhere(picture: Image.Image, tmp_path: P
     exif = Image.Exif()
     exif[0x010F] = "a camera"
     picture.save(phone, "MPO", save_all=True, append_images=[picture], exif=exif)
-    with Image.open(phone) as image, pytest.warns(LeftOut, match="1 more picture"):
+    with Image.open(phone) as image, pytest.warns(LeftOut, match="1 more picture") as caught:
         image.save(tmp_path / "phone.hvae")
+    assert caught[0].filename == __file__
     with Image.open(tmp_path / "phone.hvae") as image:
         assert image.getexif()[0x010F] == "a camera"
 
