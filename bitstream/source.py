@@ -30,7 +30,8 @@ class Cursor:
         self._file = (
             io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
         )
-        self.size = self._file.seek(0, io.SEEK_END)
+        self._file.seek(0, io.SEEK_END)  # a mapped file does not tell where that is
+        self.size = self._file.tell()
         self.at = 0
 
     def peek(self, count: int) -> bytes:

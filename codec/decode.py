@@ -220,9 +220,10 @@ def sample(
     """
     check_device(device)
     try:
-        rows, columns = (whole("size", side) for side in size)
+        rows, columns = size
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"size {size!r} is not rows and columns of patches") from error
+    rows, columns = whole("rows of size", rows), whole("columns of size", columns)
     codec = load_codec(device=device)
     drawn = draw_picture(codec, (rows, columns), quality, sampling or Sampling(), prior_of(prior))
     return Image.fromarray(drawn)

@@ -185,7 +185,8 @@ def _search(
         return smallest_reaching(at, score, options.ssimulacra2, " of SSIMULACRA2")
     limit, wish = options.max_bytes, f"{options.max_bytes} bytes"
     if options.bpp is not None:
-        limit, wish = options.bpp * math.prod(pixels.size) / 8, f"{options.bpp:g} bits a pixel"
+        bpp = float(options.bpp)
+        limit, wish = bpp * math.prod(pixels.size) / 8, f"{bpp:g} bits a pixel"
     assert limit is not None
     try:
         return best_within(at, limit, wish)

@@ -7,10 +7,15 @@ import operator
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from ..bitstream import ArgumentError
 from .quality.curve import MAX_QUALITY
 
 EFFORTS = range(10)
+
+_MOST_BITS = 1023
+"""Of a whole number: a float holds it as well."""
 
 
 def whole(name: str, number: object) -> int:
@@ -19,14 +24,17 @@ def whole(name: str, number: object) -> int:
     Raises:
         ArgumentError: it is none.
     """
-    if isinstance(number, bool):
+    if isinstance(number, bool | np.bool_):
         raise ArgumentError(f"{name} {number!r} is not a whole number")
     try:
-        return operator.index(number)  # type: ignore[arg-type]
+        found = operator.index(number)  # type: ignore[arg-type]
     except TypeError:
         if isinstance(number, Real) and float(number).is_integer():
             return int(float(number))
         raise ArgumentError(f"{name} {number!r} is not a whole number") from None
+    if found.bit_length() > _MOST_BITS:  # Python does not even print much larger ones
+        raise ArgumentError(f"{name} is a number of {found.bit_length()} bits, which is too large")
+    return found
 
 
 def keep_whole(options: object, *names: str) -> None:
@@ -46,6 +54,8 @@ def check_above_zero(name: str, number: object) -> None:
     Raises:
         ArgumentError: it is none.
     """
+    if isinstance(number, int) and not isinstance(number, bool):
+        number = whole(name, number)  # not too large for a float
     if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < math.inf:
         raise ArgumentError(f"{name} {number!r} is not a number above 0")
 

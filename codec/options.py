@@ -169,10 +169,10 @@ def _grey(name: str, picture: Any) -> Image.Image:  # noqa: ANN401
 
 def _checked_region(region: Any) -> Region:  # noqa: ANN401
     try:
-        x, y, width, height = (whole("region", value) for value in region)
+        x, y, width, height = region
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"region {region!r} is not x, y, width and height") from error
-    return x, y, width, height
+    return whole("x", x), whole("y", y), whole("width", width), whole("height", height)
 
 
 def check_device(device: str) -> None:

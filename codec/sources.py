@@ -25,7 +25,7 @@ def opened(source: Source) -> Iterator[OpenSource]:
         ArgumentError: it is none of these.
     """
     if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
+        with _open(source) as file:
             yield file
     elif isinstance(source, bytes | bytearray | memoryview):
         yield bytes(source)  # a cursor would copy anything else for each tile
@@ -36,6 +36,7 @@ def opened(source: Source) -> Iterator[OpenSource]:
         _check_readable(source)
         if not hasattr(source, "seek") or not getattr(source, "seekable", lambda: True)():
             raise ArgumentError("the file cannot be sought in: read it, and give its bytes")
+        _bytes(source.read(0))  # or refuse
         yield source
 
 
@@ -47,7 +48,25 @@ def read_all(file: BinaryIO) -> bytes:
         ArgumentError: it is closed, or open as text.
     """
     _check_readable(file)
-    return bytes(file.read())
+    return _bytes(file.read())
+
+
+def _open(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return Path(path).open("rb")
+    except ValueError as error:  # NUL, or half of a character
+        raise ArgumentError(f"{path!r} is no path: {error}") from error
+
+
+def _bytes(read: object) -> bytes:
+    """Return what was read.
+
+    Raises:
+        ArgumentError: it is text, or still to be awaited.
+    """
+    if not isinstance(read, bytes | bytearray | memoryview):
+        raise ArgumentError(f"the file reads {type(read).__name__}, not bytes")
+    return bytes(read)
 
 
 def _check_readable(file: object) -> None:

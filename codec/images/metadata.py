@@ -97,19 +97,27 @@ def metadata_from(info: Mapping[str, Any]) -> Metadata:
         raise ArgumentError(f"metadata is {info!r}, not a dict")
     if unknown := sorted(map(str, set(info) - set(METADATA_KEYS))):
         raise ArgumentError(f"metadata {unknown[0]} is not one of {', '.join(METADATA_KEYS)}")
-    found = [(kind, _bytes(key, info[key])) for kind, key in _KEYS.items() if info.get(key)]
-    if text := info.get("text"):
-        found.append((MetadataKind.TEXT, _pack_text(text)))
-    if dpi := info.get("dpi"):
-        found.append((MetadataKind.DPI, _pack_dpi(dpi)))
+    given = {key: value for key, value in info.items() if _is_given(value)}
+    found = [(kind, _bytes(key, given[key])) for kind, key in _KEYS.items() if key in given]
+    if "text" in given:
+        found.append((MetadataKind.TEXT, _pack_text(given["text"])))
+    if "dpi" in given:
+        found.append((MetadataKind.DPI, _pack_dpi(given["dpi"])))
     return tuple(found)
+
+
+def _is_given(value: Any) -> bool:  # noqa: ANN401
+    try:
+        return bool(value)
+    except ValueError:  # an array of several numbers
+        return True
 
 
 def _bytes(key: str, value: Any) -> bytes:  # noqa: ANN401
     if isinstance(value, Image.Exif):
         return value.tobytes()
     if isinstance(value, str):
-        return value.encode()
+        return value.encode("utf-8", "replace")
     if not isinstance(value, bytes | bytearray | memoryview):
         raise ArgumentError(f"metadata {key} is of type {type(value).__name__}, not bytes")
     return bytes(value)
@@ -126,7 +134,7 @@ def _pack_text(text: Any) -> bytes:  # noqa: ANN401
 def _pack_dpi(dpi: Any) -> bytes:  # noqa: ANN401
     try:
         across, down = (float(value) for value in dpi)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"metadata dpi is {dpi!r}, not two numbers") from error
     if not all(0 < value < math.inf for value in (across, down)):
         raise ArgumentError(f"metadata dpi is {dpi!r}, not two numbers above 0")

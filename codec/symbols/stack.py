@@ -153,6 +153,8 @@ class Sampling:
         object.__setattr__(self, "seed", whole("seed", self.seed))
         if self.seed < 0:
             raise ArgumentError(f"seed {self.seed} is negative")
+        if isinstance(self.temperature, int):
+            whole("temperature", self.temperature)  # not too large for a float
         if not isinstance(self.temperature, Real) or not 0 <= float(self.temperature) < math.inf:
             raise ArgumentError(f"temperature {self.temperature} is not 0 or above")
 

@@ -86,6 +86,8 @@ ARGUMENTS = {
     "the usual quality and a size": encoding(quality=60, bpp=1),
     "another quality and a size": encoding(quality=61, bpp=1),
     "bpp, a word": encoding(bpp="1"),
+    "a quality that Python does not print": encoding(quality=10**5000),
+    "a size that no float holds": encoding(max_bytes=10**400),
     "two aims": encoding(psnr=35, max_bytes=100),
     "quality and lossless": encoding(quality=60, lossless=True),
     "effort": encoding(effort=10),
@@ -96,10 +98,14 @@ ARGUMENTS = {
     "page": encoding(page=0),
     "metadata": encoding(metadata={"icc": b""}),
     "scale": lambda: hvae_codec.decode(plain_file(), scale=3),
+    "a region that Python does not print": lambda: hvae_codec.decode(
+        plain_file(), region=(0, 0, 10**5000, 9)
+    ),
     "region": lambda: hvae_codec.decode(plain_file(), region=(0, 0, 9, 9)),
     "levels": lambda: hvae_codec.decode(plain_file(), levels=-1),
     "seed": lambda: hvae_codec.Sampling(seed=-1),
     "temperature": lambda: hvae_codec.Sampling(temperature=-1),
+    "a temperature that no float holds": lambda: hvae_codec.Sampling(temperature=10**400),
     "size": lambda: hvae_codec.sample((0, 1)),
     "quality of a drawn picture": lambda: hvae_codec.sample((1, 1), quality=101),
 }
