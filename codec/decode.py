@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -45,14 +46,15 @@ class Decoded:
     """
 
     picture: Pixels
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] = field(repr=False)
     lost_tiles: tuple[int, ...]
     whole_levels: int
 
     @property
-    def pixels(self) -> NDArray[Any]:
-        """(H, W, 1...4) uint8, or uint16 where the file has 16 bits a channel."""
-        return self.picture.samples
+    def pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """(H, W, 1...4) uint8, or uint16 where the file has 16 bits a channel; to be written to."""
+        samples = self.picture.samples
+        return samples if samples.flags.writeable else samples.copy()
 
     @property
     def image(self) -> Image.Image:
@@ -64,11 +66,20 @@ class Decoded:
 
 
 class EncodedImage:
-    """A file that was opened: its description at once, its pixels on demand."""
+    """A file that was opened: its description at once, its pixels on demand.
+
+    Attributes:
+        source: the file as it was given, which is read again for its pixels.
+        info: its description.
+    """
 
     def __init__(self, source: Source):
         self.source = source
         self.info = inspect(source)
+
+    def __repr__(self) -> str:
+        size = f"{self.info.width}x{self.info.height}"
+        return f"<{type(self).__name__} of {size} px, {self.info.file_bytes} bytes>"
 
     def decode(
         self,
@@ -98,7 +109,8 @@ def decode(
     """Decode a file, or a part of it; metadata in `info`.
 
     Args:
-        source: bytes, a path, or a seekable binary file.
+        source: bytes, a path, or a seekable binary file, read from its beginning wherever it
+            stands.
         region: (x, y, width, height) in px; only the tiles that it needs are read.
         scale: 1, 2, 4, 8, 16 or 32: the picture at 1/scale of its sides, rounded up. From 8 on
             the context alone is read (and alpha). A region is still given in px of the full

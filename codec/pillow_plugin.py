@@ -77,6 +77,19 @@ class HvaeImageFile(ImageFile.ImageFile):
         self._size = -(-width // scale), -(-height // scale)
         return self.mode, (0, 0, width / scale, height / scale)
 
+    def verify(self) -> None:
+        """Check the file as far as that takes no decoding: that it has all of its bytes.
+
+        Raises:
+            OSError: it is cut, or bytes are left over behind it.
+        """
+        try:
+            if self.fp:
+                read_index(self.fp).check_end(self.fp)  # type: ignore[arg-type]
+        except BitstreamError as error:
+            raise OSError(str(error)) from error
+        super().verify()
+
     def load(self) -> Image.core.PixelAccess | None:
         """Decode the pixels.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -44,6 +45,10 @@ class Pixels:
         if bit_depth == 8:
             return cls(Image.new(MODES[color], (width, height)), MODES[color])
         return cls(np.zeros((height, width, color.channels), np.uint16))
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"<Pixels of {width}x{height} px, {self.color.name.lower()}, {self.bit_depth} bits>"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,7 +106,7 @@ class Pixels:
         return self.cut(slice(0, height), slice(0, width))
 
 
-def to_image(pixels: Pixels, info: Mapping[str, bytes]) -> Image.Image:
+def to_image(pixels: Pixels, info: Mapping[str, Any]) -> Image.Image:
     """Return pixels as a Pillow image, their own where they lie in one.
 
     Args:

@@ -11,21 +11,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors
     from .bitstream import ArgumentError, BitstreamError, HvaeError
-    from .codec.decode import decode, decode_parts, open, quality_map, sample, verify
+    from .codec.check import VerifyReport
+    from .codec.decode import (
+        Decoded,
+        EncodedImage,
+        decode,
+        decode_parts,
+        open,
+        quality_map,
+        sample,
+        verify,
+    )
     from .codec.encode import encode
     from .codec.errors import ImageError, LeftOut, TargetError, WeightsError
-    from .codec.info import inspect
+    from .codec.info import FileInfo, inspect
     from .codec.symbols.stack import Sampling
 
 __version__ = "1.1.0"
 __all__ = [
     "ArgumentError",
     "BitstreamError",
+    "Decoded",
+    "EncodedImage",
+    "FileInfo",
     "HvaeError",
     "ImageError",
     "LeftOut",
     "Sampling",
     "TargetError",
+    "VerifyReport",
     "WeightsError",
     "__version__",
     "decode",
@@ -42,12 +56,14 @@ _HOMES = {
     "ArgumentError": ".bitstream",
     "BitstreamError": ".bitstream",
     "encode": ".codec.encode",
+    "FileInfo": ".codec.info",
     "HvaeError": ".bitstream",
     "ImageError": ".codec.errors",
     "LeftOut": ".codec.errors",
     "inspect": ".codec.info",
     "Sampling": ".codec.symbols.stack",
     "TargetError": ".codec.errors",
+    "VerifyReport": ".codec.check",
     "WeightsError": ".codec.errors",
 }
 

@@ -139,6 +139,15 @@ def test_a_damaged_file_is_an_error_or_what_is_left_of_it(
     assert left.size == (400, 300)
 
 
+def test_a_file_that_is_cut_is_told_without_decoding(path: Path) -> None:
+    whole = path.read_bytes()
+    Image.open(io.BytesIO(whole)).verify()
+    for other in (whole[:-1], whole + b"x"):
+        image = Image.open(io.BytesIO(other))
+        with pytest.raises(OSError, match=r"cut|left over"):
+            image.verify()
+
+
 def test_a_damaged_header_is_an_error_and_another_file_none_of_ours(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[8] ^= 1

@@ -1,0 +1,45 @@
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+"""The Python interface in a program that is checked strictly: pyright reads this file, too."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import hvae_codec
+from hvae_codec import Decoded, EncodedImage, FileInfo, VerifyReport
+
+PICTURE = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+
+
+def coded(picture: NDArray[np.uint8] | NDArray[np.uint16] = PICTURE) -> bytes:
+    return hvae_codec.encode(picture, lossless=True, metadata={"exif": b"Exif\0\0" + bytes(5000)})
+
+
+def test_what_functions_return_has_a_name() -> None:
+    parts: Decoded = hvae_codec.decode_parts(coded())
+    opened: EncodedImage = hvae_codec.open(coded())
+    info: FileInfo = hvae_codec.inspect(coded())
+    report: VerifyReport = hvae_codec.verify(coded())
+    assert opened.info == info
+    assert (parts.whole_levels, report.differing) == (0, 0)
+
+
+def test_what_is_returned_prints_in_a_line() -> None:
+    deep = hvae_codec.decode_parts(coded(PICTURE.astype(np.uint16) * 257))
+    for shown in (hvae_codec.decode_parts(coded()), deep, hvae_codec.open(coded())):
+        assert len(repr(shown)) < 200
+        assert "\n" not in repr(shown)
+    assert repr(hvae_codec.open(coded())).startswith("<EncodedImage of 5x4 px, ")
+
+
+def test_decoded_pixels_are_the_callers() -> None:
+    parts = hvae_codec.decode_parts(coded())
+    pixels = parts.pixels
+    pixels[0, 0] = 255
+    assert np.array_equal(parts.pixels, PICTURE)
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'decod'"):
+        hvae_codec.decod  # pyright: ignore  # noqa: B018
+    assert issubclass(hvae_codec.errors.Truncated, hvae_codec.BitstreamError)
