@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from ..codec.networks.threads import THREADS_VARIABLE, processors, thread_count
+from ..codec.networks.threads import THREADS_VARIABLE, USUAL_THREADS, processors, thread_count
 from . import bars, console, files
 
 
@@ -267,7 +267,7 @@ def share_cores(processes: int, threads: int | None) -> None:
     if threads:
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     elif processes > 1:
-        share = max(1, processors() // processes)
+        share = min(max(1, processors() // processes), USUAL_THREADS)
         for name in _THREADS:
             os.environ.setdefault(name, str(share))
     try:

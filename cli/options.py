@@ -299,7 +299,8 @@ _BATCH_OPTIONS = (
     click.option(
         "--threads",
         type=Whole(1, MOST_THREADS),
-        help="Threads of each process (default: the cores that are there, shared by --jobs).",
+        help="Threads of each process (default: the cores that are there, shared by --jobs; 16 at"
+        " most).",
     ),
     click.option(
         "--overwrite/--no-overwrite",

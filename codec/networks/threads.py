@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 
 THREADS_VARIABLE = "HVAE_CODEC_THREADS"
-"""Environment variable: how many threads compute, by default as many as there are processors."""
+"""Environment variable: how many threads compute, by default as many as there are processors, and
+no more than `USUAL_THREADS`."""
+
+USUAL_THREADS = 16
+"""Each of some seventy graphs has threads of its own. On 64 processors they would be 4400: more
+than many a container allows, where ONNX Runtime then waits for ever for those it did not get."""
 
 MOST_THREADS = 1024
 
@@ -18,7 +23,7 @@ def thread_count() -> int:
     """
     named = os.environ.get(THREADS_VARIABLE)
     if not named:
-        return processors()
+        return min(processors(), USUAL_THREADS)
     if not named.isdecimal() or not 1 <= int(named) <= MOST_THREADS:
         from ...bitstream import ArgumentError  # --help does not wait for it
 

@@ -41,12 +41,20 @@ def check_variable() -> None:
 
 
 def weights_named(prefix: bytes) -> Path | None:
-    """Return the weight file at hand whose hash begins so; what cannot be read is passed over."""
+    """Return the weight file at hand whose hash begins so."""
+    return next((path for path, digest in _hashed() if digest.startswith(prefix)), None)
+
+
+def digests_at_hand(length: int) -> list[bytes]:
+    """Return the first bytes of the hash of each weight file at hand, once each."""
+    return [*dict.fromkeys(digest[:length] for _, digest in _hashed())]
+
+
+def _hashed() -> Iterator[tuple[Path, bytes]]:
+    """Yield the weight files at hand with their hash; what cannot be read is passed over."""
     for path in weights_at_hand():
         with contextlib.suppress(OSError):
-            if digest_of(path).startswith(prefix):
-                return path
-    return None
+            yield path, digest_of(path)
 
 
 def weights_at_hand() -> Iterator[Path]:

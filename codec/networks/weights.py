@@ -19,7 +19,7 @@ from ..symbols.tables import Tables
 from .fetching import fetch_weights
 from .runtime import Runtime, make_runtime, torch_side
 from .weight_file import WeightFile, read_weight_file
-from .weight_paths import check_variable, shipped_weights, weights_at_hand, weights_named
+from .weight_paths import check_variable, digests_at_hand, shipped_weights, weights_named
 
 _LOADING = lock()
 
@@ -106,8 +106,7 @@ def codec_for(header: Header, device: str = "cpu") -> Codec | None:
         return None
     if path := weights_named(header.weights) or fetch_weights(header.weights):
         return load_codec(path, device)
-    digests = dict.fromkeys(digest_of(path) for path in weights_at_hand())
-    raise WrongWeights(header.weights, *(digest[: len(header.weights)] for digest in digests))
+    raise WrongWeights(header.weights, *digests_at_hand(len(header.weights)))
 
 
 @functools.cache

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.bitstream import Header, Tile, TileCoder, write_container
+from hvae_codec.bitstream import Header, Tile, TileCoder, WrongWeights, write_container
 from hvae_codec.codec.errors import WeightsError
 from hvae_codec.codec.networks.fetching import SOURCE_VARIABLE, fetch_weights
 from hvae_codec.codec.networks.weight_paths import weights_named
+from hvae_codec.codec.networks.weights import codec_for
 
 CONTENT = b"weights of an earlier version"
 PREFIX = hashlib.sha256(CONTENT).digest()[:4]
@@ -39,6 +40,32 @@ def test_weights_are_fetched_once(store: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv(SOURCE_VARIABLE)
     assert fetch_weights(PREFIX) == path
     assert fetch_weights(b"else") is None
+
+
+def test_a_user_without_a_home_decodes_and_fetches_nothing(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(WeightsError, match="cannot be kept: set HOME or XDG_CACHE_HOME"):
+        fetch_weights(PREFIX)
+    monkeypatch.delenv(SOURCE_VARIABLE)
+    assert fetch_weights(PREFIX) is None
+    assert weights_named(PREFIX) is None
+
+
+def test_weights_that_cannot_be_read_are_passed_over(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "cache" / "hvae-codec"
+    kept.mkdir(parents=True)
+    (kept / "x.safetensors").symlink_to(tmp_path / "nowhere")
+    monkeypatch.delenv(SOURCE_VARIABLE)
+    with pytest.raises(WrongWeights):
+        codec_for(Header(width=1, height=1, quality=1, tile_side=1, weights=PREFIX))
 
 
 def test_what_has_another_hash_is_not_taken(store: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
+from hvae_codec.codec.networks import threads
 from hvae_codec.codec.networks.threads import THREADS_VARIABLE, thread_count
 from hvae_codec.codec.networks.weights import load_codec
 
@@ -44,6 +45,17 @@ def test_verifying_beside_others_changes_nothing(photograph: np.ndarray) -> None
         encoded = pool.map(lambda _: api.encode(image), range(2))
         assert all(report.differing == 0 for report in reports)
         assert all(other == data for other in encoded)
+
+
+@pytest.mark.parametrize(("processors", "usual"), [(1, 1), (16, 16), (64, 16)])
+def test_many_processors_do_not_make_thousands_of_threads(
+    monkeypatch: pytest.MonkeyPatch, processors: int, usual: int
+) -> None:
+    monkeypatch.delenv(THREADS_VARIABLE)
+    monkeypatch.setattr(threads, "processors", lambda: processors)
+    assert thread_count() == usual
+    monkeypatch.setenv(THREADS_VARIABLE, "64")
+    assert thread_count() == 64
 
 
 @pytest.mark.parametrize("named", ["0", "abc", "-1", "1.5", "²", "3000000000"])
