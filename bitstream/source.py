@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .errors import Truncated
 from .varint import MAX_VARINT_BYTES, unpack_varints
 
-Source = bytes | bytearray | memoryview | BinaryIO
+Source = bytes | bytearray | memoryview | IO[bytes]
 
 _CHUNK = 1 << 16  # varints at a time: bounds the memory that a huge index takes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Decoded:
     lost_tiles: tuple[int, ...]
     whole_levels: int
 
-    @property
+    @cached_property
     def pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """(H, W, 1...4) uint8, or uint16 where the file has 16 bits a channel; to be written to."""
         samples = self.picture.samples
@@ -131,6 +132,7 @@ def decode(
         BitstreamError: the file is not ours, cut, damaged, or of other weights.
         ArgumentError: an argument is outside its range.
         WeightsError: the device is not there.
+        BoundError: this machine's convolutions are not exact.
         TorchMissing: the device needs PyTorch, which is not installed.
     """
     options = DecodeOptions(region, scale, levels, keep_going, sampling, device)
@@ -188,6 +190,9 @@ def quality_map(source: Source) -> Image.Image:
 def verify(source: Source) -> VerifyReport:
     """Decode a file under two configurations and compare what they give.
 
+    Returns:
+        How many symbols, and by how much samples, differ.
+
     Raises:
         OSError, BitstreamError: as `decode` does.
     """
@@ -224,6 +229,9 @@ def sample(
         prior: name of the context's prior.
         sampling: seed and temperature.
         device: `cpu`, `cuda` or `cuda:N`.
+
+    Returns:
+        An image of mode RGB, 32 px a patch.
 
     Raises:
         ArgumentError: an argument is outside its range.

@@ -27,19 +27,25 @@ class FileInfo:
 
     Attributes:
         width, height: in pixels.
+        quality: of the file, 0...100.
         color: grey, rgb, grey+alpha or rgb+alpha.
         bit_depth: of a channel, 8 or 16.
         lmbda: lambda of the quality, bits a pixel against 255^2 MSE.
         file_bytes: the file's size.
+        bpp: bits a pixel, of `file_bytes`.
         whole_bytes: what it should be; more where the file is cut.
         header_bytes: header, map, index and checksums: what the other numbers of bytes leave.
         qualities: the lowest and the highest of a patch; equal where there is no quality map.
+        metadata_bytes: of ICC profile, EXIF, XMP, text and resolution.
+        alpha_bytes: of the alpha of tiles that networks code.
         exact_bytes: of exact patches, with the alpha of exact tiles.
+        tiles: how many there are.
         tile_px: side of a tile.
         tile_coders: of each tile, row by row: learned, exact, or both.
         levels: bytes of each level over all tiles, coarse to fine; the context comes first.
         weights: first bytes of the weights' sha256, in hexadecimal.
         weights_known: whether these weights are at hand.
+        prior: name of the context's prior.
         version: of the format.
     """
 

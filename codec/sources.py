@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from ..bitstream import ArgumentError
 from ..bitstream import Source as OpenSource
 
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 """A file: its bytes, its path, or itself, open for reading and seekable."""
 
 
@@ -40,7 +40,7 @@ def opened(source: Source) -> Iterator[OpenSource]:
         yield source
 
 
-def read_all(file: BinaryIO) -> bytes:
+def read_all(file: IO[bytes]) -> bytes:
     """Read an open file from where it stands to its end.
 
     Raises:
@@ -51,7 +51,7 @@ def read_all(file: BinaryIO) -> bytes:
     return _bytes(file.read())
 
 
-def _open(path: str | os.PathLike[str]) -> BinaryIO:
+def _open(path: str | os.PathLike[str]) -> IO[bytes]:
     try:
         return Path(path).open("rb")
     except ValueError as error:  # NUL, or half of a character

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,7 +21,7 @@ ImageSource = (
     | bytes
     | bytearray
     | memoryview
-    | BinaryIO
+    | IO[bytes]
     | Pixels
 )
 """An image or an array; an image file, as its path, its bytes or itself open; or pixels."""
@@ -46,10 +46,11 @@ def pixels_of(source: ImageSource, *, strip: bool = False, page: int | None = No
     """
     if isinstance(source, Pixels):
         return source
-    given: Any = read_all(source) if hasattr(source, "read") else source  # type: ignore[arg-type]
-    if isinstance(given, bytearray | memoryview):
-        given = bytes(given)
-    if isinstance(given, str | os.PathLike | bytes):
-        with read_image(given) as image:
+    if hasattr(source, "read"):
+        source = read_all(cast(IO[bytes], source))
+    if isinstance(source, bytearray | memoryview):
+        source = bytes(source)
+    if isinstance(source, str | os.PathLike | bytes):
+        with read_image(source) as image:
             return to_pixels(image, strip=strip, page=page)
-    return to_pixels(given, strip=strip, page=page)
+    return to_pixels(cast(Image.Image, source), strip=strip, page=page)  # or it refuses

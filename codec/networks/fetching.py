@@ -40,7 +40,7 @@ def fetch_weights(prefix: bytes) -> Path | None:
     folder, source = cache_folder(), os.environ.get(SOURCE_VARIABLE)
     if folder is None:
         if source:
-            raise WeightsError("fetched weights need a folder: XDG_CACHE_HOME or HOME names one")
+            raise WeightsError(f"weights {prefix.hex()} cannot be kept: set HOME or XDG_CACHE_HOME")
         return None
     kept = folder / f"{prefix.hex()}{_SUFFIX}"
     # not by methods of Path, which raise where a folder is closed

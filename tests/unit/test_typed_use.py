@@ -1,6 +1,10 @@
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true
 """The Python interface in a program that is checked strictly: pyright reads this file, too."""
 
+import io
+import tempfile
+import zipfile
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -25,7 +29,7 @@ def test_what_functions_return_has_a_name() -> None:
 
 
 def test_what_is_returned_prints_in_a_line() -> None:
-    deep = hvae_codec.decode_parts(coded(PICTURE.astype(np.uint16) * 257))
+    deep = hvae_codec.decode_parts(coded(PICTURE.astype(np.uint16)))
     for shown in (hvae_codec.decode_parts(coded()), deep, hvae_codec.open(coded())):
         assert len(repr(shown)) < 200
         assert "\n" not in repr(shown)
@@ -37,6 +41,14 @@ def test_decoded_pixels_are_the_callers() -> None:
     pixels = parts.pixels
     pixels[0, 0] = 255
     assert np.array_equal(parts.pixels, PICTURE)
+
+
+def test_files_of_the_standard_library_are_sources() -> None:
+    archive = zipfile.ZipFile(io.BytesIO(), "w")
+    archive.writestr("x.hvae", coded())
+    with archive.open("x.hvae") as member, tempfile.SpooledTemporaryFile() as spooled:
+        spooled.write(coded())
+        assert hvae_codec.decode(member) == hvae_codec.decode(spooled)
 
 
 def test_a_name_that_is_none_is_refused() -> None:

@@ -148,23 +148,6 @@ def test_a_server_that_speaks_no_http_is_told_of(
         thread.join(30)
 
 
-def test_a_user_without_a_home_has_no_fetched_weights(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As in a container whose user has no name."""
-
-    def no_home() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", no_home)
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    with pytest.raises(WeightsError, match="XDG_CACHE_HOME or HOME names one"):
-        fetch_weights(PREFIX)
-    monkeypatch.delenv(SOURCE_VARIABLE)
-    assert weights_named(PREFIX) is None
-    assert fetch_weights(PREFIX) is None
-
-
 def test_a_closed_home_is_not_to_blame(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SOURCE_VARIABLE)
     stat = os.stat
