@@ -4,10 +4,12 @@
 import io
 import tempfile
 import zipfile
+from typing import assert_type
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import hvae_codec
 from hvae_codec import Decoded, EncodedImage, FileInfo, VerifyReport
@@ -17,6 +19,18 @@ PICTURE = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
 
 def coded(picture: NDArray[np.uint8] | NDArray[np.uint16] = PICTURE) -> bytes:
     return hvae_codec.encode(picture, lossless=True, metadata={"exif": b"Exif\0\0" + bytes(5000)})
+
+
+def test_types_are_known() -> None:
+    data = coded()
+    assert_type(data, bytes)
+    assert_type(hvae_codec.decode(data), Image.Image)
+    assert_type(hvae_codec.open(data).decode(scale=8), Image.Image)
+    assert_type(hvae_codec.decode_parts(data).pixels, NDArray[np.uint8] | NDArray[np.uint16])
+    assert_type(hvae_codec.inspect(data).quality, int)
+    with pytest.raises(hvae_codec.errors.NotOurFile) as caught:
+        hvae_codec.decode(b"else")
+    assert_type(caught.value, hvae_codec.errors.NotOurFile)
 
 
 def test_what_functions_return_has_a_name() -> None:
@@ -40,7 +54,8 @@ def test_decoded_pixels_are_the_callers() -> None:
     parts = hvae_codec.decode_parts(coded())
     pixels = parts.pixels
     pixels[0, 0] = 255
-    assert np.array_equal(parts.pixels, PICTURE)
+    assert parts.pixels is pixels
+    assert np.array_equal(np.asarray(parts.image), PICTURE)
 
 
 def test_files_of_the_standard_library_are_sources() -> None:
