@@ -55,7 +55,9 @@ class Progress:
 
 def optimiser_of(model: Hvae, config: TrainConfig) -> torch.optim.Optimizer:
     """Build the optimiser of all weights."""
-    options = {"lr": config.rate, "eps": config.epsilon, "weight_decay": config.weight_decay}
+    options: dict[str, Any] = {
+        "lr": config.rate, "eps": config.epsilon, "weight_decay": config.weight_decay,
+    }  # fmt: skip
     if config.optimiser == "adam":
         return torch.optim.Adam(model.parameters(), fused=True, **options)
     return torch.optim.Adamax(model.parameters(), **options)

@@ -183,7 +183,7 @@ def test_signals_pass_all_layers_of_a_deep_mlp(serial) -> None:  # noqa: ANN001
     hierarchy = Hvae(config).hierarchy
     below, spread = (torch.rand(200, 1, 28, 28) < 0.15).float(), []
     with torch.no_grad():
-        for network in hierarchy.posteriors:
+        for network in hierarchy.posteriors:  # type: ignore[union-attr]
             below = network([below]).mean
             spread.append(float(below.std(0).mean()))
     assert spread[-1] > 0.05
