@@ -147,6 +147,7 @@ def _crops_of(
     import numpy as np
 
     image, settings = read_image(path), codec.accepts
+    known = [place for place, setting in enumerate(settings) if setting in measured]
 
     @cache
     def file(setting: int) -> bytes:
@@ -169,7 +170,6 @@ def _crops_of(
 
     def crop(goal: Goal) -> Crop:
         value = rate if goal.measure == "bpp" else score
-        known = [place for place, setting in enumerate(settings) if setting in measured]
         low = max((p for p in known if value(settings[p]) < goal.value), default=0)
         high = min((p for p in known if p > low), default=len(settings))
         above = bisect_left(settings, goal.value, low, high, key=value)

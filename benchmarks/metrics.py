@@ -18,10 +18,10 @@ from ..codec.quality import score
 from ..codec.quality.curve import psnr_db
 
 PACKAGES = ("pytorch-msssim", "scikit-image", "ssimulacra2")
-"""They compute metrics."""
+"""Python packages that compute metrics."""
 
 VERSION = 1
-"""Of `scores`: raised when a change of this module, or of `score`, gives other numbers."""
+"""Version of the code that computes metrics. Raise it when `scores` gives other numbers."""
 
 BUTTERAUGLI = "butteraugli_main"
 """libjxl's program."""
@@ -58,9 +58,10 @@ def scores(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str,
 
 @functools.cache
 def scorers() -> str:
-    """Name what computes `scores`: its version, packages, libjxl's program or that it is missing.
+    """Return the versions of the code, the packages and the program that compute `scores`.
 
-    Scores that were computed by others are not comparable, so results are cached by this, too.
+    The cache of results is keyed by them: other versions may give other scores. A program that is
+    not installed counts as a version.
     """
     program = shutil.which(BUTTERAUGLI)
     found = hashlib.sha256(Path(program).read_bytes()).hexdigest()[:8] if program else "missing"

@@ -85,7 +85,7 @@ def _jpeg2000() -> Codec:
 
 
 def _aom() -> str:
-    """Return the version of the AV1 encoder that Pillow's libavif has; tunes are options of it."""
+    """Return the version of libaom, the AV1 encoder in Pillow's libavif, which has the tunes."""
     codecs = importlib.import_module("PIL._avif").codec_versions()  # no public function tells it
     found = re.search(r"\baom \[enc[^]]*\]:([^,]+)", codecs)
     if not found:

@@ -1,6 +1,6 @@
-"""The processor time and the memory that one training step takes, measured in a separate process.
+"""Measure the processor time and the memory of one training step, in a separate process.
 
-The step trains on strokes that are drawn on the spot: no set of images is needed.
+The step trains on strokes that the program draws itself, so no set of images is needed.
 
 Seconds are those of the processor, which other work on the machine hardly changes. Memory is the
 peak of the process less what it held once the libraries were loaded. Run as a module, this reads a

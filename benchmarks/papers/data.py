@@ -44,8 +44,8 @@ SHAPES = {
     "omniglot": (1, 28, 28),
     "cifar10": (3, 32, 32),
 }
-"""Shape (C, H, W) of each set's images. Grey images are binarised before a model sees them: each
-pixel is drawn, and its brightness is the probability of a 1."""
+"""Shape (C, H, W) of the images of each set. Grey images are binarised before a model sees them:
+each pixel is drawn from a Bernoulli distribution, whose mean is the pixel's brightness."""
 
 TEST_SEED = 12345
 """Of the binarisation of the test images: the same for every model, so that models are paired."""

@@ -56,9 +56,10 @@ def gaussian_of(raw: Tensor) -> Normal:
 
 
 def glorot(network: nn.Module) -> None:
-    """Start dense layers as the public code of IWAE does (Glorot 2010): biases are 0.
+    """Initialise dense layers by Glorot's uniform distribution (2010), and their biases by 0.
 
-    PyTorch's start has a third of that variance: signals fade on their way through many layers.
+    The public code of IWAE does the same. PyTorch's default has less variance: signals fade on
+    their way through many layers.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear):

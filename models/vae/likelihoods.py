@@ -14,8 +14,7 @@ from .config import VaeConfig
 from .pixelcnn import PixelCnn
 
 RAREST = 1e-3
-"""A pixel that is never lit in training begins with this probability, one that always is with the
-rest of 1."""
+"""Smallest probability of a 0, and of a 1, that a pixel starts with."""
 
 
 class Likelihood(Protocol):
