@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
+
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what share of the processors a container may use."""
 
 THREADS_VARIABLE = "HVAE_CODEC_THREADS"
 """Environment variable: how many threads compute, by default as many as there are processors, and
@@ -42,7 +47,24 @@ def spin_less() -> None:
 
 
 def processors() -> int:
-    """Count the processors that this process may use."""
+    """Count the processors that this process may use, those of its container at most."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return min(len(os.sched_getaffinity(0)), _granted())
     return os.cpu_count() or 1
+
+
+def _granted() -> int:
+    """Return how many processors' time a container has: `--cpus` of Docker, a limit of Kubernetes.
+
+    More threads use up their share of each tenth of a second at once, and sleep for the rest.
+    """
+    try:
+        if (CONTROL_GROUP / "cpu.max").exists():
+            quota, period = (CONTROL_GROUP / "cpu.max").read_text("ascii").split()
+        else:  # version 1 of control groups
+            quota = (CONTROL_GROUP / "cpu/cpu.cfs_quota_us").read_text("ascii")
+            period = (CONTROL_GROUP / "cpu/cpu.cfs_period_us").read_text("ascii")
+        share = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # no group, or "max"
+        return MOST_THREADS
+    return math.ceil(share) if share > 0 else MOST_THREADS

@@ -1,6 +1,8 @@
 """One loaded model serves several threads at once."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -65,3 +67,26 @@ def test_a_number_of_threads_that_is_none_is_refused(
     monkeypatch.setenv(THREADS_VARIABLE, named)
     with pytest.raises(ArgumentError, match=r"not a number in 1\.\.\.1024"):
         thread_count()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no control groups")
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        ({}, 64),
+    ],
+)
+def test_a_container_s_share_of_the_processors_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], most: int
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "ascii")
+    monkeypatch.setattr(threads, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    assert threads.processors() == most
