@@ -315,8 +315,7 @@ def read_index(source: Source) -> Index:
     last = np.frombuffer(cursor.take(4 * many), "<u4")
     alpha = np.frombuffer(cursor.take(4 * many), "<u4") if with_alpha else 0
     exact_checks = np.frombuffer(cursor.take(4 * others), "<u4")
-    if not cursor.is_sealed(begin):
-        raise IndexDamaged("the tile index does not match its checksum")
+    cursor.check_crc(begin, IndexDamaged("the tile index does not match its checksum"))
     return Index(
         header,
         metadata,

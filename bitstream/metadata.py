@@ -68,8 +68,7 @@ def unpack_metadata(cursor: Cursor) -> Metadata:
         kinds.append(cursor.byte())
         length = int(cursor.varints(1)[0])
         payloads.append(cursor.take(length))
-    if not cursor.is_sealed(begin):
-        raise MetadataDamaged("the metadata does not match its checksum")
+    cursor.check_crc(begin, MetadataDamaged("the metadata does not match its checksum"))
     if not count or not all(payloads):
         raise InvalidField("the metadata section has an empty item, or none at all")
     with field_errors():

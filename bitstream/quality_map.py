@@ -149,8 +149,7 @@ def unpack_map(cursor: Cursor, size: tuple[int, int], quality: int) -> Offsets:
     """
     begin = cursor.at
     payload = cursor.take(int(cursor.varints(1)[0]))
-    if not cursor.is_sealed(begin):
-        raise MapDamaged("the quality map does not match its checksum")
+    cursor.check_crc(begin, MapDamaged("the quality map does not match its checksum"))
     if len(payload) % 4 != 1 or not 1 <= payload[0] <= MAX_QUALITY:
         raise MapDamaged(f"the quality map has {len(payload)} bytes that are no map")
     steps = np.zeros(size, np.int64)

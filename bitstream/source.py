@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import Truncated
+from .errors import BitstreamError, Truncated
 from .varint import MAX_VARINT_BYTES, unpack_varints
 
 Source = bytes | bytearray | memoryview | IO[bytes]
@@ -67,11 +67,17 @@ class Cursor:
         """Take four bytes, little-endian."""
         return struct.unpack("<I", self.take(4))[0]
 
-    def is_sealed(self, begin: int) -> bool:
-        """Take a CRC32, and tell whether it is that of the bytes from `begin` up to it."""
+    def check_crc(self, begin: int, mismatch: BitstreamError) -> None:
+        """Take a CRC32, and compare it with that of the bytes from `begin` up to it.
+
+        Raises:
+            Truncated: it is not there.
+            BitstreamError: `mismatch`, where it is another.
+        """
         end, self.at = self.at, begin
         crc = zlib.crc32(self.take(end - begin))
-        return crc == self.uint32()
+        if crc != self.uint32():
+            raise mismatch
 
     def varints(self, count: int) -> NDArray[np.int64]:
         """Take varints, int64 `(count,)`.

@@ -24,7 +24,7 @@ def mended(data: bytes, weights: Sequence[bytes]) -> bytes:
     file = io.BytesIO(data)
     try:
         _mend_header(file, weights)
-        with mock.patch.object(Cursor, "is_sealed", _seal):
+        with mock.patch.object(Cursor, "check_crc", _seal):
             index = read_index(file)
             _mend_parts(file, index)
             read_index(file)
@@ -47,14 +47,13 @@ def _mend_header(file: io.BytesIO, weights: Sequence[bytes]) -> None:
     file.write(data[begin:end] + struct.pack("<I", zlib.crc32(data[:end])))
 
 
-def _seal(cursor: Cursor, begin: int) -> bool:
-    """Write the CRC32 of the bytes from `begin` on; in place of `Cursor.is_sealed`."""
+def _seal(cursor: Cursor, begin: int, mismatch: BitstreamError) -> None:
+    """Write the CRC32 of the bytes from `begin` on; in place of `Cursor.check_crc`."""
     end, cursor.at = cursor.at, begin
     crc = zlib.crc32(cursor.take(end - begin))
     cursor.take(4)
     cursor._file.seek(end)
     cursor._file.write(struct.pack("<I", crc))
-    return True
 
 
 def _mend_parts(file: io.BytesIO, index: Index) -> None:
