@@ -95,10 +95,14 @@ class Tile:
     @classmethod
     def exact_tile(cls, number: int, exact: bytes, levels: int) -> Tile:
         """Return a tile all of whose patches are exact, of a file of so many levels."""
-        nothing = (0,) * levels
-        check = part_check(number, exact)
-        words = np.zeros(0, np.uint32)
-        return cls(words, nothing, nothing, b"", 0, TileCoder.EXACT, exact, check)
+        return cls(
+            words=np.zeros(0, np.uint32),
+            level_words=(0,) * levels,
+            checks=(0,) * levels,
+            coder=TileCoder.EXACT,
+            exact=exact,
+            exact_check=part_check(number, exact),
+        )
 
     @property
     def whole_levels(self) -> int:
@@ -375,12 +379,12 @@ def read_tile(source: Source, index: Index, number: int, levels: int | None = No
         pieces.append(piece)
     alpha, exact, *words = [*pieces, *([None] * (2 - len(pieces)))]
     return Tile(
-        np.frombuffer(b"".join(words), "<u4").astype(np.uint32),
-        tuple(index.level_words[number].tolist()),
-        tuple(index.checks[number].tolist()),
-        alpha,
-        int(index.alpha_checks[number]),
-        TileCoder(index.coders[number]),
-        exact,
-        int(index.exact_checks[number]),
+        words=np.frombuffer(b"".join(words), "<u4").astype(np.uint32),
+        level_words=tuple(index.level_words[number].tolist()),
+        checks=tuple(index.checks[number].tolist()),
+        alpha=alpha,
+        alpha_check=int(index.alpha_checks[number]),
+        coder=TileCoder(index.coders[number]),
+        exact=exact,
+        exact_check=int(index.exact_checks[number]),
     )

@@ -236,11 +236,16 @@ def push_tile(
     words = words_of(ans)
     # a context that pops on its way (bits-back) needs what lies below it, and so its words
     needed = list(accumulate([stack.lowest, *reversed(bulk)], min))
-    checks = level_checks(number, symbols.levels)
-    counts = level_words(needed, words.size)
-    coder = TileCoder.BOTH if exact else TileCoder.LEARNED
-    parts = alpha, part_check(number, alpha), coder, exact, part_check(number, exact)
-    return Tile(words, counts, checks, *parts)
+    return Tile(
+        words=words,
+        level_words=level_words(needed, words.size),
+        checks=level_checks(number, symbols.levels),
+        alpha=alpha,
+        alpha_check=part_check(number, alpha),
+        coder=TileCoder.BOTH if exact else TileCoder.LEARNED,
+        exact=exact,
+        exact_check=part_check(number, exact),
+    )
 
 
 def push_context(
