@@ -11,6 +11,7 @@ passes.)
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -232,13 +233,17 @@ class _Masked:
         self.coder, self.mask = coder, mask[:, :, 0]
 
     def code(
-        self, step: CodingStep, number: int, prediction: Prediction, residual: object
+        self,
+        step: CodingStep,
+        number: int,
+        prediction: Prediction,
+        residual: Callable[[], Tensor],
     ) -> Tensor:
         """See `codec.symbols.walk.SymbolCoder`."""
         mask = self.mask[step.start : step.stop] > 0
         chosen = mask[:, 0]
         part = Prediction(prediction.mean[:, chosen], prediction.quarters[:, chosen])
-        coded = self.coder.code(step, number, part, lambda: residual()[:, chosen])  # type: ignore[operator]
+        coded = self.coder.code(step, number, part, lambda: residual()[:, chosen])
         offset = coded.new_zeros(prediction.mean.shape)
         offset[:, chosen] = coded
         return offset

@@ -12,6 +12,7 @@ or in ONNX Runtime. `SymbolCoder` adds up bits, writes symbols, reads them, or d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .schedule import CodingStep
@@ -85,9 +86,6 @@ def walk(network: N, coder: SymbolCoder) -> N:
         network.advance(step)
         for number in range(len(step.slices)):
             prediction = network.predict(step, number)
-
-            def residual(step: CodingStep = step, number: int = number) -> Any:  # noqa: ANN401
-                return network.residual(step, number)
-
+            residual = partial(network.residual, step, number)
             network.reveal(step, number, coder.code(step, number, prediction, residual))
     return network
