@@ -65,7 +65,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     if codec is None:
         return VerifyReport(len(tiles), 0, 0, 0, header.largest_sample)
     conditions = CodingConditions.of(header, codec.config, index.map)
-    learned = [tile for tile in tiles if index.coders[tile[0]] != TileCoder.EXACT]
+    learned = [tile for tile in tiles if index.coders[tile.number] != TileCoder.EXACT]
     sizes = [symbol_count(conditions, window) for _, window in learned]
     with _LOADING:  # or two threads would load it twice
         other = replace(codec, runtime=_plain_runtime(codec.file, os.getpid()))

@@ -68,7 +68,7 @@ def decode_file(
     view = view_of(header, options.region, options.scale)
     order = tiles_in(view.height, view.width, header.tile_side, view.patches)
     if view.is_wide:  # lines along the shorter side are shorter
-        order.sort(key=lambda tile: tile[1].left)
+        order.sort(key=lambda place: place.window.left)
     cache = TileCache(codec, source, index, view, options, order) if codec else None
     out = Pixels.blank(view.size, header.color, header.bit_depth)
     lost: set[int] = set()

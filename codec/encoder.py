@@ -36,7 +36,7 @@ from .tiles.conditions import CodingConditions
 from .tiles.content import Content, content_of
 from .tiles.exact import Mask, encode_exact
 from .tiles.tile_encoder import encode_tiles, push_tile
-from .tiles.tiling import Window, default_tile_side, tiles_in
+from .tiles.tiling import TilePlace, Window, default_tile_side, tiles_in
 
 
 class Alphas:
@@ -101,7 +101,7 @@ def encode_pixels(
     contents = {
         number: _content(pixels, window, quality, options.content) for number, window in places
     }
-    plain = [tile for tile in places if contents[tile[0]].is_photograph]
+    plain = [place for place in places if contents[place.number].is_photograph]
     trimming, progress = Trimming(), Progress(len(places))
     for batch in batches(plain, codec.runtime.tiles_at_once):
         tiles.update(coder.learned(batch))
@@ -215,7 +215,7 @@ class _TileEncoder:
         self.conditions, self.alphas = conditions, alphas
         self.options = options
 
-    def learned(self, batch: Sequence[tuple[int, Window]]) -> Iterator[tuple[int, Tile]]:
+    def learned(self, batch: Sequence[TilePlace]) -> Iterator[tuple[int, Tile]]:
         """Yield the tiles of a batch, which are of one size, by number."""
         windows = [window for _, window in batch]
         coded = encode_tiles(self.codec, self.pixels, windows, self.conditions, self.options.effort)
@@ -245,11 +245,9 @@ class _TileEncoder:
         ).tile()
 
 
-def batches(
-    tiles: Sequence[tuple[int, Window]], at_once: int
-) -> Iterator[list[tuple[int, Window]]]:
+def batches(places: Sequence[TilePlace], at_once: int) -> Iterator[list[TilePlace]]:
     """Yield neighbouring tiles of one size, at most so many at once."""
-    for _, group in groupby(tiles, key=lambda tile: tile[1].size):
+    for _, group in groupby(places, key=lambda place: place.window.size):
         same = list(group)
         for begin in range(0, len(same), at_once):
             yield same[begin : begin + at_once]

@@ -27,7 +27,7 @@ from .conditions import CodingConditions
 from .fill import fill_hidden
 from .thumbnail import context_thumbnail
 from .tile_decoder import DecodedTile, TileSource, Wanted, pop_tiles
-from .tiling import Window, patch_grid, synthesis_halo, tiles_in
+from .tiling import TilePlace, Window, patch_grid, synthesis_halo, tiles_in
 from .view import View
 
 
@@ -46,7 +46,7 @@ class TileCache:
         index: Index,
         view: View,
         options: DecodeOptions,
-        order: Sequence[tuple[int, Window]],
+        order: Sequence[TilePlace],
     ):
         """Check that the weights fit the file.
 
@@ -56,7 +56,7 @@ class TileCache:
             index: of it.
             view: what is shown of it.
             options: what of it is decoded.
-            order: number and window of the tiles that the view touches, as they are shown.
+            order: the tiles that the view touches, as they are shown.
         """
         codec.accept(index.header)
         _check_known(codec, index)
@@ -109,37 +109,35 @@ class TileCache:
     def _decode(self, number: int, seen: Window) -> None:
         """Decode the tiles that a window sees, and with them others of the same size to come."""
         missing = [
-            tile
-            for tile in tiles_in(self.view.height, self.view.width, self.header.tile_side, seen)
-            if tile[0] not in self.near and self._is_learned(tile[0])
+            place
+            for place in tiles_in(self.view.height, self.view.width, self.header.tile_side, seen)
+            if place.number not in self.near and self._is_learned(place.number)
         ]
         at_once = self.codec.runtime.tiles_at_once
         if missing and len(missing) < at_once:
             missing += self._ahead(number, missing, at_once - len(missing))
-        by_size: dict[tuple[int, int], list[tuple[int, Window]]] = {}
-        for tile in missing:
-            by_size.setdefault(tile[1].size, []).append(tile)
+        by_size: dict[tuple[int, int], list[TilePlace]] = {}
+        for place in missing:
+            by_size.setdefault(place.window.size, []).append(place)
         for same in by_size.values():
             for begin in range(0, len(same), at_once):
                 self._decode_batch(same[begin : begin + at_once])
 
-    def _ahead(
-        self, number: int, missing: Sequence[tuple[int, Window]], count: int
-    ) -> list[tuple[int, Window]]:
+    def _ahead(self, number: int, missing: Sequence[TilePlace], count: int) -> list[TilePlace]:
         """Return the next tiles of the order that are not at hand."""
-        known = {n for n, _ in missing} | self.near.keys()
-        later = self.order[[n for n, _ in self.order].index(number) + 1 :]
-        wanted = (tile for tile in later if tile[0] not in known and self._is_learned(tile[0]))
+        known = {place.number for place in missing} | self.near.keys()
+        later = self.order[[place.number for place in self.order].index(number) + 1 :]
+        wanted = (p for p in later if p.number not in known and self._is_learned(p.number))
         return [*islice(wanted, count)]
 
     def _is_learned(self, number: int) -> bool:
         """Tell whether any patch of a tile is."""
         return self.index.coders[number] != TileCoder.EXACT
 
-    def _decode_batch(self, tiles: Sequence[tuple[int, Window]]) -> None:
+    def _decode_batch(self, places: Sequence[TilePlace]) -> None:
         sources = [
             TileSource(n, window, read_tile(self.source, self.index, n, self.wanted.levels))
-            for n, window in tiles
+            for n, window in places
         ]
         for source, tile in zip(
             sources, pop_tiles(self.codec, self.index, sources, self.wanted), strict=True

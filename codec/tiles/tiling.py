@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..config import PATCH_PX, ModelConfig
 
@@ -104,10 +105,15 @@ def default_tile_side(height: int, width: int) -> int:
     return min(filter(is_affordable, sides), key=edges)
 
 
-def tiles_in(
-    height: int, width: int, side: int, window: Window | None = None
-) -> list[tuple[int, Window]]:
-    """Return number and place of an image's tiles, row by row.
+class TilePlace(NamedTuple):
+    """Where a tile lies: its number, row by row, and its patches."""
+
+    number: int
+    window: Window
+
+
+def tiles_in(height: int, width: int, side: int, window: Window | None = None) -> list[TilePlace]:
+    """Return where an image's tiles lie, row by row.
 
     Args:
         height: of the image in px.
@@ -119,8 +125,10 @@ def tiles_in(
     window = window or grid
     columns = -(-grid.right // side)
     return [
-        (row * columns + column, place.cut(grid))
+        TilePlace(
+            row * columns + column,
+            Window(row, column, row + 1, column + 1).scaled(side).cut(grid),
+        )
         for row in range(window.top // side, -(-window.bottom // side))
         for column in range(window.left // side, -(-window.right // side))
-        for place in [Window(row, column, row + 1, column + 1).scaled(side)]
     ]
