@@ -76,7 +76,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
         differing = sum(size for size, bad in zip(sizes, failed, strict=True) if bad)
         differing = differing or sum(sizes)  # a fault that comes and goes is one all the same
         return VerifyReport(len(tiles), sum(sizes), differing, None, header.largest_sample)
-    pairs = ((usual.pixels.cut(*w.px), again.pixels.cut(*w.px)) for _, w in tiles)
+    pairs = ((usual.pixels.crop(*w.px), again.pixels.crop(*w.px)) for _, w in tiles)
     difference = max(int(np.abs(a.astype(np.int32) - b).max()) for a, b in pairs)
     return VerifyReport(len(tiles), sum(sizes), 0, difference, header.largest_sample)
 
@@ -129,7 +129,7 @@ def _is_same(pixels: Pixels, decoded: Pixels, allowed: float | None) -> bool:
     color = pixels.color
     first = 0 if allowed is None else color.channels - color.has_alpha
     for _, window in tiles_in(*decoded.size, TILE_PATCHES):
-        one, other = (each.cut(*window.px)[..., first:] for each in (pixels, decoded))
+        one, other = (each.crop(*window.px)[..., first:] for each in (pixels, decoded))
         if not np.array_equal(one, other):
             return False
     if allowed is None:

@@ -81,7 +81,7 @@ def decode_file(
             if not options.keep_going:
                 raise
             lost.add(number)
-        part = window.cut(view.patches)
+        part = window.intersection(view.patches)
         planes = _planes(number, window, part, exact, cache, view, header.color.has_alpha)
         if planes is None:
             planes = _nothing(header, part, view)

@@ -51,7 +51,7 @@ class Alphas:
         if not self.pixels.color.has_alpha:
             return b""
         if number not in self._coded:
-            self._coded[number] = encode_alpha(self.pixels.cut(*window.px)[..., -1])
+            self._coded[number] = encode_alpha(self.pixels.crop(*window.px)[..., -1])
         return self._coded[number]
 
 
@@ -130,7 +130,7 @@ def encode_losslessly(pixels: Pixels, tile_px: int | None = None) -> bytes:
     places = tiles_in(*pixels.size, header.tile_side)
     tiles, progress = list[Tile](), Progress(len(places))
     for number, window in places:
-        coded = encode_exact(pixels.cut(*window.px), np.ones(window.size, bool))
+        coded = encode_exact(pixels.crop(*window.px), np.ones(window.size, bool))
         tiles.append(Tile.exact_tile(number, coded, levels=1))
         progress.passed()
     return _file(header, pixels, tiles)
@@ -194,7 +194,7 @@ def _file(
 def _content(pixels: Pixels, window: Window, quality: int, content: ContentKind) -> Content:
     """Return what a tile shows, or what it is said to show."""
     if content == "auto":
-        colour = pixels.cut(*window.px)[..., : 1 if pixels.color.is_grey else 3]
+        colour = pixels.crop(*window.px)[..., : 1 if pixels.color.is_grey else 3]
         return content_of(colour, pixels.largest_sample, quality)
     return Content(np.full(window.size, content == "graphic"), is_doubtful=False)
 

@@ -1,4 +1,4 @@
-"""The samples of an image, as the encoder cuts them and the decoder pastes them."""
+"""The samples of an image, as the encoder crops them and the decoder pastes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODES = {Color.GREY: "L", Color.GREY_ALPHA: "LA", Color.RGB: "RGB", Color.RGB_AL
 class Pixels:
     """The pixels of an image that is to be coded, or that was decoded.
 
-    A Pillow image is converted part by part, where it is cut: a converted copy of a large picture
+    A Pillow image is converted part by part, as it is cropped: a converted copy of a large picture
     would need much memory.
 
     Attributes:
@@ -77,7 +77,7 @@ class Pixels:
         """The largest value of a channel: 255 or 65535."""
         return 2**self.bit_depth - 1
 
-    def cut(self, rows: slice, columns: slice) -> np.ndarray:
+    def crop(self, rows: slice, columns: slice) -> np.ndarray:
         """Return the samples of a rectangle, as far as the image reaches: (h, w, C)."""
         if isinstance(self.source, np.ndarray):
             return self.source[rows, columns]
@@ -103,7 +103,7 @@ class Pixels:
     def samples(self) -> np.ndarray:
         """All samples (H, W, C); of a Pillow image, a copy."""
         height, width = self.size
-        return self.cut(slice(0, height), slice(0, width))
+        return self.crop(slice(0, height), slice(0, width))
 
 
 def to_image(pixels: Pixels, info: Mapping[str, Any]) -> Image.Image:

@@ -120,7 +120,7 @@ def _activity(pixels: Pixels) -> Floats:
 def _luma(pixels: Pixels, row: int) -> tuple[Floats, NDArray[np.bool_]]:
     """Return luma and visibility of a row of patches, its last row and column repeated: (32, w)."""
     width = pixels.size[1]
-    part = pixels.cut(slice(row * PATCH_PX, (row + 1) * PATCH_PX), slice(0, width))
+    part = pixels.crop(slice(row * PATCH_PX, (row + 1) * PATCH_PX), slice(0, width))
     visible = part[..., -1] > 0 if pixels.color.has_alpha else np.ones(part.shape[:2], bool)
     part = part.astype(np.float32) * np.float32(255 / pixels.largest_sample)
     weights = RGB_TO_YCBCR[0].astype(np.float32)

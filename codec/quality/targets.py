@@ -110,8 +110,8 @@ def squared_error(pixels: Pixels, decoded: Pixels) -> tuple[float, int]:
     """
     error, count = 0.0, 0
     for _, window in tiles_in(*decoded.size, TILE_PATCHES):
-        shown = decoded.cut(*window.px)
-        difference = pixels.cut(*window.px).astype(np.float64) - shown
+        shown = decoded.crop(*window.px)
+        difference = pixels.crop(*window.px).astype(np.float64) - shown
         if pixels.color.has_alpha:
             difference = difference[shown[..., -1] > 0][:, :-1]
         error += float(np.square(difference).sum())

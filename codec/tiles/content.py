@@ -67,7 +67,7 @@ def graphic_patches(pixels: Pixels, tile_side: int) -> Mask:
     """Return the patches of a whole image that are graphics, (h, w), as its tiles are looked at."""
     found = np.zeros(patch_grid(*pixels.size).size, bool)
     for _, window in tiles_in(*pixels.size, tile_side):
-        samples = _whole(pixels.cut(*window.px)[..., : 1 if pixels.color.is_grey else 3])
+        samples = _whole(pixels.crop(*window.px)[..., : 1 if pixels.color.is_grey else 3])
         rows, columns = slice(window.top, window.bottom), slice(window.left, window.right)
         found[rows, columns] = _graphic(samples, pixels.largest_sample)
     return found

@@ -47,7 +47,7 @@ class ExactPatches:
 
 def seen_samples(pixels: Pixels, window: Window) -> NDArray:
     """Return the samples (H, W, C) of a tile, zeros under full transparency: nobody sees them."""
-    samples = pixels.cut(*window.px)
+    samples = pixels.crop(*window.px)
     return samples * (samples[..., -1:] > 0) if pixels.color.has_alpha else samples
 
 

@@ -182,7 +182,7 @@ class TileCache:
     def forget(self, done: Window) -> None:
         """Let go of what no tile after `done` sees."""
         seen = {n: self._seen_after(done, tile.window) for n, tile in self.near.items()}
-        self.near = {n: self.near[n].cut(left) for n, left in seen.items() if min(left.size) > 0}
+        self.near = {n: self.near[n].crop(left) for n, left in seen.items() if min(left.size) > 0}
 
     def _seen_after(self, done: Window, tile: Window) -> Window:
         """Return what later tiles see of a tile: its border, once they are past it."""
@@ -202,7 +202,7 @@ def _gather(
         return parts[0][1]
     together = np.zeros((1, channels, *(side * scale for side in seen.size)), np.float32)
     for window, array in parts:
-        shared = window.cut(seen)
+        shared = window.intersection(seen)
         if min(shared.size) > 0:
             here = (..., *shared.slices(seen, scale))
             together[here] = array[(..., *shared.slices(window, scale))]

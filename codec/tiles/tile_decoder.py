@@ -49,9 +49,9 @@ class DecodedTile:
     intact: int
     damaged: bool
 
-    def cut(self, window: Window) -> DecodedTile:
+    def crop(self, window: Window) -> DecodedTile:
         """Return what a window that touches the tile holds of it, and let the rest go."""
-        shared = self.window.cut(window)
+        shared = self.window.intersection(window)
         if shared == self.window:
             return self
         context = self.context[(..., *shared.slices(self.window, 1))].copy()

@@ -187,7 +187,7 @@ def _rgb(pixels: Pixels, seen: Window, window: Window, exact: NDArray[np.bool_] 
         float32 (1, 3, h, w) in 0...255.
     """
     height, width = (side * PATCH_PX for side in seen.size)
-    part = pixels.cut(*seen.px)
+    part = pixels.crop(*seen.px)
     missing = ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0))
     if any(after for _, after in missing):
         part = np.pad(part, missing, mode="edge")

@@ -56,8 +56,8 @@ class Window:
             min(self.right + halo, within.right),
         )
 
-    def cut(self, other: Window) -> Window:
-        """Return what both windows share."""
+    def intersection(self, other: Window) -> Window:
+        """Return what both windows share; a side is 0 or negative where that is nothing."""
         return Window(
             max(self.top, other.top),
             max(self.left, other.left),
@@ -127,7 +127,7 @@ def tiles_in(height: int, width: int, side: int, window: Window | None = None) -
     return [
         TilePlace(
             row * columns + column,
-            Window(row, column, row + 1, column + 1).scaled(side).cut(grid),
+            Window(row, column, row + 1, column + 1).scaled(side).intersection(grid),
         )
         for row in range(window.top // side, -(-window.bottom // side))
         for column in range(window.left // side, -(-window.right // side))

@@ -56,7 +56,7 @@ def test_modes(mode: str, target: str) -> None:
 
 def test_a_part_is_cut_and_converted_alone() -> None:
     image = PICTURE.quantize(16)
-    part = to_pixels(image).cut(slice(3, 7), slice(5, 100))
+    part = to_pixels(image).crop(slice(3, 7), slice(5, 100))
     assert np.array_equal(part, np.asarray(image.convert("RGB"))[3:7, 5:])
 
 

@@ -30,7 +30,7 @@ def photo(channels: int) -> np.ndarray:
 
 
 def read(data: bytes) -> np.ndarray:
-    return to_pixels(Image.open(io.BytesIO(data))).cut(ALL, ALL)
+    return to_pixels(Image.open(io.BytesIO(data))).crop(ALL, ALL)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -140,7 +140,7 @@ def test_a_tiff_is_turned_upright_as_pillow_does(orientation: int) -> None:
         tifffile.imwrite(buffer, picture, photometric=kind, extratags=tags, metadata=None)
         found[channels] = read(buffer.getvalue())
         stripped = to_pixels(Image.open(buffer), strip=True)
-        assert np.array_equal(stripped.cut(ALL, ALL), found[channels])
+        assert np.array_equal(stripped.crop(ALL, ALL), found[channels])
     assert np.array_equal(found[1][..., 0], found[3][..., 0])  # Pillow turns grey ones
 
 
@@ -151,11 +151,11 @@ def test_stripping_turns_a_png_upright(orientation: int) -> None:
     shallow = Image.fromarray((photo(3) >> 8).astype(np.uint8))
     buffer = io.BytesIO()
     shallow.save(buffer, "PNG", exif=exif)
-    expected = to_pixels(Image.open(buffer), strip=True).cut(ALL, ALL)
+    expected = to_pixels(Image.open(buffer), strip=True).crop(ALL, ALL)
     data = write_sixteen_bits(photo(3), "PNG", {"exif": exif.tobytes()})
     kept, stripped = (to_pixels(Image.open(io.BytesIO(data)), strip=s) for s in (False, True))
-    assert np.array_equal(kept.cut(ALL, ALL), photo(3))
-    assert np.array_equal(stripped.cut(ALL, ALL) >> 8, expected)
+    assert np.array_equal(kept.crop(ALL, ALL), photo(3))
+    assert np.array_equal(stripped.crop(ALL, ALL) >> 8, expected)
     assert kept.metadata
     assert not stripped.metadata
 

@@ -59,7 +59,7 @@ def test_patches_come_back(channels: int, dtype: type) -> None:
     window = Window(2, 4, 4, 6)  # of which the image holds 36 rows and 42 columns
     rng = np.random.default_rng(0)
     for where in (np.ones((2, 2), bool), rng.random((2, 2)) > 0.5, np.eye(2) < 1):
-        data = encode_exact(to_pixels(samples).cut(*window.px), where)
+        data = encode_exact(to_pixels(samples).crop(*window.px), where)
         coder = TileCoder.EXACT if where.all() else TileCoder.BOTH
         tile = replace(Tile.exact_tile(7, data, 1), coder=coder)
         decoded = decode_exact(7, window, tile, header_of(samples))

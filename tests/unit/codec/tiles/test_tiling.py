@@ -60,8 +60,8 @@ def test_windows_grow_as_far_as_the_image() -> None:
 
 
 def test_windows_cut_each_other() -> None:
-    assert Window(0, 0, 4, 4).cut(Window(2, 3, 9, 9)) == Window(2, 3, 4, 4)
-    assert min(Window(0, 0, 2, 2).cut(Window(2, 0, 4, 2)).size) <= 0
+    assert Window(0, 0, 4, 4).intersection(Window(2, 3, 9, 9)) == Window(2, 3, 4, 4)
+    assert min(Window(0, 0, 2, 2).intersection(Window(2, 0, 4, 2)).size) <= 0
 
 
 def test_slices_are_relative_to_the_origin() -> None:
