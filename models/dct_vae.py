@@ -63,13 +63,13 @@ class ContextModel(nn.Module):
         patches = as_map(at_patches(quality))
         return step_of(patches.float()) * self.gain.to(patches.device)[:, None, None]
 
-    def exact(self, ycbcr: Tensor, quality: Quality) -> Tensor:
+    def unrounded(self, ycbcr: Tensor, quality: Quality) -> Tensor:
         """Return the context before rounding, DCT / step: (B, C, H/32, W/32)."""
         return self.dct.analyse(ycbcr) / self.steps(quality)
 
     def quantise(self, ycbcr: Tensor, quality: Quality) -> Tensor:
         """Return the integer context u = round(DCT / step): (B, C, H/32, W/32)."""
-        return torch.floor(self.exact(ycbcr, quality) + 0.5)
+        return torch.floor(self.unrounded(ycbcr, quality) + 0.5)
 
     def image(self, u: Tensor, quality: Quality) -> Tensor:
         """Return what the context alone decodes to: (B, 3, H, W) YCbCr about zero."""

@@ -105,20 +105,20 @@ class TorchRuntime:
         return torch.from_numpy(np.array(array, order="C")).to(self.device)
 
     @_inference
-    def exact_context(self, rgb: Floats, quality: Quality) -> Floats:
+    def unrounded_context(self, rgb: Floats, quality: Quality) -> Floats:
         """See `codec.networks.runtime.Runtime`."""
         ycbcr = to_ycbcr(self._tensor(rgb))
-        return self.weights.context.exact(ycbcr, self._at(quality, len(rgb))).cpu().numpy()
+        return self.weights.context.unrounded(ycbcr, self._at(quality, len(rgb))).cpu().numpy()
 
     @_inference
     def context_pass(
-        self, size: tuple[int, int, int], quality: Quality, exact: Floats | None = None
+        self, size: tuple[int, int, int], quality: Quality, target: Floats | None = None
     ) -> _Border:
         """See `codec.networks.runtime.Runtime`."""
         context = self.weights.context
-        target = None if exact is None else self._tensor(exact).double()
+        wanted = None if target is None else self._tensor(target).double()
         at = self._at(quality, size[0])
-        return _Border(ContextPass(context.prior, context.norm, size, at, target))
+        return _Border(ContextPass(context.prior, context.norm, size, at, wanted))
 
     @_inference
     def analyse(self, rgb: Floats, u: Floats, quality: Quality) -> TorchFeatures:

@@ -198,7 +198,7 @@ class _Objective:
 @torch.enable_grad()
 def _search(model: DctVae, scene: _Scene, passes: int) -> tuple[Tensor, Tensor]:
     objective = _Objective(model, scene)
-    aim = model.context.exact(scene.ycbcr[objective.pixels], scene.own).requires_grad_()
+    aim = model.context.unrounded(scene.ycbcr[objective.pixels], scene.own).requires_grad_()
     reach = MAX_COEFFICIENT / model.context.steps(scene.own)  # what priors reckon with
     moved = torch.zeros_like(objective.targets, requires_grad=True)
     groups = [{"params": [x], "lr": lr} for x, lr in zip((aim, moved), RATES, strict=True)]

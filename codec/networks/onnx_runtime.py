@@ -63,16 +63,16 @@ class OnnxRuntime:
         self._constants: dict[int, ContextConstants] = {}
         check_arithmetic(self._graphs)
 
-    def exact_context(self, rgb: Floats, quality: Quality) -> Floats:
+    def unrounded_context(self, rgb: Floats, quality: Quality) -> Floats:
         """See `runtime.Runtime`."""
         inputs = {"rgb": rgb, **_qualities(quality)}
-        return self._graphs.run("context.exact", inputs)[0].numpy()
+        return self._graphs.run("context.exact", inputs)[0].numpy()  # its name in weight files
 
     def context_pass(
-        self, size: tuple[int, int, int], quality: Quality, exact: Floats | None = None
+        self, size: tuple[int, int, int], quality: Quality, target: Floats | None = None
     ) -> _ContextPass:
         """See `runtime.Runtime`."""
-        return _ContextPass(self._graphs, self._constants_at(quality), size, exact)
+        return _ContextPass(self._graphs, self._constants_at(quality), size, target)
 
     def _constants_at(self, quality: Quality) -> ContextConstants:
         if isinstance(quality, PatchQualities):  # of these there are too many to keep
@@ -118,10 +118,10 @@ class _ContextPass:
         graphs: Graphs,
         constants: ContextConstants,
         size: tuple[int, int, int],
-        exact: Floats | None,
+        target: Floats | None,
     ):
         self.graphs, self.constants = graphs, constants
-        self.size, self.exact = size, exact
+        self.size, self.target = size, target
         config = graphs.file.config
         self.schedule = context_schedule(config)
         self.context = np.zeros((size[0], config.context_channels, *size[1:]), np.float32)
@@ -165,9 +165,9 @@ class _ContextPass:
 
     def residual(self, step: CodingStep, number: int) -> NDArray:
         """See `walk.Network`."""
-        assert self.exact is not None, "this coder needs a context"
+        assert self.target is not None, "this coder needs a context"
         start, stop = step.slices[number]
-        wanted = pick(self.exact[:, start:stop], step.squares)
+        wanted = pick(self.target[:, start:stop], step.squares)
         return wanted.astype(np.float64) - self._steps[..., : self._count]
 
     def reveal(self, step: CodingStep, number: int, offset: NDArray) -> None:

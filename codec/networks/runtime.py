@@ -56,7 +56,7 @@ class Runtime(Protocol):
         """How many tiles of one size make a good batch."""
         ...
 
-    def exact_context(self, rgb: Floats, quality: Quality) -> Floats:
+    def unrounded_context(self, rgb: Floats, quality: Quality) -> Floats:
         """Return the context before rounding.
 
         Args:
@@ -69,14 +69,14 @@ class Runtime(Protocol):
         ...
 
     def context_pass(
-        self, size: tuple[int, int, int], quality: Quality, exact: Floats | None = None
+        self, size: tuple[int, int, int], quality: Quality, target: Floats | None = None
     ) -> ContextNetwork:
         """Return the network of a pass over the contexts of tiles.
 
         Args:
             size: (B, h, w), tiles and patches of each.
             quality: of the tiles.
-            exact: (B, C, h, w) what is to be coded; None to decode.
+            target: (B, C, h, w) what is to be coded, whole numbers or not; None to decode.
         """
         ...
 

@@ -76,12 +76,12 @@ class ContextEncoder:
         self._slices.append((channels, index[:, mask], symbols[:, mask]))
         return whole + symbols - prediction.mean
 
-    def _rounded(self, index: NDArray[np.int32], exact: NDArray) -> NDArray:
+    def _rounded(self, index: NDArray[np.int32], values: NDArray) -> NDArray:
         """Return integers, all but for rates the nearest ones."""
-        near = np.floor(exact + 0.5)
-        other = np.where(exact < near, near - 1, near + 1)
+        near = np.floor(values + 0.5)
+        other = np.where(values < near, near - 1, near + 1)
         saved = self.tables.context_bits(index, near) - self.tables.context_bits(index, other)
-        worth = ERROR_PRICE * CURVATURE * (1 - 2 * np.abs(exact - near))
+        worth = ERROR_PRICE * CURVATURE * (1 - 2 * np.abs(values - near))
         return np.where(saved > worth, other, near)
 
     def pairs(self, place: int = 0) -> Pairs:

@@ -151,7 +151,7 @@ def _surrounded(
 ) -> _Surrounded:
     seen = window.grown(analysis_halo(codec.config), patch_grid(*pixels.size))
     rgb, quality = _rgb(pixels, seen, window, exact_patches), conditions.at([seen])
-    context = codec.runtime.exact_context(rgb, quality) * conditions.context_mask[:, None, None]
+    context = codec.runtime.unrounded_context(rgb, quality) * conditions.context_mask[:, None, None]
     return _Surrounded(window, seen, rgb, quality, context)
 
 

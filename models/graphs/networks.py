@@ -114,7 +114,7 @@ class ContextAnalysis(nn.Module):
 
     def forward(self, rgb: Tensor, quality_32: Tensor) -> Tensor:
         """See the class."""
-        return self.context.exact(to_ycbcr(rgb), quality_32)
+        return self.context.unrounded(to_ycbcr(rgb), quality_32)
 
 
 class ImageAnalysis(nn.Module):

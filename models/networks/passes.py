@@ -36,7 +36,7 @@ class ContextPass:
         norm: brings symbols to activations and back.
         size: (B, h, w), contexts and patches of each.
         quality: (B,), or a map.
-        context: (B, C, h, w), what is to be coded, whole numbers or not; None to decode.
+        target: (B, C, h, w), what is to be coded, whole numbers or not; None to decode.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class ContextPass:
         norm: Norm,
         size: tuple[int, int, int],
         quality: Quality,
-        context: Tensor | None = None,
+        target: Tensor | None = None,
     ):
-        self.prior, self.norm, self.target = prior, norm, context
+        self.prior, self.norm, self.target = prior, norm, target
         self.quality = at_patches(quality)
         self.size = size
         self.h = prior.begin(prior.nothing(*size), self.quality)

@@ -70,15 +70,15 @@ def test_results_do_not_depend_on_what_the_caller_has_switched_on(tiny_codec: Co
     rgb = rng.uniform(0, 255, (2, 3, 64, 32)).astype(np.float32)
 
     def results() -> list[np.ndarray]:
-        exact = runtime.exact_context(rgb, 50)
-        u = np.floor(exact + 0.5)
+        unrounded = runtime.unrounded_context(rgb, 50)
+        u = np.floor(unrounded + 0.5)
         network = runtime.latent_pass(u, 50, [runtime.analyse(rgb, u, 50)])
         step = network.schedule[0]
         network.advance(step)
         prediction = network.predict(step, 0)
         residual = network.residual(step, 0)
         latents = np.ones((2, 140, 8, 4), np.float32)
-        return [exact, *prediction, residual, runtime.synthesise(u, latents, 50)]
+        return [unrounded, *prediction, residual, runtime.synthesise(u, latents, 50)]
 
     plain = results()
     with torch.enable_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
@@ -90,7 +90,7 @@ def test_results_do_not_depend_on_what_the_caller_has_switched_on(tiny_codec: Co
 def test_cropped_features_are_those_of_the_part(tiny_codec: Codec) -> None:
     rng = np.random.default_rng(0)
     rgb = rng.uniform(0, 255, (1, 3, 96, 96)).astype(np.float32)
-    u = np.floor(tiny_codec.runtime.exact_context(rgb, 50) + 0.5)
+    u = np.floor(tiny_codec.runtime.unrounded_context(rgb, 50) + 0.5)
     whole = tiny_codec.runtime.analyse(rgb, u, 50)
     part = whole.crop(slice(4, 8), slice(0, 12))
     assert torch.equal(part.features, whole.features[:, :, 4:8])  # type: ignore
@@ -100,11 +100,11 @@ def test_cropped_features_are_those_of_the_part(tiny_codec: Codec) -> None:
 @pytest.mark.filterwarnings("error")
 def test_arrays_may_be_read_only_and_in_any_order(tiny_codec: Codec) -> None:
     rgb = np.random.default_rng(0).uniform(0, 255, (1, 3, 32, 64)).astype(np.float32)
-    expected = tiny_codec.runtime.exact_context(rgb, 50)
+    expected = tiny_codec.runtime.unrounded_context(rgb, 50)
     turned = np.ascontiguousarray(rgb.transpose(0, 3, 2, 1)).transpose(0, 3, 2, 1)
     rgb.setflags(write=False)
     for array in (rgb, turned):
-        assert np.array_equal(tiny_codec.runtime.exact_context(array, 50), expected)
+        assert np.array_equal(tiny_codec.runtime.unrounded_context(array, 50), expected)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

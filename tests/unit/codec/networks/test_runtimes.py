@@ -155,9 +155,9 @@ def test_deciding_the_context_saves_bits(shipped_codec: Codec, photograph: np.nd
     conditions = CodingConditions(shipped_codec.config, 30, is_grey=False)
     rgb = np.ascontiguousarray(photograph[:128, :128].transpose(2, 0, 1), np.float32)[None]
     runtime = shipped_codec.runtime
-    exact = runtime.exact_context(rgb, 30)
-    nearest, bits, contexts = np.floor(exact + 0.5), [], []
-    for wanted, decides in ((nearest, False), (exact, True)):
+    unrounded = runtime.unrounded_context(rgb, 30)
+    nearest, bits, contexts = np.floor(unrounded + 0.5), [], []
+    for wanted, decides in ((nearest, False), (unrounded, True)):
         coder = ContextEncoder(shipped_codec.tables, conditions.context_mask, decides=decides)
         contexts.append(walk(runtime.context_pass((1, 4, 4), 30, wanted), coder).context)
         stack = CountingStack(shipped_codec.tables.pmfs)
@@ -165,7 +165,7 @@ def test_deciding_the_context_saves_bits(shipped_codec: Codec, photograph: np.nd
         bits.append(stack.bits)
     assert np.array_equal(contexts[0], nearest)
     assert np.array_equal(contexts[1], np.rint(contexts[1]))
-    assert np.abs(contexts[1] - exact).max() < 1
+    assert np.abs(contexts[1] - unrounded).max() < 1
     assert 0 < (contexts[1] != nearest).sum() < nearest.size / 10
     assert bits[1] < bits[0]
 

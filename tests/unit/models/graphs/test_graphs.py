@@ -68,13 +68,13 @@ def compare(
     """Run every network on both sides: the same symbols, and nearly the same real numbers."""
     rng = np.random.default_rng(quality)
     rgb = rng.uniform(0, 255, (1, 3, 32 * size[0], 32 * size[1])).astype(np.float32)
-    exact, expected = (side.exact_context(rgb, quality) for side in (onnx_side, torch_side))
-    alike(exact, expected)
+    unrounded, expected = (side.unrounded_context(rgb, quality) for side in (onnx_side, torch_side))
+    alike(unrounded, expected)
     sides = onnx_side, torch_side
-    one, other = (side.context_pass((1, *size), quality, exact) for side in sides)
+    one, other = (side.context_pass((1, *size), quality, unrounded) for side in sides)
     walk_both(one, other, rng, encodes=True)
     assert np.array_equal(one.context, other.context)
-    u = np.floor(exact + 0.5)
+    u = np.floor(unrounded + 0.5)
     features = [side.analyse(rgb, u, quality) for side in sides]
     for name in ("features", "coefficients"):
         alike(*(np.asarray(getattr(each, name)) for each in features))

@@ -25,14 +25,14 @@ from tests.inverses import check_inverse
 SIZES = [(1, 1), (1, 4), (2, 3), (5, 5)]
 
 
-def exact_contexts(
+def unrounded_contexts(
     codec: Codec, photograph: np.ndarray, size: tuple[int, int], quality: int, count: int = 1
 ) -> np.ndarray:
     """Contexts of real pixels before rounding, (count, C, *size)."""
     height, width = 32 * size[0], 32 * size[1]
     crops = [photograph[16 * k : 16 * k + height, 200 : 200 + width] for k in range(count)]
     rgb = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32)
-    return codec.runtime.exact_context(rgb, quality)
+    return codec.runtime.unrounded_context(rgb, quality)
 
 
 def encoded(codec: Codec, context: np.ndarray, quality: int, **options: Any) -> ContextEncoder:  # noqa: ANN401
@@ -50,8 +50,8 @@ def encoded(codec: Codec, context: np.ndarray, quality: int, **options: Any) -> 
 def test_what_is_written_is_read_back(
     tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int], quality: int
 ) -> None:
-    exact = exact_contexts(tiny_codec, photograph, size, quality, count=2)
-    context = np.floor(exact + 0.5)
+    unrounded = unrounded_contexts(tiny_codec, photograph, size, quality, count=2)
+    context = np.floor(unrounded + 0.5)
     encoder = encoded(tiny_codec, context, quality, decides=False)
     pmfs, patches = tiny_codec.tables.pmfs, size[0] * size[1]
 
@@ -72,7 +72,7 @@ def test_what_is_written_is_read_back(
 def test_every_coefficient_is_coded_once(
     tiny_codec: Codec, photograph: np.ndarray, size: tuple[int, int]
 ) -> None:
-    context = np.floor(exact_contexts(tiny_codec, photograph, size, 50) + 0.5)
+    context = np.floor(unrounded_contexts(tiny_codec, photograph, size, 50) + 0.5)
     offsets, *slices = encoded(tiny_codec, context, 50, decides=False).pairs()
     assert len(offsets[1]) == context.shape[1]
     assert sum(symbols.size for _, symbols in slices) == context.size
