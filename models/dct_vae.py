@@ -146,7 +146,7 @@ class DctVae(nn.Module):
         spread = coefficients.transpose(0, 1).flatten(1).std(dim=1).clamp_min(1.0)
         spread = spread / context.gain.to(spread)
         context.norm.spread.copy_(spread)
-        context.prior.start_from(coefficients, spread)
+        context.prior.start_from(spread)
         at = torch.full((len(ycbcr),), quality, device=ycbcr.device)
         image = context.image(context.quantise(ycbcr, at), at)
         _, residual = latents.analysis(ycbcr, image, at)

@@ -127,8 +127,8 @@ class Factorised(nn.Module):
         self.densities = densities or FloatDensities(config.context_channels)
 
     @torch.no_grad()
-    def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
-        """Take the unit of each density: spread (C,) in px over the gain of its step."""
+    def start_from(self, patches: Tensor, spread: Tensor) -> None:
+        """Take `spread` as the unit of the densities; see `interface.ResearchPrior`."""
         assert isinstance(self.densities, FloatDensities)
         self.densities.spread.copy_(spread)
 
@@ -150,7 +150,7 @@ class Factorised(nn.Module):
     def push(
         self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
-        """See `interface.ContextPrior`."""
+        """See `interface.ResearchPrior`."""
         masses = self._masses(quality)
         entries = u[0].flatten(1).long() + masses.shape[1] // 2
         for channel in reversed(mask.nonzero()[:, 0].tolist()):
@@ -164,7 +164,7 @@ class Factorised(nn.Module):
         norm: Norm,
         mask: Tensor,
     ) -> Tensor:
-        """See `interface.ContextPrior`."""
+        """See `interface.ResearchPrior`."""
         masses = self._masses(quality)
         u = torch.zeros(1, len(mask), *size, dtype=torch.float64)
         for channel in mask.nonzero()[:, 0].tolist():

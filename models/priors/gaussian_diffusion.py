@@ -92,9 +92,7 @@ class GaussianDiffusion(nn.Module):
     def start_from(self, patches: Tensor, spread: Tensor) -> None:
         """Start where z is all that is known: v = 0, and off by the noise of z.
 
-        Args:
-            patches: not needed.
-            spread: (C,) each coefficient's standard deviation, in pixels over the gain of its step.
+        See `interface.ResearchPrior`.
         """
         units = WIDTH_UNIT * WIDTHS_AN_OCTAVE / UNIT  # an octave
         steps = step_of(torch.linspace(0, MAX_QUALITY, KNOTS, device=spread.device))

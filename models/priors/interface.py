@@ -1,7 +1,8 @@
 """What a prior of the context is.
 
 A prior is fitted by minimising `bits`. The masked diffusion codes by `codec.symbols.walk`. The
-others code by `push` and `pop`, and are sampled by popping from a stack that draws at random.
+others are modules that start anew, code by `push` and `pop`, and are sampled by popping from a
+stack that draws at random.
 """
 
 from __future__ import annotations
@@ -33,6 +34,15 @@ class ContextPrior(Protocol):
 
 class ResearchPrior(ContextPrior, Protocol):
     """A prior that codes on a `TensorStack`."""
+
+    def start_from(self, patches: Tensor, spread: Tensor) -> None:
+        """Start from training images, before the first step of fitting.
+
+        Args:
+            patches: (n, C) coefficients of patches in pixels, over the gain of their steps.
+            spread: (C,) their standard deviations.
+        """
+        ...
 
     def push(
         self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor

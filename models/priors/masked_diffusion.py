@@ -55,7 +55,7 @@ class MaskedDiffusion(nn.Module):
         """Return the state that knows nothing but the quality: (B, width, h, w)."""
         return saturate(self.start(nothing, quality))
 
-    def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
+    def start_from(self, spread: Tensor) -> None:
         """Start scales at each coefficient's standard deviation (C,), in pixels over the gain."""
         for step, network in zip(self.schedule, self.steps, strict=True):
             assert isinstance(network, StepNetwork)

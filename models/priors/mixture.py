@@ -88,9 +88,9 @@ class FloatComponents(FloatLayer):
         """Return means (K, C) in activations, scale indices (K, C) at quality 0, log2 w (K,)."""
         return self.means * UNIT, self.indices, self.logits.log_softmax(0) / math.log(2)
 
-    def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
+    def start_from(self, patches: Tensor, spread: Tensor) -> None:
         """Start at a mixture for patches (n, C), px over the gain, of spread (C,)."""
-        means, deviations, weights = clusters(coefficients / spread, len(self.means), False)
+        means, deviations, weights = clusters(patches / spread, len(self.means), False)
         self.means.copy_(means)
         self.indices.copy_(_index_of(deviations * spread))
         self.logits.copy_(weights.log())
@@ -128,10 +128,10 @@ class FloatPseudoInputs(FloatLayer):
         index = _index_of(self.spread) + self.noise / LOG_RATIO
         return means * UNIT, index.expand_as(means), even
 
-    def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
+    def start_from(self, patches: Tensor, spread: Tensor) -> None:
         """Start at a mixture for patches (n, C), px over the gain, of spread (C,)."""
         self.spread.copy_(spread)
-        means, deviations, _ = clusters(coefficients / spread, len(self.pictures), True)
+        means, deviations, _ = clusters(patches / spread, len(self.pictures), True)
         self.pictures.copy_(self.dct.synthesise(means[:, :, None, None]))
         self.noise.copy_(deviations[0].log())
 
@@ -214,10 +214,10 @@ class Mixture(nn.Module):
         self.components = FloatComponents(config.prior_components, config.context_channels)
 
     @torch.no_grad()
-    def start_from(self, coefficients: Tensor, spread: Tensor) -> None:
-        """Start at a mixture for patches (n, C), px over the gain, of spread (C,)."""
+    def start_from(self, patches: Tensor, spread: Tensor) -> None:
+        """Start at a mixture for the patches; see `interface.ResearchPrior`."""
         assert not isinstance(self.components, IntegerComponents)
-        self.components.start_from(coefficients, spread)
+        self.components.start_from(patches, spread)
 
     def bits(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
         """Return -log2 p(u), one term; see `interface.ContextPrior`."""
@@ -250,7 +250,7 @@ class Mixture(nn.Module):
     def push(
         self, stack: TensorStack, u: Tensor, quality: Tensor, norm: Norm, mask: Tensor
     ) -> None:
-        """See `interface.ContextPrior`."""
+        """See `interface.ResearchPrior`."""
         assert isinstance(self.components, IntegerComponents)
         chosen, _ = self.best(u.float(), quality, norm, mask)
         means, index = self.components.gaussians(chosen, quality, norm)
@@ -266,7 +266,7 @@ class Mixture(nn.Module):
         norm: Norm,
         mask: Tensor,
     ) -> Tensor:
-        """See `interface.ContextPrior`."""
+        """See `interface.ResearchPrior`."""
         assert isinstance(self.components, IntegerComponents)
         chosen = stack.pop_under(self.components.masses.expand(size[0] * size[1], -1)).long()
         means, index = self.components.gaussians(chosen, quality, norm)

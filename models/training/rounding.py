@@ -38,7 +38,7 @@ Filters = FloatConv | nn.Conv2d
 def round_filters(model: DctVae, batches: Iterable[Tensor], qualities: tuple[int, int]) -> None:
     """Round, in place, all filters of a float model that its weight file holds in 8 bits.
 
-    `DctVae.to_integer` and `weights.save_weights` then find nothing left to round but biases.
+    `DctVae.to_integer` and `weight_models.save_weights` then find nothing left to round but biases.
 
     Args:
         model: whose filters see what training would show them, in real arithmetic.

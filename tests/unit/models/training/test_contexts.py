@@ -6,14 +6,18 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from hvae_codec.codec.config import ModelConfig
 from hvae_codec.codec.errors import WeightsError
+from hvae_codec.codec.quality.curve import step_of
 from hvae_codec.models.dct_vae import ContextModel, DctVae
 from hvae_codec.models.integer.convert import to_integer
+from hvae_codec.models.integer.norms import Norm
 from hvae_codec.models.networks.dct import to_ycbcr
-from hvae_codec.models.priors import DEFAULT_PRIOR, make_prior
+from hvae_codec.models.networks.quantizers import gaussian_bits
+from hvae_codec.models.priors import DEFAULT_PRIOR, PRIORS, make_prior
+from hvae_codec.models.priors.interface import ContextPrior, ResearchPrior
 from hvae_codec.models.training import contexts
 from hvae_codec.models.training.contexts import (
     FitConfig,
@@ -121,6 +125,38 @@ def test_pseudo_inputs_are_clipped_and_checked_with_their_prior(
     fit(integer, "gaussian-diffusion", photographs, config)
     ((found, optimiser),) = seen
     assert found == {id(p) for group in optimiser.param_groups for p in group["params"]}
+
+
+class Gaussians(nn.Module):
+    """A prior with the methods that its interface asks for, and no more."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.scales = nn.Parameter(torch.ones(config.context_channels))
+
+    def start_from(self, patches: Tensor, spread: Tensor) -> None:
+        assert patches.shape[1:] == spread.shape == self.scales.shape
+        self.scales.data.copy_(spread)
+
+    def bits(self, u: Tensor, quality: Tensor, norm: Norm) -> Tensor:
+        steps = self.scales / step_of(quality)[:, None]
+        return gaussian_bits(u, steps[..., None, None]).sum((1, 2, 3))[None]
+
+    def push(self, *arguments: Any) -> None: ...  # noqa: ANN401
+
+    def pop(self, *arguments: Any) -> None: ...  # noqa: ANN401
+
+
+def test_a_prior_is_fitted_that_has_the_methods_of_the_interface_alone(
+    integer: DctVae, photographs: ImageCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {name for name in (*vars(ContextPrior), *vars(ResearchPrior)) if name[0] != "_"}
+    assert asked == {name for name in vars(Gaussians) if name[0] != "_"}
+    monkeypatch.setitem(PRIORS, "gaussians", Gaussians)
+    prior = fit(integer, "gaussians", photographs, FitConfig(steps=2, side=4, batch=4))
+    assert isinstance(prior, Gaussians)
+    start = float_norm(integer).spread
+    assert torch.allclose(prior.scales, start, rtol=1e-3) and not torch.equal(prior.scales, start)
 
 
 def test_a_prior_of_other_contexts_is_refused(integer: DctVae, tmp_path: Path) -> None:
