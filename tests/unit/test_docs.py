@@ -30,6 +30,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 GOLDEN_FOLDER = ROOT / "tests" / "golden"
 GOLDEN = sorted(GOLDEN_FOLDER.glob("**/*.hvae"))
 QUICK = {"map"}
+WRITTEN_BY_PROGRAMS = {"benchmark.md", "papers.md"}
 MANUALS = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -60,6 +61,14 @@ def commands(page: Path) -> list[list[str]]:
 
 def test_the_readme_is_one_page() -> None:
     assert len(MANUALS[0].read_text("utf-8").splitlines()) <= 120
+
+
+@each_page
+def test_prose_is_at_most_120_columns_wide(page: Path) -> None:
+    if page.name in WRITTEN_BY_PROGRAMS:
+        return
+    lines = (line for line in prose(page).splitlines() if not line.startswith(("|", "![", "    ")))
+    assert not [line for line in lines if len(line) > 120]
 
 
 def test_the_readme_has_the_figures_of_the_benchmark() -> None:
