@@ -18,7 +18,7 @@ from .quality.curve import MAX_QUALITY
 from .symbols.stack import Sampling
 
 DEFAULT_QUALITY = 60
-DEFAULT_PRIOR = "masked-diffusion"
+DEFAULT_PRIOR = Prior.MASKED_DIFFUSION.label
 TUNES = "eye", "psnr"
 DEFAULT_TUNE = "eye"
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
+from ...bitstream import Prior
 from ..quality.qualities import PATCH, Quality, positions_of
 from ..symbols.fixed_point import INWARD_UNIT, KNOT_SPAN, KNOT_UNIT, OUTWARD_UNIT, UNIT
 from ..symbols.schedule import CodingStep, context_schedule, pick
 from .weight_file import WeightFile
 
-PRIOR = "context.priors.masked-diffusion"
+PRIOR = f"context.priors.{Prior.MASKED_DIFFUSION.label}"
 
 Inputs = dict[str, OrtValue | NDArray]
 """Inputs of a graph, by name."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from ...bitstream import Prior
 from ...codec.config import ModelConfig
 from ...codec.errors import WeightsError
 from ..integer import convert
@@ -14,15 +15,15 @@ from .gaussian_diffusion import GaussianDiffusion
 from .masked_diffusion import MaskedDiffusion
 from .mixture import Mixture, VampPrior
 
-DEFAULT_PRIOR = "masked-diffusion"
+DEFAULT_PRIOR = Prior.MASKED_DIFFUSION.label
 """The prior that every weight file has, and that encodes unless another is named."""
 
 PRIORS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     DEFAULT_PRIOR: MaskedDiffusion,
-    "gaussian-diffusion": GaussianDiffusion,
-    "factorised": Factorised,
-    "mixture": Mixture,
-    "vamp": VampPrior,
+    Prior.GAUSSIAN_DIFFUSION.label: GaussianDiffusion,
+    Prior.FACTORISED.label: Factorised,
+    Prior.MIXTURE.label: Mixture,
+    Prior.VAMP.label: VampPrior,
 }
 """What makes a prior of each name, in float."""
 
@@ -46,6 +47,6 @@ def make_empty_prior(name: str, config: ModelConfig) -> nn.Module:
     Raises:
         WeightsError: the name is unknown.
     """
-    if name == "factorised":
+    if name == Prior.FACTORISED.label:
         return Factorised(config, IntegerDensities(config.context_channels))
     return convert.empty_integer(make_prior(name, config))
