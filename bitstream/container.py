@@ -134,8 +134,8 @@ class Index:
         exact_bytes: int64 `(tiles,)`, zeros of learned tiles.
         exact_checks: uint32 `(tiles,)`.
         begin: offset behind the index, in bytes.
-        map: (h, w), by how much the quality of each patch differs from the header's; None where
-            there is no map.
+        quality_map: (h, w), by how much the quality of each patch differs from the header's; None
+            where there is no map.
     """
 
     header: Header
@@ -148,7 +148,7 @@ class Index:
     exact_bytes: NDArray[np.int64]
     exact_checks: NDArray[np.uint32]
     begin: int
-    map: Offsets | None = None
+    quality_map: Offsets | None = None
 
     @cached_property
     def spans(self) -> NDArray[np.int64]:
@@ -209,7 +209,10 @@ def part_check(number: int, part: bytes) -> int:
 
 
 def write_container(
-    header: Header, metadata: Metadata, tiles: Sequence[Tile], offsets: Offsets | None = None
+    header: Header,
+    metadata: Metadata,
+    tiles: Sequence[Tile],
+    quality_map: Offsets | None = None,
 ) -> bytes:
     """Write a whole file.
 
@@ -217,7 +220,7 @@ def write_container(
         header: whose `metadata` says whether there is any.
         metadata: (kind, bytes) of ascending kinds.
         tiles: `header.tile_count` of them, row by row, of equally many levels.
-        offsets: the quality map, if there is one.
+        quality_map: `Index.quality_map`, if there is one.
 
     Raises:
         ArgumentError: the number of tiles or of levels is not what it must be, words or alpha are
@@ -228,10 +231,10 @@ def write_container(
         raise ArgumentError(
             f"the header says metadata={header.metadata}, there are {len(metadata)} items"
         )
-    if header.map != (offsets is not None):
+    if header.map != (quality_map is not None):
         raise ArgumentError(f"the header says map={header.map}, which is not so")
-    if offsets is not None:
-        check_map(offsets, header.patches, header.quality)
+    if quality_map is not None:
+        check_map(quality_map, header.patches, header.quality)
     if len(tiles) != header.tile_count:
         raise ArgumentError(f"{len(tiles)} tiles, the header asks for {header.tile_count}")
     levels = len(tiles[0].level_words)
@@ -244,8 +247,8 @@ def write_container(
     split = [np.split(t.words.astype("<u4"), np.cumsum(t.level_words)[:-1]) for t in learned]
     payloads = [words[level].tobytes() for level in range(levels) for words in split]
     begin = pack_header(header) + pack_metadata(metadata)
-    if offsets is not None:
-        begin += pack_map(offsets)
+    if quality_map is not None:
+        begin += pack_map(quality_map)
     return b"".join([begin, _index(header, tiles, levels), *parts, *payloads])
 
 
@@ -304,7 +307,7 @@ def read_index(source: Source) -> Index:
     cursor = Cursor(source)
     header, cursor.at = unpack_header(cursor.peek(MAX_HEADER_BYTES))
     metadata = unpack_metadata(cursor) if header.metadata else ()
-    offsets = unpack_map(cursor, header.patches, header.quality) if header.map else None
+    quality_map = unpack_map(cursor, header.patches, header.quality) if header.map else None
     begin, with_alpha = cursor.at, header.color.has_alpha
     levels = cursor.byte()
     if not 1 <= levels <= MAX_LEVELS:
@@ -331,7 +334,7 @@ def read_index(source: Source) -> Index:
         exact_bytes=_spread(sizes, exact, np.int64),
         exact_checks=_spread(exact_checks, exact, np.uint32),
         begin=cursor.at,
-        map=offsets,
+        quality_map=quality_map,
     )
 
 

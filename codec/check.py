@@ -64,7 +64,7 @@ def verify_file(codec: Codec | None, source: Source, index: Index) -> VerifyRepo
     usual = decode_file(codec, source, index)
     if codec is None:
         return VerifyReport(len(tiles), 0, 0, 0, header.largest_sample)
-    conditions = CodingConditions.of(header, codec.config, index.map)
+    conditions = CodingConditions.of(header, codec.config, index.quality_map)
     learned = [tile for tile in tiles if index.coders[tile.number] != TileCoder.EXACT]
     sizes = [symbol_count(conditions, window) for _, window in learned]
     with _LOADING:  # or two threads would load it twice

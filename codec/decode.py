@@ -184,7 +184,7 @@ def quality_map(source: Source) -> Image.Image:
     """
     with opened(source) as file:
         index = read_index(file)
-    return map_picture(index.map, index.header.patches)
+    return map_picture(index.quality_map, index.header.patches)
 
 
 def verify(source: Source) -> VerifyReport:

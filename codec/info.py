@@ -92,7 +92,7 @@ def describe(index: Index, file_bytes: int) -> FileInfo:
     words = index.level_words.sum(axis=0)
     names = ["context", *(f"latents {k}" for k in range(1, len(words)))]
     levels = tuple(LevelInfo(n, int(w) * 4) for n, w in zip(names, words, strict=True))
-    offsets = (0,) if index.map is None else index.map
+    offsets = (0,) if index.quality_map is None else index.quality_map
     lowest, highest = int(np.min(offsets)), int(np.max(offsets))
     metadata_bytes = sum(len(value) for _, value in index.metadata)
     return FileInfo(

@@ -25,27 +25,27 @@ class CodingConditions:
         config: the sizes of the models.
         quality: 0...100.
         is_grey: luma alone is coded; chroma is zero on both sides.
-        map: what each patch of the picture has more than `quality`, (h, w) integers; None where
-            all have it.
+        quality_map: what each patch of the picture has more than `quality`, (h, w) integers; None
+            where all have it.
     """
 
     config: ModelConfig
     quality: int
     is_grey: bool
-    map: NDArray[np.int16] | None = None
+    quality_map: NDArray[np.int16] | None = None
 
     @classmethod
     def of(
-        cls, header: Header, config: ModelConfig, offsets: NDArray[np.int16] | None = None
+        cls, header: Header, config: ModelConfig, quality_map: NDArray[np.int16] | None = None
     ) -> CodingConditions:
         """Return the conditions that a file names."""
-        return cls(config, header.quality, header.color.is_grey, offsets)
+        return cls(config, header.quality, header.color.is_grey, quality_map)
 
     def at(self, windows: Sequence[Window]) -> Quality:
         """Return the quality of parts of the picture, of one size."""
-        if self.map is None:
+        if self.quality_map is None:
             return self.quality
-        parts = [self.map[window.slices(_ORIGIN, 1)] for window in windows]
+        parts = [self.quality_map[window.slices(_ORIGIN, 1)] for window in windows]
         return PatchQualities(self.quality, self.quality + np.stack(parts).astype(np.int64))
 
     @property
@@ -69,5 +69,5 @@ class CodingConditions:
 
         Near quality 100 the networks fade out, and so no symbol may be skipped.
         """
-        offset = 0 if self.map is None else int(self.map.max())
+        offset = 0 if self.quality_map is None else int(self.quality_map.max())
         return self.config.learned_share(self.quality + offset) == 1

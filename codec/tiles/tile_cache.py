@@ -63,7 +63,7 @@ class TileCache:
         self.order = order
         self.codec, self.source, self.index, self.view = codec, source, index, view
         self.header = header = index.header
-        self.conditions = CodingConditions.of(header, codec.config, index.map)
+        self.conditions = CodingConditions.of(header, codec.config, index.quality_map)
         self.is_thumbnail = view.scale >= THUMBNAIL_SCALE
         # a thumbnail sees around itself only to fill what is lost
         self.halo = int(options.keep_going) if self.is_thumbnail else synthesis_halo(codec.config)

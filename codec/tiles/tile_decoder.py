@@ -172,7 +172,7 @@ def _popped(
     codec: Codec, index: Index, tiles: Sequence[TileSource], levels: int, wanted: Wanted
 ) -> _Popped:
     """Pop some levels of tiles, as far as an entropy decoder notices nothing."""
-    conditions = CodingConditions.of(index.header, codec.config, index.map)
+    conditions = CodingConditions.of(index.header, codec.config, index.quality_map)
     words = [tile.coded.words[: sum(tile.coded.level_words[:levels])] for tile in tiles]
     try:
         coders = [coder_of(each) for each in words]

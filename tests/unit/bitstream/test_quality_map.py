@@ -94,8 +94,8 @@ def test_a_file_has_the_map_that_its_header_announces() -> None:
     header: Header = replace(HEADER, map=True)
     data = write_container(header, (), TILES, MAP)
     index = read_index(data)
-    assert index.map is not None and np.array_equal(index.map, MAP)
-    assert read_index(write_container(HEADER, (), TILES)).map is None
+    assert index.quality_map is not None and np.array_equal(index.quality_map, MAP)
+    assert read_index(write_container(HEADER, (), TILES)).quality_map is None
     with pytest.raises(ArgumentError, match="map=True"):
         write_container(header, (), TILES)
     with pytest.raises(ArgumentError, match="map=False"):

@@ -214,7 +214,7 @@ def test_a_prior_of_one_quality_gets_no_map(
     picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     picture[:32] = 244  # a sky above noise: the eye would want it better
     data = hvae_codec.encode(picture, 40, prior=kind.label, content="photo")
-    assert read_index(data).map is None
+    assert read_index(data).quality_map is None
     assert hvae_codec.decode(data).size == (96, 96)
     with pytest.raises(ArgumentError, match="one quality a file"):
         hvae_codec.encode(picture, 40, prior=kind.label, roi=np.zeros((2, 2), np.uint8))

@@ -49,7 +49,7 @@ def test_a_file_with_a_map_decodes(
 ) -> None:
     data = encoded(files, pixels, offsets, 50, tile)
     index = read_index(data)
-    assert index.map is not None and np.array_equal(index.map, offsets)
+    assert index.quality_map is not None and np.array_equal(index.quality_map, offsets)
     whole = files.decode(data)
     assert not whole.lost_tiles
     part = files.samples(data, region=(40, 30, 45, 80))
@@ -163,7 +163,7 @@ def test_a_map_as_a_picture_comes_back(
 
 def test_tune_eye_is_a_map(pixels: np.ndarray, tiny_in_use: object) -> None:
     data = api.encode(pixels, 50, tune="eye")
-    assert read_index(data).map is not None
+    assert read_index(data).quality_map is not None
     assert data == api.encode(pixels, 50)
     assert data == api.encode(pixels, 50, map=api.quality_map(data))  # in place of its own
     with pytest.raises(ArgumentError, match="tune ear is not one of eye, psnr"):
