@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..bitstream import ArgumentError, read_index
-from .check import VerifyReport, verify_file
 from .decoder import decode_file
 from .images import Pixels, info_of, squeezed, to_image, without_previews
 from .info import inspect
@@ -30,6 +29,7 @@ from .quality.maps import map_picture
 from .sampling import draw_picture
 from .sources import Source, opened
 from .symbols.stack import Sampling
+from .verify import VerifyReport, verify_file
 
 
 @dataclass(frozen=True, eq=False)

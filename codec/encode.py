@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from ..bitstream import Prior, read_index
-from .check import check_encoded
 from .encoder import Alphas, check_size, encode_losslessly, encode_pixels, tile_side_of
 from .errors import TargetError
 from .images import ImageSource, Pixels, metadata_from, pixels_of, stretched
@@ -25,6 +24,7 @@ from .options import (
 from .quality.maps import wanted_offsets
 from .quality.score import SMALLEST_PX, check_metric
 from .quality.targets import best_within, psnr_of, smallest_reaching, ssimulacra2_of
+from .verify import verify_encoded
 
 
 def encode(
@@ -151,7 +151,7 @@ def encode_with(
     )
     if options.verify:
         found = read_index(data).header.quality
-        check_encoded(data, pixels, is_lossless=options.is_lossless_at(found))
+        verify_encoded(data, pixels, is_lossless=options.is_lossless_at(found))
     return data
 
 

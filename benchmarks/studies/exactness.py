@@ -28,7 +28,6 @@ import numpy as np
 
 from ...bitstream import read_index
 from ...codec import api
-from ...codec.check import symbol_count
 from ...codec.decoder import decode_file
 from ...codec.files import find_images
 from ...codec.networks.onnx_runtime import OnnxRuntime
@@ -41,6 +40,7 @@ from ...codec.symbols.schedule import CodingStep
 from ...codec.symbols.walk import Prediction
 from ...codec.tiles.conditions import CodingConditions
 from ...codec.tiles.tiling import tiles_in
+from ...codec.verify import symbol_count
 from ..bjontegaard_delta import Curve, bd_rate
 from ..run import read_image
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors
     from .bitstream import ArgumentError, BitstreamError, HvaeError
-    from .codec.check import VerifyReport
     from .codec.decode import (
         Decoded,
         EncodedImage,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from .codec.errors import ImageError, LeftOut, TargetError, WeightsError
     from .codec.info import FileInfo, inspect
     from .codec.symbols.stack import Sampling
+    from .codec.verify import VerifyReport
 
 __version__ = "1.1.0"
 __all__ = [
@@ -63,7 +63,7 @@ _HOMES = {
     "inspect": ".codec.info",
     "Sampling": ".codec.symbols.stack",
     "TargetError": ".codec.errors",
-    "VerifyReport": ".codec.check",
+    "VerifyReport": ".codec.verify",
     "WeightsError": ".codec.errors",
 }
 

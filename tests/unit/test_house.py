@@ -88,7 +88,7 @@ def test_rooms_of_the_codec_do_not_know_who_uses_them() -> None:
     for name in lowest:
         own = {each for each in imports(ROOT / f"codec/quality/{name}.py") if ".codec." in each}
         assert {each.split(".")[3] for each in own} <= lowest, name
-    users = {"check", "decode", "decoder", "encode", "encoder", "sampling"}
+    users = {"decode", "decoder", "encode", "encoder", "sampling", "verify"}
     rooms = {path.parent.name for path in (ROOT / "codec").glob("*/__init__.py")}
     assert rooms == BESIDE.keys()
     for room in ("images", "symbols", "networks", "tiles"):

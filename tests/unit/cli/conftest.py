@@ -17,12 +17,12 @@ from PIL import Image
 from hvae_codec.bitstream import BitstreamError, MetadataKind
 from hvae_codec.cli import main
 from hvae_codec.codec.api import Decoded, ImageSource
-from hvae_codec.codec.check import VerifyReport
 from hvae_codec.codec.errors import TargetError, WeightsError
 from hvae_codec.codec.images import Pixels, read_image, to_pixels
 from hvae_codec.codec.info import FileInfo, LevelInfo
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions, Region
 from hvae_codec.codec.symbols.stack import Sampling
+from hvae_codec.codec.verify import VerifyReport
 
 MAGIC = b"stand-in"
 DAMAGE = b"damage"

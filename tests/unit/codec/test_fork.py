@@ -12,14 +12,14 @@ SCRIPT = """
 import multiprocessing
 import numpy as np
 import hvae_codec
-from hvae_codec.codec import check
+from hvae_codec.codec import verify
 
 picture = np.random.default_rng(0).integers(0, 255, (160, 200, 3), np.uint8)
 effort = {effort}
 
 def again(data):
     assert not hvae_codec.verify(data).differing
-    assert check._plain_runtime.cache_info().misses == 2  # the parent's and its own
+    assert verify._plain_runtime.cache_info().misses == 2  # the parent's and its own
     same = hvae_codec.encode(picture, 20, effort=effort, tune="psnr", content="photo") == data
     return same, np.asarray(hvae_codec.decode(data))
 

@@ -164,7 +164,7 @@ def test_options_of_saving(
     small, metadata = io.BytesIO(), io.BytesIO()
     verified: list[bytes] = []
     monkeypatch.setattr(
-        "hvae_codec.codec.encode.check_encoded", lambda data, _, **how: verified.append(data)
+        "hvae_codec.codec.encode.verify_encoded", lambda data, _, **how: verified.append(data)
     )
     picture.save(small, "HVAE", quality=5, verify=True)
     assert small.getvalue() == api.encode(picture, 5) == verified.pop()

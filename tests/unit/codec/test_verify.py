@@ -10,7 +10,7 @@ from PIL import Image
 
 import hvae_codec
 from hvae_codec.bitstream import TileDamaged, read_index
-from hvae_codec.codec import api, check
+from hvae_codec.codec import api, verify
 from hvae_codec.codec.decoder import decode_file
 from hvae_codec.codec.errors import VerificationFailed
 from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
@@ -40,16 +40,16 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             monkeypatch.setattr(self._graphs, "run", wrong)
 
     monkeypatch.setattr("hvae_codec.codec.networks.onnx_runtime.OnnxRuntime", Broken)
-    check._plain_runtime.cache_clear()
+    verify._plain_runtime.cache_clear()
     yield runs
-    check._plain_runtime.cache_clear()
+    verify._plain_runtime.cache_clear()
 
 
 def test_another_configuration_reads_the_same_symbols(
     shipped_files: Files, photograph: np.ndarray
 ) -> None:
     data = shipped_files.encode(photograph[:100, 200:300], 60, 2)
-    report = check.verify_file(shipped_files.codec, data, read_index(data))
+    report = verify.verify_file(shipped_files.codec, data, read_index(data))
     assert (report.tiles, report.differing, report.largest_sample) == (4, 0, 255)
     assert report.symbols == 16 * (shipped_files.codec.config.context_channels + 16 * 140)
     assert report.max_pixel_difference is not None
@@ -58,7 +58,7 @@ def test_another_configuration_reads_the_same_symbols(
 
 def test_of_grey_luma_alone_counts(shipped_files: Files, photograph: np.ndarray) -> None:
     data = shipped_files.encode(photograph[:70, 200:290, 1], 90)
-    report = check.verify_file(shipped_files.codec, data, read_index(data))
+    report = verify.verify_file(shipped_files.codec, data, read_index(data))
     # 36 of 68 coefficients of the context and 61 of 140 latents are luma's
     assert report.symbols == 9 * (36 + 16 * 61)
     assert (report.differing, report.max_pixel_difference) in [(0, 0), (0, 1)]
@@ -77,7 +77,7 @@ def test_a_decoder_that_computes_otherwise_is_reported(
     shipped_files: Files, photograph: np.ndarray, broken: list[str]
 ) -> None:
     data = shipped_files.encode(photograph[:64, 200:264], tile_side=1)
-    report = check.verify_file(shipped_files.codec, data, read_index(data))
+    report = verify.verify_file(shipped_files.codec, data, read_index(data))
     assert broken
     assert (report.tiles, report.max_pixel_difference) == (4, None)
     assert report.differing == report.symbols > 0
@@ -89,7 +89,7 @@ def test_a_fault_in_one_tile_counts_that_tile(
     pixels = np.full((32, 64, 3), 128, np.uint8)
     pixels[:, 32:] = photograph[100:132, 200:232]
     data = shipped_files.encode(pixels, 60, tile_side=1)
-    report = check.verify_file(shipped_files.codec, data, read_index(data))
+    report = verify.verify_file(shipped_files.codec, data, read_index(data))
     assert broken
     assert (report.tiles, report.differing) == (2, report.symbols // 2)
 
@@ -120,7 +120,7 @@ def alter(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             samples[5, 5, channel] ^= 1
             return replace(picture, pixels=replace(picture.pixels, source=samples))
 
-        monkeypatch.setattr(check, "decode_file", altered)
+        monkeypatch.setattr(verify, "decode_file", altered)
 
     return altering
 

@@ -92,7 +92,7 @@ def _plain_runtime(file: WeightFile, process: int) -> Runtime:
     return OnnxRuntime(file, is_plain=True)
 
 
-def check_encoded(data: bytes, pixels: Pixels, *, is_lossless: bool) -> None:
+def verify_encoded(data: bytes, pixels: Pixels, *, is_lossless: bool) -> None:
     """Decode what was just encoded under another configuration.
 
     A file without learned tiles has no other: its samples are compared with the image's. Unless
