@@ -326,13 +326,13 @@ def read_index(source: Source) -> Index:
     return Index(
         header,
         metadata,
-        level_words=_spread(counts[:, :levels], learned, np.int64),
-        checks=_spread(np.concatenate([halves, last[:, None]], axis=1), learned, np.uint32),
-        alpha_bytes=_spread(counts[:, levels] if with_alpha else 0, learned, np.int64),
-        alpha_checks=_spread(alpha, learned, np.uint32),
+        level_words=_scattered(counts[:, :levels], learned, np.int64),
+        checks=_scattered(np.concatenate([halves, last[:, None]], axis=1), learned, np.uint32),
+        alpha_bytes=_scattered(counts[:, levels] if with_alpha else 0, learned, np.int64),
+        alpha_checks=_scattered(alpha, learned, np.uint32),
         coders=coders,
-        exact_bytes=_spread(sizes, exact, np.int64),
-        exact_checks=_spread(exact_checks, exact, np.uint32),
+        exact_bytes=_scattered(sizes, exact, np.int64),
+        exact_checks=_scattered(exact_checks, exact, np.uint32),
         begin=cursor.at,
         quality_map=quality_map,
     )
@@ -350,11 +350,11 @@ def _read_coders(cursor: Cursor, header: Header) -> NDArray[np.uint8]:
     return coders
 
 
-def _spread(values: NDArray | int, of: NDArray[np.bool_], kind: type) -> NDArray:
+def _scattered(values: NDArray | int, of: NDArray[np.bool_], kind: type) -> NDArray:
     """Give each of some tiles its value, and the others zero."""
-    spread = np.zeros((of.size, *np.shape(values)[1:]), kind)
-    spread[of] = values
-    return spread
+    scattered = np.zeros((of.size, *np.shape(values)[1:]), kind)
+    scattered[of] = values
+    return scattered
 
 
 def read_tile(source: Source, index: Index, number: int, levels: int | None = None) -> Tile:

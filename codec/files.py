@@ -98,7 +98,7 @@ def find_images(folder: Path, *, deep: bool = False) -> list[Path]:
     return paths
 
 
-def spread(paths: Sequence[Path], count: int) -> Sequence[Path]:
-    """Return `count` of some paths, spread evenly from the first on; all where there are fewer."""
+def evenly_chosen(paths: Sequence[Path], count: int) -> Sequence[Path]:
+    """Return `count` of some paths, at even distances from the first on; all if there are fewer."""
     count = min(count, len(paths))
     return [paths[number * len(paths) // count] for number in range(count)]

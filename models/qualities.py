@@ -67,7 +67,7 @@ def as_map(quality: Tensor) -> Tensor:
     return quality[:, None, None, None] if quality.dim() == 1 else quality
 
 
-def spread(positions: Tensor, times: int) -> Tensor:
+def upsampled(positions: Tensor, times: int) -> Tensor:
     """Repeat what positions have, (B, 1, h, w), to so many a side; (B, 1, 1, 1) stands for all."""
     if positions.shape[2:] == (1, 1):
         return positions

@@ -31,7 +31,7 @@ from .networks.dct import MAX_COEFFICIENT, to_rgb, to_ycbcr
 from .networks.passes import Posterior
 from .networks.quantizers import Rounder, TrainingQuantizer
 from .networks.step import pick, place
-from .qualities import Quality, as_map, at_patches, spread, tensors_of
+from .qualities import Quality, as_map, at_patches, tensors_of, upsampled
 from .settings import own_settings
 from .weight_models import models_of
 
@@ -157,7 +157,7 @@ class _Objective:
             for a_side in (1, LATENTS_A_SIDE, PATCH_PX)
         )
         quality = as_map(at_patches(scene.quality))
-        self.lmbda = spread(model.config.lmbda(quality), PATCH_PX)
+        self.lmbda = upsampled(model.config.lmbda(quality), PATCH_PX)
         self.original = scene.shown(scene.ycbcr)
         self.contexts = scene.context
         targets, self.latents = _first_walk(model, scene)

@@ -30,7 +30,7 @@ from ...bitstream.header import WEIGHTS_BYTES
 from ...codec import api
 from ...codec.decoder import decode_file
 from ...codec.errors import PayloadTooShort
-from ...codec.files import find_images, spread
+from ...codec.files import evenly_chosen, find_images
 from ...codec.images import to_pixels
 from ...codec.networks.weights import Codec, load_codec
 from ...codec.options import DecodeOptions, prior_of
@@ -322,7 +322,7 @@ def main(argv: list[str] | None = None) -> None:
             parts.append(context_alone.report(points, paths, options.plot))
             context_alone.sheet(options.out / "sheet.png", paths[:6])
     if options.diffusion:
-        paths = spread(found[0], options.diffusion)
+        paths = evenly_chosen(found[0], options.diffusion)
         slow = [measure(codec, path, diffusion=True)[0] for path in tqdm(paths, desc="diffusion")]
         rows = [row for some in slow for row in some]
         records += rows

@@ -95,7 +95,7 @@ def _graphic(samples: NDArray, largest: int) -> Mask:
         squares &= sliding_window_view(edges, side).sum(axis=(2, 3)) >= enough
     for row, column in np.argwhere(squares):
         graphic[row : row + side[0], column : column + side[1]] = True
-    return _spread(graphic, repeating)
+    return _flooded(graphic, repeating)
 
 
 def _repeated(samples: NDArray) -> NDArray[np.float64]:
@@ -137,7 +137,7 @@ def _range(samples: NDArray) -> NDArray[np.int64]:
     return (extremes[0].astype(np.int64) - extremes[1]).max(axis=2)
 
 
-def _spread(seeds: Mask, within: Mask) -> Mask:
+def _flooded(seeds: Mask, within: Mask) -> Mask:
     """Grow a mask, patch by patch and to its neighbours' corners, as far as another one reaches."""
     while True:
         padded = np.pad(seeds, 1)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...codec.config import LATENT_STRIDE, ModelConfig
-from ..qualities import Quality, as_map, at_fine, at_latents, spread
+from ..qualities import Quality, as_map, at_fine, at_latents, upsampled
 from .analysis import PIXEL_SCALE
 from .blocks import Block, zero_conv
 from .dct import LatentDct, block_dct_weight, full_precision
@@ -56,5 +56,5 @@ class Synthesis(nn.Module):
         learned = linear + F.pixel_shuffle(self.head(x), 4).float() / PIXEL_SCALE
         if not self.config.is_open:
             return learned
-        share = self.config.learned_share(spread(as_map(at_fine(quality)), 4).float())
+        share = self.config.learned_share(upsampled(as_map(at_fine(quality)), 4).float())
         return torch.lerp(context_image + self.dct.synthesise(coefficients), learned, share)

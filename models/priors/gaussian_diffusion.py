@@ -212,10 +212,10 @@ class _Coding:
     def push(self, stack: TensorStack, u: Tensor) -> None:
         """Push the context (C, h, w) of a chunk, int64."""
         schedule = self.schedule
-        k = self._spread(schedule.first.pop(stack, self._only(self._start(u))), u)
+        k = self._scattered(schedule.first.pop(stack, self._only(self._start(u))), u)
         stack.push(*self._last(k), self._only(u))
         for i in range(schedule.steps):
-            after = self._spread(schedule.drawn.pop(stack, self._only(self._forward(k))), u)
+            after = self._scattered(schedule.drawn.pop(stack, self._only(self._forward(k))), u)
             schedule.coded.push(stack, self._only(self._backward(i, after)), self._only(k))
             k = after
         schedule.last.push(stack, self._only(torch.zeros_like(k)), self._only(k))
@@ -224,12 +224,12 @@ class _Coding:
         """Pop the context (C, h, w) of a chunk, int64: `push`, from its end to its beginning."""
         schedule = self.schedule
         k = torch.zeros(len(self.mask), *size, dtype=torch.int64)
-        k = self._spread(schedule.last.pop(stack, self._only(k)), k)
+        k = self._scattered(schedule.last.pop(stack, self._only(k)), k)
         for i in reversed(range(schedule.steps)):
-            before = self._spread(schedule.coded.pop(stack, self._only(self._backward(i, k))), k)
+            before = self._scattered(schedule.coded.pop(stack, self._only(self._backward(i, k))), k)
             schedule.drawn.push(stack, self._only(self._forward(before)), self._only(k))
             k = before
-        u = self._spread(stack.pop(*self._last(k)), k)
+        u = self._scattered(stack.pop(*self._last(k)), k)
         schedule.first.push(stack, self._only(self._start(u)), self._only(k))
         return u
 
@@ -237,7 +237,7 @@ class _Coding:
         """(C, h, w) -> (n,), of the channels that are coded."""
         return x[self.mask].flatten()
 
-    def _spread(self, values: Tensor, like: Tensor) -> Tensor:
+    def _scattered(self, values: Tensor, like: Tensor) -> Tensor:
         """The inverse of `_only`, with zeros in the other channels."""
         x = torch.zeros_like(like)
         x[self.mask] = values.view(-1, *like.shape[1:])

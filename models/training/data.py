@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...codec.config import PATCH_PX
 from ...codec.errors import DataError
-from ...codec.files import find_images, replacing, spread
+from ...codec.files import evenly_chosen, find_images, replacing
 from ...codec.images import read_rgb
 from ...codec.networks.threads import processors
 from . import graphics
@@ -185,7 +185,7 @@ def validation_images(folder: Path, limit: int) -> list[Tensor]:
         DataError: there is none as large as a patch.
     """
     images = []
-    for path in spread(find_images(folder, deep=True), limit):
+    for path in evenly_chosen(find_images(folder, deep=True), limit):
         pixels = read_rgb(path)
         h, w = (side // PATCH_PX * PATCH_PX for side in pixels.shape[:2])
         if h and w:

@@ -10,7 +10,7 @@ from ...codec.images import Pixels
 from ...codec.networks.weight_file import patch_range
 from ...codec.quality.maps import eye_offsets
 from ...codec.quality.qualities import FINE, LATENT
-from ..qualities import QualityMap, spread
+from ..qualities import QualityMap, upsampled
 
 ERROR_MSE = 5.8
 """Mean squared error that bits are spent on as gladly as on a unit of SSIMULACRA2's error
@@ -30,4 +30,4 @@ def eye_map(crops: Tensor, quality: Tensor, within: tuple[int, int]) -> QualityM
     lowest, highest = patch_range(*within)
     moved = quality[:, None, None, None] + torch.from_numpy(offsets)[:, None].to(quality.device)
     patches = moved.clamp(lowest, highest)
-    return QualityMap(patches, spread(patches, LATENT), spread(patches, FINE))
+    return QualityMap(patches, upsampled(patches, LATENT), upsampled(patches, FINE))

@@ -22,7 +22,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 import torch
 
 from ...codec.errors import DataError
-from ...codec.files import find_images, replacing, spread
+from ...codec.files import evenly_chosen, find_images, replacing
 from ..weight_models import is_weight_file
 from .state import light, read_checkpoint, starting_point
 
@@ -85,7 +85,7 @@ def write_pack(
     images = find_images(data, deep=True)
     smallest = min(image.stat().st_size for image in images)
     random.Random(0).shuffle(images)
-    checks = spread(find_images(valid, deep=True), valid_images)
+    checks = evenly_chosen(find_images(valid, deep=True), valid_images)
     count = 0
     with replacing(out) as part:
         # a zip knows no time before 1980, as files of some archives have it

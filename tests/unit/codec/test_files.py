@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hvae_codec.codec.files import discard_parts, find_images, part_beside, replacing, spread
+from hvae_codec.codec.files import discard_parts, evenly_chosen, find_images, part_beside, replacing
 
 
 def test_a_file_is_replaced_once_it_is_whole(tmp_path: Path) -> None:
@@ -92,4 +92,4 @@ def test_an_error_names_the_file_and_not_the_hidden_one(tmp_path: Path) -> None:
 )
 def test_what_is_chosen_lies_over_all_of_it(there: int, count: int, chosen: list[int]) -> None:
     paths = [Path(str(number)) for number in range(there)]
-    assert spread(paths, count) == [paths[number] for number in chosen]
+    assert evenly_chosen(paths, count) == [paths[number] for number in chosen]
