@@ -29,21 +29,21 @@ def typical_bpp(quality: float) -> float:
     return float(np.interp(quality, _QUALITIES, _BPP))
 
 
-def least_graphics_psnr_db(quality: float, tune: str) -> float:
+def minimum_graphics_psnr_db(quality: float, tune: str) -> float:
     """Return the PSNR that graphics have at least: the mean of photographs, less 3 dB."""
     less = _MARGIN_DB + (_EYE_LESS_DB if tune == "eye" else 0)
     return float(np.interp(quality, _QUALITIES, _PSNR_DB)) - less
 
 
-def least_psnr_db(quality: float, tune: str) -> float:
+def minimum_psnr_db(quality: float, tune: str) -> float:
     """Return the PSNR that every picture has at least: of the hardest photograph, less 3 dB."""
-    return least_graphics_psnr_db(quality, tune) - _SPREAD_DB
+    return minimum_graphics_psnr_db(quality, tune) - _SPREAD_DB
 
 
 def merging_mse(quality: float) -> float:
     """Return the squared error of a pixel up to which exact patches may share colours.
 
-    It is that of the least PSNR of graphics. From 90 on it is 0, and it is never above 16 squared:
+    It is that of the minimum PSNR of graphics. From 90 on it is 0. It is never above 16 squared:
     outlines that move further get halos.
     """
-    return 0.0 if quality >= 90 else min(mse_of(least_graphics_psnr_db(quality, "psnr")), 16.0**2)
+    return 0.0 if quality >= 90 else min(mse_of(minimum_graphics_psnr_db(quality, "psnr")), 16.0**2)

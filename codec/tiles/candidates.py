@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from ...bitstream import Tile, part_check
 from ..images import Pixels
 from ..quality.curve import lmbda_of, mse_of
-from ..quality.minimum_psnr import least_graphics_psnr_db, least_psnr_db, merging_mse, typical_bpp
+from ..quality.minimum_psnr import (
+    merging_mse,
+    minimum_graphics_psnr_db,
+    minimum_psnr_db,
+    typical_bpp,
+)
 from .content import Content
 from .exact import Mask, colour_of, encode_exact, pixel_mask, seen_samples
 from .least_loss import least_loss
@@ -122,8 +127,8 @@ class Candidates:
         least = min(map(self._loss, candidates), default=np.inf)
         if patches and self.share < 1 and patches.loss(self.lmbda) < least:
             candidates.append(self._by_networks(patches))
-        least_db = least_graphics_psnr_db if self.share > 0.5 else least_psnr_db
-        allowed = mse_of(least_db(self.quality, self.tune))
+        minimum_db = minimum_graphics_psnr_db if self.share > 0.5 else minimum_psnr_db
+        allowed = mse_of(minimum_db(self.quality, self.tune))
         kept = [candidate for candidate in candidates if candidate.mse <= allowed]
         if whole is None and exact_bits < min(map(self._loss, kept), default=np.inf):
             kept.append(self._exactly())

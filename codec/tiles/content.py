@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..config import PATCH_PX
 from ..images import Pixels
 from ..quality.curve import mse_of
-from ..quality.minimum_psnr import least_psnr_db
+from ..quality.minimum_psnr import minimum_psnr_db
 from .tiling import patch_grid, tiles_in
 
 Mask = NDArray[np.bool_]
@@ -159,7 +159,7 @@ def _is_doubtful(samples: NDArray, largest: int, quality: float) -> bool:
         return True
     if rows.shape[-1] < 3:
         return False
-    allowed = mse_of(least_psnr_db(quality, "psnr"))
+    allowed = mse_of(minimum_psnr_db(quality, "psnr"))
     detail = sum(_variance(rows[..., channel] - green) for channel in (0, 2))
     return detail > _COLOR_DETAIL * allowed
 

@@ -29,7 +29,7 @@ from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.info import inspect
 from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import DecodeOptions, EncodeOptions
-from hvae_codec.codec.quality.minimum_psnr import least_graphics_psnr_db, merging_mse
+from hvae_codec.codec.quality.minimum_psnr import merging_mse, minimum_graphics_psnr_db
 from hvae_codec.codec.tiles.exact import decode_exact, encode_exact
 from hvae_codec.codec.tiles.lossless import encode_lossless
 from hvae_codec.codec.tiles.tiling import Window
@@ -322,7 +322,7 @@ def test_quality_is_kept_on_drawn_pictures(draw: Draw, seed: int) -> None:
         data = hvae_codec.encode(image, quality)
         error = np.asarray(hvae_codec.decode(data), float) - np.asarray(image, float)
         psnr_db = 10 * np.log10(255**2 / max(np.square(error).mean(), 1e-9))
-        assert psnr_db >= max(last, least_graphics_psnr_db(quality, "eye"))
+        assert psnr_db >= max(last, minimum_graphics_psnr_db(quality, "eye"))
         if quality == 95:
             assert psnr_db >= 45
         if inspect(data).tile_coders == ("exact",):
