@@ -27,7 +27,7 @@ from .options import (
 )
 from .quality.maps import map_picture
 from .sampling import draw_picture
-from .sources import Source, opened
+from .sources import CodedSource, opened
 from .symbols.stack import Sampling
 from .verify import VerifyReport, verify_file
 
@@ -74,7 +74,7 @@ class EncodedImage:
         info: its description.
     """
 
-    def __init__(self, source: Source):
+    def __init__(self, source: CodedSource):
         self.source = source
         self.info = inspect(source)
 
@@ -98,7 +98,7 @@ class EncodedImage:
 
 
 def decode(
-    source: Source,
+    source: CodedSource,
     *,
     region: Region | None = None,
     scale: int = 1,
@@ -140,7 +140,7 @@ def decode(
 
 
 def decode_parts(
-    source: Source,
+    source: CodedSource,
     *,
     region: Region | None = None,
     scale: int = 1,
@@ -157,7 +157,7 @@ def decode_parts(
     return decode_with(source, DecodeOptions(region, scale, levels, keep_going, sampling, device))
 
 
-def decode_with(source: Source, options: DecodeOptions) -> Decoded:
+def decode_with(source: CodedSource, options: DecodeOptions) -> Decoded:
     """Decode a file; see `decode_parts`, which has the same options as keywords."""
     with opened(source) as file:
         index = read_index(file)
@@ -173,7 +173,7 @@ def decode_with(source: Source, options: DecodeOptions) -> Decoded:
     return Decoded(pixels, info, picture.lost_tiles, picture.whole_levels)
 
 
-def quality_map(source: Source) -> Image.Image:
+def quality_map(source: CodedSource) -> Image.Image:
     """Draw the quality map of a file, a pixel a patch of 32x32 px.
 
     Returns:
@@ -187,7 +187,7 @@ def quality_map(source: Source) -> Image.Image:
     return map_picture(index.quality_map, index.header.patches)
 
 
-def verify(source: Source) -> VerifyReport:
+def verify(source: CodedSource) -> VerifyReport:
     """Decode a file under two configurations and compare what they give.
 
     Returns:
@@ -203,7 +203,7 @@ def verify(source: Source) -> VerifyReport:
         return verify_file(codec, file, index)
 
 
-def open(source: Source) -> EncodedImage:
+def open(source: CodedSource) -> EncodedImage:
     """Open a file: its bytes, its path, or itself. What is decoded of it later is read then.
 
     Raises:

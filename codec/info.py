@@ -10,7 +10,7 @@ from ..bitstream import VERSION, Index, TileCoder, read_index
 from .config import PATCH_PX
 from .networks.weight_paths import weights_named
 from .quality.curve import lmbda_of
-from .sources import Source, opened
+from .sources import CodedSource, opened
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class FileInfo:
     version: int
 
 
-def inspect(source: Source) -> FileInfo:
+def inspect(source: CodedSource) -> FileInfo:
     """Describe a file, which may be cut behind its index.
 
     Raises:

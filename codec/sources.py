@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ..bitstream import ArgumentError
-from ..bitstream import Source as OpenSource
+from ..bitstream import ArgumentError, Source
 
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
+CodedSource = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 """A file: its bytes, its path, or itself, open for reading and seekable."""
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[OpenSource]:
+def opened(source: CodedSource) -> Iterator[Source]:
     """Open a path; bytes and open files are used as they are.
 
     Raises:

@@ -19,7 +19,7 @@ from ..errors import DataError
 from ..info import FileInfo
 from ..networks.threads import THREADS_VARIABLE
 from ..options import DecodeOptions
-from ..sources import Source
+from ..sources import CodedSource
 from .tar import key_and_suffix
 from .transcode import CODED_SUFFIX
 
@@ -52,7 +52,7 @@ class CodedDecoder:
         """
         return self.decode(data) if suffix.rpartition(".")[2].lower() == CODED_SUFFIX else None
 
-    def decode(self, source: Source) -> Any:  # noqa: ANN401
+    def decode(self, source: CodedSource) -> Any:  # noqa: ANN401
         """Return the image of a file: bytes, a path, or a binary file.
 
         Raises:
