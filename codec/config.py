@@ -99,7 +99,9 @@ class ModelConfig:
         if not self.is_open:
             return 1.0
         left = (100 - quality) / (100 - self.linear_from)
-        return (left + 1 - abs(left - 1)) / 2  # the lesser of `left` and 1
+        # The lesser of `left` and 1, but for the last bit, by which files say what they skip
+        # (`CodingConditions.skips`): this is part of the format as it stands.
+        return (left + 1 - abs(left - 1)) / 2
 
     def fineness(self, quality: Any) -> Any:  # noqa: ANN401
         """Return the factor of the latents' steps where the networks do not count."""

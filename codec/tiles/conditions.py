@@ -67,7 +67,8 @@ class CodingConditions:
     def skips(self) -> bool:
         """Whether latents that are all but surely zero are not coded.
 
-        Near quality 100 the networks fade out, and so no symbol may be skipped.
+        Near quality 100 the networks of open weights fade out, and so no symbol may be skipped.
+        Nor is one where the share misses 1 by its last bit (docs/bitstream.md).
         """
         offset = 0 if self.quality_map is None else int(self.quality_map.max())
         return self.config.learned_share(self.quality + offset) == 1

@@ -23,6 +23,7 @@ from hvae_codec.codec.config import PRESETS
 from hvae_codec.codec.networks.weight_paths import shipped_weights
 from hvae_codec.codec.symbols.frequencies import context_order, latent_order
 from hvae_codec.codec.symbols.schedule import context_schedule, latent_schedule
+from hvae_codec.codec.tiles.conditions import CodingConditions
 from tests.drawn import photograph, text
 
 ROOT = Path(__file__).parents[2]
@@ -298,6 +299,16 @@ def test_the_bitstream_page_has_the_schedules_of_the_codec(
     assert bitstream["latent_schedule"](sizes) == [
         (step.level, step.start, step.stop, step.squares) for step in latent_schedule(config)
     ]
+
+
+def test_the_bitstream_page_skips_where_the_codec_does(bitstream: dict[str, Any]) -> None:
+    config, never = PRESETS["open"], []
+    for quality in range(101):
+        share = bitstream["share_of"](quality, 100 - config.linear_from)
+        assert CodingConditions(config, quality, is_grey=False).skips == (share == 1)
+        never += [quality] * (share != 1)
+    # files of open weights stay what they are
+    assert never == [22, 23, 27, 28, 61, 64, 66, 69, 82, 87, *range(91, 101)]
 
 
 def differ_by(samples: np.ndarray, expected: np.ndarray) -> float:
