@@ -112,6 +112,17 @@ def test_the_eye_wants_more_of_smooth_patches_than_of_busy_ones() -> None:
     assert np.array_equal(eye_offsets(to_pixels(samples.astype(np.uint16) * 257)), offsets)
 
 
+def test_activity_moves_a_patch_by_15_qualities_at_most() -> None:
+    noise = np.random.default_rng(0).choice([0, 255], (128, 256)).astype(np.uint8)
+    flat = np.full_like(noise, 128)
+    for usual, other, offset in ((flat, noise, -15), (noise, flat, 15)):
+        picture = usual.copy()
+        picture[32:64, 64:96] = other[32:64, 64:96]
+        offsets = eye_offsets(to_pixels(picture))
+        assert offsets[1, 2] == offset
+        assert np.count_nonzero(offsets) == 1
+
+
 def test_neither_graphics_nor_what_is_hidden_change_a_photograph(photograph: np.ndarray) -> None:
     """What stands beside a photograph has no say in how it is coded."""
     photo = photograph[:128, 200:328]
