@@ -199,14 +199,17 @@ def _finished(number: int, candidate: Candidate) -> Tile:
 
 
 def _mse(
-    samples: NDArray, pixels: Pixels, exact: Mask | None, colours: NDArray[np.float32]
+    samples: NDArray, pixels: Pixels, where: Mask | None, colours: NDArray[np.float32]
 ) -> float:
-    """Return the mean squared error of a tile, in 8-bit levels; hidden colours have none."""
+    """Return the mean squared error of a tile, in 8-bit levels.
+
+    Hidden colours have none, nor have the patches `where` all is exact.
+    """
     samples = samples.astype(np.float32) * np.float32(255 / pixels.largest_sample)
     height, width = samples.shape[:2]
     counts = np.ones((height, width), bool)
-    if exact is not None:
-        counts = ~pixel_mask(exact, counts.shape)
+    if where is not None:
+        counts = ~pixel_mask(where, counts.shape)
     if pixels.color.has_alpha:
         samples, counts = samples[..., :-1], counts & (samples[..., -1] > 0)
     shown = colours[: samples.shape[2], :height, :width].transpose(1, 2, 0)

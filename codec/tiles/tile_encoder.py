@@ -36,7 +36,7 @@ from ..symbols.coders import ContextEncoder, LatentEncoder, Pairs, TargetResidua
 from ..symbols.stack import AnsStack, SymbolStack
 from ..symbols.walk import walk
 from .conditions import CodingConditions
-from .exact import pixel_mask
+from .exact import Mask, pixel_mask
 from .fill import continue_edges, fill_hidden
 from .tiling import Window, analysis_halo, patch_grid
 
@@ -102,7 +102,7 @@ def encode_tiles(
     windows: Sequence[Window],
     conditions: CodingConditions,
     effort: int = 0,
-    exact_patches: NDArray[np.bool_] | None = None,
+    exact_patches: Mask | None = None,
 ) -> list[TileSymbols]:
     """Analyse tiles of one size in their surroundings, and walk down context and latents.
 
@@ -147,7 +147,7 @@ def _surrounded(
     pixels: Pixels,
     window: Window,
     conditions: CodingConditions,
-    exact_patches: NDArray[np.bool_] | None,
+    exact_patches: Mask | None,
 ) -> _Surrounded:
     seen = window.grown(analysis_halo(codec.config), patch_grid(*pixels.size))
     rgb, quality = _rgb(pixels, seen, window, exact_patches), conditions.at([seen])
@@ -172,7 +172,7 @@ def _searched(
     return contexts, targets
 
 
-def _rgb(pixels: Pixels, seen: Window, window: Window, exact: NDArray[np.bool_] | None) -> Floats:
+def _rgb(pixels: Pixels, seen: Window, window: Window, exact_patches: Mask | None) -> Floats:
     """Cut a window out of an image, its last row and column repeated.
 
     Hidden colour and exact patches are replaced, and 16 bits become fractions of 8-bit levels.
@@ -181,7 +181,7 @@ def _rgb(pixels: Pixels, seen: Window, window: Window, exact: NDArray[np.bool_] 
         pixels: the whole image.
         seen: what is cut out.
         window: the tile, within it.
-        exact: patches of the tile.
+        exact_patches: (h, w) of the tile, those that another coder codes; None for none.
 
     Returns:
         float32 (1, 3, h, w) in 0...255.
@@ -196,10 +196,10 @@ def _rgb(pixels: Pixels, seen: Window, window: Window, exact: NDArray[np.bool_] 
         samples *= 255 / pixels.largest_sample
     if pixels.color.has_alpha:
         samples = fill_hidden(samples[:-1], samples[-1:] > 0)
-    if exact is not None:
+    if exact_patches is not None:
         visible = np.ones((1, height, width), bool)
         rows, columns = window.slices(seen, PATCH_PX)
-        visible[0, rows, columns] = ~pixel_mask(exact, (height, width))
+        visible[0, rows, columns] = ~pixel_mask(exact_patches, (height, width))
         samples = continue_edges(samples, visible)
     return np.ascontiguousarray(np.broadcast_to(samples, (3, height, width)))[None]
 
