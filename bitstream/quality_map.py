@@ -168,6 +168,11 @@ def unpack_map(cursor: Cursor, size: tuple[int, int], quality: int) -> Offsets:
 def check_map(offsets: NDArray[np.integer], size: tuple[int, int], quality: int) -> None:
     """Refuse offsets that are none.
 
+    Args:
+        offsets: integers of any shape.
+        size: (h, w) of the picture, in patches.
+        quality: the header's.
+
     Raises:
         ArgumentError: they are of another size, or lead out of 0...100.
     """

@@ -70,8 +70,8 @@ def encode_pixels(
         codec: weights and tables.
         pixels: what `images.to_pixels` gave.
         quality: 0...100.
-        options: tiles, prior, effort, content and tune, all by default. What is said there of
-            quality and maps the caller has made `quality` and `offsets` of.
+        options: of which tiles, prior, effort, content and tune are read; all by default. `quality`
+            and `offsets` stand for the rest.
         offsets: (h, w) qualities that patches should have more than `quality`.
         alphas: of the image, where it is coded several times: they are the same at every quality.
 

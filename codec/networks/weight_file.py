@@ -106,7 +106,16 @@ def write_weight_file(
     graphs: Mapping[str, tuple[bytes, tuple[str, ...]]],
     pmfs: PmfTables,
 ) -> bytes:
-    """Return the bytes of a weight file; the arguments are the fields of `WeightFile`."""
+    """Return the bytes of a weight file.
+
+    Args:
+        config: the sizes of every model.
+        first_qualities: of each latent model, from 0 on.
+        priors: names of the priors of the context.
+        arrays: the tensors by name, of the types that the file holds.
+        graphs: by name, an ONNX model and the names of its tensors.
+        pmfs: the frozen tables.
+    """
     tensors = dict(arrays)
     for name, (graph, _) in graphs.items():
         tensors[f"graphs.{name}"] = np.frombuffer(graph, np.uint8)

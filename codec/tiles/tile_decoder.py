@@ -92,6 +92,12 @@ def pop_tiles(
 ) -> list[DecodedTile]:
     """Pop the symbols of tiles of one size, and check that they are what was pushed.
 
+    Args:
+        codec: the weights.
+        index: of the file.
+        tiles: of one size; those of a batch whose checks fail are popped once more, one by one.
+        wanted: what of them.
+
     Raises:
         Truncated: levels are missing.
         TileDamaged: the symbols are not what was pushed.
@@ -229,7 +235,22 @@ def pop_contexts(
     windows: Sequence[Window],
     levels: int = 1,
 ) -> Floats:
-    """Pop the contexts (B, C, h, w) of tiles of one size; zeros where no level is there."""
+    """Pop the contexts of tiles of one size.
+
+    Args:
+        codec: the weights.
+        conditions: of the file.
+        prior: under which the contexts were pushed.
+        stacks: one a tile; their pops take the contexts off.
+        windows: the patches of each tile, (h, w) of them.
+        levels: of the file that are there; with none, all is zero.
+
+    Returns:
+        (B, C, h, w) integers.
+
+    Raises:
+        StreamDamaged: a symbol is none.
+    """
     size = windows[0].size
     if not levels:
         return np.zeros((len(stacks), codec.config.context_channels, *size), np.float32)

@@ -114,6 +114,12 @@ def encode_tiles(
         effort: how long symbols are searched for a smaller loss; needs PyTorch.
         exact_patches: (h, w), those of the one tile that another coder codes: here they go on
             as their surroundings.
+
+    Returns:
+        The symbols of each tile.
+
+    Raises:
+        TorchMissing: effort needs PyTorch, which is not installed.
     """
     runtime = codec.runtime
     around = [_surrounded(codec, pixels, window, conditions, exact_patches) for window in windows]
@@ -251,7 +257,12 @@ def push_tile(
 def push_context(
     codec: Codec, symbols: TileSymbols, stack: SymbolStack, prior: Prior = Prior.MASKED_DIFFUSION
 ) -> None:
-    """Push the context of a tile under one of the weights' priors."""
+    """Push the context of a tile under one of the weights' priors.
+
+    Raises:
+        PayloadTooShort: the prior takes back more bits than lie on the stack.
+        TorchMissing: the prior needs PyTorch, which is not installed.
+    """
     if prior is Prior.MASKED_DIFFUSION:
         push_pairs(stack, symbols.context_pairs)
     else:
