@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...bitstream import Header, Prior, WrongWeights, check_weights
+from ...bitstream import Header, Prior, WrongWeights
 from ..config import ModelConfig
 from ..errors import WeightsError
 from ..files import digest_of
@@ -58,14 +58,6 @@ class Codec:
             raise WeightsError(f"the weights have no prior {prior.label}, only {there}")
         if prior is not Prior.MASKED_DIFFUSION:
             torch_side("research_priors", f"the prior {prior.label}")
-
-    def accept(self, header: Header) -> None:
-        """Refuse a file that other weights wrote.
-
-        Raises:
-            WrongWeights: the header names others.
-        """
-        check_weights(header, self.file.digest)
 
 
 def codec_of(file: WeightFile, device: str = "cpu") -> Codec:

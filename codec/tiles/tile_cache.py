@@ -15,6 +15,7 @@ from ...bitstream import (
     StreamDamaged,
     TileCoder,
     TileDamaged,
+    check_weights,
     part_check,
     read_tile,
 )
@@ -58,7 +59,7 @@ class TileCache:
             options: what of it is decoded.
             order: the tiles that the view touches, as they are shown.
         """
-        codec.accept(index.header)
+        check_weights(index.header, codec.file.digest)
         _check_known(codec, index)
         self.order = order
         self.codec, self.source, self.index, self.view = codec, source, index, view

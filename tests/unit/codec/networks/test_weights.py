@@ -11,15 +11,19 @@ import pytest
 
 from hvae_codec.bitstream import (
     Header,
-    PmfTables,
     WrongWeights,
     gaussian_pmfs,
+    read_index,
 )
+from hvae_codec.codec.decoder import decode_file
+from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.errors import BoundError, WeightsError
+from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.onnx_runtime import OnnxRuntime
 from hvae_codec.codec.networks.weight_file import read_weight_file, write_weight_file
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE, shipped_weights, weights_named
 from hvae_codec.codec.networks.weights import Codec, codec_for, codec_of, load_codec
+from hvae_codec.codec.options import EncodeOptions
 from tests.weight_files import rewritten
 
 
@@ -167,10 +171,14 @@ def test_weights_are_found_by_what_the_file_names(
     assert weights_named(ours.weights) is None
 
 
-def test_a_codec_accepts_its_own_files(tiny_codec: Codec, pmfs: PmfTables) -> None:
-    tiny_codec.accept(header_of(tiny_codec.file.digest))
+def test_a_codec_decodes_no_file_of_other_weights(tiny_codec: Codec) -> None:
+    pixels = to_pixels(np.zeros((9, 9, 3), np.uint8))
+    data = encode_pixels(tiny_codec, pixels, 50, EncodeOptions(content="photo"))
+    index = read_index(data)
+    assert not decode_file(tiny_codec, data, index).lost_tiles
+    other = replace(index, header=replace(index.header, weights=b"\1\2\3\4"))
     with pytest.raises(WrongWeights):
-        tiny_codec.accept(header_of(bytes(32)))
+        decode_file(tiny_codec, data, other)
 
 
 def test_a_weight_file_that_is_replaced_is_read_anew(
