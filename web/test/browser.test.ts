@@ -1,12 +1,13 @@
-/** `decode` and the viewer in headless Chromium, as `hvae-codec view` serves them. */
+/** `decode` and the viewer in a headless browser, as `hvae-codec view` serves them. */
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Page } from "playwright-core";
+import type { Page } from "puppeteer-core";
 import { CASES, difference, read } from "./fixtures.ts";
-import { NAMES, opened, png } from "./pages.ts";
+import { answers, refuse } from "./gate.ts";
+import { choose, click, FIREFOX, isSeen, NAMES, opened, png, says, textOf } from "./pages.ts";
 
 /** Cases that node's tests have, and where a browser makes no difference. */
 const ELSEWHERE = [
@@ -19,11 +20,7 @@ const WHOLE = /context and 6 levels in/;
 
 /** Open a file that the page offers. */
 async function openFile(page: Page, name: string): Promise<void> {
-  await page.getByRole("button", { name: `${name}.hvae`, exact: true }).click();
-}
-
-async function says(page: Page, text: RegExp): Promise<void> {
-  await page.locator("#status").filter({ hasText: text }).waitFor();
+  await click(page, `${name}.hvae`);
 }
 
 async function shot(page: Page, name: string): Promise<void> {
@@ -32,9 +29,10 @@ async function shot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
 }
 
-/** Return the pixels that the page shows, which Chromium does not blur to hide who looks at them. */
+/** Return the pixels that the page shows, which a browser that hides them from pages would change. */
 async function shown(page: Page): Promise<Uint8Array> {
-  const data = await page.locator("#canvas").evaluate((canvas: HTMLCanvasElement) => {
+  const data = await page.$eval("#canvas", (it) => {
+    const canvas = it as HTMLCanvasElement;
     const context = canvas.getContext("2d")!;
     return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
   });
@@ -83,36 +81,36 @@ test("every file decodes as in Python, or ends in the same error", async () => {
     assert.deepEqual(rest, expected, name);
     assert.ok(difference(Buffer.from(rgba, "base64"), await read(`${name}.rgba`)) <= 1, name);
   }
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("the page shows a file, what it costs, some levels and a region of it", async () => {
-  const page = await opened("", { viewport: { width: 1280, height: 800 } });
+  const page = await opened("");
   await openFile(page, "photo");
   await says(page, WHOLE);
   assert.ok(difference(await shown(page), await read("photo.rgba")) <= 1);
-  assert.equal(await page.locator("#costs tr").count(), 8);
+  assert.equal((await page.$$("#costs tr")).length, 8);
   await shot(page, "desktop");
 
   await openFile(page, "tiles");
   await says(page, WHOLE);
-  assert.equal(await page.locator("#tiles span").count(), 12);
+  assert.equal((await page.$$("#tiles span")).length, 12);
   await page.locator("#levels").fill("2");
   await says(page, /context and 2 levels in/);
   assert.ok(difference(await shown(page), await read("levels.rgba")) <= 1);
   await page.locator("#levels").fill("6");
   await says(page, WHOLE);
   await page.locator("#region").fill("130, 100, 200, 77");
-  await page.getByRole("button", { name: "Decode again" }).click();
+  await click(page, "Decode again");
   await says(page, WHOLE);
   const pixels = await shown(page);
   const alphaAt = (x: number, y: number) => pixels[4 * (y * 500 + x) + 3];
   assert.deepEqual([alphaAt(130, 100), alphaAt(329, 176)], [255, 255]);
   assert.deepEqual([alphaAt(129, 100), alphaAt(330, 176)], [0, 0]);
   await page.locator("#region").fill("1, 2, 3");
-  await page.getByRole("button", { name: "Decode again" }).click();
+  await click(page, "Decode again");
   await says(page, /is not x, y, width and height/);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("a picture sharpens as it arrives, level by level", async () => {
@@ -146,7 +144,7 @@ test("a picture sharpens as it arrives, level by level", async () => {
     return seen;
   }, NAMES.indexOf("q90"));
   assert.deepEqual(levels, [1, 2, 3, 4, 5, 6, 7]);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("what is no longer wanted is no longer read", async () => {
@@ -175,7 +173,7 @@ test("what is no longer wanted is no longer read", async () => {
   assert.match(reasons[1], /abort/i);
   assert.match(reasons[2], /NotOurFile/);
   assert.match(reasons[3], /abort/i);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("what does not load is tried again", async () => {
@@ -188,28 +186,30 @@ test("what does not load is tried again", async () => {
         ({ name, message }: Error) => `${name}: ${message}`,
       );
     }, NAMES.indexOf("q50"));
-  await page.route("**/worker.js", (route) => route.abort());
+  answers.set("/worker.js", refuse);
   assert.equal(await decodes(), "Error: worker.js does not load");
-  await page.unroute("**/worker.js");
-  await page.route("**/runtime/*", (route) => route.abort());
+  answers.delete("/worker.js");
+  answers.set("/runtime/", refuse);
   assert.match(await decodes(), /^Error: /);
-  await page.unroute("**/runtime/*");
-  await page.route("**/weights/**", (route) => route.abort());
+  answers.delete("/runtime/");
+  answers.set("/weights/", refuse);
   assert.match(await decodes(), /^WeightsError: .* does not load: TypeError/);
-  await page.unroute("**/weights/**");
-  const answer = { status: 500, contentType: "text/plain", body: "the disk is gone" };
-  await page.route("**/weights/**", (route) => route.fulfill(answer));
+  answers.delete("/weights/");
+  let kind = "text/plain";
+  answers.set("/weights/", ({ response }) => {
+    response.writeHead(500, { "content-type": kind }).end("the disk is gone");
+  });
   assert.match(await decodes(), /^WeightsError: .* does not load: the disk is gone$/);
-  answer.contentType = "text/html";
+  kind = "text/html";
   assert.match(await decodes(), /^WeightsError: .* does not load: 500$/);
-  await page.unroute("**/weights/**");
+  answers.delete("/weights/");
   assert.equal(await decodes(), "decoded");
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("an aborted picture ends at once, though its weights never come", async () => {
   const page = await opened("blank");
-  await page.route("**/weights/**", () => undefined);
+  answers.set("/weights/", () => undefined);
   const found = await page.evaluate(async (number) => {
     const { decode } = await import(new URL("hvae.js", document.baseURI).href);
     const stopping = new AbortController();
@@ -217,12 +217,12 @@ test("an aborted picture ends at once, though its weights never come", async () 
     return decode(`files/${number}`, { signal: stopping.signal, onIndex }).catch(String);
   }, NAMES.indexOf("q50"));
   assert.equal(found, "enough");
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("what is thrown in the page ends the picture as what it is", async () => {
   const page = await opened("blank");
-  await page.route("**/gone", (route) => route.abort());
+  answers.set("/gone", refuse);
   const found = await page.evaluate(async (number) => {
     const { decode, HvaeError } = await import(new URL("hvae.js", document.baseURI).href);
     const thrown = () => {
@@ -245,14 +245,13 @@ test("what is thrown in the page ends the picture as what it is", async () => {
     ["TypeError", false],
     ["ArgumentError", true],
   ]);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("a canvas that gives back noise is told, and a little of it is borne", async () => {
   const page = await opened("blank");
   let most = 2;
-  await page.route("**/worker.js", async (route) => {
-    const response = await route.fetch();
+  answers.set("/worker.js", ({ pass }) => {
     const noise = `{
       const { prototype } = OffscreenCanvasRenderingContext2D;
       const { getImageData } = prototype;
@@ -262,7 +261,7 @@ test("a canvas that gives back noise is told, and a little of it is borne", asyn
         return image;
       };
     }`;
-    await route.fulfill({ response, body: noise + (await response.text()) });
+    return pass({}, noise);
   });
   const decoded = () =>
     page.evaluate(async (number) => {
@@ -274,7 +273,7 @@ test("a canvas that gives back noise is told, and a little of it is borne", asyn
   assert.equal(await decoded(), "decoded");
   most = 256;
   assert.match(await decoded(), /^Error: this browser hides its canvas from pages/);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("a piece of a large buffer is sent without the rest of it", async () => {
@@ -300,34 +299,31 @@ test("a piece of a large buffer is sent without the rest of it", async () => {
     return [sent.reduce((sum, size) => sum + size, 0) === bytes.length, bytes.length];
   }, NAMES.indexOf("screen"));
   assert.ok(whole && Number(left) > 100, "all of it is sent once, and the buffer is left");
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("on a phone, in the dark, beside the original, by keyboard", async () => {
-  const page = await opened("", {
-    viewport: { width: 390, height: 844 },
-    colorScheme: "dark",
-    deviceScaleFactor: 2,
-  });
+  const page = await opened("");
+  await page.setViewport({ width: 390, height: 844, deviceScaleFactor: 2 });
+  // which puppeteer cannot ask of Firefox
+  if (!FIREFOX) await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
   await openFile(page, "photo");
   await says(page, WHOLE);
-  const width = () => page.evaluate(() => document.documentElement.scrollWidth);
-  const original = { name: "original.png", mimeType: "image/png", buffer: await png(page) };
-  await page.locator("#against").setInputFiles(original);
-  const divider = page.locator("#divider");
-  await divider.focus();
+  await choose(page, "#against", "original.png", "image/png", await png(page));
+  await page.focus("#divider");
   await page.keyboard.press("ArrowRight");
-  assert.equal(await divider.inputValue(), "50.5");
-  await page.locator("#stage").focus();
-  const zoom = () => page.locator("#zoom").textContent();
+  assert.equal(await page.$eval("#divider", (it) => (it as HTMLInputElement).value), "50.5");
+  await page.focus("#stage");
+  const zoom = () => textOf(page, "#zoom");
   const fitted = await zoom();
   await page.keyboard.press("+");
   assert.notEqual(await zoom(), fitted);
   await page.keyboard.press("0");
   assert.equal(await zoom(), fitted);
-  assert.equal(await width(), 390, "nothing is wider than the screen");
+  const wider = await page.$eval("html", (it) => it.scrollWidth - it.clientWidth);
+  assert.equal(wider, 0, "nothing is wider than the screen");
   await shot(page, "phone");
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("what is damaged is shown and told", async () => {
@@ -340,9 +336,9 @@ test("what is damaged is shown and told", async () => {
   await says(page, /bytes left over behind the last tile: 4; context and 6 levels in/);
   await openFile(page, "other_file");
   await says(page, /not a file of this codec: it begins with 89 50 4e 47/);
-  assert.ok(!(await page.locator("#canvas").isVisible()), "nothing is left of another file");
-  assert.ok(!(await page.locator("#about").isVisible()));
-  await page.context().close();
+  assert.ok(!(await isSeen(page, "#canvas")), "nothing is left of another file");
+  assert.ok(!(await isSeen(page, "#about")));
+  await page.browserContext().close();
 });
 
 test("a picture is saved, and zoomed as it was when it is decoded again", async () => {
@@ -350,46 +346,41 @@ test("a picture is saved, and zoomed as it was when it is decoded again", async 
   await openFile(page, "q50");
   await says(page, WHOLE);
   await page.evaluate(() => {
-    const { revokeObjectURL } = URL;
-    document.body.dataset.revoked = "0";
-    URL.revokeObjectURL = (address) => {
-      document.body.dataset.revoked += address;
-      revokeObjectURL.call(URL, address);
+    const saved: string[] = ((window as any).saved = []);
+    HTMLAnchorElement.prototype.click = function () {
+      saved.push(this.download);
     };
+    URL.revokeObjectURL = () => saved.push("revoked"); // which some browsers would miss that read it later
   });
-  const downloaded = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Save PNG" }).click();
-  assert.equal((await downloaded).suggestedFilename(), "q50.png");
-  // which some browsers would miss that read it later
-  assert.equal(await page.locator("body").getAttribute("data-revoked"), "0");
+  await click(page, "Save PNG");
+  await page.waitForFunction(() => (window as any).saved.length);
+  assert.deepEqual(await page.evaluate(() => (window as any).saved), ["q50.png"]);
 
-  await page.getByRole("button", { name: "Zoom in" }).click();
-  const zoom = await page.locator("#zoom").textContent();
+  await click(page, "Zoom in");
+  const zoom = await textOf(page, "#zoom");
   await page.locator("#levels").fill("2");
   await says(page, /context and 2 levels in/);
-  assert.equal(await page.locator("#zoom").textContent(), zoom);
-  await page.context().close();
+  assert.equal(await textOf(page, "#zoom"), zoom);
+  await page.browserContext().close();
 });
 
 test("a file is known by its name, and what is no picture is told", async () => {
   const page = await opened("");
   await says(page, /./); // of the first file that is served
-  const buffer = Buffer.from(await read("q50.hvae"));
-  const ours = { name: "OURS.HVAE", mimeType: "image/x-hvae", buffer };
-  await page.locator("#open").setInputFiles(ours);
+  const data = Buffer.from(await read("q50.hvae")).toString("base64");
+  await choose(page, "#open", "OURS.HVAE", "image/x-hvae", data);
   await says(page, WHOLE);
-  const none = { name: "none.png", mimeType: "image/png", buffer };
-  await page.locator("#against").setInputFiles(none);
+  await choose(page, "#against", "none.png", "image/png", data);
   await says(page, /^none.png is no picture that this browser shows$/);
-  assert.ok(!(await page.locator("#divider").isVisible()));
-  await page.context().close();
+  assert.ok(!(await isSeen(page, "#divider")));
+  await page.browserContext().close();
 });
 
 test("a screen shows without weights and runtime", async () => {
   const page = await opened("");
-  await page.route(/\/(weights|runtime)\//, (route) => route.abort());
+  for (const part of ["/weights/", "/runtime/"]) answers.set(part, refuse);
   await openFile(page, "screen");
   await says(page, /^exact, in/);
   assert.equal(difference(await shown(page), await read("screen.rgba")), 0);
-  await page.context().close();
+  await page.browserContext().close();
 });

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Page } from "playwright-core";
+import { setTimeout } from "node:timers/promises";
+import type { Page } from "puppeteer-core";
 import { CASES } from "./fixtures.ts";
+import { answers, refuse } from "./gate.ts";
 import { NAMES, opened, png } from "./pages.ts";
 
 /** The address of a file. */
@@ -11,7 +13,7 @@ const file = (name: string) => `files/${NAMES.indexOf(name)}`;
 
 /** Open a page that has some elements. */
 async function showing(html: string, policy?: string): Promise<Page> {
-  const page = await opened("blank", {}, policy);
+  const page = await opened("blank", policy);
   await page.evaluate(async (html) => {
     document.body.innerHTML = html;
     await import(new URL("hvae.js", document.baseURI).href);
@@ -21,25 +23,44 @@ async function showing(html: string, policy?: string): Promise<Page> {
 
 /** Wait until nothing more comes for an element. */
 async function complete(page: Page, id: string): Promise<void> {
-  await page.waitForFunction((id) => (document.getElementById(id) as any).complete, id);
+  await page.waitForFunction((id) => (document.getElementById(id) as any).complete, {}, id);
 }
 
 /** Return properties of an element. */
 function of(page: Page, id: string, ...names: string[]): Promise<unknown[]> {
   const all = (it: any, names: string[]) => names.map((name) => it[name]);
-  return page.locator(`#${id}`).evaluate(all, names);
+  return page.$eval(`#${id}`, all, names);
 }
 
-/** Return roles and names of what is told to those who do not see the page. */
-async function told(page: Page): Promise<string[]> {
-  const session = await page.context().newCDPSession(page);
-  const { nodes } = await session.send("Accessibility.getFullAXTree");
-  const images = nodes.filter(({ ignored, role }) => !ignored && role!.value === "image");
-  return images.map(({ name }) => name!.value);
+/** Return how many images of a name are told to those who do not see the page. */
+async function told(page: Page, name: string): Promise<number> {
+  return (await page.$$(`::-p-aria([name="${name}"][role="image"])`)).length;
+}
+
+/** Let timers of a page that take more than some seconds wait until `ring` is called. */
+function holdTimers(page: Page): Promise<void> {
+  return page.evaluate(() => {
+    const { setTimeout, clearTimeout } = window;
+    const held = new Map<number, () => void>();
+    let last = 0;
+    Object.assign(window, {
+      setTimeout(work: () => void, ms: number) {
+        if (ms < 5000) return setTimeout(work, ms);
+        held.set(--last, work);
+        return last;
+      },
+      clearTimeout: (id: number) => held.delete(id) || clearTimeout(id),
+      ring: () => [...held].forEach(([id, work]) => held.delete(id) && work()),
+    });
+  });
+}
+
+function ring(page: Page): Promise<void> {
+  return page.evaluate(() => (window as any).ring());
 }
 
 test("pictures load when they are near, have sizes and words, and fall back", async () => {
-  const fallback = `data:image/png;base64,${(await png(await opened("blank"))).toString("base64")}`;
+  const fallback = `data:image/png;base64,${await png(await opened("blank"))}`;
   const page = await showing(`
     <img-hvae id="one" src="${file("photo")}" alt="a cat" width="384"></img-hvae>
     <img-hvae id="two" src="${file("damaged_header")}" alt="two" fallback="${fallback}"></img-hvae>
@@ -48,20 +69,22 @@ test("pictures load when they are near, have sizes and words, and fall back", as
     <div style="height: 9000px"></div>
     <img-hvae id="far" src="${file("photo")}" alt="the cat again" loading="lazy"></img-hvae>`);
   for (const id of ["one", "two", "three", "four"]) await complete(page, id);
-  const { width, height } = (await page.locator("#one").boundingBox())!;
-  assert.deepEqual([width, height], [384, 256]);
-  assert.deepEqual(await told(page), ["a cat", "two", "three", "the cat again"]);
-  await page.locator("#two img").waitFor();
+  assert.deepEqual(await of(page, "one", "offsetWidth", "offsetHeight"), [384, 256]);
+  for (const name of ["a cat", "two", "three", "the cat again"]) {
+    assert.equal(await told(page, name), 1, name);
+  }
+  await page.locator("#two >>> img").wait();
   assert.deepEqual(await of(page, "two", "naturalWidth"), [0]);
-  assert.equal(await page.locator("#three p").textContent(), "three");
-  await page.locator("#three").evaluate((it: any) => (it.alt = "words"));
-  assert.equal(await page.locator("#three p").textContent(), "words");
+  const words = () => page.$eval("#three", (it) => it.shadowRoot!.textContent);
+  assert.equal(await words(), "three");
+  await page.$eval("#three", (it: any) => (it.alt = "words"));
+  assert.equal(await words(), "words");
 
   assert.deepEqual(await of(page, "far", "naturalWidth", "complete"), [0, false]);
-  await page.locator("#far").evaluate((far) => far.scrollIntoView());
+  await page.$eval("#far", (far) => far.scrollIntoView());
   await complete(page, "far");
   assert.deepEqual(await of(page, "far", "naturalWidth"), [768]);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("its size is that of an image under the same rules, however narrow the page", async () => {
@@ -107,7 +130,7 @@ test("its size is that of an image under the same rules, however narrow the page
     [file("screen"), width, height] as const,
   );
   assert.deepEqual(differing, []);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("object-fit, parts and a content security policy are heeded", async () => {
@@ -137,7 +160,7 @@ test("object-fit, parts and a content security policy are heeded", async () => {
     [file("q50"), file("deep_grey")],
   );
   assert.deepEqual(found, ["cover", "7px", "inline-block", 50, 90, []]);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("properties, decode() and events are as an image's", async () => {
@@ -180,17 +203,17 @@ test("properties, decode() and events are as an image's", async () => {
   assert.deepEqual(found.events, ["load true", "error true", "error true"]);
   const attributes = 'loading="lazy" width="7" max-pixels="5" alt="words" fallback="x"';
   assert.equal(found.html, `<img-hvae ${attributes}></img-hvae>`);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("few pictures of a page load at once, and those in view first", async () => {
   const page = await opened("blank");
   const asked: string[] = [];
   const held: (() => void)[] = [];
-  await page.route("**/files/*", async (route) => {
-    asked.push(new URL(route.request().url()).search);
+  answers.set("/files/", async ({ url, pass }) => {
+    asked.push(url.slice(url.indexOf("?")));
     await new Promise<void>((resolve) => held.push(resolve));
-    await route.continue();
+    await pass();
   });
   await page.evaluate(async (src) => {
     const far = [1, 2, 3].map((n) => `<img-hvae src="${src}?far${n}"></img-hvae>`).join("");
@@ -199,33 +222,28 @@ test("few pictures of a page load at once, and those in view first", async () =>
     await import(new URL("hvae.js", document.baseURI).href);
   }, file("screen"));
   const until = async (count: number) => {
-    while (asked.length < count) await page.waitForTimeout(20);
-    await page.waitForTimeout(200); // in which more would come
+    while (asked.length < count) await setTimeout(20);
+    await setTimeout(200); // in which more would come
     assert.equal(asked.length, count);
   };
   await until(2);
-  await page
-    .locator("img-hvae")
-    .nth(3)
-    .evaluate((first) => first.remove()); // which loads
+  const remove = (all: Element[], which: number) => all[which].remove();
+  await page.$$eval("img-hvae", remove, 3); // which loads
   await until(3);
-  await page
-    .locator("img-hvae")
-    .nth(0)
-    .evaluate((waiting) => waiting.remove());
+  await page.$$eval("img-hvae", remove, 0); // which waits
   for (const [count, release] of [4, 5].map((n) => [n, n - 3] as const)) {
     held[release]();
     await until(count);
   }
   assert.deepEqual(asked, ["?near1", "?near2", "?near3", "?far2", "?far3"]);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("a picture that is not shown any more takes no memory", async () => {
   const page = await showing(`<img-hvae id="one" src="${file("q50")}"></img-hvae><p id="p">`);
-  await page.clock.install();
+  await holdTimers(page);
   await complete(page, "one");
-  const moved = await page.locator("#one").evaluate(async (one: any) => {
+  const moved = await page.$eval("#one", async (one: any) => {
     const canvas = one.shadowRoot.firstChild;
     let loads = 0;
     one.addEventListener("load", () => loads++);
@@ -254,19 +272,17 @@ test("a picture that is not shown any more takes no memory", async () => {
   // nor does the worker, when nothing more comes
   const workers = () => page.workers().filter((worker) => worker.url().endsWith("/worker.js"));
   assert.equal(workers().length, 1);
-  await page.clock.fastForward(61_000);
-  while (workers().length) await new Promise((resolve) => setTimeout(resolve, 20));
-  await page
-    .locator("#one")
-    .evaluate((one: any, src) => ((one.src = src), one.decode()), file("q50"));
+  await ring(page);
+  while (workers().length) await setTimeout(20);
+  await page.$eval("#one", (one: any, src) => ((one.src = src), one.decode()), file("q50"));
   assert.equal(workers().length, 1);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("an element that moves to another document looks as before", async () => {
   const page = await showing(`<img-hvae id="one" src="${file("q50")}" width="96"></img-hvae>`);
   await complete(page, "one");
-  const found = await page.locator("#one").evaluate((one: any) => {
+  const found = await page.$eval("#one", (one: any) => {
     const frame = document.createElement("iframe");
     document.body.append(frame);
     frame.contentDocument!.body.append(one);
@@ -276,12 +292,12 @@ test("an element that moves to another document looks as before", async () => {
     return [...moved, getComputedStyle(one).display, one.width];
   });
   assert.deepEqual(found, ["inline-block", 96, 64, "inline-block", 96]);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("words stand for a picture of which nothing was drawn, or that no canvas holds", async () => {
   const page = await opened("blank");
-  await page.route("**/weights/**", (route) => route.abort());
+  answers.set("/weights/", refuse);
   const found = await page.evaluate(async (src) => {
     const address = new URL("hvae.js", document.baseURI).href;
     await import(address);
@@ -299,14 +315,14 @@ test("words stand for a picture of which nothing was drawn, or that no canvas ho
   }, file("q50"));
   const lost = ["Error", "no canvas of this browser holds 192x128 pixels"];
   assert.deepEqual(found, ["a cat", 0, "a cat", 0, "WeightsError", ...lost]);
-  await page.context().close();
+  await page.browserContext().close();
 });
 
 test("pictures whose bytes do not come keep no other waiting", async () => {
   const page = await opened("blank");
-  await page.clock.install();
+  await holdTimers(page);
   const asked = new Set<string>();
-  await page.route("**/stalled*", (route) => void asked.add(route.request().url()));
+  answers.set("/stalled", ({ url }) => asked.add(url));
   await page.evaluate(async (src) => {
     document.body.innerHTML = `
       <img-hvae src="stalled1"></img-hvae>
@@ -314,10 +330,10 @@ test("pictures whose bytes do not come keep no other waiting", async () => {
       <img-hvae id="third" src="${src}"></img-hvae>`;
     await import(new URL("hvae.js", document.baseURI).href);
   }, file("q50"));
-  while (asked.size < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (asked.size < 2) await setTimeout(20);
   assert.deepEqual(await of(page, "third", "complete"), [false]);
-  await page.clock.fastForward(11_000);
+  await ring(page);
   await complete(page, "third");
   assert.deepEqual(await of(page, "third", "naturalWidth"), [192]);
-  await page.context().close();
+  await page.browserContext().close();
 });
