@@ -156,16 +156,20 @@ function order(worker: Worker, message: Order, transfer: Transferable[] = []): v
   worker.postMessage(message, transfer);
 }
 
-/** Hand bytes to the worker as they come. */
+/** Hand bytes to the worker as they come, until a signal ends that. */
 async function send(worker: Worker, id: number, bytes: Bytes, signal: AbortSignal): Promise<void> {
-  const sink = new WritableStream<Uint8Array>({
-    write(chunk) {
-      const own = chunk.slice(); // of a view all that it is of would be copied
-      order(worker, { do: "bytes", id, bytes: own }, [own.buffer]);
-    },
-  });
-  const stream = await streamOf(bytes, signal);
-  await stream.pipeTo(sink, { signal });
+  const reader = (await streamOf(bytes, signal)).getReader();
+  // `pipeTo` of WebKit would cancel a stream only when its next bytes come
+  const cancel = () => void reader.cancel(signal.reason).catch(() => undefined);
+  if (signal.aborted) cancel();
+  signal.addEventListener("abort", cancel);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (signal.aborted) return;
+    if (done) break;
+    const own = value.slice(); // of a view all that it is of would be copied
+    order(worker, { do: "bytes", id, bytes: own }, [own.buffer]);
+  }
   order(worker, { do: "end", id });
 }
 

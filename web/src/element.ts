@@ -16,10 +16,17 @@ import { show } from "./decode.ts";
 import { Painter } from "./painter.ts";
 import { inTurn } from "./queue.ts";
 
+/**
+ * `max-content`, and limits of 100 % in place of sizes: by `fit-content` and sizes WebKit would make an
+ * element too wide of which only the height is given.
+ */
 const STYLE = `
-  :host { display: inline-block; width: fit-content; max-width: 100%; overflow: hidden; vertical-align: bottom; }
+  :host { display: inline-block; width: max-content; max-width: 100%; overflow: hidden; vertical-align: bottom; }
   :host([hidden]) { display: none; }
-  [part=image] { display: block; width: 100%; height: 100%; object-fit: inherit; object-position: inherit; }
+  [part=image] {
+    display: block; min-width: 100%; max-width: 100%; min-height: 100%; max-height: 100%;
+    aspect-ratio: inherit; object-fit: inherit; object-position: inherit;
+  }
   [part=alt] { margin: 0; padding: .5em; }
 `;
 

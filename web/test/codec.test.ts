@@ -9,6 +9,7 @@ import { HvaeError } from "../src/bitstream/errors.ts";
 import { arrivedIndex } from "../src/codec/arriving.ts";
 import { Codec } from "../src/codec/codec.ts";
 import { decodeFile } from "../src/codec/decoder.ts";
+import { decodeVp8l } from "../src/codec/lossless.ts";
 import type { Area, DecodeOptions, Machine, Outcome } from "../src/codec/options.ts";
 import type { Ort } from "../src/codec/graphs.ts";
 import { Source } from "../src/codec/source.ts";
@@ -258,4 +259,12 @@ test("a source that fails ends the decoding with its error", async () => {
   source.append((await read("q50.hvae")).subarray(0, 100));
   source.fail(new Error("the line is dead"));
   await assert.rejects(picture, /the line is dead/);
+});
+
+test("a stream of which a browser decodes a part is damaged", async () => {
+  const sizeOfTwo = [1, 0x40, 0, 0]; // 2 by 2 px, without alpha
+  const stream = new Uint8Array([0x2f, ...sizeOfTwo]);
+  const rgba = new Uint8ClampedArray(16).fill(255, 0, 12);
+  const decoding = decodeVp8l(stream, [2, 2], 3, () => Promise.resolve(rgba));
+  await assert.rejects(decoding, { name: "StreamDamaged" });
 });
