@@ -19,8 +19,6 @@ export type DecodeJpeg2000 = (
 ) => Uint16Array<ArrayBuffer> | null;
 
 const SIGNATURE = 0x2f;
-/** In byte 4 of a VP8L stream. */
-const HAS_ALPHA = 0x10;
 const MIDDLE = 1 << 15;
 
 /** Decode a stream of 1 to 4 channels and a known size in px to RGBA; throws StreamDamaged. */
@@ -39,10 +37,9 @@ export async function decodeVp8l(
   const rgba = await decodeWebp(webpOf(stream));
   const damaged = () => new HvaeError("StreamDamaged", "its VP8L stream does not decode");
   if (!rgba) throw damaged();
-  const hasAlpha = (stream[4] & HAS_ALPHA) !== 0;
   for (let i = 0; i < rgba.length; i += 4) {
     // WebKit decodes what there is of a stream that is cut, and leaves the rest transparent
-    if (!hasAlpha && !rgba[i + 3]) throw damaged();
+    if (channels % 2 && !rgba[i + 3]) throw damaged();
     // a stream may have more channels than its file says
     if (channels < 3) rgba[i + 1] = rgba[i + 2] = rgba[i];
     if (channels % 2) rgba[i + 3] = 255;
