@@ -13,7 +13,13 @@ await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 await build({
   absWorkingDir: here,
-  entryPoints: ["src/hvae.ts", "src/worker.ts", "src/jpeg2000.ts", "src/page/page.ts"],
+  entryPoints: [
+    "src/hvae.ts",
+    "src/worker.ts",
+    "src/webp.ts",
+    "src/jpeg2000.ts",
+    "src/page/page.ts",
+  ],
   entryNames: "[name]",
   outdir: out,
   bundle: true,
@@ -27,6 +33,8 @@ await build({
 });
 await cp("src/page/index.html", `${out}/index.html`);
 await cp("src/page/page.css", `${out}/page.css`);
+await cp("node_modules/@jsquash/webp/codec/dec/webp_dec.wasm", `${out}/webp.wasm`);
+await cp("src/libwebp.LICENSE", `${out}/webp.LICENSE`);
 const openjpeg = "node_modules/@cornerstonejs/codec-openjpeg/dist/openjpegwasm_decode.wasm";
 await cp(openjpeg, `${out}/jpeg2000.wasm`);
 await cp("src/openjpeg.LICENSE", `${out}/jpeg2000.LICENSE`);

@@ -4,7 +4,6 @@ import * as ort from "onnxruntime-web/wasm";
 import { HvaeError } from "./bitstream/errors.ts";
 import { Codec } from "./codec/codec.ts";
 import { decodeFile } from "./codec/decoder.ts";
-import type { DecodeJpeg2000 } from "./codec/lossless.ts";
 import type { Machine } from "./codec/options.ts";
 import type { Ort } from "./codec/graphs.ts";
 import { Source } from "./codec/source.ts";
@@ -48,7 +47,7 @@ async function decode({ id, options }: Extract<Order, { do: "decode" }>): Promis
     self.postMessage(message, { transfer });
   const machine: Machine = {
     codecOf,
-    decodeWebp,
+    openWebp,
     openJpeg2000,
     breathe: async () => {
       await breath();
@@ -108,56 +107,37 @@ async function reasonOf(response: Response): Promise<string> {
   return (isText && (await response.text()).split("\n")[0]) || `${response.status}`;
 }
 
-async function decodeWebp(file: Uint8Array<ArrayBuffer>): Promise<Uint8ClampedArray | null> {
-  const blob = new Blob([file], { type: "image/webp" });
-  const image = await createImageBitmap(blob, {
-    colorSpaceConversion: "none",
-    premultiplyAlpha: "none",
-  }).catch(() => null);
-  if (!image) return null;
-  const { width, height } = image;
-  const context = canvasOf(width, height);
-  context.drawImage(image, 0, 0);
-  image.close(); // its memory would wait for the garbage collector
-  checkCanvas();
-  return context.getImageData(0, 0, width, height).data;
+/** Return a function that fetches a decoder once: a script and its WebAssembly, beside this file. */
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | null = null;
+  return () => {
+    if (!opened) {
+      opened = open();
+      opened.catch(() => (opened = null));
+    }
+    return opened;
+  };
 }
 
-function canvasOf(width: number, height: number): OffscreenCanvasRenderingContext2D {
-  const canvas = new OffscreenCanvas(width, height);
-  return canvas.getContext("2d", { willReadFrequently: true })!;
+const beside = (name: string) => new URL(name, import.meta.url).href;
+
+async function wasmOf(name: string): Promise<ArrayBuffer> {
+  const response = await fetch(beside(name));
+  if (!response.ok) throw new Error(`${name} does not load: ${response.status}`);
+  return response.arrayBuffer();
 }
 
-/** Refuse a browser whose canvas gives back noise; of some it is small, and does not show. */
-function checkCanvas(): void {
-  const drawn = new ImageData(16, 16);
-  drawn.data.forEach((_, i, data) => (data[i] = i % 4 < 3 ? (i * 37) % 256 : 255));
-  const context = canvasOf(16, 16);
-  context.putImageData(drawn, 0, 0);
-  const read = context.getImageData(0, 0, 16, 16).data;
-  if (drawn.data.every((sample, i) => Math.abs(sample - read[i]) <= 4)) return;
-  throw new Error("this browser hides its canvas from pages: exact tiles and alpha need it");
-}
+const openWebp = once(async () => {
+  const script: Promise<typeof import("./webp.ts")> = import(beside("webp.js"));
+  const [{ openWebp }, wasm] = await Promise.all([script, wasmOf("webp.wasm")]);
+  return openWebp(wasm);
+});
 
-let jpeg2000: Promise<DecodeJpeg2000> | null = null;
-
-/** Fetch OpenJPEG once; it lies beside this file. */
-function openJpeg2000(): Promise<DecodeJpeg2000> {
-  if (!jpeg2000) {
-    jpeg2000 = fetchJpeg2000();
-    jpeg2000.catch(() => (jpeg2000 = null));
-  }
-  return jpeg2000;
-}
-
-async function fetchJpeg2000(): Promise<DecodeJpeg2000> {
-  const [script, response] = await Promise.all([
-    import(new URL("jpeg2000.js", import.meta.url).href) as Promise<typeof import("./jpeg2000.ts")>,
-    fetch(new URL("jpeg2000.wasm", import.meta.url)),
-  ]);
-  if (!response.ok) throw new Error(`jpeg2000.wasm does not load: ${response.status}`);
-  return script.openJpeg2000(await response.arrayBuffer());
-}
+const openJpeg2000 = once(async () => {
+  const script: Promise<typeof import("./jpeg2000.ts")> = import(beside("jpeg2000.js"));
+  const [{ openJpeg2000 }, wasm] = await Promise.all([script, wasmOf("jpeg2000.wasm")]);
+  return openJpeg2000(wasm);
+});
 
 const channel = new MessageChannel();
 let breathing: (() => void)[] = [];

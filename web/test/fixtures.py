@@ -202,8 +202,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
 def other_streams(add: Callable[..., None]) -> None:
     """Add files whose streams have colour or alpha that their headers do not tell, or no end."""
     colour = np.asarray(Image.fromarray(data.chelsea()).resize((90, 70)))
-    # a canvas, through which a browser's WebP passes, keeps little of colours under less alpha
-    ramp = np.broadcast_to(np.linspace(200, 255, 90), (70, 90)).astype(np.uint8)
+    ramp = np.broadcast_to(np.linspace(0, 255, 90), (70, 90)).astype(np.uint8)
     stream = encode_vp8l(np.dstack([colour, ramp]))
     with mock.patch("hvae_codec.codec.tiles.exact.encode_lossless", return_value=stream):
         add("hidden_alpha", encode_image(colour, lossless=True))

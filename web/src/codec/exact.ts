@@ -35,14 +35,14 @@ export async function decodeExact(
   const inside = pixelsOf(window, header);
   const isWhole = tile.coder === "exact";
   const channels = (header.isGrey ? 1 : 3) + Number(isWhole && header.hasAlpha);
-  const jpeg2000 = header.bitDepth === 16 ? await machine.openJpeg2000() : null;
   try {
     const cursor = new Cursor(part);
     const where = isWhole ? null : readRuns(cursor, sizeOf(window));
     const stream = part.subarray(cursor.at);
-    const rgba = jpeg2000
-      ? decodeDeep(stream, sizeOf(inside), channels, jpeg2000)
-      : await decodeVp8l(stream, sizeOf(inside), channels, machine.decodeWebp);
+    const rgba =
+      header.bitDepth === 16
+        ? decodeDeep(stream, sizeOf(inside), channels, await machine.openJpeg2000())
+        : decodeVp8l(stream, sizeOf(inside), channels, await machine.openWebp());
     return { where, window: inside, rgba };
   } catch (error) {
     if (!(error instanceof HvaeError)) throw error;

@@ -10,7 +10,7 @@ import { Cursor } from "../bitstream/cursor.ts";
 import { HvaeError } from "../bitstream/errors.ts";
 
 /** Decode a WebP file to RGBA samples; null where it is none. */
-export type DecodeWebp = (file: Uint8Array<ArrayBuffer>) => Promise<Uint8ClampedArray | null>;
+export type DecodeWebp = (file: Uint8Array) => Uint8ClampedArray | null;
 
 /** Decode a codestream of one channel of 16 bits; null where it is none of this size. */
 export type DecodeJpeg2000 = (
@@ -22,25 +22,22 @@ const SIGNATURE = 0x2f;
 const MIDDLE = 1 << 15;
 
 /** Decode a stream of 1 to 4 channels and a known size in px to RGBA; throws StreamDamaged. */
-export async function decodeVp8l(
+export function decodeVp8l(
   stream: Uint8Array,
   [height, width]: [number, number],
   channels: number,
   decodeWebp: DecodeWebp,
-): Promise<Uint8ClampedArray> {
+): Uint8ClampedArray {
   const view = new DataView(stream.buffer, stream.byteOffset, stream.byteLength);
   // the size is looked at first, so that a made-up one takes no memory
   const size = stream.length >= 5 ? view.getUint32(1, true) & 0xfffffff : -1;
   if (size !== ((width - 1) | ((height - 1) << 14)) || stream[0] !== SIGNATURE) {
     throw new HvaeError("StreamDamaged", `it is not a VP8L stream of ${width}x${height} pixels`);
   }
-  const rgba = await decodeWebp(webpOf(stream));
-  const damaged = () => new HvaeError("StreamDamaged", "its VP8L stream does not decode");
-  if (!rgba) throw damaged();
+  const rgba = decodeWebp(webpOf(stream));
+  if (!rgba) throw new HvaeError("StreamDamaged", "its VP8L stream does not decode");
+  // a stream may have more channels than its file says
   for (let i = 0; i < rgba.length; i += 4) {
-    // WebKit decodes what there is of a stream that is cut, and leaves the rest transparent
-    if (channels % 2 && !rgba[i + 3]) throw damaged();
-    // a stream may have more channels than its file says
     if (channels < 3) rgba[i + 1] = rgba[i + 2] = rgba[i];
     if (channels % 2) rgba[i + 3] = 255;
   }
@@ -48,7 +45,7 @@ export async function decodeVp8l(
 }
 
 /** Put a VP8L stream into the file that it came from. */
-function webpOf(stream: Uint8Array): Uint8Array<ArrayBuffer> {
+function webpOf(stream: Uint8Array): Uint8Array {
   const padded = stream.length + (stream.length % 2);
   const file = new Uint8Array(20 + padded);
   file.set(new TextEncoder().encode("RIFF    WEBPVP8L"));

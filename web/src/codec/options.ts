@@ -78,7 +78,8 @@ export interface Outcome {
 
 export interface Machine {
   codecOf(hash: string): Promise<Codec>;
-  decodeWebp: DecodeWebp;
+  /** Fetch what decodes WebP. */
+  openWebp(): Promise<DecodeWebp>;
   /** Fetch what decodes JPEG 2000. */
   openJpeg2000(): Promise<DecodeJpeg2000>;
   /** Let messages in, between two pieces of work; throws where the work is not wanted any more. */

@@ -99,12 +99,7 @@ export class Painting {
     const window = pixelsOf(this.windows[number], header);
     const { data } = this.source;
     try {
-      const values = await decodeAlpha(
-        data,
-        tiles[number],
-        sizeOf(window),
-        this.machine.decodeWebp,
-      );
+      const values = await decodeAlpha(data, tiles[number], sizeOf(window), this.machine);
       this.alpha.plane = { window, values };
     } catch (error) {
       this.lose(number, error, this.lostAlpha);

@@ -1,0 +1,10 @@
+/** Decodes lossless WebP by libwebp: a script of its own, which photographs do not need. */
+
+import open from "@jsquash/webp/codec/dec/webp_dec.js";
+import type { DecodeWebp } from "./codec/lossless.ts";
+
+/** Return what decodes WebP files, by the compiled `webp_dec.wasm`. */
+export async function openWebp(wasmBinary: ArrayBuffer): Promise<DecodeWebp> {
+  const libwebp = await open({ wasmBinary });
+  return (file) => libwebp.decode(file)?.data ?? null;
+}
