@@ -58,10 +58,10 @@ def scores(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str,
 
 @functools.cache
 def scorers() -> str:
-    """Return the versions of the code, the packages and the program that compute `scores`.
+    """Return what `scores` is computed by: versions of code and packages, a hash of the program.
 
-    The cache of results is keyed by them: other versions may give other scores. A program that is
-    not installed counts as a version.
+    The program is libjxl's; "missing" stands for its hash where it is not installed. The cache of
+    results is keyed by all of this, since other versions may give other scores.
     """
     program = shutil.which(BUTTERAUGLI)
     found = hashlib.sha256(Path(program).read_bytes()).hexdigest()[:8] if program else "missing"
