@@ -1,14 +1,14 @@
 /** Decodes JPEG 2000 by OpenJPEG: a script of its own, which few pictures need. */
 
-import open from "@cornerstonejs/codec-openjpeg/decodewasmjs";
+import load from "@cornerstonejs/codec-openjpeg/decodewasmjs";
 import type { DecodeJpeg2000 } from "./codec/lossless.ts";
 
 /** The markers that a codestream begins with; sizes follow at byte 8, those of tiles at byte 24. */
 const SOC_SIZ = 0xff4fff51;
 
 /** Return what decodes codestreams, by the compiled `openjpegwasm_decode.wasm`. */
-export async function openJpeg2000(wasmBinary: ArrayBuffer): Promise<DecodeJpeg2000> {
-  const openjpeg = await open({ wasmBinary, print: () => undefined, printErr: () => undefined });
+export async function open(wasmBinary: ArrayBuffer): Promise<DecodeJpeg2000> {
+  const openjpeg = await load({ wasmBinary, print: () => undefined, printErr: () => undefined });
   return (codestream, [height, width]) => {
     // the size is looked at first, so that a made-up one takes no memory
     const { buffer, byteOffset, byteLength } = codestream;

@@ -4,8 +4,9 @@ import * as ort from "onnxruntime-web/wasm";
 import { HvaeError } from "./bitstream/errors.ts";
 import { Codec } from "./codec/codec.ts";
 import { decodeFile } from "./codec/decoder.ts";
-import type { Machine } from "./codec/options.ts";
 import type { Ort } from "./codec/graphs.ts";
+import type { DecodeJpeg2000, DecodeWebp } from "./codec/lossless.ts";
+import type { Machine } from "./codec/options.ts";
 import { Source } from "./codec/source.ts";
 import type { Answer, Order } from "./messages.ts";
 
@@ -17,9 +18,7 @@ self.onmessage = ({ data: order }: MessageEvent<Order>) => {
   if (order.do === "start") {
     weights = order.weights;
     ort.env.wasm.wasmPaths = order.runtime;
-    ort.env.wasm.numThreads = self.crossOriginIsolated
-      ? Math.min(4, navigator.hardwareConcurrency)
-      : 1;
+    ort.env.wasm.numThreads = threads();
     return;
   }
   if (order.do === "decode") {
@@ -32,6 +31,13 @@ self.onmessage = ({ data: order }: MessageEvent<Order>) => {
   else if (order.do === "end") source?.end();
   else source?.fail(new Error("nobody waits for it"));
 };
+
+/** Return how many threads compute: more than one only where a page shares its memory. */
+function threads(): number {
+  // a worker of Firefox (ESR 153) that starts workers of its own may never go on, on busy cores
+  const isFirefox = navigator.userAgent.includes("Firefox");
+  return self.crossOriginIsolated && !isFirefox ? Math.min(4, navigator.hardwareConcurrency) : 1;
+}
 
 function append(source: Source | undefined, bytes: Uint8Array): void {
   try {
@@ -107,37 +113,34 @@ async function reasonOf(response: Response): Promise<string> {
   return (isText && (await response.text()).split("\n")[0]) || `${response.status}`;
 }
 
-/** Return a function that fetches a decoder once: a script and its WebAssembly, beside this file. */
-function once<T>(open: () => Promise<T>): () => Promise<T> {
-  let opened: Promise<T> | null = null;
+/** Return a function that opens a decoder once: a script and its WebAssembly, beside this file. */
+function opener<Decode>(name: string): () => Promise<Decode> {
+  const beside = (file: string) => new URL(file, import.meta.url).href;
+  let opened: Promise<Decode> | null = null;
+  const fetched = async () => {
+    const script: Promise<{ open(wasm: ArrayBuffer): Promise<Decode> }> = import(
+      beside(`${name}.js`)
+    );
+    const [{ open }, wasm] = await Promise.all([script, wasmOf(beside(`${name}.wasm`))]);
+    return open(wasm);
+  };
   return () => {
     if (!opened) {
-      opened = open();
+      opened = fetched();
       opened.catch(() => (opened = null));
     }
     return opened;
   };
 }
 
-const beside = (name: string) => new URL(name, import.meta.url).href;
-
-async function wasmOf(name: string): Promise<ArrayBuffer> {
-  const response = await fetch(beside(name));
-  if (!response.ok) throw new Error(`${name} does not load: ${response.status}`);
+async function wasmOf(address: string): Promise<ArrayBuffer> {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${address} does not load: ${response.status}`);
   return response.arrayBuffer();
 }
 
-const openWebp = once(async () => {
-  const script: Promise<typeof import("./webp.ts")> = import(beside("webp.js"));
-  const [{ openWebp }, wasm] = await Promise.all([script, wasmOf("webp.wasm")]);
-  return openWebp(wasm);
-});
-
-const openJpeg2000 = once(async () => {
-  const script: Promise<typeof import("./jpeg2000.ts")> = import(beside("jpeg2000.js"));
-  const [{ openJpeg2000 }, wasm] = await Promise.all([script, wasmOf("jpeg2000.wasm")]);
-  return openJpeg2000(wasm);
-});
+const openWebp = opener<DecodeWebp>("webp");
+const openJpeg2000 = opener<DecodeJpeg2000>("jpeg2000");
 
 const channel = new MessageChannel();
 let breathing: (() => void)[] = [];

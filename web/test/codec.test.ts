@@ -13,8 +13,8 @@ import type { Area, DecodeOptions, Machine, Outcome } from "../src/codec/options
 import type { Ort } from "../src/codec/graphs.ts";
 import { Source } from "../src/codec/source.ts";
 import { Weights } from "../src/codec/weights.ts";
-import { openJpeg2000 } from "../src/jpeg2000.ts";
-import { openWebp } from "../src/webp.ts";
+import { open as openJpeg2000 } from "../src/jpeg2000.ts";
+import { open as openWebp } from "../src/webp.ts";
 import { CASES, difference, read } from "./fixtures.ts";
 
 const codecs = new Map<string, Promise<Codec>>();
