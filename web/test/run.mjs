@@ -11,7 +11,7 @@ import { build } from "esbuild";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const scratch = await mkdtemp(join(tmpdir(), "hvae-web-"));
 const fixtures = process.env.FIXTURES ?? join(scratch, "fixtures");
-const all = ["bitstream", "codec", "browser", "element"];
+const all = ["bitstream", "codec", "decode", "viewer", "element"];
 const names = process.argv.length > 2 ? process.argv.slice(2) : all;
 const run = (command, args) =>
   execFileSync(command, args, {

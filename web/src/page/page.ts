@@ -1,9 +1,10 @@
 /** The page: opens files, decodes them as its controls say, tells what they cost. */
 
-import { type Index, type Report, show } from "../decode.ts";
+import { decode as decoded, type Index, type Options, type Report, show } from "../decode.ts";
 import { Painter } from "../painter.ts";
 import { describe } from "./about.ts";
 import { element, spaced } from "./dom.ts";
+import { pngOf } from "./png.ts";
 import { Stage } from "./stage.ts";
 
 type Region = [number, number, number, number];
@@ -30,7 +31,7 @@ const painter = new Painter(stage.canvas);
 
 let file: Opened | null = null;
 let running: AbortController | null = null;
-let pictureName = "";
+let shown: (Opened & { options: Options }) | null = null;
 let clicks = 0;
 
 /** Decode the file at hand, as the controls say. */
@@ -39,20 +40,22 @@ async function decode(): Promise<void> {
   running?.abort();
   running = new AbortController();
   const { signal } = running;
-  const { bytes, name } = file;
+  const { bytes } = file;
   save.disabled = true;
   say("decoding …");
   let drawn = Promise.resolve();
   try {
-    const wanted = regionWanted();
-    const report = await show(arriving(bytes, Number(speed.value)), {
-      progressive: true,
+    const options: Options = {
       keepGoing: true,
-      signal,
-      region: wanted,
+      region: regionWanted(),
       levels: levels.disabled ? undefined : Number(levels.value),
+    };
+    const report = await show(arriving(bytes, Number(speed.value)), {
+      ...options,
+      progressive: true,
+      signal,
       onIndex: (index) => {
-        if (!signal.aborted) begin(index, bytes.length, wanted);
+        if (!signal.aborted) begin(index, bytes.length, options.region);
       },
       onArea: (area, ms) => {
         if (signal.aborted) return;
@@ -62,11 +65,28 @@ async function decode(): Promise<void> {
     });
     await drawn;
     if (signal.aborted) return;
-    pictureName = name;
-    save.disabled = wanted !== undefined;
+    shown = { ...file, options };
+    save.disabled = false;
     told(report, bytes.length);
   } catch (error) {
     if (!signal.aborted) say(error instanceof Error ? error.message : String(error), true);
+  }
+}
+
+/** Save what is shown, decoded anew: what a page reads of a canvas may be changed. */
+async function savePng(): Promise<void> {
+  const { name, bytes, options } = shown!;
+  const png = `${name.replace(SUFFIX, "")}.png`;
+  say(`making ${png} …`);
+  try {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await pngOf(await decoded(bytes, options)));
+    link.download = png;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it only later
+    say(`${png} is made`);
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error), true);
   }
 }
 
@@ -235,13 +255,5 @@ addEventListener("drop", (event) => {
   element("stage").classList.remove("over");
   take(event.dataTransfer?.files ?? []);
 });
-save.onclick = () =>
-  stage.canvas.toBlob((blob) => {
-    if (!blob) return say("the browser makes no PNG of this picture", true);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${pictureName.replace(SUFFIX, "")}.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it only later
-  });
+save.onclick = () => void savePng();
 void offerServed();
