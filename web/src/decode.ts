@@ -1,5 +1,6 @@
 /** Decode hvae files in a page: `decode(bytes)` gives pixels, `bitmap` makes an ImageBitmap. */
 
+import { bitmapOf } from "./bitmaps.ts";
 import type { Index } from "./bitstream/container.ts";
 import { ERROR_NAMES, HvaeError } from "./bitstream/errors.ts";
 import type { Area, DecodeOptions, Outcome } from "./codec/options.ts";
@@ -120,9 +121,9 @@ export function release(): void {
   if (current) retire(current);
 }
 
-/** Return a picture as an ImageBitmap, which a canvas draws. */
-export function bitmap({ rgba, width, height }: Picture): Promise<ImageBitmap> {
-  return createImageBitmap(new ImageData(rgba, width, height));
+/** Return a picture as an ImageBitmap, which a canvas draws, in the colours of its profile. */
+export function bitmap(picture: Picture): Promise<ImageBitmap> {
+  return bitmapOf(picture, picture.index.metadata.icc);
 }
 
 function errorOf({ name, message }: { name: string; message: string }): Error {

@@ -1,5 +1,6 @@
 /** Draws a picture on a canvas while it comes, turned as its EXIF asks. */
 
+import { bitmapOf, hasOtherColours } from "./bitmaps.ts";
 import { type Area, type Index, orientationOf } from "./decode.ts";
 
 /** How an orientation draws: whether sides change places, and which axes are mirrored then. */
@@ -15,20 +16,23 @@ const TURNS: Record<number, [boolean, boolean, boolean]> = {
 };
 
 export class Painter {
-  private context: CanvasRenderingContext2D;
+  private context!: CanvasRenderingContext2D;
+  private icc: Uint8Array | undefined;
   /** Areas are drawn in their order, though their bitmaps may be ready in another one. */
   private drawing: Promise<unknown> = Promise.resolve();
   private pictures = 0;
   private origin = [0, 0];
 
-  constructor(readonly canvas: HTMLCanvasElement) {
-    this.context = canvas.getContext("2d")!;
-  }
+  constructor(readonly canvas: HTMLCanvasElement) {}
 
   /** Make room for a picture, of which a region (x, y, width, height) may be all that comes. */
   begin(index: Index, region?: readonly [number, number, number, number]): void {
     this.drawing = Promise.resolve();
     this.pictures++;
+    this.icc = index.metadata.icc;
+    // a canvas keeps the colours of its first picture
+    const colorSpace = hasOtherColours(this.icc) ? "display-p3" : "srgb";
+    this.context = this.canvas.getContext("2d", { colorSpace })!;
     const { width, height } = index.header;
     const [swaps, mirrorsX, mirrorsY] = TURNS[orientationOf(index.metadata.exif)];
     this.canvas.width = swaps ? height : width;
@@ -52,7 +56,7 @@ export class Painter {
   /** Draw an area; areas appear in the order of their calls, and none of a picture before. */
   draw({ rgba, scale, ...area }: Area): Promise<void> {
     const picture = this.pictures;
-    const bitmap = createImageBitmap(new ImageData(rgba, area.width, area.height));
+    const bitmap = bitmapOf({ rgba, width: area.width, height: area.height }, this.icc);
     // areas begin at a whole pixel of their scale
     const [left, top] = this.origin.map((px) => Math.floor(px / scale));
     const [x, y, width, height] = [area.x + left, area.y + top, area.width, area.height].map(

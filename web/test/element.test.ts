@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import type { Page } from "puppeteer-core";
-import { CASES } from "./fixtures.ts";
+import { CASES, read } from "./fixtures.ts";
 import { answers, refuse } from "./gate.ts";
 import { NAMES, opened, png } from "./pages.ts";
 
@@ -160,6 +160,34 @@ test("object-fit, parts and a content security policy are heeded", async () => {
     [file("q50"), file("deep_grey")],
   );
   assert.deepEqual(found, ["cover", "7px", "inline-block", 50, 90, []]);
+  await page.browserContext().close();
+});
+
+test("colours are those of a profile, as an image's", async () => {
+  const png = Buffer.from(await read("profile.png")).toString("base64");
+  const page = await showing(`
+    <img-hvae id="ours" src="${file("profile")}"></img-hvae>
+    <img id="theirs" src="data:image/png;base64,${png}">`);
+  await complete(page, "ours");
+  const [ours, bitmap, stored] = await page.evaluate(async (src) => {
+    const { bitmap, decode } = await import(new URL("hvae.js", document.baseURI).href);
+    const picture = await decode(src);
+    const [ours, theirs] = ["ours", "theirs"].map((id) => document.getElementById(id) as any);
+    await theirs.decode();
+    const seen = (source: CanvasImageSource) => {
+      const context = new OffscreenCanvas(160, 120).getContext("2d")!;
+      context.drawImage(source, 0, 0);
+      return context.getImageData(0, 60, 160, 60).data; // what is opaque
+    };
+    const expected = seen(theirs);
+    const canvas = ours.shadowRoot.querySelector("canvas");
+    return [seen(canvas), seen(await bitmap(picture)), picture.rgba.slice(4 * 160 * 60)].map(
+      (found) =>
+        Math.max(...found.map((value: number, i: number) => Math.abs(value - expected[i]))),
+    );
+  }, file("profile"));
+  assert.ok(ours <= 2 && bitmap <= 2, `${ours} and ${bitmap} away from an image`);
+  assert.ok(stored > 50, "the profile changes colours");
   await page.browserContext().close();
 });
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage import data
 
 from hvae_codec.bitstream import (
@@ -109,6 +109,7 @@ def main(out: Path) -> None:
     broken(add, tiles)
     cut_everywhere(add, encode((180, 60), 45, 2))
     drawn(add, codec)
+    profile(out, add)
     other_streams(add)
     wrong_metadata(add, codec)
     of_many_qualities(add, codec)
@@ -197,6 +198,17 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
     lost = lossless[:-5] + b"damag"
     add("lossless_lost_kept", lost, keepGoing=True)
     add("lossless_lost_kept_thumbnail", lost, keepGoing=True, scale=8)
+
+
+def profile(out: Path, add: Callable[..., None]) -> None:
+    """Add a picture whose profile has the blue of sRGB for its red, and a PNG of the same."""
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = icc.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    icc = icc.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+    image = Image.fromarray(data.chelsea()).resize((160, 120))
+    image.putalpha(Image.linear_gradient("L").resize((160, 120)).point(lambda a: min(2 * a, 255)))
+    image.save(out / "profile.png", icc_profile=icc)
+    add("profile", encode_image(out / "profile.png", lossless=True))
 
 
 def other_streams(add: Callable[..., None]) -> None:

@@ -2,9 +2,9 @@
 
 import { decode as decoded, type Index, type Options, type Report, show } from "../decode.ts";
 import { Painter } from "../painter.ts";
+import { pngOf } from "../png.ts";
 import { describe } from "./about.ts";
 import { element, spaced } from "./dom.ts";
-import { pngOf } from "./png.ts";
 import { Stage } from "./stage.ts";
 
 type Region = [number, number, number, number];
@@ -27,7 +27,7 @@ const stage = new Stage((x, y, width, height) => {
   region.value = [x, y, width, height].join(", ");
   void decode();
 });
-const painter = new Painter(stage.canvas);
+let painter = new Painter(stage.canvas);
 
 let file: Opened | null = null;
 let running: AbortController | null = null;
@@ -161,6 +161,7 @@ function say(text: string, isBad = false): void {
 function open(chosen: Opened): void {
   file = chosen;
   stage.clear(); // of the file before, should this one be none of ours
+  painter = new Painter(stage.canvas);
   element("about").hidden = true;
   levels.disabled = true; // until the file says how many it has
   region.value = "";

@@ -5,7 +5,7 @@ import { element } from "./dom.ts";
 const ZOOMS = [0.125, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 16];
 
 export class Stage {
-  readonly canvas = element<HTMLCanvasElement>("canvas");
+  canvas = element<HTMLCanvasElement>("canvas");
   private stage = element("stage");
   private picture = element("picture");
   private other = element<HTMLImageElement>("other");
@@ -49,8 +49,12 @@ export class Stage {
     this.lay();
   }
 
+  /** Make room for another file, on a canvas that may have other colours. */
   clear(): void {
     this.canvas.width = this.canvas.height = 0; // its memory would stay
+    const fresh = this.canvas.cloneNode() as HTMLCanvasElement;
+    this.canvas.replaceWith(fresh);
+    this.canvas = fresh;
     this.picture.hidden = true;
     this.zoom = null;
   }
