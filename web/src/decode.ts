@@ -123,7 +123,7 @@ export function release(): void {
 
 /** Return a picture as an ImageBitmap, which a canvas draws, in the colours of its profile. */
 export function bitmap(picture: Picture): Promise<ImageBitmap> {
-  return bitmapOf(picture, picture.index.metadata.icc);
+  return bitmapOf(picture, picture.index);
 }
 
 function errorOf({ name, message }: { name: string; message: string }): Error {

@@ -17,7 +17,7 @@ const TURNS: Record<number, [boolean, boolean, boolean]> = {
 
 export class Painter {
   private context!: CanvasRenderingContext2D;
-  private icc: Uint8Array | undefined;
+  private index!: Index;
   /** Areas are drawn in their order, though their bitmaps may be ready in another one. */
   private drawing: Promise<unknown> = Promise.resolve();
   private pictures = 0;
@@ -29,9 +29,9 @@ export class Painter {
   begin(index: Index, region?: readonly [number, number, number, number]): void {
     this.drawing = Promise.resolve();
     this.pictures++;
-    this.icc = index.metadata.icc;
+    this.index = index;
     // a canvas keeps the colours of its first picture
-    const colorSpace = hasOtherColours(this.icc) ? "display-p3" : "srgb";
+    const colorSpace = hasOtherColours(index) ? "display-p3" : "srgb";
     this.context = this.canvas.getContext("2d", { colorSpace })!;
     const { width, height } = index.header;
     const [swaps, mirrorsX, mirrorsY] = TURNS[orientationOf(index.metadata.exif)];
@@ -56,7 +56,7 @@ export class Painter {
   /** Draw an area; areas appear in the order of their calls, and none of a picture before. */
   draw({ rgba, scale, ...area }: Area): Promise<void> {
     const picture = this.pictures;
-    const bitmap = bitmapOf({ rgba, width: area.width, height: area.height }, this.icc);
+    const bitmap = bitmapOf({ rgba, width: area.width, height: area.height }, this.index);
     // areas begin at a whole pixel of their scale
     const [left, top] = this.origin.map((px) => Math.floor(px / scale));
     const [x, y, width, height] = [area.x + left, area.y + top, area.width, area.height].map(

@@ -1,5 +1,6 @@
 /** Writes PNG files: to be saved, and for the browser to convert colours by their profile. */
 
+import type { Index } from "./bitstream/container.ts";
 import { crc32 } from "./bitstream/crc32.ts";
 import { dpiOf, textsOf } from "./bitstream/metadata.ts";
 import type { Picture } from "./decode.ts";
@@ -7,6 +8,8 @@ import type { Picture } from "./decode.ts";
 /** RGBA, 8 bits each. */
 export type Pixels = Pick<Picture, "rgba" | "width" | "height">;
 type Part = Uint8Array | number[] | string;
+/** Its kind and payload. */
+type Chunk = [string, ...Part[]];
 
 const SIGNATURE = new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const METRES_AN_INCH = 0.0254;
@@ -18,52 +21,47 @@ export async function pngOf(picture: Picture): Promise<Blob> {
   const { header, metadata } = picture.index;
   const { icc, exif, xmp } = metadata;
   const dpi = dpiOf(metadata)?.map((each) => uint32(Math.round(each / METRES_AN_INCH)));
-  const xmlOf = (xmp: Uint8Array) => ["XML:com.adobe.xmp\0\0\0\0\0", xmp];
-  const chunks: [string, ...Part[]][] = [];
+  const chunks: Chunk[] = [];
   if (icc) chunks.push(["iCCP", "ICC profile\0\0", await deflated(icc)]);
   if (exif) chunks.push(["eXIf", tiffOf(exif)]);
   if (dpi) chunks.push(["pHYs", ...dpi, [1]]);
-  if (xmp) chunks.push(["iTXt", ...xmlOf(xmp)]);
+  if (xmp) chunks.push(textChunk("XML:com.adobe.xmp", xmp));
   for (const [key, text] of textsOf(metadata)) {
-    const utf8 = new TextEncoder().encode(text.replaceAll("\0", " "));
-    chunks.push(["iTXt", `${keywordOf(key)}\0\0\0\0\0`, utf8]);
+    chunks.push(textChunk(keywordOf(key), new TextEncoder().encode(text.replaceAll("\0", " "))));
   }
-  const isGrey = icc ? isOfGrey(icc) : header.isGrey;
+  const isGrey = isWrittenGrey(picture.index);
   const rows = filtered(picture, channelsOf(isGrey, header.hasAlpha));
   return png(picture, isGrey, header.hasAlpha, [...chunks, ["IDAT", await deflated(rows)]]);
 }
 
-/** Return pixels of a profile as a file that is made at once, and is large. */
-export function quickPngOf(pixels: Pixels, icc: Uint8Array): Blob {
-  const isGrey = isOfGrey(icc);
+/** Return pixels and their profile as a file that is made at once, and is large. */
+export function quickPngOf(pixels: Pixels, index: Index): Blob {
+  const isGrey = isWrittenGrey(index);
   return png(pixels, isGrey, true, [
-    ["iCCP", "ICC profile\0\0", stored(icc)],
+    ["iCCP", "ICC profile\0\0", stored(index.metadata.icc!)],
     ["IDAT", stored(unfiltered(pixels, channelsOf(isGrey, true)))],
   ]);
 }
 
-function png(
-  { width, height }: Pixels,
-  isGrey: boolean,
-  hasAlpha: boolean,
-  chunks: [string, ...Part[]][],
-): Blob {
+function png({ width, height }: Pixels, isGrey: boolean, hasAlpha: boolean, chunks: Chunk[]): Blob {
   const colourType = (isGrey ? 0 : 2) + (hasAlpha ? 4 : 0);
-  const header: Part[] = [uint32(width), uint32(height), [8, colourType, 0, 0, 0]];
+  const header: Chunk = ["IHDR", uint32(width), uint32(height), [8, colourType, 0, 0, 0]];
   const parts = [SIGNATURE];
-  for (const [kind, ...payload] of [["IHDR", ...header], ...chunks, ["IEND"]] as [
-    string,
-    ...Part[],
-  ][]) {
+  for (const [kind, ...payload] of [header, ...chunks, ["IEND"] as Chunk]) {
     const bytes = joined([kind, ...payload]);
     parts.push(uint32(bytes.length - 4), bytes, uint32(crc32(bytes)));
   }
   return new Blob(parts, { type: "image/png" });
 }
 
-/** Tell whether a profile is of grey: one of colours does not belong to a grey PNG. */
-function isOfGrey(icc: Uint8Array): boolean {
-  return String.fromCharCode(...icc.subarray(16, 20)) === "GRAY";
+/** Return text of UTF-8 under a keyword: not compressed, of no language, without a translation. */
+function textChunk(keyword: string, utf8: Uint8Array): Chunk {
+  return ["iTXt", `${keyword}\0\0\0\0\0`, utf8];
+}
+
+/** Tell whether a PNG is grey: no profile of colours belongs to such a one. */
+function isWrittenGrey({ header, metadata: { icc } }: Index): boolean {
+  return header.isGrey && (!icc || String.fromCharCode(...icc.subarray(16, 20)) === "GRAY");
 }
 
 /** Return which of red, green, blue and alpha are written. */
