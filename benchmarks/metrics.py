@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec.color import RGB_TO_YCBCR
-from ..codec.quality import score
 from ..codec.quality.curve import psnr_db
+from ..codec.rate_control import score
 
 PACKAGES = ("pytorch-msssim", "scikit-image", "ssimulacra2")
 """Python packages that compute metrics."""
@@ -144,7 +144,7 @@ def ssim_luma(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
 
 
 def ssimulacra2_rgb(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """Measure SSIMULACRA2; see `codec.quality.score`.
+    """Measure SSIMULACRA2; see `codec.rate_control.score`.
 
     Returns:
         At most 100, below 0 for very different images; NaN where a side is shorter than

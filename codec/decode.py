@@ -25,7 +25,7 @@ from .options import (
     check_device,
     prior_of,
 )
-from .quality.maps import map_picture
+from .rate_control.maps import map_picture
 from .sampling import draw_picture
 from .sources import CodedSource, opened
 from .symbols.stack import Sampling

@@ -21,9 +21,9 @@ from .options import (
     EncodeOptions,
     prior_of,
 )
-from .quality.maps import wanted_offsets
-from .quality.score import SMALLEST_PX, check_metric
-from .quality.targets import best_within, psnr_of, smallest_reaching, ssimulacra2_of
+from .rate_control.maps import wanted_offsets
+from .rate_control.score import SMALLEST_PX, check_metric
+from .rate_control.targets import best_within, psnr_of, smallest_reaching, ssimulacra2_of
 from .verify import verify_encoded
 
 

@@ -29,7 +29,7 @@ from .numbers import quality_of
 from .options import ContentKind, EncodeOptions, prior_of
 from .progress import Progress
 from .quality.curve import MAX_QUALITY
-from .quality.maps import fitted
+from .rate_control.maps import fitted
 from .tiles.alpha import encode_alpha
 from .tiles.candidates import Candidates
 from .tiles.conditions import CodingConditions

@@ -18,7 +18,7 @@ from .networks.runtime import Runtime
 from .networks.weight_file import WeightFile
 from .networks.weights import Codec, codec_for
 from .quality.minimum_psnr import merging_mse
-from .quality.targets import squared_error
+from .rate_control.targets import squared_error
 from .tiles.conditions import CodingConditions
 from .tiles.tile_decoder import TileSource, Wanted, pop_tiles
 from .tiles.tiling import TILE_PATCHES, Window, tiles_in

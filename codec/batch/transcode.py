@@ -32,7 +32,7 @@ from ..images import (
 )
 from ..networks.weights import Codec, codec_for, load_codec
 from ..options import DecodeOptions, EncodeOptions, prior_of
-from ..quality.targets import psnr_of
+from ..rate_control.targets import psnr_of
 from ..tiles.tiling import analysis_halo, default_tile_side, synthesis_halo
 from .row import FAILED, KEPT, SUCCESS, Row
 

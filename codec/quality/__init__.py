@@ -1,1 +1,1 @@
-"""Quality 0...100: what it means to networks, maps of it, and the one that meets a target."""
+"""Quality 0...100, and what it means to networks, tiles and the minimum PSNR."""

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...codec.images import Pixels
 from ...codec.networks.weight_file import patch_range
-from ...codec.quality.maps import eye_offsets
 from ...codec.quality.qualities import FINE, LATENT
+from ...codec.rate_control.maps import eye_offsets
 from ..qualities import QualityMap, upsampled
 
 ERROR_MSE = 5.8

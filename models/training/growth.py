@@ -2,9 +2,9 @@
 
 The transform of 8x8 blocks has 192 coefficients. Which of them are latents is a matter of the
 configuration (`ModelConfig.level_channels`), in order of frequency: those that a model leaves out
-are its last ones. They join the last level. There their scale index is 0, under which a symbol is skipped, or costs next to nothing
-where none is (`CodingConditions.skips`). No network looks at them yet. So nothing that is decoded
-changes, up to the quality where `linear_from` lets the networks go.
+are its last ones. They join the last level. There their scale index is 0, under which a symbol is
+skipped, or costs next to nothing where none is (`CodingConditions.skips`). No network looks at them
+yet. So nothing that is decoded changes, up to the quality where `linear_from` lets the networks go.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ...codec.config import PRESETS
 from ...codec.errors import DataError, WeightsError
-from ...codec.quality.score import check_metric
+from ...codec.rate_control.score import check_metric
 from ..dct_vae import DctVae
 from ..descent import descend
 from ..networks.blocks import Block, FixedBlock

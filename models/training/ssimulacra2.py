@@ -1,6 +1,6 @@
 """The error that SSIMULACRA2 sees, differentiable, as training takes it.
 
-The reference is in libjxl (tools/ssimulacra2.cc); `codec.quality.score` measures by it.
+The reference is in libjxl (tools/ssimulacra2.cc); `codec.rate_control.score` measures by it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...codec.quality.score import SCALES, SMALLEST_PX
+from ...codec.rate_control.score import SCALES, SMALLEST_PX
 from ..networks.dct import full_precision
 
 _SIGMA, _REACH = 1.5, 5

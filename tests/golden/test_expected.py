@@ -19,7 +19,7 @@ from hvae_codec.codec.images import to_pixels
 from hvae_codec.codec.networks.weight_paths import WEIGHTS_VARIABLE
 from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import EncodeOptions
-from hvae_codec.codec.quality.targets import psnr_of
+from hvae_codec.codec.rate_control.targets import psnr_of
 
 EXPECTED = Path(__file__).with_name("expected.json")
 REGENERATE = os.environ.get("HVAE_CODEC_REGENERATE") == "1"

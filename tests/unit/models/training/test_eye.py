@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_codec.codec.images import Pixels
-from hvae_codec.codec.quality.maps import eye_offsets
-from hvae_codec.codec.quality.score import ssimulacra2
+from hvae_codec.codec.rate_control.maps import eye_offsets
+from hvae_codec.codec.rate_control.score import ssimulacra2
 from hvae_codec.models.dct_vae import DctVae
 from hvae_codec.models.qualities import at_fine, at_latents, at_patches
 from hvae_codec.models.training.eye import eye_map

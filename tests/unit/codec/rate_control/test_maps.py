@@ -14,8 +14,8 @@ from hvae_codec.codec.encoder import encode_pixels
 from hvae_codec.codec.images import metadata, to_pixels
 from hvae_codec.codec.networks.weights import Codec
 from hvae_codec.codec.options import EncodeOptions
-from hvae_codec.codec.quality import maps
-from hvae_codec.codec.quality.maps import eye_offsets, fitted, map_offsets, roi_offsets
+from hvae_codec.codec.rate_control import maps
+from hvae_codec.codec.rate_control.maps import eye_offsets, fitted, map_offsets, roi_offsets
 from hvae_codec.codec.tiles.content import graphic_patches
 
 Files = Any

@@ -10,7 +10,7 @@ from PIL import Image
 from hvae_codec.bitstream import ArgumentError
 from hvae_codec.codec import api
 from hvae_codec.codec.errors import MetricMissing, TargetError
-from hvae_codec.codec.quality.score import ssimulacra2
+from hvae_codec.codec.rate_control.score import ssimulacra2
 
 pytestmark = pytest.mark.usefixtures("tiny_in_use")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hvae_codec.codec.quality.score import ssimulacra2
+from hvae_codec.codec.rate_control.score import ssimulacra2
 
 pytest.importorskip("ssimulacra2")
 

@@ -20,8 +20,8 @@ from ..decoder import decode_file
 from ..errors import TargetError
 from ..images import Pixels, in_eight_bits, stretched_as
 from ..networks.weights import Codec
+from ..quality.curve import MAX_QUALITY, QUALITIES, psnr_db
 from ..tiles.tiling import TILE_PATCHES, tiles_in
-from .curve import MAX_QUALITY, QUALITIES, psnr_db
 from .score import ssimulacra2
 
 Encode = Callable[[int], bytes]
