@@ -206,7 +206,9 @@ def profile(out: Path, add: Callable[..., None]) -> None:
     icc = icc.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
     icc = icc.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
     image = Image.fromarray(data.chelsea()).resize((160, 120))
-    image.putalpha(Image.linear_gradient("L").resize((160, 120)).point(lambda a: min(2 * a, 255)))
+    image.putalpha(
+        Image.linear_gradient("L").resize((160, 120)).point([min(2 * a, 255) for a in range(256)])
+    )
     image.save(out / "profile.png", icc_profile=icc)
     add("profile", encode_image(out / "profile.png", lossless=True))
 
