@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .codec.symbols.stack import Sampling
     from .codec.verify import VerifyReport
 
-__version__ = "1.1.0"
+__version__ = "1.2.0"
 __all__ = [
     "ArgumentError",
     "BitstreamError",
