@@ -58,10 +58,10 @@ def scores(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str,
 
 @functools.cache
 def scorers() -> str:
-    """Return what `scores` is computed by: versions of code and packages, a hash of the program.
+    """Name the software that computes `scores`: versions of our code and of packages, and a hash.
 
-    The program is libjxl's; "missing" stands for its hash where it is not installed. The cache of
-    results is keyed by all of this, since other versions may give other scores.
+    The hash is that of libjxl's program; "missing" stands for it where that is not installed. The
+    cache of results is keyed by all of this, since other versions may give other scores.
     """
     program = shutil.which(BUTTERAUGLI)
     found = hashlib.sha256(Path(program).read_bytes()).hexdigest()[:8] if program else "missing"

@@ -2,7 +2,8 @@
 
 import type { Index } from "./bitstream/container.ts";
 import { crc32 } from "./bitstream/crc32.ts";
-import { dpiOf, textsOf } from "./bitstream/metadata.ts";
+import { dpiOf, textsOf, tiffOf } from "./bitstream/metadata.ts";
+import { joined } from "./bytes.ts";
 import type { Picture } from "./decode.ts";
 
 /** RGBA, 8 bits each. */
@@ -48,7 +49,7 @@ function png({ width, height }: Pixels, isGrey: boolean, hasAlpha: boolean, chun
   const header: Chunk = ["IHDR", uint32(width), uint32(height), [8, colourType, 0, 0, 0]];
   const parts = [SIGNATURE];
   for (const [kind, ...payload] of [header, ...chunks, ["IEND"] as Chunk]) {
-    const bytes = joined([kind, ...payload]);
+    const bytes = joined([kind, ...payload].map(bytesOf));
     parts.push(uint32(bytes.length - 4), bytes, uint32(crc32(bytes)));
   }
   return new Blob(parts, { type: "image/png" });
@@ -116,7 +117,7 @@ async function deflated(data: Uint8Array): Promise<Uint8Array> {
 
 /** Return a zlib stream that holds data as they are. */
 function stored(data: Uint8Array): Uint8Array {
-  const parts: Part[] = [[0x78, 0x01]];
+  const parts: ArrayLike<number>[] = [[0x78, 0x01]];
   for (let at = 0; at < data.length; at += PIECE) {
     const piece = data.subarray(at, at + PIECE);
     const size = [piece.length & 255, piece.length >> 8];
@@ -135,13 +136,6 @@ function stored(data: Uint8Array): Uint8Array {
   return joined([...parts, uint32(b * 65536 + a)]);
 }
 
-/** Return EXIF without the words that JPEG puts before it. */
-function tiffOf(exif: Uint8Array): Uint8Array {
-  return String.fromCharCode(...exif.subarray(0, 6)) === "Exif\0\0"
-    ? tiffOf(exif.subarray(6))
-    : exif;
-}
-
 /** Return 1 to 79 letters of Latin, which a text is called by. */
 function keywordOf(key: string): string {
   const latin = [...key].map((each) => (each > "\xff" ? "?" : each)).join("");
@@ -154,16 +148,7 @@ function uint32(value: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Join bytes; strings are of Latin letters. */
-function joined(parts: Part[]): Uint8Array<ArrayBuffer> {
-  const bytes = parts.map((part) =>
-    typeof part === "string" ? Uint8Array.from(part, (letter) => letter.charCodeAt(0)) : part,
-  );
-  const all = new Uint8Array(bytes.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of bytes) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+/** Return the bytes of a part; strings are of Latin letters. */
+function bytesOf(part: Part): ArrayLike<number> {
+  return typeof part === "string" ? Uint8Array.from(part, (each) => each.charCodeAt(0)) : part;
 }

@@ -115,13 +115,12 @@ async function reasonOf(response: Response): Promise<string> {
 
 /** Return a function that opens a decoder once: a script and its WebAssembly, beside this file. */
 function opener<Decode>(name: string): () => Promise<Decode> {
-  const beside = (file: string) => new URL(file, import.meta.url).href;
   let opened: Promise<Decode> | null = null;
   const fetched = async () => {
     const script: Promise<{ open(wasm: ArrayBuffer): Promise<Decode> }> = import(
       beside(`${name}.js`)
     );
-    const [{ open }, wasm] = await Promise.all([script, wasmOf(beside(`${name}.wasm`))]);
+    const [{ open }, wasm] = await Promise.all([script, wasmOf(`${name}.wasm`)]);
     return open(wasm);
   };
   return () => {
@@ -133,9 +132,13 @@ function opener<Decode>(name: string): () => Promise<Decode> {
   };
 }
 
-async function wasmOf(address: string): Promise<ArrayBuffer> {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(`${address} does not load: ${response.status}`);
+function beside(name: string): string {
+  return new URL(name, import.meta.url).href;
+}
+
+async function wasmOf(name: string): Promise<ArrayBuffer> {
+  const response = await fetch(beside(name));
+  if (!response.ok) throw new Error(`${name} does not load: ${response.status}`);
   return response.arrayBuffer();
 }
 

@@ -201,7 +201,7 @@ def drawn(add: Callable[..., None], codec: Codec) -> None:
 
 
 def profile(out: Path, add: Callable[..., None]) -> None:
-    """Add a picture whose profile has the blue of sRGB for its red, and a PNG of the same."""
+    """Add a picture whose profile swaps red and blue, and a PNG of the same pixels and profile."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     icc = icc.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
     icc = icc.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))

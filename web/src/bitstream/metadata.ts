@@ -103,10 +103,16 @@ const ORIENTATION = 274;
 /** Bytes of an integer of EXIF by its type, signed or not. */
 const INTEGER_BYTES: Record<number, number> = { 1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4 };
 
+/** Return EXIF without the words that JPEG puts before it. */
+export function tiffOf(exif: Uint8Array): Uint8Array {
+  let tiff = exif;
+  while (EXIF_PREFIX.every((octet, i) => tiff[i] === octet)) tiff = tiff.subarray(6);
+  return tiff;
+}
+
 /** Return the orientation that EXIF names, 1...8; 1 where there is none or EXIF is damaged. */
 export function orientationOf(exif: Uint8Array | undefined): number {
-  let tiff = exif ?? new Uint8Array(0);
-  while (EXIF_PREFIX.every((octet, i) => tiff[i] === octet)) tiff = tiff.subarray(6);
+  const tiff = tiffOf(exif ?? new Uint8Array(0));
   const size = tiff.length;
   const view = new DataView(tiff.buffer, tiff.byteOffset, size);
   const order = size < 8 ? 0 : view.getUint16(0);

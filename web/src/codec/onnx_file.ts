@@ -8,6 +8,7 @@
  */
 
 import { HvaeError } from "../bitstream/errors.ts";
+import { joined } from "../bytes.ts";
 
 const GRAPH = 7;
 const INITIALIZER = 5;
@@ -84,14 +85,4 @@ function lengthened(number: number, value: Uint8Array): Uint8Array[] {
   let size = value.length;
   for (; size > 127; size = Math.floor(size / 128)) head.push((size % 128) | 128);
   return [Uint8Array.from([...head, size]), value];
-}
-
-function joined(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
